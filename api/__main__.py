@@ -1,4 +1,4 @@
-"""Process entry of the API: `python -m api`, or `tocsin api`."""
+"""Run the API process: `python -m api`, or `tocsin api`."""
 
 import asyncio
 import os
@@ -23,7 +23,8 @@ from supervision import run_on_uvloop
 from watchdog import Watchdog
 
 DEMO_TENANT = "demo"
-OTHER_OPEN_FILES = 512  # that are no connections of clients: Postgres, providers, logs, pipes of rendering processes
+# Open files that are not client connections: Postgres, providers, logs, pipes of rendering processes.
+OTHER_OPEN_FILES = 512
 
 log = structlog.get_logger(__name__)
 
@@ -46,14 +47,14 @@ def prepare_open_files(number: int) -> None:
     needed = number + OTHER_OPEN_FILES
     if (allowed := raise_open_file_limit(needed)) < needed:
         log.warning(
-            "too few open files for TOCSIN_API_CONNECTIONS: raise the hard limit (ulimit -Hn), or lower the setting",
+            "open file limit too low for TOCSIN_API_CONNECTIONS: raise the hard limit (ulimit -Hn) or lower it",
             needed=needed,
             allowed=allowed,
         )
 
 
 async def ensure_demo_tenant(container: Container) -> None:
-    """The demo tenant and its key, in development."""
+    """Create the demo tenant and its key in development."""
     secret = container.settings.dev_api_key.get_secret_value()
     if not container.settings.is_dev or not secret:
         return
@@ -74,5 +75,5 @@ if __name__ == "__main__":
         code = 2
     sys.stdout.flush()
     sys.stderr.flush()
-    # A plain exit can abort in the Temporal SDK's native threads while the interpreter shuts down.
+    # During interpreter shutdown, a normal exit can abort in the native threads of the Temporal SDK.
     os._exit(code)

@@ -1,4 +1,5 @@
-"""Turns sends into rows: the same request is the same notification, and a bad one leaves no row."""
+"""Accept send requests and insert their notifications. A repeated request returns the same notification; an invalid one
+inserts no row."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,13 +28,13 @@ from storage.acceptance import AcceptResult, NewNotification, accept, find_key_h
 
 Json = dict[str, Any]
 
-KEY_REUSED = issue_at("", "the idempotency key was used before with another body")
-UNKNOWN_RECIPIENT = "there is no such recipient; give the profile inline as `recipient`, or PUT it first"
+KEY_REUSED = issue_at("", "the idempotency key was already used with another body")
+UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first, or give the profile inline as `recipient`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendCommand:
-    """One send: what was asked, and with an idempotency key the hash of its canonical body."""
+    """One send request. `body_hash` is the hash of the canonical body, set only with an idempotency key."""
 
     request: SendRequest
     key: str | None
@@ -42,7 +43,7 @@ class SendCommand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptedSend:
-    """A notification that stands, new or from an earlier request with the same key."""
+    """An accepted notification. `replayed` if an earlier request with the same key created it."""
 
     values: Json
     replayed: bool
@@ -52,8 +53,8 @@ SendResult = AcceptedSend | list[ValidationIssue]
 
 
 def body_hash_of(body: Json, key: str | None) -> str | None:
-    """Of the canonical body: the order of its members and the white space between them do not count. None without a
-    key, which is all that it is compared for."""
+    """Return the hash of the canonical body, which ignores member order and white space. Return None without a key,
+    because the hash is only compared for requests with a key."""
     if key is None:
         return None
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -68,12 +69,13 @@ class Acceptance:
         self._tenant = caller.tenant
 
     async def accept(self, commands: Sequence[SendCommand]) -> list[SendResult]:
-        """Answers in the order of the asks. Keys are looked up first, so that a replay survives a deleted type."""
+        """Return one result for each command, in order. Keys are looked up first, so that a replay works after its type
+        was deleted."""
         with ACCEPT_SECONDS.time():
             return await self._accept(commands)
 
     async def _accept(self, commands: Sequence[SendCommand]) -> list[SendResult]:
-        results = await self.known(commands)
+        results = await self.find_replays(commands)
         prepared = await self.prepare(
             {index: command for index, command in enumerate(commands) if index not in results}
         )
@@ -83,17 +85,17 @@ class Acceptance:
             results |= await self._insert_new(commands, new)
         return [results[index] for index in range(len(commands))]
 
-    async def known(self, commands: Sequence[SendCommand]) -> dict[int, SendResult]:
-        """Answers of those whose key is held by an earlier request."""
+    async def find_replays(self, commands: Sequence[SendCommand]) -> dict[int, SendResult]:
+        """Return the results of commands whose key an earlier request holds, by index."""
         keys = [command.key for command in commands if command.key is not None]
-        replays = await self._held(keys) if keys else {}
+        replays = await self._find_held_keys(keys) if keys else {}
         return {
             index: _replay(command, replays[command.key])
             for index, command in enumerate(commands)
             if command.key is not None and command.key in replays
         }
 
-    async def _held(self, keys: list[str]) -> dict[str, Json]:
+    async def _find_held_keys(self, keys: list[str]) -> dict[str, Json]:
         if len(keys) == 1:
             row = await self._statement_groups.held_key(self._tenant, keys[0])
             return {} if row is None else {keys[0]: row}
@@ -101,7 +103,8 @@ class Acceptance:
             return await find_key_holders(session, self._tenant, keys, self._container.settings.idempotency_window)
 
     async def prepare(self, commands: Mapping[int, SendCommand]) -> dict[int, NewNotification | list[ValidationIssue]]:
-        """Check all of them together. What can be inserted has not been looked up by its key."""
+        """Check all commands together. Return a row to insert or the issues of each. Idempotency keys are not looked
+        up."""
         types = {
             key: await self._container.catalog.current_type(self._tenant, key)
             for key in {command.request.notification_type for command in commands.values()}
@@ -166,12 +169,12 @@ class Acceptance:
         return rows
 
     async def store(self, session: AsyncSession, items: list[NewNotification]) -> Mapping[UUID, AcceptResult]:
-        """Insert them. The caller commits and then announces them."""
+        """Insert the notifications. The caller commits and then announces them."""
         zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
-        movers = await timezone_changes.find_timezone_changes(session, self._tenant, zones)
+        changes = await timezone_changes.find_timezone_changes(session, self._tenant, zones)
         rows = await accept(session, self._tenant, items, notify=False)
-        if movers:
-            await timezone_changes.apply_timezone_changes(session, self._tenant, movers)
+        if changes:
+            await timezone_changes.apply_timezone_changes(session, self._tenant, changes)
         return rows
 
     async def _insert_new(
@@ -187,19 +190,21 @@ class Acceptance:
     async def _find_concurrent_duplicates(
         self, commands: Sequence[SendCommand], conflicting: list[int]
     ) -> dict[int, SendResult]:
-        """Another request may take the key between our look-up and our INSERT, which has waited for its commit."""
-        replays = await self.known([commands[index] for index in conflicting])
+        """Find replays of a request that inserted the same key between our lookup and our INSERT. The INSERT waited for
+        its commit."""
+        replays = await self.find_replays([commands[index] for index in conflicting])
         return {conflicting[position]: result for position, result in replays.items()}
 
 
 def acceptance_of(request: Request) -> Acceptance:
-    """Called by the routes themselves: FastAPI needs longer for three dependencies than sends need for the rest."""
+    """Build the acceptance of a request. Routes call this instead of `Depends`, because FastAPI spends more time on
+    three dependencies than the rest of a send takes."""
     state = request.app.state
     return Acceptance(state.container, state.grouped_statements, request.state.caller)
 
 
 def send_result_of(item: NewNotification, row: AcceptResult) -> SendResult | None:
-    """None if another notification has its key."""
+    """Return the result of an inserted row, or None if another notification has its key."""
     if row.created_at is not None:
         return AcceptedSend(values=_response_values(item, row), replayed=False)
     if row.attributes_too_large:

@@ -1,4 +1,4 @@
-"""Answers of the operations on keys, tenants and the audit log, for `api/examples.py`."""
+"""Example responses of the key, tenant and audit operations, for `api/examples.py`."""
 
 from typing import Any
 

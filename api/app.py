@@ -1,4 +1,4 @@
-"""Puts the API together. `create_app` is called with the parts that bootstrap built."""
+"""Build the FastAPI application from the container that bootstrap opened."""
 
 from collections.abc import Iterator
 
@@ -83,7 +83,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     audit.router,
 )
 
-# Outside the API, at the root.
+# Served at the root, outside the API.
 PAGES: tuple[APIRouter, ...] = (
     health.router,
     metrics.router,
@@ -93,7 +93,7 @@ PAGES: tuple[APIRouter, ...] = (
 
 
 def create_app(container: Container | None = None) -> FastAPI:
-    """Without parts it can be looked at (routes, OpenAPI) but answers nothing."""
+    """Create the application. Without a container it serves only routes and OpenAPI for inspection."""
     app = FastAPI(
         title="Tocsin",
         version=VERSION,
@@ -121,12 +121,12 @@ def create_app(container: Container | None = None) -> FastAPI:
     openapi.install(app)
     unauthenticated = list(find_unauthenticated_routes(app))
     if unauthenticated:
-        raise TypeError(f"these routes have no front door: {', '.join(unauthenticated)}")
+        raise TypeError(f"these routes have no authentication: {', '.join(unauthenticated)}")
     return app
 
 
 def operation_id(route: APIRoute) -> str:
-    """The function's name: `send_notification` makes a better method of a generated client than the path."""
+    """Return the function's name as the operation id, because generated clients use it as the method name."""
     return route.name
 
 

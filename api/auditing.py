@@ -1,4 +1,4 @@
-"""Records what a route changes in the audit log, in the transaction of the change. Called by routes."""
+"""Record changes made by routes in the audit log, in the transaction of the change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,8 @@ Values = Mapping[str, Any] | None
 async def record_change(
     session: AsyncSession, caller: Caller, action: str, subject: str, before: Values = None, after: Values = None
 ) -> None:
-    """`subject` is `<kind>/<key or id>`. Without a difference between `before` and `after` there is no entry."""
+    """Record a change of `subject`, which is `<kind>/<key or id>`. Without a difference between `before` and `after`,
+    record nothing."""
     change = AuditChange(
         tenant=caller.tenant, actor=caller.actor, action=action, subject=subject, before=before, after=after
     )

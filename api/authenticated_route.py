@@ -1,6 +1,7 @@
-"""The route class of every router: authenticate, check the scope and the query's names, then read the body.
+"""Authenticate requests before their body is read. `AuthenticatedRoute` is the route class of every router.
 
-FastAPI reads a declared body before its dependencies run, so this cannot be a dependency.
+It checks the key, its scope and the query parameter names, and then reads the body. FastAPI reads a declared body
+before it runs dependencies, so a dependency cannot do this.
 """
 
 import asyncio
@@ -27,24 +28,25 @@ Scope = str
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 BODY_LIMIT = 256 * 1024
-# Larger bodies are parsed in a thread, so that other requests are served meanwhile.
+# Larger bodies are parsed in a thread, so that the event loop serves other requests.
 THREAD_THRESHOLD = 16 * 1024
-# One thread each: parsing holds the interpreter lock, and the event loop would wait for every thread that parses.
-# Ordinary bodies do not wait for batches.
+# One thread for each kind of body: parsing holds the interpreter lock, and the event loop waits for every thread that
+# parses. Small bodies do not wait for batches.
 BODY_THREAD = ThreadPoolExecutor(1, "bodies")
 BATCH_THREAD = ThreadPoolExecutor(1, "batches")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BodyLimits:
-    """What a body may have at most: `size` in bytes, and `values` of JSON."""
+    """The maximum of a request body: `size` in bytes and `values` of JSON."""
 
     size: int
     values: int
 
 
 def scope(name: Scope, *, max_body: int = BODY_LIMIT, max_values: int = VALUE_LIMIT) -> Callable[[Endpoint], Endpoint]:
-    """Below the router's decorator: which scope the key needs, and how many bytes and JSON values a body may have."""
+    """Declare the scope that the key needs, and the maximum bytes and JSON values of the body. Apply it below the
+    router's decorator."""
 
     def mark(endpoint: Endpoint) -> Endpoint:
         if name not in (*SCOPES, PUBLIC_SCOPE):
@@ -56,12 +58,12 @@ def scope(name: Scope, *, max_body: int = BODY_LIMIT, max_values: int = VALUE_LI
 
 
 def public(endpoint: Endpoint) -> Endpoint:
-    """No key: the route checks by itself who calls."""
+    """Declare that the route needs no key, because it authenticates the caller itself."""
     return scope(PUBLIC_SCOPE)(endpoint)
 
 
 def accepts_any_query(endpoint: Endpoint) -> Endpoint:
-    """Skip the check of query names, for a URL that others call and to which they add parameters of their own."""
+    """Skip the check of query parameter names, for callback URLs to which callers add their own parameters."""
     vars(endpoint)["any_query"] = True
     return endpoint
 
@@ -100,7 +102,7 @@ def check_scope(caller: Caller, needed: Scope) -> Caller:
 
 
 def reject_nul(request: Request) -> None:
-    """Postgres text cannot hold NUL; in a path it names nothing."""
+    """Raise 404 for NUL in a path and 422 for NUL in a query, because Postgres text cannot hold it."""
     if any("\x00" in str(value) for value in request.path_params.values()):
         raise not_found()
     for name, value in request.query_params.multi_items():
@@ -109,14 +111,14 @@ def reject_nul(request: Request) -> None:
 
 
 def reject_unknown_query(declared: Mapping[str, bool], request: Request) -> None:
-    """Raise 422 for an unknown name, because a misspelt filter would return everything."""
+    """Raise 422 for an unknown parameter name, because a misspelled filter would return everything."""
     issues = find_query_issues(declared, [name for name, _ in request.query_params.multi_items()])
     if issues:
         raise invalid(*issues, detail="The request is not valid; see errors.")
 
 
 async def parse_body(request: Request, limits: BodyLimits, *, needs_key: bool) -> None:
-    """Reads and parses; FastAPI finds both done."""
+    """Read and parse the body, and store both where FastAPI looks for them."""
     raw = await read_body(request, limits.size)
     request._body = raw
     if not raw:
@@ -142,13 +144,13 @@ async def _parse(raw: bytes, max_values: int) -> Value:
 
 
 def _cache_json(request: Request, value: Value) -> None:
-    """Where Starlette's `Request.json()` looks first."""
+    """Store the value where `Request.json()` of Starlette looks first."""
     request._json = value
 
 
 async def read_body(request: Request, limit: int, on_bytes: Callable[[int], None] = lambda _: None) -> bytes:
-    """The raw body, or 413 as soon as it is known to be longer; also for routes that declare no body. `on_bytes` is
-    called with the size of each part."""
+    """Return the raw body, or raise 413 as soon as it exceeds the limit. Also used by routes that declare no body.
+    `on_bytes` is called with the size of each chunk."""
     too_large = Problem(413, f"The body may have at most {limit} bytes.")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:

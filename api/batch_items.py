@@ -1,4 +1,4 @@
-"""The items of a batch: each is checked like a single send, and answered by itself. Called by the sends' routes."""
+"""Check the items of a batch like single sends, and build the response of each. Used by the routes of sends."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ COMPACT_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 BATCH_LIMIT = 8 * 1024 * 1024
 BATCH_VALUE_LIMIT = 100_000
-# Errors in one response, but for the first one of each item.
+# Listed errors of one response. Each further item still lists its first error.
 BATCH_ERROR_LIMIT = 1_000
 
 
@@ -34,7 +34,7 @@ class RejectedItem:
 
 
 def parse_item(item: Json, key: str | None) -> SendCommand | RejectedItem:
-    """`key` is for an item without one of its own."""
+    """Return the command of an item. `key` is used if the item has no idempotency key of its own."""
     raw = COMPACT_ENCODER.encode(item).encode()
     if len(raw) > BODY_LIMIT:
         return RejectedItem(status=413, errors=[issue_at("", f"an item may have at most {BODY_LIMIT} bytes")])
@@ -50,7 +50,7 @@ def parse_item(item: Json, key: str | None) -> SendCommand | RejectedItem:
 
 
 def batch_response(results: Iterable[SendResult | SendCommand | RejectedItem]) -> list[BatchItemResponse]:
-    """In the order of the items."""
+    """Return the response of each item, in order."""
     return list(_batch_items(results))
 
 
@@ -58,21 +58,21 @@ def _batch_items(results: Iterable[SendResult | SendCommand | RejectedItem]) -> 
     listed = ErrorListing()
     for index, result in enumerate(results):
         if isinstance(result, SendCommand):
-            raise LookupError("an ask without an answer")
+            raise LookupError("a batch item has no result")
         if isinstance(result, AcceptedSend):
             yield BatchItemResponse(index=index, status=202, id=result.values["id"], replayed=result.replayed)
         else:
-            yield BatchItemResponse(index=index, **listed.refused(result))
+            yield BatchItemResponse(index=index, **listed.error_fields(result))
 
 
 class ErrorListing:
-    """The errors of one response, whose number is limited."""
+    """The errors of one response, of which at most 1,000 are listed, plus the first error of each further item."""
 
     def __init__(self) -> None:
         self._left = BATCH_ERROR_LIMIT
 
-    def refused(self, result: list[ValidationIssue] | RejectedItem) -> Json:
-        """`status`, `errors` and `more_errors` of an item."""
+    def error_fields(self, result: list[ValidationIssue] | RejectedItem) -> Json:
+        """Return `status`, `errors` and `more_errors` of an item."""
         status, errors = (result.status, result.errors) if isinstance(result, RejectedItem) else (422, result)
         listed = errors[: max(1, min(ERROR_LIMIT, self._left))]
         self._left -= len(listed)

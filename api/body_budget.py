@@ -1,4 +1,4 @@
-"""Memory for bodies that are read before their sender is known: receipts, whose signature covers the body."""
+"""Limit the memory of bodies that are read before their sender is known: receipts, whose signature covers the body."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,12 +13,12 @@ from metrics.engine import CountedLimit, count_limit_reached
 
 MAX_BODIES = 256
 MAX_BYTES = 32 * 1024 * 1024
-BUDGET_EXCEEDED = "Too many unverified requests are being received; repeat the request later."
+BUDGET_EXCEEDED = "Too many unverified requests are being received; retry later."
 
 
 @dataclass(eq=False)
 class BufferedBody:
-    """`patience` ends when the body must give way."""
+    """A body that is being received. `deadline` expires when it is evicted."""
 
     size: int = 0
     is_complete: bool = False
@@ -27,8 +27,8 @@ class BufferedBody:
 
 
 class BodyBudget:
-    """When it is full the body gives way that has been received for the longest time: an honest one takes milliseconds.
-    A complete one never gives way."""
+    """Evict the oldest incomplete body when the budget is full, because a genuine one arrives within milliseconds.
+    Never evict a complete body."""
 
     def __init__(self, max_bodies: int = MAX_BODIES, max_bytes: int = MAX_BYTES) -> None:
         self._max_bodies, self.max_bytes = max_bodies, max_bytes
@@ -37,7 +37,7 @@ class BodyBudget:
 
     @asynccontextmanager
     async def read(self, request: Request, limit: int) -> AsyncIterator[bytes]:
-        """The body, which counts until the block ends. Raises Problem 503 if it has to give way."""
+        """Yield the body, which counts until the block ends. Raise Problem 503 if it is evicted."""
         buffered = BufferedBody()
         try:
             try:

@@ -1,4 +1,4 @@
-"""Who is calling: the API key of the `Authorization` header, as a tenant and its scopes."""
+"""Identify the caller by the API key of the `Authorization` header: its tenant and scopes."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,7 +16,9 @@ from storage.api_keys import ApiKeyInfo
 
 PUBLIC_SCOPE = "public"
 SUSPENDED_PROBLEM = ("tenant-suspended", "The tenant is suspended")
-SUSPENDED_DETAIL = "The tenant of this API key is suspended. What it has queued waits until the operator resumes it."
+SUSPENDED_DETAIL = (
+    "The tenant of this API key is suspended. Its queued notifications wait until the operator resumes it."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,13 +32,13 @@ class Caller:
 
     @property
     def actor(self) -> Actor:
-        """As the audit log names it."""
+        """The caller as the audit log names it."""
         return Actor(name=self.key_name, key_id=self.key_id, tenant=self.tenant)
 
 
 async def authenticate(request: Request) -> Caller:
-    """401 unless there is exactly one `Authorization: Bearer <key>` and the key is valid; 403 if its tenant is
-    suspended; 429 if the address has sent too many unknown keys."""
+    """Return the caller. Raise 401 unless there is exactly one `Authorization: Bearer <key>` with a valid key, 403 if
+    its tenant is suspended, and 429 if the address has sent too many unknown keys."""
     headers = request.headers.getlist("authorization")
     scheme, _, key = (headers[0] if len(headers) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
@@ -55,8 +57,8 @@ async def authenticate(request: Request) -> Caller:
 
 
 async def _find_key(request: Request, hash: str) -> ApiKeyInfo:
-    """A key that this process knows as valid is never refused for the unknown ones of its address. Whether another one
-    is valid takes the look-up that the limit protects."""
+    """Return the key's data. A key that this process has seen as valid is never refused because of unknown keys from
+    the same address. Every other key needs the lookup that the limit protects."""
     catalog = container_of(request).catalog
     unknown_keys: SourceLimit = request.app.state.rate_limits.unknown_keys
     if not catalog.was_valid(hash):
@@ -69,13 +71,14 @@ async def _find_key(request: Request, hash: str) -> ApiKeyInfo:
 
 
 def check_validity(info: ApiKeyInfo, *, dev: bool) -> None:
-    """The expiry is compared at each request, since `info` may come from the cache."""
+    """Raise 401 or 403 unless the key may be used now. The expiry is compared at each request, because `info` may be
+    cached."""
     if info.expires_at is not None and info.expires_at <= now():
         raise _unauthenticated("The API key has expired.")
     if info.is_dev and not dev:
-        raise _unauthenticated("The API key was made in development, and is not valid here.")
+        raise _unauthenticated("The API key was created in development and is not valid here.")
     if info.is_suspended:
-        raise Problem(403, SUSPENDED_DETAIL, kind=SUSPENDED_PROBLEM)
+        raise Problem(403, SUSPENDED_DETAIL, problem_type=SUSPENDED_PROBLEM)
 
 
 def _unauthenticated(detail: str) -> Problem:
@@ -83,7 +86,8 @@ def _unauthenticated(detail: str) -> Problem:
 
 
 async def get_caller(request: Request) -> Caller:
-    """Set by the front door; absent only on public routes, which have no caller. `async`: no thread is needed."""
+    """Return the caller that AuthenticatedRoute stored. Public routes have none. Asynchronous, because FastAPI runs
+    other dependencies in a thread."""
     caller: Caller = request.state.caller
     return caller
 

@@ -1,4 +1,5 @@
-"""Cancels a notification under the lock of its row, and shows per channel what became of it. Called by the routes."""
+"""Cancel a notification under its row lock and report the result of each channel. Used by the routes of
+notifications."""
 
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from storage.ledgers import NotificationRef, amend, load
 
 @dataclass(frozen=True, kw_only=True)
 class CanceledRow:
-    """`digest` is what an item of a digest has become a part of."""
+    """A canceled notification. `digest` is the ledger of the digest that an item was merged into."""
 
     row: Notification
     ledger: Ledger
@@ -25,7 +26,7 @@ class CanceledRow:
 
 
 async def cancel_row(session: AsyncSession, row: Notification) -> CanceledRow:
-    """The caller announces cancels before it commits."""
+    """Cancel the notification. The caller notifies the dispatchers before it commits."""
     key = NotificationRef(notification_id=row.id, tenant=row.tenant)
     ledger = await amend(session, key, lambda ledger: cancel_notification(ledger, now()))
     return CanceledRow(row=row, ledger=ledger, digest=await _digest_ledger(session, row, ledger))
@@ -40,10 +41,10 @@ async def canceled_view(container: Container, canceled: CanceledRow) -> Canceled
 
 
 async def _digest_ledger(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
-    """What has become of the digest that an item went into: it is not stopped for one of them."""
+    """Return the ledger of the digest that the item went into. Canceling one item does not stop the digest."""
     if item.status is not NotificationStatus.DIGESTED:
         return None
-    await session.refresh(row)  # it may have been read before it was collected
+    await session.refresh(row)  # the row may have been read before it was collected
     if row.digest_id is None:
         return None
     window = await digests.find(session, row.tenant, row.digest_id)

@@ -1,4 +1,4 @@
-"""The open connections of the API: how many there may be, and which of them give way. Used by the HTTP protocol."""
+"""Limit the open connections of the API and choose which are closed to make room. Used by the HTTP protocol."""
 
 import asyncio
 import gc
@@ -13,16 +13,16 @@ from metrics.engine import CountedLimit, count_limit_reached
 from process_flags import release_free_memory
 
 SWEEP_INTERVAL = 0.5
-# A connection that has waited less is not closed to make room: an honest request arrives sooner.
+# A connection that has waited less is not closed to make room, because a genuine request arrives sooner.
 EVICTION_GRACE = 1.0
-# Connections whose end is worth the milliseconds that it takes to give back memory.
+# Number of closed connections that justifies the milliseconds of returning memory to the system.
 MEMORY_RELEASE_THRESHOLD = 200
-# Of all connections, those that are closed at a time to make room.
+# One in so many connections is closed at a time to make room.
 EVICTION_DIVISOR = 20
 
 
 class Phase(Enum):
-    """What a connection does. It waits for its client in all but the last one."""
+    """What a connection is doing. In all phases but RESPONSE it waits for its client."""
 
     IDLE = auto()
     HEADERS = auto()
@@ -32,7 +32,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """Times in seconds, sizes in bytes. `per_source` 0: no limit."""
+    """Times in seconds and sizes in bytes. `per_source` 0 is no limit."""
 
     connections: int = 2_000
     per_source: int = 100
@@ -45,14 +45,14 @@ class ConnectionLimits:
 
 
 class Connection(Protocol):
-    """What this module knows of a connection. `since`: when its phase began, by the clock of the event loop."""
+    """What the registry needs of a connection. `since` is when its phase began, by the clock of the event loop."""
 
     phase: Phase
     since: float
     source: str | None
 
     def check(self, now: float) -> None:
-        """End it if its client is too slow."""
+        """Close the connection if its client is too slow."""
 
     def close(self) -> None: ...
 
@@ -66,13 +66,14 @@ class Connections:
         self._by_source = Counter[str]()
         self._next_eviction_search = 0.0
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._peak_count = 0  # connections at a time since memory was last given back
+        self._peak_count = 0  # most connections at a time since memory was last returned
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, connection: Connection, now: float) -> CountedLimit | None:
-        """Return the limit that keeps it out. Room is made by closing those that have waited longest."""
+        """Register a connection. Return the limit that refuses it, or None. Make room by closing the connections that
+        have waited longest."""
         source = connection.source
         if source is not None and 0 < self.limits.per_source <= self._by_source[source]:
             return CountedLimit.CONNECTIONS_PER_SOURCE
@@ -95,7 +96,8 @@ class Connections:
                 del self._by_source[source]
 
     def _evict_waiting(self, now: float) -> bool:
-        """Close unfinished requests first, then idle connections. Search seldom, so that a flood costs little."""
+        """Close unfinished requests first, then idle connections. Limit how often this searches, so that a flood costs
+        little."""
         if now < self._next_eviction_search:
             return False
         waiting = [
@@ -123,7 +125,8 @@ class Connections:
             self._schedule_sweep()
 
     def _release_memory(self) -> None:
-        """After a flood of connections, which refer to themselves and whose buffers leave gaps in the heap."""
+        """Return memory to the system after a flood. Closed connections form reference cycles, and their buffers leave
+        gaps in the heap."""
         self._peak_count = max(self._peak_count, len(self._open))
         if self._peak_count >= MEMORY_RELEASE_THRESHOLD and len(self._open) <= self._peak_count // 4:
             self._peak_count = len(self._open)

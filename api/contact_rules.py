@@ -1,5 +1,8 @@
-"""Which addresses this installation and a tenant take, beyond the form that models check. Nothing here looks a name up:
-the answer must not depend on what exists inside. Used by routes and the acceptance of sends."""
+"""Decide which addresses this installation and a tenant accept, beyond the format that the models check. Used by routes
+and by the acceptance of sends.
+
+Nothing here resolves a name, because the result must not reveal which internal hosts exist.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,7 +26,8 @@ PHONE_REFUSAL_MESSAGES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContactRules:
-    """`dev`: what only a developer's machine can reach is taken too. `phone_regions` None: all."""
+    """`dev` also accepts addresses that only a developer's machine can reach. `phone_regions` None accepts all
+    regions."""
 
     dev: bool
     targets: TargetPolicy
@@ -34,7 +38,7 @@ class ContactRules:
         return cls(dev=settings.is_dev, targets=settings.targets, phone_regions=caller.phone_regions)
 
     def find_profile_issues(self, profile: Profile, *parent_path: str | int) -> list[ValidationIssue]:
-        """`above` is where the profile stands in the body."""
+        """Return the issues of a profile. `parent_path` is its position in the body."""
         issues = []
         if profile.email is not None and not self.dev and is_dev_only_email(profile.email):
             issues.append(issue_at(pointer_of(*parent_path, "email"), "must have a domain that mail can reach"))

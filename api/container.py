@@ -1,4 +1,4 @@
-"""What routes need of the built application; `bootstrap` builds it and `create_app` puts it into the app's state."""
+"""Give routes the container that `bootstrap` opened and `create_app` stored in the state of the application."""
 
 from typing import Annotated
 
@@ -13,7 +13,8 @@ def container_of(request: Request) -> Container:
 
 
 async def _get_container(request: Request) -> Container:
-    """Asynchronous, because FastAPI runs any other dependency in a thread, which costs more than the rest of it."""
+    """Return the container. Asynchronous, because FastAPI runs other dependencies in a thread, which costs more than
+    the call."""
     return container_of(request)
 
 

@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from files in the installed package, so that it works without the internet."""
+"""Serve `/docs`: Swagger UI from files of the installed package, so that it works without internet access."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""`POST /notifications/send` with `dry_run`: checks the request as a send does, and answers what would become of it."""
+"""Predict a send: `POST /notifications/send` with `dry_run` checks the request like a send and returns what it would
+do."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,9 +39,9 @@ ECHOED_FIELDS = ("notification_type", "recipient_id", "priority")
 
 
 async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
-    """Raises the problems of a send."""
+    """Return the prediction. Raise the same problems as a send."""
     acceptance = acceptance_of(request)
-    for result in (await acceptance.known([command])).values():
+    for result in (await acceptance.find_replays([command])).values():
         return _replayed_view(result)
     [prepared] = (await acceptance.prepare({0: command})).values()
     if not isinstance(prepared, NewNotification):
@@ -50,13 +51,13 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
     notification_type = await container.catalog.type_by_id(tenant, prepared.type_id)
     await charge(request, RENDER_POINTS * len(set(command.request.channels or notification_type.channels)))
     async with container.database.transaction() as session:
-        prospect = await read_send_preview(session, tenant, prepared)
+        preview = await read_send_preview(session, tenant, prepared)
         active_pauses = await pauses.list_for_type(session, tenant, notification_type.key)
-    if issues := _find_issues(prospect):
+    if issues := _find_issues(preview):
         raise invalid(*issues)
     await container.circuits.refresh()
     start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
-    gate_check = GateCheck(start=start, notification_type=notification_type, context=prospect.audience)
+    gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.audience)
     prediction = SendPredictor(
         container.resolution,
         DigestPredictor(container.database, container.catalog, container.settings.secret),
@@ -64,8 +65,8 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
         CallPredictor(container.composition, container.circuits, container.providers, active_pauses),
     )
     try:
-        forecast = await prediction.run(prepared, gate_check, prospect.expires_at)
-    except OverflowError:  # beyond the calendar, which ends with the year 9999
+        forecast = await prediction.run(prepared, gate_check, preview.expires_at)
+    except OverflowError:  # the calendar ends with the year 9999
         raise invalid(SEND_AT_TOO_LATE) from None
     return _dry_run_view(prepared, forecast)
 
@@ -85,10 +86,10 @@ def _replayed_view(result: AcceptedSend | list[ValidationIssue]) -> DryRunRespon
     )
 
 
-def _find_issues(prospect: SendPreview) -> list[ValidationIssue]:
-    if prospect.attributes_too_large:
+def _find_issues(preview: SendPreview) -> list[ValidationIssue]:
+    if preview.attributes_too_large:
         return [issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
-    return [] if prospect.known_recipient else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
+    return [] if preview.known_recipient else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
 
 
 def _dry_run_view(new: NewNotification, forecast: Forecast) -> DryRunResponse:

@@ -1,4 +1,4 @@
-"""Exception handlers: every error leaves as a problem, and only our own bugs as 500."""
+"""Convert every exception to a problem response. Only our own bugs become 500."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,19 +11,17 @@ from rendering.fair_queue import RenderQueueFull
 from storage.outages import DATABASE_ERRORS, is_outage
 
 RETRY_AFTER = {"Retry-After": "1"}
-TOO_MANY_WAITING_DETAIL = (
-    "Too many templates and payloads of this tenant are being processed; repeat the request later."
-)
+TOO_MANY_WAITING_DETAIL = "Too many templates and payloads of this tenant are being processed; retry later."
 
 
 def install(app: FastAPI) -> None:
-    """What is not handled here reaches `api/request_middleware.py`, which answers 500."""
+    """Install the handlers. Exceptions without a handler reach `api/request_middleware.py`, which responds with 500."""
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RenderQueueFull, _too_many_waiting)
-    for kind in DATABASE_ERRORS:
-        app.add_exception_handler(kind, _database)
+    for error_type in DATABASE_ERRORS:
+        app.add_exception_handler(error_type, _database)
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
@@ -39,7 +37,8 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
-    """Starlette's own: no such path, method not allowed. Its detail repeats nothing of ours or theirs."""
+    """Convert Starlette's own exceptions, such as an unknown path or method. Their detail holds no data of ours or of
+    the request."""
     if not isinstance(error, HTTPException):
         raise error
     return Problem(error.status_code, headers=error.headers).response
@@ -52,4 +51,4 @@ async def _too_many_waiting(_: Request, __: Exception) -> JSONResponse:
 async def _database(_: Request, error: Exception) -> JSONResponse:
     if not is_outage(error):
         raise error
-    return Problem(503, "The database does not answer.", headers=RETRY_AFTER).response
+    return Problem(503, "The database is unavailable.", headers=RETRY_AFTER).response

@@ -1,4 +1,4 @@
-"""An answer of each operation, as `/openapi.json` shows it: Ada is welcomed, and Mia's order is on its way."""
+"""Example responses of each operation for `/openapi.json`: a welcome email to Ada and an order notification to Mia."""
 
 from typing import Any
 
@@ -195,7 +195,12 @@ SCHEDULE_SUMMARY: Json = {
     **CREATED_FIELDS,
 }
 RUN: Json = {"id": RUN_ID, "kind": "due", "due_at": "2026-11-16T08:00:00Z", "ran_at": "2026-11-16T08:00:01Z"}
-RUN |= {"accepted": 41, "skipped": None, "skipped_recipients": {"overlap": 1}, "finished_at": "2026-11-16T08:00:01Z"}
+RUN |= {
+    "accepted": 41,
+    "skip_reason": None,
+    "skipped_recipients": {"overlap": 1},
+    "finished_at": "2026-11-16T08:00:01Z",
+}
 SCHEDULE: Json = {
     **SCHEDULE_SUMMARY,
     **dict.fromkeys(("recipient_id", "recipients", "starts_at", "ends_at", "priority", "channels", "expires_in")),
@@ -207,7 +212,7 @@ COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "can
 CANCELED: Json = {"id": NOTIFICATION_ID, "status": "CANCELED", "channels": {"email": "stopped"}}
 REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
 
-# Operation id → the body of its answer.
+# Operation id → example response body.
 EXAMPLES: dict[str, Json] = {
     "send_notification": SENT,
     "send_batch": BATCH,

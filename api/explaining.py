@@ -1,4 +1,5 @@
-"""Rows of a notification as the story that `domain/explanations.py` tells, and that as an answer: JSON or text."""
+"""Convert the rows of a notification to the history that `domain/explanations.py` explains, and the explanation to JSON
+or text."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -53,7 +54,7 @@ def build_explanation(
 
 
 def explanation_text(explanation: Explanation) -> str:
-    """A line each, with its time where it has one."""
+    """Return one line each, prefixed with its time where it has one."""
     lines = [f"{_format_time(line.at)}  {line.text}" if line.at else line.text for line in explanation.lines]
     return (
         "\n".join([explanation.summary, "", *lines, "", str(explanation.id), *filter(None, [explanation.temporal_url])])

@@ -1,10 +1,11 @@
-"""X-Forwarded-For from an address that is no trusted proxy: it is not believed, which an operator must learn."""
+"""Report X-Forwarded-For from an address that is not a trusted proxy. It is ignored, and the operator must learn of
+it."""
 
 import structlog
 
 from metrics.engine import count_ignored_forwarded_for
 
-MAX_LOGGED_PEERS = 100  # peers: anyone can send the field
+MAX_LOGGED_PEERS = 100  # bounded, because any client can send the field
 
 log = structlog.get_logger(__name__)
 
@@ -14,7 +15,7 @@ class IgnoredForwardedHeaders:
         self._logged = set[str]()
 
     def record(self, peer: str) -> None:
-        """Count the request, and log the first one of the peer."""
+        """Count the request, and log the first one of each peer."""
         count_ignored_forwarded_for()
         if peer in self._logged or len(self._logged) >= MAX_LOGGED_PEERS:
             return

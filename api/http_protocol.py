@@ -1,4 +1,5 @@
-"""uvicorn's HTTP protocol with limits for clients that send too much or too slowly. Chosen by `api/server.py`."""
+"""Extend uvicorn's HTTP protocol with limits for clients that send too much or too slowly. Configured by
+`api/server.py`."""
 
 import asyncio
 import json
@@ -14,13 +15,13 @@ from api.connections import Connections, Phase
 from api.problems import MEDIA_TYPE, Problem
 from metrics.engine import CountedLimit, count_limit_reached
 
-# Requests of one connection that wait for the response to the one before.
+# Requests of one connection that wait for the response to an earlier one.
 MAX_PIPELINED = 16
 FORWARDED_FOR = b"x-forwarded-for"
 
 
 class RefusedRequest(Exception):
-    """Raised inside the parser, which stops; `status` is the response."""
+    """Stop the parser with the `status` of the response."""
 
     def __init__(self, status: int, limit: CountedLimit) -> None:
         super().__init__(status)
@@ -28,7 +29,7 @@ class RefusedRequest(Exception):
 
 
 class ServerConfig(Config):
-    """With the registry that all connections of a server share."""
+    """The uvicorn configuration with the connection registry of the server."""
 
     connections: Connections
 
@@ -47,7 +48,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.source: str | None = None
         self.phase = Phase.HEADERS
         self.since = 0.0
-        self._unparsed = 0  # bytes since the parser last made progress, which it keeps in memory
+        self._unparsed = 0  # bytes since the parser last made progress; it keeps them in memory
         self._stalled_since: float | None = None
         self._refusal: RefusedRequest | None = None
 
@@ -82,7 +83,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._abort_parsing(431, CountedLimit.REQUEST_HEADERS)
         if len(self.pipeline) >= MAX_PIPELINED:
             self._abort_parsing(429, CountedLimit.PIPELINED_REQUESTS)
-        # A source is an address that is no trusted proxy.
+        # `source` is None for a trusted proxy.
         if self.source is not None and any(name == FORWARDED_FOR for name, _ in self.headers):
             self._connections.ignored_forwarded_headers.record(self.source)
         super().on_headers_complete()  # refuses a target without a path
@@ -107,12 +108,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Called for whatever stops the parser."""
+        """Refuse the request. uvicorn calls this for everything that stops the parser."""
         refusal = self._refusal or RefusedRequest(400, CountedLimit.REQUEST_SYNTAX)
         self._refuse(refusal.status, refusal.limit)
 
     def check(self, now: float) -> None:
-        """End it when its client has not sent the rest of a request, or read the response, in time."""
+        """Close the connection if its client has not sent the rest of a request or read the response in time."""
         if self.transport.is_closing() or self.flow.write_paused:
             self._check_writing(now)
         elif self.phase is Phase.HEADERS or self.phase is Phase.BODY:
@@ -121,7 +122,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def close(self) -> None:
-        """End it at once. The sweep no longer checks it, so what the client does not read is dropped."""
+        """Close the connection at once. The sweep no longer checks it, so data that the client does not read is
+        dropped."""
         self._refuse(503, None)
         if self.transport.get_write_buffer_size():
             self.transport.abort()
@@ -134,7 +136,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _check_reading(self, now: float) -> None:
-        """What the server itself does not read, such as a request behind one that is being answered, is not late."""
+        """Close or refuse a request that arrives too slowly. A request that the server itself does not read yet, such
+        as a pipelined one, is not late."""
         timeout = self._limits.header_timeout if self.phase is Phase.HEADERS else self._limits.body_timeout
         is_pipelined = self.phase is Phase.HEADERS and self.cycle is not None and not self.cycle.response_complete
         if self.flow.read_paused or is_pipelined:
@@ -143,7 +146,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         elif self._unparsed or self.phase is Phase.BODY:
             self._refuse(408, CountedLimit.REQUEST_TIMEOUT)
-        else:  # nothing was asked, and a client may take a response for that to its first request
+        else:  # no request has begun, and the client would match a response to its first request
             self.transport.close()
 
     def _enter_phase(self, phase: Phase) -> None:
@@ -164,7 +167,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     @property
     def _may_respond(self) -> bool:
-        """Not in the middle of another response, nor where it would be taken for the response to a later request."""
+        """Whether a response can be written: not within another response, and not where the client would match it to a
+        later request."""
         if self.pipeline or self.phase is Phase.IDLE or self.phase is Phase.RESPONSE:
             return False
         if self.phase is Phase.BODY and self.cycle is not None:

@@ -1,4 +1,4 @@
-"""When keys were last used: noted in memory by each request, written to the database now and then."""
+"""Collect when keys were last used in memory, and write it to the database periodically."""
 
 from datetime import datetime
 from uuid import UUID
@@ -8,11 +8,11 @@ from domain.clock import now
 from storage.api_keys import record_uses
 from storage.database import Database
 
-WRITE_INTERVAL = 15.0  # seconds; a key that is used all the time is written once a minute
+WRITE_INTERVAL = 15.0  # seconds; a key in constant use is written once a minute
 
 
 class KeyUses:
-    """One per API process."""
+    """Last uses of keys. One object per API process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class KeyUses:
         self._used_at[key_id] = now()
 
     async def write(self) -> None:
-        """Keep what could not be written for the next time."""
+        """Write the last uses. Keep those that could not be written for the next time."""
         used_at = dict(self._used_at)
         if not used_at:
             return

@@ -1,4 +1,4 @@
-"""Keys as responses show them, and refusals of changes as problems; used by the routes of keys and of tenants."""
+"""Convert key rows to responses, and refused key changes to problems. Used by the routes of keys and tenants."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ def key_status_of(row: ApiKey) -> KeyStatus:
 
 
 async def issue_key(container: Container, tenant: UUID, body: KeyBody, caller: Caller) -> CreatedKey:
-    """Raises Problem if the tenant may not have such a key."""
+    """Create a key. Raise Problem if the tenant may not have such a key."""
     new = NewKey(name=body.name, scopes=body.scopes, env=container.settings.env, lifetime=lifetime_of(body.expires_in))
     async with container.database.transaction() as session:
         try:

@@ -1,7 +1,7 @@
-"""In development, pages that need no key answer to names of this machine only (DNS rebinding).
+"""In development, restrict pages without a key to names of this machine (protection against DNS rebinding).
 
-A web page whose name is made to lead to 127.0.0.1 is of the same origin as the API for the browser, and could read the
-outbox. The browser still sends the page's own name as Host.
+A web page whose name resolves to 127.0.0.1 has the same origin as the API for the browser and could read the outbox.
+The browser still sends the page's own name as Host.
 """
 
 from starlette.datastructures import Headers
@@ -10,13 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Problem
 from domain.hosts import host_of, is_loopback
 
-# What needs a key or a signature, and what probes ask.
+# Paths that need a key or a signature, and those of probes.
 UNRESTRICTED_PATHS = ("/api/v1/", "/t/", "/healthz", "/readyz")
-HOST_REFUSED = "In development this page answers only to names of this machine, such as localhost and 127.0.0.1."
+HOST_REFUSED = (
+    "In development this page is available only under names of this machine, such as localhost and 127.0.0.1."
+)
 
 
 class LoopbackHostMiddleware:
-    """ASGI middleware. A new page is guarded unless it is listed above."""
+    """ASGI middleware. A new page is restricted unless it is listed above."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

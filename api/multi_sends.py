@@ -1,5 +1,5 @@
-"""Sends of one request to several recipients: each becomes a notification of its own, and one idempotency key holds for
-all of them. Called by the route of single sends."""
+"""Accept one request to several recipients. Each recipient gets a notification; one idempotency key covers all of them.
+Called by the route of single sends."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -39,11 +39,11 @@ TOO_MANY_SUBSCRIBERS = issue_at("/topic", f"has more than {MAX_SUBSCRIBERS:,} su
 
 
 class IdempotencyKeyConflict(Exception):
-    """A concurrent request with the same idempotency key was first."""
+    """Report that a concurrent request with the same idempotency key was first."""
 
 
 class MultiSends:
-    """`charge_points` counts the work of all recipients but the first."""
+    """`charge_points` charges the rate limit for all recipients but the first."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class MultiSends:
         self._acceptance = acceptance
 
     async def accept(self, body: SendBody, raw_body: Json, key: str | None) -> tuple[list[SendEntryResponse], bool]:
-        """The entries of the response, and whether they are those of an earlier request. `given` is the body as it was
-        sent. Raises Problem for what is wrong with the request as a whole."""
+        """Return the entries of the response, and whether an earlier request created them. `raw_body` is the body as it
+        was sent. Raise Problem for issues of the request as a whole."""
         body_hash = body_hash_of(raw_body, key)
         with ACCEPT_SECONDS.time():
             if (earlier_entries := await self._find_earlier_entries(body, key, body_hash)) is not None:
@@ -91,7 +91,7 @@ class MultiSends:
             return None
         if stored is None or stored.idempotency_hash != body_hash:
             raise invalid(KEY_REUSED)
-        # A subscriber who was refused had just been erased, and is not named again.
+        # A subscriber that was refused had just been erased, and is not named again.
         refused = {index: entry.recipient_id for index, entry in enumerate(await read_listed_entries(body))}
         recipient_ids = [
             stored.recipients.get(result["id"]) if "id" in result else refused.get(index)
@@ -142,7 +142,7 @@ def multi_sends_of(request: Request) -> MultiSends:
 
 
 def _raise_shared_issues(body: SendBody, prepared: PreparedSends) -> None:
-    """Raise what is wrong with the fields that all share: the type, and of a topic everything."""
+    """Raise issues of the shared fields: an unknown type, and every issue of a send to a topic."""
     first = next(iter(prepared.values()), None)
     if isinstance(first, list) and (body.topic is not None or first == [UNKNOWN_TYPE]):
         raise invalid(*first)
@@ -155,17 +155,19 @@ def _entry_result(
         return entry.parsed
     entry_result = send_result_of(prepared, rows[prepared.id]) if isinstance(prepared, NewNotification) else prepared
     if entry_result is None:
-        raise LookupError("an entry without an answer")
+        raise LookupError("an entry has no result")
     return entry_result
 
 
 def _stored_results(send_results: Iterable[SendResult | RejectedItem]) -> list[Json]:
     listed = ErrorListing()
-    return [{"id": str(a.values["id"])} if isinstance(a, AcceptedSend) else listed.refused(a) for a in send_results]
+    return [
+        {"id": str(a.values["id"])} if isinstance(a, AcceptedSend) else listed.error_fields(a) for a in send_results
+    ]
 
 
 def _response_entries(recipient_ids: Iterable[str | None], results: Iterable[Json]) -> list[SendEntryResponse]:
-    """A result without errors is an id."""
+    """Return the response entries. A result without errors is an id."""
     return [
         SendEntryResponse(index=index, recipient_id=name, **{"status": 202, **result})
         for index, (name, result) in enumerate(zip(recipient_ids, results, strict=True))

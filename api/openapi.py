@@ -1,4 +1,4 @@
-"""`/openapi.json`: FastAPI's schema of `/api/v1`, with our problems in place of its validation errors."""
+"""Build `/openapi.json`: FastAPI's schema of `/api/v1`, with problems in place of its validation errors."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,25 +17,29 @@ from api.strict_json import VALUE_LIMIT
 Json = dict[str, Any]
 
 DEFAULT_BODY_LIMITS = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
-# What any request may be answered before its route is reached, by the names of the shared responses.
+# Responses of any request before its route is reached, by the name of the shared response.
 SHARED_RESPONSES = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge", 503: "Unavailable"}
 INVALID_DESCRIPTION = "The request is not valid, has an unknown query parameter, or repeats one that is not a list"
 
 RETRY_HEADERS = {429: "Retry-After", 503: "Retry-After"}
-# Of operations with two kinds of answers.
+# Examples of operations with two kinds of responses.
 OTHER_EXAMPLES = {("send_notification", "200"): DRY_RUN_EXAMPLE}
 
 BEARER_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, `tk_…`. 401 once it is revoked or has expired.",
+    "description": "An API key, `tk_…`. A revoked or expired key is refused with 401.",
 }
 VALIDATION_ISSUE_SCHEMA: Json = {
     "type": "object",
     "required": ["detail"],
     "properties": {
-        "pointer": {"type": "string", "description": "RFC 6901, into the body", "examples": ["/payload/name"]},
-        "parameter": {"type": "string", "description": "name of a query, path or header parameter"},
+        "pointer": {
+            "type": "string",
+            "description": "JSON pointer (RFC 6901) into the request body",
+            "examples": ["/payload/name"],
+        },
+        "parameter": {"type": "string", "description": "Name of a query, path or header parameter"},
         "detail": {"type": "string"},
     },
 }
@@ -52,7 +56,7 @@ PROBLEM_SCHEMA: Json = {
             "type": "array",
             "items": VALIDATION_ISSUE_SCHEMA,
             "maxItems": ERROR_LIMIT,
-            "description": f"At most {ERROR_LIMIT}; `detail` mentions that there are more.",
+            "description": f"At most {ERROR_LIMIT}. If there are more, `detail` mentions it.",
         },
     },
     "examples": [
@@ -104,7 +108,7 @@ def _too_large(limits: BodyLimits) -> str:
 
 
 def _add_security_and_problems(operation: Json, path: str, endpoint: object) -> None:
-    """Add security, and the problems that any such operation can answer."""
+    """Add the security scheme and the problems that the operation can return."""
     responses = operation["responses"]
     responses.pop("422", None)
     problems: dict[int, Json] = {
@@ -131,7 +135,7 @@ def _add_security_and_problems(operation: Json, path: str, endpoint: object) -> 
 
 
 def _add_examples(operation: Json) -> None:
-    """At every answer with a body, in the place from which tools show it."""
+    """Add an example to every response with a body, at the position that tools read."""
     for status, described in operation["responses"].items():
         if status.startswith("2") and "content" in described and operation["operationId"] in EXAMPLES:
             example = OTHER_EXAMPLES.get((operation["operationId"], status), EXAMPLES[operation["operationId"]])
@@ -148,5 +152,5 @@ def problem_response(status: int, description: str = "", *, header: str | None =
 
 
 def problem_responses(*statuses: int) -> dict[int | str, Json]:
-    """For the `responses` of a route that also answers these problems, such as 409."""
+    """Return the `responses` of a route that can also return these problems, such as 409."""
     return {status: problem_response(status) for status in statuses}

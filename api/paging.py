@@ -1,4 +1,4 @@
-"""Lists: `limit` and `cursor` in, `{"items": [...], "next_cursor": ...}` out. A cursor is opaque to callers."""
+"""Page lists: `limit` and `cursor` in, `{"items": [...], "next_cursor": ...}` out. A cursor is opaque to callers."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ class Page(Model, Generic[Item]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Paging:
-    """`after` is the key of the last row of the page before, None on the first."""
+    """`after` is the key of the last row of the previous page, None on the first page."""
 
     limit: int
     after: str | None
 
     @property
     def fetch_limit(self) -> int:
-        """One more than the page, to know whether there is another."""
+        """One more than the page size, to detect a further page."""
         return self.limit + 1
 
     @property
@@ -47,13 +47,14 @@ class Paging:
         return id
 
     def after_columns(self, count: int) -> str | None:
-        """For lists ordered by several columns, joined by a separator that none of them can hold."""
+        """Return the cursor of a list ordered by several columns, joined by a separator that none of them can
+        contain."""
         if self.after is not None and self.after.count(SEPARATOR) != count - 1:
             raise invalid_cursor()
         return self.after
 
     def page(self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]) -> Page[Item]:
-        """The page of the rows fetched with `fetch`; `key` is what `after` will be."""
+        """Return the page of rows fetched with `fetch_limit`. `key` returns the `after` of a row."""
         shown = rows[: self.limit]
         more = len(rows) > self.limit
         cursor = encode_cursor(str(key(shown[-1]))) if more else None
@@ -75,7 +76,7 @@ def decode_cursor(cursor: str) -> str:
 
 
 def invalid_cursor() -> Problem:
-    """Build the response to a cursor that was edited or belongs to another list."""
+    """Return the problem of a cursor that was edited or belongs to another list."""
     return invalid({"parameter": "cursor", "detail": "is not a cursor of this list"})
 
 

@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: what routes raise when a request cannot be met, and how it is answered."""
+"""Define RFC 9457 problem details: the exceptions that routes raise, and their responses."""
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
@@ -9,19 +9,19 @@ from fastapi.responses import JSONResponse
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tocsin:problem:"
 
-# Errors in one response. More cost time to collect and help no caller.
+# Errors in one response. More would cost time and not help the caller.
 ERROR_LIMIT = 50
 MORE_ERRORS = f"Only the first {ERROR_LIMIT} errors are listed."
-# Characters of one name in a pointer, which would otherwise repeat a body of any size.
+# Maximum length of one name in a pointer, so that it cannot repeat a body of any size.
 MAX_SEGMENT_LENGTH = 256
 
 # Status → last part of `type`, and `title`.
 PROBLEM_TYPES: dict[int, tuple[str, str]] = {
     400: ("unreadable", "The request cannot be read"),
     401: ("unauthenticated", "A valid API key is required"),
-    403: ("forbidden", "The API key may not do this"),
-    404: ("not-found", "There is no such thing"),
-    405: ("method-not-allowed", "The method is not allowed here"),
+    403: ("forbidden", "The API key does not allow this"),
+    404: ("not-found", "The resource does not exist"),
+    405: ("method-not-allowed", "The method is not allowed"),
     408: ("timeout", "The request did not arrive in time"),
     409: ("conflict", "The request conflicts with the current state"),
     413: ("too-large", "The request body is too large"),
@@ -29,13 +29,14 @@ PROBLEM_TYPES: dict[int, tuple[str, str]] = {
     422: ("invalid", "The request is not valid"),
     429: ("too-many-requests", "Too many requests"),
     431: ("headers-too-large", "The header fields are too large or too many"),
-    500: ("internal", "Something went wrong on our side"),
+    500: ("internal", "Internal server error"),
     503: ("unavailable", "The service is temporarily unavailable"),
 }
 
 
 class ValidationIssue(TypedDict):
-    """One thing wrong: `pointer` (RFC 6901) into the body, or the name of a path, query or header `parameter`."""
+    """One issue of the input. `pointer` (RFC 6901) into the body, or the name of a path, query or header
+    `parameter`."""
 
     pointer: NotRequired[str]
     parameter: NotRequired[str]
@@ -43,9 +44,9 @@ class ValidationIssue(TypedDict):
 
 
 class Problem(Exception):
-    """Raised by routes and what they call. `detail` and `errors` never repeat what was sent.
+    """Raised by routes and their helpers. `detail` and `errors` never repeat input.
 
-    Of more than 50 errors the first 50 are kept, and `detail` mentions it.
+    Of more than 50 errors, the first 50 are kept and `detail` mentions it.
     """
 
     def __init__(
@@ -55,9 +56,9 @@ class Problem(Exception):
         *,
         errors: Sequence[ValidationIssue] = (),
         headers: Mapping[str, str] | None = None,
-        kind: tuple[str, str] | None = None,
+        problem_type: tuple[str, str] | None = None,
     ) -> None:
-        slug, self.title = kind or PROBLEM_TYPES.get(status, ("http", "The request failed"))
+        slug, self.title = problem_type or PROBLEM_TYPES.get(status, ("http", "The request failed"))
         self.type = TYPE_PREFIX + slug
         self.status, self.detail, self.errors = status, detail, list(errors[:ERROR_LIMIT])
         if len(errors) > ERROR_LIMIT:
@@ -75,8 +76,8 @@ class Problem(Exception):
         return JSONResponse(self.body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def not_found(detail: str = "There is no such thing.") -> Problem:
-    """For an id or key in the path. What is named in a body and does not exist is `invalid`."""
+def not_found(detail: str = "The resource does not exist.") -> Problem:
+    """Return the problem of an unknown id or key in the path. Use `invalid` for one in a body."""
     return Problem(404, detail)
 
 
@@ -93,9 +94,9 @@ def issue_at(pointer: str, detail: str) -> ValidationIssue:
 
 
 def pointer_of(*segments: str | int) -> str:
-    """RFC 6901: `pointer_of("payload", "a/b")` is `/payload/a~1b`; no segments, the whole body.
+    """Return an RFC 6901 pointer: `pointer_of("payload", "a/b")` is `/payload/a~1b`; without segments, the whole body.
 
-    Ends at the value above a name of more than 256 characters.
+    The pointer ends above a name of more than 256 characters.
     """
     segments = tuple(takewhile(lambda segment: len(str(segment)) <= MAX_SEGMENT_LENGTH, segments))
     return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)

@@ -1,4 +1,4 @@
-"""The names in a request's query, compared with the parameters that its route declares; called by `authenticated_route`."""
+"""Compare the query parameters of a request with those that its route declares. Called by `authenticated_route`."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ def declared_names(dependant: Dependant) -> dict[str, bool]:
 
 
 def _names_of(name: str, annotation: Any) -> dict[str, bool]:
-    """Return the fields of a model in place of its name, because each is a parameter of its own."""
+    """Return the fields of a model in place of its name, because each field is a parameter."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields.items()
         return {field.alias or own_name: _is_list(field.annotation) for own_name, field in fields}
@@ -36,7 +36,8 @@ def _names_of(name: str, annotation: Any) -> dict[str, bool]:
 
 
 def find_query_issues(declared: Mapping[str, bool], given: Sequence[str]) -> list[ValidationIssue]:
-    """Return a fault for each name that is not declared or is repeated without being a list, at most `ISSUE_LIMIT`."""
+    """Return an issue for each name that is not declared, or is repeated without being a list. At most
+    `ISSUE_LIMIT`."""
     return list(islice(_query_issues(declared, Counter(given)), ISSUE_LIMIT))
 
 

@@ -1,4 +1,4 @@
-"""What a limit per minute allows, and how its end is answered. Used by `rate_limits.py` and `source_limits.py`."""
+"""Define limits per minute and the response when one is exceeded. Used by `rate_limits.py` and `source_limits.py`."""
 
 import math
 import time
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from api.problems import Problem
 from metrics.engine import CountedLimit, count_limit_reached
 
-WINDOW_SECONDS = 60  # seconds; a new one begins with every minute
+WINDOW_SECONDS = 60  # a new window begins with every minute
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """`limit` units per minute, 0: no limit; `name` in header fields; `owner` and `unit` in sentences."""
+    """`limit` units per minute; 0 is no limit. `name` is used in header fields, `owner` and `unit` in messages."""
 
     name: str
     owner: str
@@ -26,12 +26,10 @@ class Quota:
         return f'"{self.name}";q={self.limit};w={WINDOW_SECONDS}'
 
     def exceeded(self, seconds_left: int) -> Problem:
-        """`left`: seconds of this minute."""
+        """Return the problem of an exceeded limit. `seconds_left` is the rest of this minute."""
         count_limit_reached(self.metric)
-        used = f"The {self.owner} has used its {self.limit} {self.unit} of this minute"
-        return Problem(
-            429, f"{used}; repeat the request in {seconds_left} s.", headers={"Retry-After": str(seconds_left)}
-        )
+        used = f"The {self.owner} has used its {self.limit} {self.unit} for this minute"
+        return Problem(429, f"{used}; retry in {seconds_left} s.", headers={"Retry-After": str(seconds_left)})
 
 
 class FixedWindowClock:
@@ -39,6 +37,6 @@ class FixedWindowClock:
         self._clock = clock
 
     def now(self) -> tuple[int, int]:
-        """The number of the minute, and the seconds until the next one."""
+        """Return the number of the minute, and the seconds until the next one."""
         window, passed = divmod(self._clock(), WINDOW_SECONDS)
         return int(window), math.ceil(WINDOW_SECONDS - passed)

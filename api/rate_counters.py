@@ -1,4 +1,4 @@
-"""Counters of the rate limits: in this process, or in a Redis that several processes share."""
+"""Store the counters of the rate limits in this process, or in a Redis that several processes share."""
 
 import asyncio
 import time
@@ -12,35 +12,35 @@ from limits.storage import storage_from_string
 
 from config_sources import InvalidSettings
 
-# Counters that a process keeps; the oldest gives way. They outlast every minute in which fewer callers come.
+# Counters that a process keeps; the oldest is dropped. A minute with fewer callers drops none.
 MAX_COUNTERS = 20_000
 RESPONSE_TIMEOUT = 0.25  # seconds
 STORE_RETRY_INTERVAL = 5.0
 
 PREFIX = "tocsin"
-# One call tests all counters and then adds to all, or to none: what is refused is visible to no other process.
+# One call checks all counters and then adds to all, or to none. Other processes do not see a refused charge.
 CHARGE_SCRIPT = """
-local answer = {0}
+local result = {0}
 for i, key in ipairs(KEYS) do
   local count = tonumber(redis.call('GET', key) or '0')
-  if answer[1] == 0 and count + tonumber(ARGV[2 * i]) > tonumber(ARGV[2 * i + 1]) then answer[1] = i end
-  answer[i + 1] = count
+  if result[1] == 0 and count + tonumber(ARGV[2 * i]) > tonumber(ARGV[2 * i + 1]) then result[1] = i end
+  result[i + 1] = count
 end
-if answer[1] == 0 then
+if result[1] == 0 then
   for i, key in ipairs(KEYS) do
-    answer[i + 1] = redis.call('INCRBY', key, ARGV[2 * i])
+    result[i + 1] = redis.call('INCRBY', key, ARGV[2 * i])
     if redis.call('TTL', key) < 0 then redis.call('EXPIRE', key, ARGV[1]) end
   end
 end
-return answer
+return result
 """
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
 class Charge(NamedTuple):
-    """`amount` to add to a counter, if it stays within `limit`."""
+    """An `amount` to add to a counter, if the counter stays within `limit`."""
 
     counter: str
     amount: int
@@ -48,8 +48,8 @@ class Charge(NamedTuple):
 
 
 class ChargeResult(NamedTuple):
-    """The counts after the charges. `exceeded` is the index of the first that would exceed its limit: then nothing was
-    added."""
+    """The counts after the charges. `exceeded` is the index of the first charge over its limit; in that case no counter
+    has changed."""
 
     counts: Sequence[int]
     exceeded: int | None
@@ -59,11 +59,12 @@ class Counters(Protocol):
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int: ...
 
     async def charge(self, charges: Sequence[Charge], expiry: int) -> ChargeResult:
-        """Add all of them or none."""
+        """Add all charges, or none."""
 
 
 class MemoryCounters(MemoryStorage):
-    """The parent looks at all its counters in a task after each increment, and has no bound."""
+    """Bounded counters in memory. The parent class is unbounded and scans all counters in a task after each
+    increment."""
 
     STORAGE_SCHEME = ["async+bounded-memory"]
 
@@ -96,8 +97,8 @@ class MemoryCounters(MemoryStorage):
 
 
 class SharedCounters:
-    """Counts in Redis. While it does not answer each process counts for itself, because an outage of the store must not
-    stop the API that the limits protect."""
+    """Count in Redis. While it is unavailable each process counts on its own, because an outage of the store must not
+    stop the API."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -131,9 +132,9 @@ class SharedCounters:
         return ChargeResult(counts, first - 1 if first else None)
 
     async def _call_store(
-        self, shared: Callable[[], Awaitable[Answer]], local: Callable[[], Awaitable[Answer]]
-    ) -> Answer:
-        """Ask Redis, or the memory of this process while Redis does not answer."""
+        self, shared: Callable[[], Awaitable[Result]], local: Callable[[], Awaitable[Result]]
+    ) -> Result:
+        """Call Redis, or the memory of this process while Redis is unavailable."""
         if self.is_up or time.monotonic() >= self._down_until:
             try:
                 async with asyncio.timeout(RESPONSE_TIMEOUT):
@@ -148,12 +149,12 @@ class SharedCounters:
     def _mark_down(self, error: Exception) -> None:
         self._down_until = time.monotonic() + STORE_RETRY_INTERVAL
         if self.is_up:
-            log.warning("the store of rate limits does not answer; this process counts alone", error=_error_name(error))
+            log.warning("the rate limit store is unavailable; this process counts alone", error=_error_name(error))
         self.is_up = False
 
     def _mark_up(self) -> None:
         if not self.is_up:
-            log.info("the store of rate limits answers again")
+            log.info("the rate limit store is available again")
         self.is_up = True
 
     async def close(self) -> None:
@@ -161,7 +162,7 @@ class SharedCounters:
 
 
 def _error_name(error: Exception) -> str:
-    """The text of an error may hold the URL, and with it a password."""
+    """Return the type of an error. Its text may contain the URL and its password."""
     return type(error.__cause__ or error).__name__
 
 

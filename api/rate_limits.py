@@ -1,4 +1,4 @@
-"""How much work keys, tenants and senders of unverified requests may ask for per minute."""
+"""Limit the work per minute of keys, tenants and senders of unverified requests."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,23 +14,23 @@ from api.sources import Sources
 from config import Settings
 from metrics.engine import CountedLimit
 
-# One point is about a millisecond of work. A request costs one, and each further item of a batch.
+# One point is about a millisecond of work. A request costs one point, and one for each further item of a batch.
 RENDER_POINTS = 5
 COMPILE_POINTS = 10
 VALUES_PER_POINT = 1_000
 
 State = dict[str, Any]
-# In the state of a request: the header fields of its response, and the points that it was charged.
+# Names in the state of a request: the header fields of its response, and the points charged so far.
 HEADER_FIELDS_KEY, CHARGED_POINTS_KEY = "rate_limit", "points"
 
 
 class RateLimits:
-    """`receipts` and `unknown_keys` limit addresses."""
+    """The limits of one API process. `receipts` and `unknown_keys` limit addresses."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         url = settings.rate_limit_store.get_secret_value()
         self.shared = SharedCounters(url) if url else None
-        # Apart, so that many addresses cannot displace the counters of callers.
+        # Separate, so that many addresses cannot displace the counters of callers.
         self._callers: Counters = self.shared or MemoryCounters()
         source_counters: Counters = self.shared or MemoryCounters()
         limits = settings.rate_limits
@@ -52,9 +52,10 @@ class RateLimits:
         self.unknown_keys = SourceLimit(unknown_keys, source_counters, sources, self._window_clock)
 
     async def charge(self, caller: Caller, state: State, points: int) -> None:
-        """Raise Problem 429, and take nothing, if the key or its tenant has too few points left.
+        """Charge points to the key and its tenant. Raise Problem 429 and charge nothing if either has too few points
+        left.
 
-        A request, whose `state` is given, may be charged several times, and takes at most all points of a minute.
+        A request, identified by its `state`, may be charged several times, and takes at most all points of a minute.
         """
         if not self.limits_callers or points < 1:
             return
@@ -86,7 +87,7 @@ class RateLimits:
 
 
 async def charge(request: Request, points: int) -> None:
-    """Called by routes for work beyond the request itself. Raises Problem 429."""
+    """Charge points for work beyond the request itself. Raise Problem 429. Called by routes."""
     rates: RateLimits = request.app.state.rate_limits
     await rates.charge(request.state.caller, request.scope.setdefault("state", {}), points)
 

@@ -1,5 +1,5 @@
-"""Whom one send to several recipients goes to: the entries of `recipients`, merged with the fields of the request, or
-the subscribers of a topic. Called by `api/multi_sends.py`."""
+"""Build the entries of a send to several recipients: each of `recipients` merged with the fields of the request, or
+each subscriber of a topic. Called by `api/multi_sends.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ SHARED_FIELDS_TOO_LARGE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipientEntry:
-    """`recipient_id` is None in an entry that cannot be read."""
+    """One recipient. `recipient_id` is None if the entry cannot be read."""
 
     recipient_id: str | None
     parsed: SendCommand | RejectedItem
 
 
 def check_size(given: Mapping[str, Any], count: int) -> None:
-    """Raise 413 for a request whose notifications would have more bytes or values than those of a batch."""
+    """Raise 413 if the notifications together would exceed the bytes or values of a batch."""
     shared = {name: value for name, value in given.items() if name not in ("recipients", "topic")}
     raw = COMPACT_ENCODER.encode(shared).encode()
     if len(raw) * count > BATCH_LIMIT or has_more_values(raw, BATCH_VALUE_LIMIT // count):
@@ -39,7 +39,7 @@ def check_size(given: Mapping[str, Any], count: int) -> None:
 
 
 async def read_listed_entries(body: SendBody) -> list[RecipientEntry]:
-    """Each recipient counts once: a further entry for the same one is refused."""
+    """Return the entries of `recipients`. A second entry for the same recipient is rejected."""
     first: dict[str, int] = {}
     entries = []
     async for index, given in in_slices(enumerate(body.recipients or ())):
@@ -54,7 +54,7 @@ async def read_listed_entries(body: SendBody) -> list[RecipientEntry]:
 
 
 def subscriber_entries(body: SendBody, subscribers: Sequence[str]) -> list[RecipientEntry]:
-    """They share one payload, which is checked once."""
+    """Return an entry for each subscriber. They share one payload, which is checked once."""
     return [
         RecipientEntry(recipient_id=subscriber, parsed=_send_command(body, {"recipient_id": subscriber}))
         for subscriber in subscribers
@@ -73,7 +73,7 @@ def _read_entry(body: SendBody, given: Json) -> RecipientEntry:
 
 
 def _send_command(body: SendBody, fields: Json) -> SendCommand:
-    """The request for one recipient. The key is that of all of them."""
+    """Return the command for one recipient. The idempotency key covers the whole request, so the command has none."""
     return SendCommand(
         request=body.model_copy(update={"recipients": None, "topic": None, **fields}), key=None, body_hash=None
     )

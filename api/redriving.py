@@ -1,4 +1,4 @@
-"""Sends again what a filter finds: some hundred rows in a transaction, spread over time. Called by the routes."""
+"""Redrive the notifications that a filter finds, in batches of 500 and at a limited rate. Called by the routes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ MAX_LISTED_SKIPS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class RedriveCommand:
-    """What somebody wants. `most` are redriven at most, `rate` of them per second (0 is all at once); `key_id`
-    and `key_name` are those of the key they used."""
+    """What the caller requested. At most `max_redriven` are redriven, `rate` of them per second (0 is all at once).
+    `key_id` and `key_name` identify the caller's API key."""
 
     tenant: UUID
     key_id: UUID
@@ -43,7 +43,8 @@ class RedriveResult:
 async def redrive_all(
     database: Database, resolution: ResolutionActivities, wanted: NotificationFilter, command: RedriveCommand
 ) -> RedriveResult:
-    """A transaction per batch, so that nobody waits long for a row. What was done stays done if a later one fails."""
+    """Redrive in one transaction per batch, so that row locks are short. Earlier batches remain redriven if a later one
+    fails."""
     async with database.transaction() as session:
         result = RedriveResult(matched=await redrives.count_dead_letters(session, command.tenant, wanted))
     last, has_more = redrives.MIN_ID, True
@@ -71,7 +72,7 @@ async def redrive_all(
 async def redrive_one(
     database: Database, resolution: ResolutionActivities, id: UUID, command: RedriveCommand
 ) -> tuple[RedriveTarget, RedriveResult] | None:
-    """With the row as it was before. None: there is no such notification."""
+    """Redrive one notification. Return its row as it was before and the result, or None if it does not exist."""
     excluded = await _unreachable_reasons(resolution, command, [id])
     async with database.transaction() as session:
         found = await redrives.lock_target(session, command.tenant, id)
@@ -87,8 +88,8 @@ async def redrive_one(
 async def _find_unreachable(
     resolution: ResolutionActivities, command: RedriveCommand, found: Sequence[RedriveTarget]
 ) -> Mapping[UUID, str]:
-    """Check preferences, suppressions and addresses as the first gate of each notification does. Not under the rows'
-    locks: that gate checks them again."""
+    """Check preferences, suppressions and addresses as the first gate of each notification does. Row locks are not
+    held, because that gate checks again."""
     at = now()
     return await _unreachable_reasons(
         resolution,
@@ -108,7 +109,7 @@ async def _unreachable_reasons(
 async def _redrive(
     session: AsyncSession, command: RedriveCommand, chosen: Sequence[PlannedRedrive], subject: str
 ) -> None:
-    """Record each transaction: a large redrive has several entries."""
+    """Redrive the chosen notifications and audit the transaction. A large redrive has several audit entries."""
     if not chosen:
         return
     await redrives.redrive(session, command.tenant, chosen, command.key_id)
@@ -123,8 +124,8 @@ async def _redrive(
 def select_redrivable(
     found: list[RedriveTarget], command: RedriveCommand, result: RedriveResult, excluded: Mapping[UUID, str]
 ) -> list[PlannedRedrive]:
-    """Return those that may go, the most urgent first, as long as there is room, and add the others to the tally.
-    `excluded` are those that no channel is left for, with the reason."""
+    """Return the redrivable notifications, most urgent first, up to the limit, and record the others as skipped.
+    `excluded` maps those without a remaining channel to the reason."""
     at = now()
     redrivable: list[RedriveTarget] = []
     for one in found:

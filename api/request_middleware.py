@@ -1,4 +1,5 @@
-"""The outermost layer of the API: each request gets an id, and a bug of ours becomes a 500 that tells nothing."""
+"""Give each request an id, and convert an unhandled exception to a 500 without details. The outermost layer of the
+API."""
 
 import re
 import traceback
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class ExceptionCapture:
-    """Keeps the exception that nothing else has handled, so that no server prints it with the values it holds."""
+    """Catch an unhandled exception, so that no server prints it with the values that it holds."""
 
     error: Exception | None = None
 
@@ -36,8 +37,8 @@ class ExceptionCapture:
 
 
 class RequestIdMiddleware:
-    """ASGI middleware. `X-Request-Id` is echoed if it is a plain word, else made here. `public_url` is where browsers
-    reach the API."""
+    """ASGI middleware. `X-Request-Id` is echoed if it is well-formed, and generated otherwise. `public_url` is where
+    browsers reach the API."""
 
     def __init__(self, app: ASGIApp, public_url: str = "") -> None:
         self.app = app
@@ -75,11 +76,11 @@ class RequestIdMiddleware:
                 at=own_frames(capture.error),
             )
             if started:
-                raise ConnectionAbortedError("the answer broke off") from None
+                raise ConnectionAbortedError("the response was interrupted") from None
             await Problem(500).response(scope, receive, send_with_headers)
 
 
 def own_frames(error: BaseException) -> list[str]:
-    """Our frames, innermost last, by file, line and function; messages and values may be personal data."""
+    """Return our frames, innermost last, as file, line and function. Messages and values may be personal data."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{f.filename}:{f.lineno} {f.name}" for f in frames if "site-packages" not in f.filename]

@@ -1,4 +1,4 @@
-"""Recurring sends: checked when they are saved, and as they are shown. Called by their routes."""
+"""Check recurring sends when they are saved, and build their responses. Called by the routes of schedules."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,11 +21,11 @@ UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first"
 
 
 async def find_issues(container: Container, caller: Caller, body: ScheduleBody) -> list[ValidationIssue]:
-    """What each of its sends would be refused for."""
-    kind = await container.catalog.current_type(caller.tenant, body.notification_type)
-    if kind is None:
+    """Return the issues that every send of the schedule would have."""
+    notification_type = await container.catalog.current_type(caller.tenant, body.notification_type)
+    if notification_type is None:
         return [UNKNOWN_TYPE]
-    [found] = await find_send_issues(container, caller, [(kind, body)])
+    [found] = await find_send_issues(container, caller, [(notification_type, body)])
     return found
 
 
@@ -47,7 +47,7 @@ def schedule_view(
     runs: Sequence[ScheduleRunResult],
     planning: PlanProgress | None,
 ) -> ScheduleView:
-    """A spec that was written before a field was there has what it stands for if it is not given."""
+    """Build the response. A spec stored before a field existed gets the value of that field's default."""
     names = ("recipient_id", "recipients", "topic", "starts_at", "ends_at", "priority", "channels", "expires_in")
     spec_fields: dict[str, Any] = {name: row.spec.get(name) for name in names}
     return ScheduleView(
@@ -83,7 +83,8 @@ def _planning_view(planning: PlanProgress) -> PlanningView:
 
 
 def run_view(run: ScheduleRunResult) -> RunView:
-    """What was left out for everybody by one reason was skipped for that."""
+    """Build the response of a run. If a single reason skipped all recipients, it is also the `skip_reason` of the
+    run."""
     reasons = [*run.skipped_recipients] if run.accepted == 0 and run.finished_at is not None else []
     return RunView(
         id=run.id,
@@ -91,7 +92,7 @@ def run_view(run: ScheduleRunResult) -> RunView:
         due_at=run.due_at,
         ran_at=run.ran_at,
         accepted=run.accepted,
-        skipped=run.skipped or (reasons[0] if len(reasons) == 1 else None),
+        skip_reason=run.skipped or (reasons[0] if len(reasons) == 1 else None),
         skipped_recipients=dict(run.skipped_recipients),
         finished_at=run.finished_at,
     )

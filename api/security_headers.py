@@ -1,7 +1,7 @@
-"""What every response says to browsers. `Requests` adds them; a route that sets one of them itself keeps it.
+"""Define the security headers of every response. `RequestIdMiddleware` adds those that the route did not set.
 
-Answers hold personal data, so nothing is stored by caches unless a route says otherwise. The policy lets a page load
-nothing: pages that need more (`/docs`, `/outbox`) have policies of their own.
+Responses contain personal data, so caches store nothing unless a route allows it. The policy lets a page load nothing;
+pages that need more (`/docs`, `/outbox`) set their own policy.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ DEFAULT_HEADERS: tuple[Header, ...] = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-# A year. Browsers that have read it use https only; they ignore it where it comes over plain http.
+# A year. Browsers that received it use https only. They ignore it over plain http.
 HSTS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 
@@ -24,6 +24,6 @@ def security_headers(public_url: str) -> tuple[Header, ...]:
 
 
 def missing_headers(wanted: Iterable[Header], given: Iterable[Header]) -> list[Header]:
-    """Return those of the wanted ones whose names (in lower case) are not given."""
+    """Return the wanted headers whose names (in lower case) are not given."""
     names = {name for name, _ in given}
     return [header for header in wanted if header[0] not in names]

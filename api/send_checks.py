@@ -1,5 +1,4 @@
-"""What a send must hold of its type: its channels and its payload. Asked when it is accepted, and when a recurring one
-is saved."""
+"""Check channels and payload of a send against its type, when it is accepted and when a schedule is saved."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ UNKNOWN_TYPE = issue_at("/notification_type", "there is no such notification typ
 
 
 class SendContent(Protocol):
-    """A send or whatever will make some."""
+    """The fields that a send and a schedule share."""
 
     @property
     def channels(self) -> Sequence[Channel] | None: ...
@@ -33,8 +32,8 @@ class SendContent(Protocol):
 async def find_send_issues(
     container: Container, caller: Caller, sends: Sequence[tuple[NotificationType, SendContent]]
 ) -> list[list[ValidationIssue]]:
-    """Of each send, in their order; the payloads of all of them are checked together, and one that several sends share
-    is checked once."""
+    """Return the issues of each send, in order. All payloads are checked together; one that several sends share is
+    checked once."""
     checks = PayloadChecks(container.renderer, caller.tenant)
     known: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
     checked: dict[tuple[UUID, tuple[Channel, ...], int], int] = {}
@@ -57,7 +56,7 @@ async def find_send_issues(
 
 
 def find_expiry_issues(request: SendRequest, notification_type: NotificationType) -> list[ValidationIssue]:
-    """A notification whose time is over when it is accepted would end EXPIRED without any attempt."""
+    """Return an issue if the send would be expired on acceptance. It would end EXPIRED without an attempt."""
     lifetime = notification_type.effective_ttl(request.lifetime)
     if request.send_at is None or lifetime is None or (overdue := now() - request.send_at) < lifetime:
         return []
@@ -65,7 +64,8 @@ def find_expiry_issues(request: SendRequest, notification_type: NotificationType
     return [
         issue_at(
             "/send_at",
-            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(lifetime)}: it has expired",
+            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(lifetime)}: already "
+            "expired",
         )
     ]
 
@@ -85,7 +85,8 @@ def _channel_issues(notification_type: NotificationType, send: SendContent) -> l
 async def _published_templates(
     container: Container, caller: Caller, notification_type: NotificationType, send: SendContent
 ) -> list[TemplateVersion]:
-    """Published in the default language, of every channel that may be used: their schemas must hold."""
+    """Return the published template in the default language of every channel that may be used. The payload must match
+    their schemas."""
     channels = dict.fromkeys(Channel(channel) for channel in send.channels or notification_type.channels)
     languages = [caller.default_language]
     found = [

@@ -1,4 +1,5 @@
-"""The statements that single sends share: looking up idempotency keys, and inserting. Built by `create_app`."""
+"""Share database statements between single sends: the lookup of idempotency keys and the insert. Built by
+`create_app`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ HeldKey = dict[str, Any] | None
 
 
 def announce(container: Container, items: Sequence[NewNotification]) -> None:
-    """Wake the dispatchers for what has been committed."""
+    """Wake the dispatchers for committed notifications."""
     for due in {QUEUE_DUE if item.digest_key is None else COLLECT_DUE for item in items}:
         container.work_announcer.announce(due)
 
@@ -25,11 +26,11 @@ class SendStatementGroups:
         self._lookups: StatementGroups[str, HeldKey] = StatementGroups(self._look_up)
 
     async def insert(self, tenant: UUID, item: NewNotification) -> AcceptResult:
-        """Only for an item without a profile: two profiles of one recipient must be merged one after the other."""
+        """Insert an item without a profile. Two profiles of one recipient must be merged one after the other."""
         return await self._inserts.submit(tenant, item)
 
     async def held_key(self, tenant: UUID, key: str) -> HeldKey:
-        """The notification that holds the key, if there is one."""
+        """Return the notification that holds the key, or None."""
         return await self._lookups.submit(tenant, key)
 
     async def _insert(self, tenant: UUID, items: Sequence[NewNotification]) -> list[AcceptResult]:

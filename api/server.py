@@ -1,4 +1,4 @@
-"""Serves the API with its background work until told to stop. Called by the command line."""
+"""Serve the API with its background work until it is stopped. Called by `python -m api`."""
 
 import asyncio
 import sys
@@ -22,18 +22,19 @@ from supervision import freeze_loaded_objects
 from watchdog import do_nothing
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
-SHUTDOWN_GRACE = 2  # seconds that requests in flight get at the end
+SHUTDOWN_GRACE = 2  # seconds for requests in flight at shutdown
 
 
 class ApiServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours are set by the caller; uvicorn would raise them again when it is done and skip our closing."""
+        """Leave signal handling to the caller. uvicorn would raise captured signals again at its end and skip our
+        cleanup."""
         yield
 
 
 def reduce_event_loop_pauses() -> None:
-    """Exempt what was loaded at the start from garbage collection, and let the event loop interrupt a thread earlier.
+    """Exempt objects loaded at the start from garbage collection, and let the event loop interrupt a thread earlier.
 
     Reading one large body causes several collections, each of which would take 0.1 s. While a thread reads it, each
     round of the event loop waits for the interpreter lock once.
@@ -43,7 +44,8 @@ def reduce_event_loop_pauses() -> None:
 
 
 def server_config(app: FastAPI, host: str, port: int, limits: ConnectionLimits = ConnectionLimits()) -> ServerConfig:
-    """Also used by the benchmarks, whose bare endpoint must be served in the same way."""
+    """Return the uvicorn configuration. Benchmarks use it too, so that their bare endpoint is served in the same
+    way."""
     config = ServerConfig(
         app,
         host=host,

@@ -1,4 +1,4 @@
-"""How many requests of one address may turn out to be unverified per minute: forged receipts, unknown API keys."""
+"""Limit the unverified requests of one address per minute: forged receipts and unknown API keys."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from api.sources import Sources
 
 
 class SourceLimit:
-    """Addresses over the limit are remembered until the minute is over, and refused before any work is done."""
+    """Remember addresses over the limit until the minute ends, and refuse them before any work is done."""
 
     def __init__(self, quota: Quota, counters: Counters, sources: Sources, window_clock: FixedWindowClock) -> None:
         self._quota = quota
@@ -32,7 +32,7 @@ class SourceLimit:
             raise self._quota.exceeded(seconds_left)
 
     async def count(self, request: Request) -> None:
-        """Count an unverified request; raise Problem 429 if it is one too many."""
+        """Count an unverified request. Raise Problem 429 if it exceeds the limit."""
         source = self._source(request)
         if source is None:
             return
@@ -44,7 +44,7 @@ class SourceLimit:
 
     @asynccontextmanager
     async def count_unverified(self, request: Request) -> AsyncIterator[None]:
-        """Count what the block refuses; refuse at once if there was too much of it."""
+        """Count the requests that the block refuses. Raise Problem 429 at once if the address is over the limit."""
         self.check(request)
         try:
             yield
@@ -54,5 +54,5 @@ class SourceLimit:
             raise
 
     def _source(self, request: Request) -> str | None:
-        """None: not limited, or the requests of many callers."""
+        """Return the counted source of a request; None if it is not limited or a proxy forwards it."""
         return self._sources.key(request.client.host) if request.client and self._quota.limit else None

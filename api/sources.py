@@ -1,22 +1,22 @@
-"""Where a request comes from, as the limits per source count it."""
+"""Determine the source of a request for the limits per source."""
 
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
-# Addresses that one caller may choose from are one source.
+# One caller can use all addresses of this prefix, so they count as one source.
 IPV6_PREFIX = 64
 
 
 class Sources:
-    """`proxies`: networks whose addresses bring the requests of many callers, and are not counted."""
+    """`trusted_networks` contain the proxies that forward requests of many callers. Their addresses are not counted."""
 
     def __init__(self, trusted_networks: Iterable[str]) -> None:
         self._proxies = [ip_network(proxy) for proxy in trusted_networks]
         self.key = lru_cache(maxsize=4096)(self._key)
 
     def _key(self, address: str) -> str | None:
-        """Return what an address is counted as; None for a proxy, and for what is no address."""
+        """Return the source of an address, or None for a proxy and for an invalid address."""
         try:
             ip = ip_address(address)
         except ValueError:

@@ -1,7 +1,7 @@
-"""Joins concurrent calls of one tenant into one database statement; used by acceptance for single sends.
+"""Join concurrent calls of one tenant into one database statement. Used by the acceptance of single sends.
 
-A statement costs three round trips and a commit, for one row as for many. While one is under way, the next calls wait
-and then share one. A call that meets nobody is not delayed.
+A statement costs three round trips and a commit, for one row as for many. While one is running, the next calls wait and
+then share one. Without a running statement, a call is not delayed.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from storage.outages import is_outage
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Seconds. A statement that waits for a lock does not hold up those that come after it for longer.
+# Seconds. Limits how long a statement that waits for a lock delays the next ones.
 MAX_WAIT = 0.02
-# Items of one statement: with bodies at their limit, as many bytes as a batch may have.
+# Items of one statement. With bodies of maximum size, they have as many bytes as a batch.
 MAX_GROUP_SIZE = 32
 
 
 @dataclass(kw_only=True)
 class _TenantQueue(Generic[Item, Result]):
-    """Of one tenant: the items that wait, how many statements are under way, and when the next one starts anyway."""
+    """The waiting items of a tenant, its number of running statements, and the timer that starts the next one."""
 
     items: list[tuple[Item, asyncio.Future[Result]]] = field(default_factory=list)
     running: int = 0
@@ -36,7 +36,7 @@ class _TenantQueue(Generic[Item, Result]):
 
 
 class StatementGroups(Generic[Item, Result]):
-    """`run` gets a tenant and up to 32 items, and returns the results in their order. One object per event loop."""
+    """`run` receives a tenant and up to 32 items, and returns the results in order. One object per event loop."""
 
     def __init__(self, run: Callable[[UUID, Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
         self._run = run
@@ -44,7 +44,8 @@ class StatementGroups(Generic[Item, Result]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, tenant: UUID, item: Item) -> Result:
-        """Raise what `run` raises. An error that is no outage is raised only for the item that causes it."""
+        """Return the result of the item. Raise what `run` raises; an error that is not an outage is raised only for the
+        item that causes it."""
         loop = asyncio.get_running_loop()
         queue = self._tenants.setdefault(tenant, _TenantQueue())
         future: asyncio.Future[Result] = loop.create_future()
@@ -64,7 +65,7 @@ class StatementGroups(Generic[Item, Result]):
         task.add_done_callback(self._tasks.discard)
 
     async def _run_group(self, tenant: UUID) -> None:
-        """What arrives until the task runs is part of its group."""
+        """Run one group. Items that arrive before the task runs are part of it."""
         queue = self._tenants[tenant]
         group, queue.items = queue.items[:MAX_GROUP_SIZE], queue.items[MAX_GROUP_SIZE:]
         if not queue.items:
@@ -94,7 +95,7 @@ class StatementGroups(Generic[Item, Result]):
 
 
 def _resolve_future(future: "asyncio.Future[Result]", result: Result | None, error: BaseException | None) -> None:
-    """A call that was canceled meanwhile needs no answer."""
+    """Resolve the future, unless its call was canceled."""
     if future.done():
         return
     if error is not None:

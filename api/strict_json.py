@@ -1,4 +1,4 @@
-"""Bytes to a JSON value, refusing what other readers read differently; called by the front door."""
+"""Parse bytes to a JSON value, and reject what other parsers read differently. Called by `authenticated_route`."""
 
 import json
 import math
@@ -8,18 +8,18 @@ from typing import NoReturn
 from api.json_values import has_more_values
 
 MAX_DEPTH = 64
-# Values of an ordinary body.
+# JSON values of a body, unless its route allows more.
 VALUE_LIMIT = 20_000
-# Characters of a number. The largest float needs 309 digits; the time to read an integer grows with their square.
+# Characters of a number. The largest float needs 309 digits. The time to parse an integer grows with their square.
 MAX_NUMBER_LENGTH = 400
-# Only escapes can smuggle these in: raw control characters and raw surrogates are refused earlier.
+# Only escapes can contain these: raw control characters and raw surrogates are rejected earlier.
 ESCAPED_NUL_OR_SURROGATE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
 
 Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None
 
 
 class UnreadableJson(ValueError):
-    """`reason` says what is wrong and where, never what was sent."""
+    """`reason` names the problem and its position, never the input."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,9 +31,9 @@ class TooManyValues(Exception):
 
 
 def parse(raw: bytes, max_values: int = VALUE_LIMIT) -> Value:
-    """UTF-8 without BOM, no NaN or Infinity, NUL, lone surrogate or duplicate key; at most 64 levels.
+    """Parse UTF-8 without BOM. Reject NaN, Infinity, NUL, lone surrogates, duplicate keys and more than 64 levels.
 
-    Raises UnreadableJson, or TooManyValues before anything is parsed.
+    Raise UnreadableJson, or TooManyValues before anything is parsed.
     """
     if has_more_values(raw, max_values):
         raise TooManyValues
@@ -90,7 +90,7 @@ def _check_length(digits: str) -> None:
 
 
 def _check_value(value: Value, *, strings: bool) -> None:
-    """Level by level, so that no nesting can exhaust the stack."""
+    """Check level by level, so that no nesting can exhaust the stack."""
     level, depth = [value], 0
     while level:
         containers = [v for v in level if isinstance(v, dict | list)]

@@ -1,4 +1,5 @@
-"""What a save refuses and what it only remarks on; used by the template routes."""
+"""Check a template when it is saved: issues that reject it, and warnings. Used by the template routes and `tocsin
+apply`."""
 
 from api.problems import ValidationIssue, invalid, issue_at
 from api.schemas.templates import TemplateBody
@@ -13,14 +14,14 @@ FIELD_POINTERS = {"subject": "/subject_template", "body": "/body_template", "tex
 
 
 async def find_save_warnings(renderer: Renderer, body: TemplateBody, *, tenant: TenantId, digest: bool) -> list[str]:
-    """Of one text and its schema; `digest`: a type that collects uses it. Raises a Problem if the schema is no schema
-    or a template does not compile."""
+    """Return the warnings of a template and its schema. `digest`: a type that collects uses it. Raise Problem for an
+    invalid schema or a template that does not compile."""
     inspection = await inspect_template(renderer, body, tenant=tenant)
     return find_template_warnings(body.variables_schema, inspection, digest=digest) + find_unused_fields(body)
 
 
 async def inspect_template(renderer: Renderer, body: TemplateBody, *, tenant: TenantId) -> Inspection:
-    """Raises a Problem, likewise."""
+    """Return the variables of a template. Raise Problem for an invalid schema or a template that does not compile."""
     problems = await check_schema(renderer, body.variables_schema, tenant=tenant)
     if problems:
         raise invalid(*(issue_at(f"/variables_schema{problem.pointer}", problem.detail) for problem in problems))
@@ -41,7 +42,7 @@ def render_issue(failure: RenderFailure) -> ValidationIssue:
 def find_unused_fields(body: TemplateBody) -> list[str]:
     warnings = []
     if body.channel is Channel.EMAIL and not body.subject_template:
-        warnings.append("there is no subject_template: the e-mail has an empty subject")
+        warnings.append("there is no subject_template: the email has an empty subject")
     if body.channel is Channel.SMS and body.subject_template is not None:
         warnings.append("subject_template is not used for sms")
     if body.channel is not Channel.EMAIL and body.text_template is not None:

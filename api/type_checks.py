@@ -1,4 +1,4 @@
-"""What a save of a notification type only remarks on; used by the route of types."""
+"""Find warnings for a saved notification type. Used by the route of types."""
 
 from collections.abc import Iterator, Sequence
 from uuid import UUID
@@ -13,28 +13,29 @@ from storage.template_lists import PublishedText, list_published_texts
 
 
 async def find_template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:
-    """Return what keeps a channel of the type from being sent: a template that is missing, or lacks what it needs."""
+    """Return a warning for each channel that cannot be sent, because its template is missing or lacks a required
+    part."""
     texts = await list_published_texts(session, tenant, sorted(set(body.templates.values())))
     return [warning for channel, name in body.templates.items() for warning in _channel_warnings(channel, name, texts)]
 
 
 async def find_preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:
-    """Return that preferences name the type's former category, which no type has any more."""
+    """Return a warning if preferences name the type's former category, which no type has any more."""
     former = (before or {}).get("category")
     if former in (None, after.get("category")) or not await find_unknown_names(session, tenant, [former]):
         return []
     if not await is_name_used(session, tenant, former):
         return []
-    return [f"/category: preferences name '{former}', which is no category any more: they have no effect"]
+    return [f"/category: preferences name '{former}', which is no longer a category: they have no effect"]
 
 
 def _channel_warnings(channel: Channel, name: str, texts: Sequence[PublishedText]) -> Iterator[str]:
     found = [text for text in texts if (text.name, text.channel) == (name, channel)]
     if not found:
-        yield f"/templates/{channel}: no text of '{name}' is published for {channel}: the channel is skipped"
+        yield f"/templates/{channel}: template '{name}' has no published version for {channel}: the channel is skipped"
     for text in found:
         for part in _missing_parts(text):
-            why = f"has no {part}: the provider would refuse it, so it is not sent"
+            why = f"has no {part}: the provider would reject it, so it is not sent"
             yield f"/templates/{channel}: '{name}' in '{text.language}' {why}"
 
 

@@ -1,4 +1,4 @@
-"""Pydantic's and FastAPI's validation errors as problem details, without the input that they quote."""
+"""Convert validation errors of Pydantic and FastAPI to issues, without the input that they quote."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 
 from api.problems import ERROR_LIMIT, Problem, ValidationIssue, invalid, not_found, pointer_of
 
-# Error types whose message is made from the model alone. Other messages can quote what was sent.
+# Error types whose message depends only on the model. Other messages can quote the input.
 SAFE_ERROR_TYPES = re.compile(
     r"(missing|extra_forbidden|enum|literal_error|none_required|union_tag_not_found|finite_number"
     r"|(string|int|float|bool|list|dict|datetime|model_attributes)_type|model_type|dataclass_type"
@@ -27,7 +27,7 @@ ISSUE_MESSAGES = {
 
 
 def problem_of(error: RequestValidationError, *, creates: bool = False) -> Problem:
-    """Return 404 for a path whose name or id cannot exist, unless the request would create it; otherwise 422."""
+    """Return 404 for a path whose name or id cannot exist, unless the request would create it, and 422 otherwise."""
     path_errors = [e for e in error.errors() if e["loc"][0] == "path"]
     if any(not creates or str(e["type"]).startswith("uuid") for e in path_errors):
         return not_found()
@@ -35,9 +35,10 @@ def problem_of(error: RequestValidationError, *, creates: bool = False) -> Probl
 
 
 def issues_of(errors: Iterable[Mapping[str, Any]], body: object) -> list[ValidationIssue]:
-    """`loc` starts with body, query, path or header. Several of the branches of a union may say the same.
+    """Return the distinct issues. `loc` starts with body, query, path or header. Several branches of a union may report
+    the same issue.
 
-    Stops at one more than a response lists, which shows that there are more.
+    Stop at one more than a response lists, which shows that there are more.
     """
     unique: dict[tuple[str, str], ValidationIssue] = {}
     for error in errors:
@@ -68,7 +69,7 @@ def detail_of(error: Mapping[str, Any]) -> str:
 
 
 def _without_union_branches(path: Sequence[str | int], body: Any, error: Mapping[str, Any]) -> list[str | int]:
-    """The path without the names of union branches and `[key]`, which pydantic mixes in."""
+    """Return the path without the union branches and `[key]` that pydantic adds."""
     real_path: list[str | int] = []
     for position, segment in enumerate(path):
         if _has_child(body, segment):
@@ -79,7 +80,8 @@ def _without_union_branches(path: Sequence[str | int], body: Any, error: Mapping
 
 
 def _is_absent_field(segment: str | int, parent: object, error: Mapping[str, Any]) -> bool:
-    """A branch of a union is handed the value itself; an absent field is missing, or its default was wrong."""
+    """Return whether the segment names an absent field. A union branch receives the value itself; an absent field is
+    missing, or its default is invalid."""
     return error["type"] == "missing" or (segment != "[key]" and error.get("input") is not parent)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a notification as the API shows them."""
+"""Convert the rows of a notification to API responses."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def summary_of(row: Notification, waits: NotificationWaits, settings: Settings) 
 def notification_view(record: NotificationRecord, settings: Settings) -> NotificationView:
     summary = _summary_fields(record.notification, record.waits, settings)
     if record.digest is not None and record.digest.calendar and record.notification.digest_key is not None:
-        summary["temporal_url"] = None  # a tick closes it: it has no workflow to look at
+        summary["temporal_url"] = None  # a tick closes it, so it has no workflow
     return NotificationView(
         **summary,
         event_payload=unseal(record.notification.event_payload),

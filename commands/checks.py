@@ -17,7 +17,7 @@ from commands.sources import locate_message, nearest_source
 from rendering.renderer import Renderer
 from rendering.schema_names import find_mismatches, find_unused_names
 
-MISSING_TEMPLATE = "is required, since the route has the channel"
+MISSING_TEMPLATE = "is required, because the route has this channel"
 # Of every tenant: it is made with it.
 DEFAULT_LANGUAGE = "en"
 ResourceKey = tuple[str, ...]

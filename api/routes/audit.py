@@ -1,4 +1,4 @@
-"""The audit log: who changed the configuration of a tenant."""
+"""Routes of the audit log: changes of the configuration of a tenant."""
 
 from typing import Annotated
 from uuid import UUID
@@ -31,13 +31,13 @@ async def list_audit_entries(
     paging: PagingDep,
     action: SearchText = None,
     subject: SearchText = None,
-    actor_id: Annotated[Id | None, Query(description="Id of the key that acted.")] = None,
+    actor_id: Annotated[Id | None, Query(description="Id of the API key that made the change.")] = None,
     at_from: Timestamp | None = None,
     at_before: Timestamp | None = None,
-    tenant: Annotated[Key | None, Query(description="Of another tenant; for keys with the scope `operate`.")] = None,
-    all_tenants: Annotated[bool, Query(description="Of every tenant; for keys with the scope `operate`.")] = False,
+    tenant: Annotated[Key | None, Query(description="List entries of this tenant. Needs the scope `operate`.")] = None,
+    all_tenants: Annotated[bool, Query(description="List entries of all tenants. Needs the scope `operate`.")] = False,
 ) -> Page[AuditEntryView]:
-    """List changes of the configuration, newest first. Kept for 400 days, and at most 100,000 per tenant."""
+    """List configuration changes, newest first. Entries are kept for 400 days, at most 100,000 per tenant."""
     async with container.database.transaction() as session:
         searched = await _searched_tenant(session, caller, tenant, all_tenants=all_tenants)
         wanted = audit.AuditSearch(
@@ -51,7 +51,7 @@ async def list_audit_entries(
 async def _searched_tenant(
     session: AsyncSession, caller: Caller, tenant: str | None, *, all_tenants: bool
 ) -> UUID | None:
-    """Return the tenant whose entries are listed, None for all."""
+    """Return the tenant whose entries are listed, or None for all tenants."""
     if tenant is None and not all_tenants:
         return caller.tenant
     if OPERATE_SCOPE not in caller.scopes:
@@ -59,7 +59,7 @@ async def _searched_tenant(
     if tenant is None:
         return None
     if all_tenants:
-        raise invalid({"parameter": "all_tenants", "detail": "does not go with tenant"})
+        raise invalid({"parameter": "all_tenants", "detail": "cannot be combined with tenant"})
     found = await tenants.find(session, tenant)
     if found is None:
         raise invalid({"parameter": "tenant", "detail": "there is no such tenant"})

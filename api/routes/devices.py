@@ -1,4 +1,4 @@
-"""Phones and browsers of a person: registered by the application that runs on them."""
+"""Routes of a recipient's devices: phones and browsers, registered by the application that runs on them."""
 
 from fastapi import APIRouter, Response
 
@@ -31,7 +31,7 @@ async def put_device(
     container: ContainerDep,
     response: Response,
 ) -> DeviceView:
-    """Register a token or subscription, which moves here from another device or person; at most 100, 20 are used."""
+    """Register a push token or subscription. It leaves any other device or recipient. At most 100; 20 are used."""
     if registration.subscription is not None:
         rules = ContactRules.of(container.settings, caller)
         raise_issues(rules.find_url_issues(registration.subscription.endpoint, "subscription", "endpoint"))
@@ -41,7 +41,7 @@ async def put_device(
             saved = await devices.save(session, caller.tenant, recipient_id, new)
         except devices.TooManyDevices:
             count_limit_reached(CountedLimit.DEVICES_STORED)
-            raise conflict(f"A recipient can have {MAX_DEVICES} devices at most.") from None
+            raise conflict(f"A recipient can have at most {MAX_DEVICES} devices.") from None
     if saved is None:
         raise not_found("There is no such recipient.")
     response.status_code = 201 if saved[1] else 200
@@ -53,7 +53,7 @@ async def put_device(
 async def delete_device(
     recipient_id: RecipientId, device: DeviceName, caller: CallerDep, container: ContainerDep
 ) -> None:
-    """Nothing goes there any more."""
+    """Delete a device. Later messages no longer go to it."""
     async with container.database.transaction() as session:
         removed = await devices.remove(session, caller.tenant, recipient_id, device)
     if not removed:

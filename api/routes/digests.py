@@ -1,4 +1,4 @@
-"""Digests that are being collected, and those that were: looked at, and closed before their time."""
+"""Routes of digest windows: list them, read one, close one early."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,9 +32,9 @@ async def list_digests(
     paging: PagingDep,
     recipient_id: Annotated[str | None, Query(max_length=255)] = None,
     notification_type: Annotated[str | None, Query(max_length=255)] = None,
-    closed: Annotated[bool, Query(description="Those that are over, instead.")] = False,
+    closed: Annotated[bool, Query(description="List closed windows instead.")] = False,
 ) -> Page[DigestView]:
-    """Those that are being collected, newest first."""
+    """List open digest windows, newest first; with `closed=true`, closed ones instead."""
     async with container.database.transaction() as session:
         rows = await digests.list_page(
             session,
@@ -51,7 +51,7 @@ async def list_digests(
 @router.get("/{id}")
 @scope("read")
 async def get_digest(id: Id, caller: CallerDep, container: ContainerDep) -> DigestView:
-    """One window. Its items are the notifications that have its id in their `digest`."""
+    """Return one digest window. Its items are the notifications whose `digest` has its id."""
     async with container.database.transaction() as session:
         return _view(await _get_digest(session, caller.tenant, id), container.settings)
 
@@ -59,7 +59,7 @@ async def get_digest(id: Id, caller: CallerDep, container: ContainerDep) -> Dige
 @router.post("/{id}/flush")
 @scope("send")
 async def flush_digest(id: Id, caller: CallerDep, container: ContainerDep) -> DigestView:
-    """Close it now: what has been collected goes out. One that is closed already stays as it is."""
+    """Close a digest window now and send its items. A window that is already closed does not change."""
     async with container.database.transaction() as session:
         await _get_digest(session, caller.tenant, id)
         await digest_closing.close_windows(session, [id])

@@ -1,4 +1,4 @@
-"""Event webhooks: a tenant's own endpoints for status events."""
+"""Routes of event endpoints: a tenant's own URLs that receive status events."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ from api.schemas.event_endpoints import (
     SavedEndpoint,
     TestEventAccepted,
 )
-from api.time_cursors import before
+from api.time_cursors import time_cursor_of
 from bootstrap import Container
 from domain.cursors import format_cursor
 from domain.event_webhooks import TEST_EVENT
@@ -50,7 +50,7 @@ DISABLED = "The endpoint is disabled; enable it first."
 async def put_event_endpoint(
     key: Key, body: EndpointBody, request: Request, response: Response, caller: CallerDep, container: ContainerDep
 ) -> SavedEndpoint:
-    """Exactly this from now on. The secret is answered only when the endpoint is made, and by rotate-secret."""
+    """Create or replace an endpoint. Only creation and rotate-secret return its secret."""
     raise_issues(ContactRules.of(container.settings, caller).find_url_issues(body.url, "url"))
     async with container.database.transaction() as session:
         before = _audited_values(container, await event_endpoints.find(session, caller.tenant, key, lock=True))
@@ -59,7 +59,7 @@ async def put_event_endpoint(
                 session, caller.tenant, key, body.url, body.events, enabled=body.enabled
             )
         except event_endpoints.TooManyEndpoints:
-            raise conflict(f"There can be {event_endpoints.MAX_ENDPOINTS} event endpoints at most.") from None
+            raise conflict(f"There can be at most {event_endpoints.MAX_ENDPOINTS} event endpoints.") from None
         await auditing.record_change(
             session, caller, "event_endpoint.saved", _subject(key), before, _audited_values(container, row)
         )
@@ -76,7 +76,7 @@ async def put_event_endpoint(
 @router.get("")
 @scope("manage")
 async def list_event_endpoints(paging: PagingDep, caller: CallerDep, container: ContainerDep) -> Page[EndpointView]:
-    """All of them, by key; their secrets are not shown."""
+    """List all event endpoints by key, without their secrets."""
     async with container.database.transaction() as session:
         rows = await event_endpoints.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row.key, partial(_view, container))
@@ -85,7 +85,7 @@ async def list_event_endpoints(paging: PagingDep, caller: CallerDep, container: 
 @router.get("/{key}")
 @scope("manage")
 async def get_event_endpoint(key: str, caller: CallerDep, container: ContainerDep) -> EndpointView:
-    """Where it is, what it is told and whether it works; its secret is not shown."""
+    """Return one endpoint: URL, subscribed events and state. Its secret is not returned."""
     async with container.database.transaction() as session:
         return _view(container, await _get_endpoint(session, caller, key))
 
@@ -93,7 +93,7 @@ async def get_event_endpoint(key: str, caller: CallerDep, container: ContainerDe
 @router.delete("/{key}", status_code=204)
 @scope("manage")
 async def delete_event_endpoint(key: str, caller: CallerDep, container: ContainerDep) -> None:
-    """Nothing more is sent to it; what it was told is forgotten."""
+    """Delete an endpoint with its messages. No further events are sent to it."""
     async with container.database.transaction() as session:
         before = _audited_values(container, await event_endpoints.find(session, caller.tenant, key, lock=True))
         if not await event_endpoints.remove(session, caller.tenant, key):
@@ -106,7 +106,7 @@ async def delete_event_endpoint(key: str, caller: CallerDep, container: Containe
 async def rotate_event_secret(
     key: str, caller: CallerDep, container: ContainerDep, response: Response
 ) -> RotatedSecret:
-    """A new secret. For a day messages carry two signatures, by the new one and by the one before."""
+    """Create a new secret. For a day, messages are signed with both the new and the former secret."""
     async with container.database.transaction() as session:
         row = await event_endpoints.rotate_secret(session, caller.tenant, key)
         if row is None or row.previous_until is None:
@@ -121,7 +121,7 @@ async def rotate_event_secret(
 @router.post("/{key}/test", status_code=202, responses=problem_responses(409))
 @scope("manage")
 async def test_event_endpoint(key: str, caller: CallerDep, container: ContainerDep) -> TestEventAccepted:
-    """Sends `endpoint.test` the way every event goes; its attempts tell what became of it."""
+    """Send the event `endpoint.test` like any other event. `GET /event-endpoints/{key}/attempts` shows the outcome."""
     async with container.database.transaction() as session:
         row = await _get_endpoint(session, caller, key)
         message_ids = await enqueue_messages(session, [row.id], TEST_EVENT, {"endpoint": row.key})
@@ -133,7 +133,7 @@ async def test_event_endpoint(key: str, caller: CallerDep, container: ContainerD
 @router.post("/{key}/replay", status_code=202, responses=problem_responses(409))
 @scope("manage")
 async def replay_events(key: str, body: ReplayBody, caller: CallerDep, container: ContainerDep) -> ReplayAccepted:
-    """Sends again, with the same `webhook-id`: one message, or what failed since a time."""
+    """Send messages again with the same `webhook-id`: one message, or those that failed since a time."""
     async with container.database.transaction() as session:
         row = await _get_endpoint(session, caller, key)
         if not row.enabled:
@@ -145,7 +145,7 @@ async def replay_events(key: str, body: ReplayBody, caller: CallerDep, container
             replay = await event_messages.replay_since(session, row.id, body.since, body.until, all=body.all)
             return ReplayAccepted(replayed=replay.count, through=replay.through, more=replay.more)
         if body.message_id is None or not await event_messages.replay_one(session, row.id, body.message_id):
-            raise invalid(issue_at("/message_id", "the endpoint was sent no such message"))
+            raise invalid(issue_at("/message_id", "no such message was sent to this endpoint"))
         await auditing.record_change(
             session, caller, REPLAY_ACTION, _subject(key), None, {"message_id": body.message_id}
         )
@@ -161,10 +161,12 @@ async def list_event_attempts(
     paging: PagingDep,
     status: Annotated[EventMessageStatus | None, Query()] = None,
 ) -> Page[EventMessageView]:
-    """What the endpoint was told, newest first, with the tries of each message. Kept for thirty days."""
+    """List messages to the endpoint, newest first, with the attempts of each. They are kept for 30 days."""
     async with container.database.transaction() as session:
         row = await _get_endpoint(session, caller, key)
-        rows = await event_messages.list_page(session, row.id, status, before=before(paging), limit=paging.fetch_limit)
+        rows = await event_messages.list_page(
+            session, row.id, status, before=time_cursor_of(paging), limit=paging.fetch_limit
+        )
     return paging.page(rows, lambda row: format_cursor(row.occurred_at, row.id), _message_view)
 
 

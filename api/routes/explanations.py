@@ -1,4 +1,4 @@
-"""One notification in words: why each channel was or was not used, who was asked, and what is waited for."""
+"""Route that explains one notification in words."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ TEXT: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schem
 async def explain_notification(
     id: Id, request: Request, caller: CallerDep, container: ContainerDep
 ) -> Explanation | Response:
-    """One readable account, as JSON or, for those who accept `text/plain` alone, as text."""
+    """Explain which channels were used and why, as JSON, or as text if only `text/plain` is accepted."""
     async with container.database.transaction() as session:
         record = await notifications.read_record(session, caller.tenant, id, now())
         if record is None:
@@ -40,6 +40,6 @@ async def explain_notification(
 
 
 def wants_text(request: Request) -> bool:
-    """Text is named and JSON is not: whoever takes both, or anything, gets JSON."""
+    """Return whether the client accepts text but not JSON. Clients that accept both get JSON."""
     accepted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     return "text/plain" in accepted and "application/json" not in accepted

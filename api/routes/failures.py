@@ -1,4 +1,4 @@
-"""What nobody could be reached with, and what may or may not have arrived: by reason, count and age."""
+"""Route of dead letters: notifications that are FAILED or IN_DOUBT, grouped by reason."""
 
 from typing import Annotated, Literal
 
@@ -19,8 +19,8 @@ from storage.failures import DeadLetterGroup, FailureGroupCursor
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/failures")
 
-MAX_COUNT_DIGITS = 18  # digits
-REASON_DESCRIPTION = "A code, or that of its cause: `gave_up`, `timeout`, `gave_up: timeout`."
+MAX_COUNT_DIGITS = 18
+REASON_DESCRIPTION = "A reason code, its cause, or both: `retries_exhausted`, `timeout`, `retries_exhausted: timeout`."
 
 
 @router.get("")
@@ -38,7 +38,7 @@ async def list_failures(
     created_from: Timestamp | None = None,
     created_before: Timestamp | None = None,
 ) -> Page[FailureGroup]:
-    """Notifications that failed alike, counted, the most frequent first; what was redriven is none of them."""
+    """List groups of notifications that failed alike, largest first. Redriven notifications do not count."""
     wanted = NotificationFilter(
         notification_type=notification_type,
         status=status,

@@ -1,4 +1,4 @@
-"""At the root: is the process up, and can it accept notifications?"""
+"""Probes at the root: `/healthz` reports that the process runs, `/readyz` that it can accept notifications."""
 
 import asyncio
 from typing import Any
@@ -26,14 +26,14 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz")
 async def readyz(container: ContainerDep) -> JSONResponse:
-    """Not ready only without Postgres. Without Temporal notifications are accepted and wait; with another store than
-    the adopted one new ones are started, and what is open waits. `held`: everything waits for an operator."""
+    """Report 503 only without Postgres. Without Temporal, notifications are accepted and wait. With a store other than
+    the adopted one, new notifications are started and open ones wait. `held`: everything waits for an operator."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT):
             async with container.database.transaction() as session:
                 store, hold = await read_report(session), await read_hold(session)
     except DATABASE_ERRORS:
-        raise Problem(503, "The database does not answer.", headers=RETRY_AFTER) from None
+        raise Problem(503, "The database is unavailable.", headers=RETRY_AFTER) from None
     degraded = [] if await is_temporal_available(container) else ["temporal"]
     body_fields = {} if store is None else store_details(store)
     if "other_temporal_store" in body_fields:
@@ -45,7 +45,7 @@ async def readyz(container: ContainerDep) -> JSONResponse:
 
 
 def store_details(store: StoreReport) -> dict[str, Any]:
-    """Return what an operator has to know of a store that is lost or at a wrong address, and of its recovery."""
+    """Return what an operator must know of a lost store or a wrong address, and of its recovery."""
     known, recovery, details = store.known, store.recovery, dict[str, Any]()
     if known.other_id is not None and known.other_since is not None:
         details["other_temporal_store"] = {"id": known.other_id, "since": known.other_since.isoformat()}

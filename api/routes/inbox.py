@@ -1,4 +1,4 @@
-"""The inbox of a person, by API key: for the server of an application that shows it."""
+"""Routes of a recipient's inbox, for the server of an application that shows it."""
 
 from typing import Annotated
 from uuid import UUID
@@ -12,7 +12,7 @@ from api.paging import PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
-from api.time_cursors import before
+from api.time_cursors import time_cursor_of
 from bootstrap import Container
 from domain.cursors import Cursor, format_cursor
 from storage import inbox
@@ -20,7 +20,7 @@ from storage.inbox import InboxMark, StoredInboxMessage
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["inbox"])
 
-READ_BATCH_SIZE = 500  # messages of one transaction
+READ_BATCH_SIZE = 500  # messages per transaction
 MAX_MARKED_READ = 10_000
 
 RecipientIdQuery = Annotated[RecipientId, Query()]
@@ -35,10 +35,15 @@ async def list_inbox(
     paging: PagingDep,
     archived: bool = False,
 ) -> InboxPage:
-    """Newest first, without what was archived; `archived=true` shows only that."""
+    """List in-app messages, newest first, without archived ones; with `archived=true`, only archived ones."""
     async with container.database.transaction() as session:
         rows = await inbox.list_page(
-            session, caller.tenant, recipient_id, limit=paging.fetch_limit, before=before(paging), archived=archived
+            session,
+            caller.tenant,
+            recipient_id,
+            limit=paging.fetch_limit,
+            before=time_cursor_of(paging),
+            archived=archived,
         )
         unread = await inbox.count_unread(session, caller.tenant, recipient_id)
     page = paging.page(rows, lambda row: format_cursor(row.created_at, row.id), _item)
@@ -48,15 +53,17 @@ async def list_inbox(
 @router.post("/inbox/read-all")
 @scope("manage")
 async def mark_inbox_read(recipient_id: RecipientIdQuery, caller: CallerDep, container: ContainerDep) -> MarkedRead:
-    """Mark up to 10,000 unread messages of one recipient as read and opened. `marked` is their number."""
+    """Mark up to 10,000 unread messages of a recipient as read and opened. `marked` is their number."""
     marked: list[Cursor] = []
     while len(marked) < MAX_MARKED_READ:
         last = marked[-1] if marked else None
         async with container.database.transaction() as session:
-            places = await inbox.mark_batch_read(session, caller.tenant, recipient_id, last, READ_BATCH_SIZE)
-        if not places:  # a batch that is not full is not the last one: some of it may just have been read
+            message_cursors = await inbox.mark_batch_read(session, caller.tenant, recipient_id, last, READ_BATCH_SIZE)
+        if (
+            not message_cursors
+        ):  # a batch that is not full may not be the last: some of its messages may just have been read
             break
-        marked += places
+        marked += message_cursors
         container.on_receipts()
     return MarkedRead(marked=len(marked))
 
@@ -64,21 +71,21 @@ async def mark_inbox_read(recipient_id: RecipientIdQuery, caller: CallerDep, con
 @router.post("/inbox/{id}/read")
 @scope("manage")
 async def mark_message_read(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
-    """Mark a message as read and seen, which counts as opening it: a step with `until: opened` has reached its goal."""
+    """Mark a message as read and seen. This counts as opened, so a step with `until: opened` reaches its goal."""
     return await _mark(id, InboxMark.READ, caller, container)
 
 
 @router.post("/inbox/{id}/seen")
 @scope("manage")
 async def mark_message_seen(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
-    """It was on the person's screen, perhaps unread. The first time counts."""
+    """Mark a message as displayed to the recipient, but not read. Only the first call has an effect."""
     return await _mark(id, InboxMark.SEEN, caller, container)
 
 
 @router.post("/inbox/{id}/archive")
 @scope("manage")
 async def archive_message(id: UUID, caller: CallerDep, container: ContainerDep) -> InboxItem:
-    """It is listed with `archived=true` alone from now on, and counts as unread no more."""
+    """Archive a message: it is listed only with `archived=true` and no longer counts as unread."""
     return await _mark(id, InboxMark.ARCHIVED, caller, container)
 
 

@@ -1,4 +1,4 @@
-"""API keys of the calling key's tenant: listed, created, rotated, revoked."""
+"""Routes of the API keys of the caller's tenant."""
 
 from typing import Annotated
 from uuid import UUID
@@ -30,9 +30,9 @@ async def list_keys(
     caller: CallerDep,
     container: ContainerDep,
     paging: PagingDep,
-    ended: Annotated[bool, Query(description="Those that were revoked or have expired, instead.")] = False,
+    ended: Annotated[bool, Query(description="List revoked and expired keys instead.")] = False,
 ) -> Page[KeyView]:
-    """List valid keys, newest first; the keys themselves are not shown."""
+    """List valid keys, newest first; with `ended=true`, revoked and expired ones. Keys are not shown."""
     async with container.database.transaction() as session:
         rows = await key_changes.list_page(
             session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch_limit
@@ -43,7 +43,7 @@ async def list_keys(
 @router.post("", status_code=201, responses=problem_responses(409))
 @scope("manage")
 async def create_key(body: KeyBody, caller: CallerDep, container: ContainerDep, response: Response) -> CreatedKey:
-    """Create a key. The response is the only place that shows it: Tocsin stores its hash."""
+    """Create a key. Only this response shows it, because Tocsin stores its hash."""
     missing_scopes = [index for index, name in enumerate(body.scopes) if name not in caller.scopes]
     if missing_scopes:
         raise invalid(
@@ -57,7 +57,7 @@ async def create_key(body: KeyBody, caller: CallerDep, container: ContainerDep, 
 @router.get("/{id}")
 @scope("manage")
 async def get_key(id: Id, caller: CallerDep, container: ContainerDep) -> KeyView:
-    """Show one key, also one that has ended; the key itself is not shown."""
+    """Return one key, also if it was revoked or has expired. The key itself is not shown."""
     async with container.database.transaction() as session:
         return key_view(await _get_key(session, caller, id))
 
@@ -65,7 +65,7 @@ async def get_key(id: Id, caller: CallerDep, container: ContainerDep) -> KeyView
 @router.delete("/{id}", status_code=204)
 @scope("manage")
 async def revoke_key(id: Id, caller: CallerDep, container: ContainerDep) -> None:
-    """Revoke a key: within 5 seconds every process refuses it. Idempotent."""
+    """Revoke a key. Every process refuses it within 5 seconds. Idempotent."""
     async with container.database.transaction() as session:
         await key_changes.revoke_key(session, await _get_key(session, caller, id), caller.actor)
     container.catalog.flush()
@@ -76,7 +76,7 @@ async def revoke_key(id: Id, caller: CallerDep, container: ContainerDep) -> None
 async def rotate_key(
     id: Id, caller: CallerDep, container: ContainerDep, response: Response, body: RotateBody | None = None
 ) -> RotatedKey:
-    """Create a key with the same name and scopes. The former one stays valid for `overlap`, a day unless given."""
+    """Create a key with the same name and scopes. The former key stays valid for `overlap`, by default a day."""
     wanted = body or RotateBody()
     overlap, lifetime = lifetime_of(wanted.overlap), lifetime_of(wanted.expires_in)
     async with container.database.transaction() as session:

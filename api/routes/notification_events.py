@@ -1,4 +1,4 @@
-"""What an application reports of a notification that no provider reports: it was opened or clicked."""
+"""Route for events that an application reports and no provider does: a notification was opened or clicked."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefi
 @router.post("/{id}/events", status_code=204, responses=problem_responses(409))
 @scope("send")
 async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, container: ContainerDep) -> Response:
-    """Record that the recipient opened or clicked it, as a provider's receipt does. Idempotent; 409 if not sent."""
+    """Record that the recipient opened or clicked it, like a provider's receipt. Idempotent; 409 if it was not sent."""
     async with container.database.transaction() as session:
         if await notifications.find(session, caller.tenant, id) is None:
             raise not_found(UNKNOWN)
@@ -37,7 +37,7 @@ async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, conta
 
 
 def _find_delivery(deliveries: Sequence[SentDelivery], channel: Channel | None) -> SentDelivery:
-    """The latest of the channel. Raise a Problem if there is none, or if it is not clear which channel is meant."""
+    """Return the latest delivery of the channel. Raise Problem if there is none, or if the channel is ambiguous."""
     channels = sorted({delivery.channel for delivery in deliveries})
     if not channels:
         raise conflict("This notification was not sent by any channel.")

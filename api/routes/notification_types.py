@@ -1,4 +1,4 @@
-"""Notification types: what may be sent, on which channels, in which order."""
+"""Routes of notification types: the channels of a type, their order and its rules."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -24,26 +24,26 @@ router = APIRouter(prefix="/notification-types", tags=["notification types"], ro
     "/{key}",
     response_model=SavedType,
     response_model_exclude_unset=True,
-    responses={201: {"model": SavedType, "description": "A new type, or a new version of it"}},
+    responses={201: {"model": SavedType, "description": "Created: a new type, or a new version of it"}},
 )
 @scope("manage")
 async def put_notification_type(
     key: Key, body: TypeBody, request: Request, response: Response, caller: CallerDep, container: ContainerDep
 ) -> SavedType:
-    """The same type again changes nothing; any change is a new version, used from now on."""
+    """Create or replace a type. A change creates a new version, used from now on; an equal body changes nothing."""
     if body.key not in (None, key):
         raise invalid(issue_at("/key", "must be the key in the path"))
     if body.channels_sent_twice:
         raise invalid(
             *(
-                issue_at("/always", f"{name} is on the route too: it would go out twice")
+                issue_at("/always", f"{name} is also on the route, so it would be sent twice")
                 for name in body.channels_sent_twice
             )
         )
     if body.channels_without_template:
         raise invalid(
             *(
-                issue_at(f"/templates/{channel}", "is required, since the route has it")
+                issue_at(f"/templates/{channel}", "is required, because the route has this channel")
                 for channel in body.channels_without_template
             )
         )
@@ -66,7 +66,7 @@ async def put_notification_type(
 @router.get("/{key}", response_model=TypeResponse, response_model_exclude_unset=True)
 @scope("read")
 async def get_notification_type(key: str, caller: CallerDep, container: ContainerDep) -> TypeResponse:
-    """Its current version, with defaults written out."""
+    """Return the current version of a type, with defaults written out."""
     async with container.database.transaction() as session:
         row = await notification_types.find_current(session, caller.tenant, key)
     if row is None:
@@ -77,7 +77,7 @@ async def get_notification_type(key: str, caller: CallerDep, container: Containe
 @router.get("", response_model=Page[TypeResponse], response_model_exclude_unset=True)
 @scope("read")
 async def list_notification_types(paging: PagingDep, caller: CallerDep, container: ContainerDep) -> Page[TypeResponse]:
-    """All types in their current versions, by key."""
+    """List the current versions of all types, by key."""
     async with container.database.transaction() as session:
         rows = await notification_types.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row.key, type_response)
@@ -86,7 +86,7 @@ async def list_notification_types(paging: PagingDep, caller: CallerDep, containe
 @router.delete("/{key}", status_code=204)
 @scope("manage")
 async def delete_notification_type(key: str, caller: CallerDep, container: ContainerDep) -> None:
-    """No new sends; notifications already accepted go on under the version they were accepted with."""
+    """Delete a type: no new sends. Accepted notifications continue with the version they were accepted with."""
     async with container.database.transaction() as session:
         retired = await notification_types.retire(session, caller.tenant, key)
         if retired is None:
@@ -114,7 +114,7 @@ def _goal_warnings(row: NotificationType, container: Container) -> list[str]:
 
 
 def subject_of(key: str) -> str:
-    """In the audit log."""
+    """Return the name of a type in the audit log."""
     return f"notification_type/{key}"
 
 

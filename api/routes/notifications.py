@@ -1,4 +1,4 @@
-"""Looking at notifications, and cancelling them."""
+"""Routes that list, read and cancel notifications."""
 
 from typing import Annotated
 
@@ -44,12 +44,14 @@ async def list_notifications(
     channel: ChannelName | None = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
     cancel_key: Annotated[str | None, Query(max_length=255)] = None,
-    text: Annotated[str | None, Query(max_length=200, description="Words of the content.")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="Words that the content contains.")] = None,
     created_from: Timestamp | None = None,
     created_before: Timestamp | None = None,
-    digest: Annotated[Id | None, Query(description="The items of a digest, and what it became.")] = None,
+    digest: Annotated[
+        Id | None, Query(description="The items of this digest and the notification made of them.")
+    ] = None,
 ) -> Page[NotificationSummary]:
-    """Those that fit every filter given, newest first."""
+    """List notifications that match every given filter, newest first."""
     wanted = notifications.NotificationSearch(
         recipient_id=recipient_id,
         notification_type=notification_type,
@@ -76,7 +78,7 @@ async def list_notifications(
 @router.get("/{id}")
 @scope("read")
 async def get_notification(id: Id, caller: CallerDep, container: ContainerDep) -> NotificationView:
-    """Everything about one: content, attempts and timeline."""
+    """Return a notification with its content, attempts and timeline."""
     async with container.database.transaction() as session:
         record = await notifications.read_record(session, caller.tenant, id, now())
     if record is None:
@@ -89,7 +91,7 @@ async def get_notification(id: Id, caller: CallerDep, container: ContainerDep) -
 async def cancel_notifications(
     body: CancelManyBody, caller: CallerDep, container: ContainerDep
 ) -> CanceledNotifications:
-    """Cancel open notifications by their `cancel_key`, at most 100 per call; each is answered as by its own cancel."""
+    """Cancel open notifications with this `cancel_key`, at most 100 per call. The result of each is returned."""
     async with container.database.transaction() as session:
         rows = await find_open_by_cancel_key(
             session, caller.tenant, body.cancel_key, body.recipient_id, MAX_CANCELED + 1
@@ -103,7 +105,7 @@ async def cancel_notifications(
 @router.post("/{id}/cancel")
 @scope("send")
 async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep) -> CanceledNotification:
-    """What has not gone out will not. Answers from the rows, so also with no worker running."""
+    """Cancel what has not been sent. The response does not need a running worker."""
     async with container.database.transaction() as session:
         row = await notifications.find(session, caller.tenant, id)
         if row is None:

@@ -1,4 +1,4 @@
-"""What the sandbox "delivered", in dev only: there is no outbox where people get real messages."""
+"""Route of the outbox: messages that the sandbox accepted. Available only in development."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.outbox import OutboxItem
-from api.time_cursors import before
+from api.time_cursors import time_cursor_of
 from domain.channels import Channel
 from domain.cursors import format_cursor
 from storage import outbox
@@ -30,7 +30,7 @@ async def list_outbox(
     recipient_id: Annotated[RecipientId | None, Query()] = None,
     channel: Channel | None = None,
 ) -> Page[OutboxItem]:
-    """What the sandbox delivered and the in-app messages, newest first; 404 outside `TOCSIN_ENV=dev`."""
+    """List messages of the sandbox and in-app messages, newest first. 404 unless `TOCSIN_ENV=dev`."""
     if not container.settings.is_dev:
         raise not_found()
     async with container.database.transaction() as session:
@@ -40,7 +40,7 @@ async def list_outbox(
             recipient_id=recipient_id,
             channel=channel,
             limit=paging.fetch_limit,
-            before=before(paging),
+            before=time_cursor_of(paging),
         )
     return paging.page(entries, lambda entry: format_cursor(entry.accepted_at, entry.id), _item)
 

@@ -1,6 +1,7 @@
-"""Pausing a provider, a channel or a type: what is due waits and is not lost; resuming lets it go on, paced.
+"""Routes that pause and resume a provider, a channel or a type. Paused messages wait, and are released at the resume
+rate.
 
-A pause holds the caller's own tenant; the guard of every delivery obeys it from its commit on.
+A pause holds only the caller's tenant. Once it is committed, the guard of every delivery applies it.
 """
 
 from fastapi import APIRouter
@@ -27,7 +28,7 @@ router = APIRouter(tags=["pauses"], route_class=AuthenticatedRoute)
 @router.get("/pauses")
 @scope("read")
 async def list_pauses(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[PauseView]:
-    """What is paused: since when, by whom, and how many messages wait. Newest first."""
+    """List pauses, newest first: since when, by which key, and how many messages wait."""
     async with container.database.transaction() as session:
         rows = await pauses.list_page(session, caller.tenant, before=paging.after_id, limit=paging.fetch_limit)
     return paging.page(rows, lambda row: row.id, _view)
@@ -38,7 +39,7 @@ async def list_pauses(caller: CallerDep, container: ContainerDep, paging: Paging
 async def pause_provider(
     name: str, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None
 ) -> PauseState:
-    """Its messages wait, also where the pool has another provider."""
+    """Pause a provider. Its messages wait, even if the pool has another provider."""
     get_provider(container, name)
     return await _pause(container, caller, HoldKind.PROVIDER, name, body)
 
@@ -46,7 +47,7 @@ async def pause_provider(
 @router.post("/providers/{name}/resume")
 @scope("manage")
 async def resume_provider(name: str, caller: CallerDep, container: ContainerDep) -> PauseState:
-    """Release what waits for it, the most urgent first. A paused provider that left the pools can be resumed once."""
+    """Release its waiting messages, most urgent first. Also works once for a provider that left all pools."""
     if not await _resume(container, caller, HoldKind.PROVIDER, name):
         get_provider(container, name)
     return PauseState(paused=False)
@@ -57,14 +58,14 @@ async def resume_provider(name: str, caller: CallerDep, container: ContainerDep)
 async def pause_channel(
     channel: ChannelName, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None
 ) -> PauseState:
-    """Everything on this channel waits; other channels of the same notifications do not."""
+    """Pause a channel. Other channels of the same notifications continue."""
     return await _pause(container, caller, HoldKind.CHANNEL, channel, body)
 
 
 @router.post("/channels/{channel}/resume")
 @scope("manage")
 async def resume_channel(channel: ChannelName, caller: CallerDep, container: ContainerDep) -> PauseState:
-    """Release what waits for it, the most urgent first."""
+    """Release the channel's waiting messages, most urgent first."""
     await _resume(container, caller, HoldKind.CHANNEL, channel)
     return PauseState(paused=False)
 
@@ -72,7 +73,7 @@ async def resume_channel(channel: ChannelName, caller: CallerDep, container: Con
 @router.post("/notification-types/{key}/pause")
 @scope("manage")
 async def pause_type(key: str, caller: CallerDep, container: ContainerDep, body: PauseBody | None = None) -> PauseState:
-    """Sends of this type are accepted, and wait."""
+    """Pause a notification type. Its sends are accepted and wait."""
     await _check_type(container, caller, key)
     return await _pause(container, caller, HoldKind.TYPE, key, body)
 
@@ -80,7 +81,7 @@ async def pause_type(key: str, caller: CallerDep, container: ContainerDep, body:
 @router.post("/notification-types/{key}/resume")
 @scope("manage")
 async def resume_type(key: str, caller: CallerDep, container: ContainerDep) -> PauseState:
-    """Release what waits for it, the most urgent first. Types that were deleted can be resumed too."""
+    """Release the type's waiting messages, most urgent first. Deleted types can be resumed too."""
     if not await _resume(container, caller, HoldKind.TYPE, key):
         await _check_type(container, caller, key, deleted=True)
     return PauseState(paused=False)
@@ -96,7 +97,7 @@ async def _pause(container: Container, caller: Caller, kind: HoldKind, name: str
 
 
 async def _resume(container: Container, caller: Caller, kind: HoldKind, name: str) -> bool:
-    """Return False if it was not paused."""
+    """Return whether it was paused."""
     async with container.database.transaction() as session:
         lifted = await holds.resume(session, caller.tenant, kind, name)
         if lifted:

@@ -1,4 +1,4 @@
-"""What a person wants to receive. Obeyed when a message goes out, not when it is asked for."""
+"""Routes of a recipient's preferences. They apply when a message is sent, not when the send is accepted."""
 
 from uuid import UUID
 
@@ -31,7 +31,7 @@ PATH = "/recipients/{recipient_id}/preferences"
 @router.get(PATH)
 @scope("read")
 async def get_preferences(recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> PreferencesView:
-    """What the person chose, as it stands; what they did not choose is not in it."""
+    """Return the stored preferences. Values that the recipient did not set are absent."""
     async with container.database.transaction() as session:
         return _view(await preferences.find(session, caller.tenant, recipient_id))
 
@@ -41,7 +41,7 @@ async def get_preferences(recipient_id: RecipientId, caller: CallerDep, containe
 async def put_preferences(
     recipient_id: RecipientId, wanted: PreferencesBody, caller: CallerDep, container: ContainerDep
 ) -> SavedPreferences:
-    """Exactly these from now on, also for what is waiting."""
+    """Replace all preferences. Waiting notifications use them too."""
     async with container.database.transaction() as session:
         before = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         return await _save(session, caller.tenant, recipient_id, before, wanted)
@@ -52,7 +52,7 @@ async def put_preferences(
 async def patch_preferences(
     recipient_id: RecipientId, changes: PreferenceChanges, caller: CallerDep, container: ContainerDep
 ) -> SavedPreferences:
-    """Merges (RFC 7396) at every depth: what is not given stays, null removes."""
+    """Merge preferences (RFC 7396) at every depth: absent members stay, null removes."""
     async with container.database.transaction() as session:
         known = await preferences.find(session, caller.tenant, recipient_id, lock=True)
         before = _view(known).model_dump(mode="json", exclude={"updated_at"})
@@ -63,8 +63,8 @@ async def patch_preferences(
 async def _save(
     session: AsyncSession, tenant: UUID, recipient_id: str, before: RecipientPreferences | None, wanted: PreferencesBody
 ) -> SavedPreferences:
-    """What waits for the end of other quiet hours asks again, if anything is another than before. Its queue entry is
-    locked last, as the guard does."""
+    """Save the preferences. If they changed, waiting notifications check them again. Queue entries are locked last, in
+    the order that deliveries use."""
     saved = await preferences.save(session, tenant, recipient_id, **_columns(wanted))
     if before is None or saved is None or before.differs_from(saved):
         await gates.reconsider(session, tenant, recipient_id)

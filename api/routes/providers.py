@@ -1,4 +1,4 @@
-"""Providers: how they are doing, and how many calls they get."""
+"""Routes of providers: their health and rate limits."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/providers", tags=["providers"], route_class=Authenti
 @router.get("")
 @scope("read")
 async def list_providers(caller: CallerDep, container: ContainerDep) -> ProviderList:
-    """Those that some channel's pool names, by name."""
+    """List the providers of all channel pools, by name."""
     async with container.database.transaction() as session:
         states = await _read_states(session, caller)
     return ProviderList(
@@ -40,7 +40,7 @@ async def list_providers(caller: CallerDep, container: ContainerDep) -> Provider
 async def patch_provider(
     name: str, changes: ProviderChanges, caller: CallerDep, container: ContainerDep
 ) -> ProviderView:
-    """How many calls it gets, for all tenants. Merges (RFC 7396); null is what the settings say; in force at once."""
+    """Set rate limits for all tenants, in force at once (RFC 7396). Null restores the value of the settings."""
     provider = get_provider(container, name)
     async with container.database.transaction() as session:
         before = (await provider_limits.read_limits(session)).get(name, NO_RATE_LIMITS)
@@ -59,7 +59,7 @@ def get_provider(container: Container, name: str) -> Provider:
 
 @dataclass(frozen=True, kw_only=True)
 class _ProviderStates:
-    """Of all providers; `paused` are those that the caller's tenant has paused."""
+    """States of all providers. `paused` holds those that the caller's tenant has paused."""
 
     healths: Mapping[str, CircuitHealth]
     limits: Mapping[str, ProviderRateLimits]

@@ -1,4 +1,4 @@
-"""Providers' callbacks: verified over the raw bytes, stored, answered; applied afterwards."""
+"""Route of provider callbacks: verify them over the raw bytes, store them and respond. They are applied later."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ FORGED_PROBLEM = ("forged", "The provider's signature is missing or wrong")
 
 
 class TooManyEvents(Exception):
-    """The request reports more events than the provider sends at once. None is stored."""
+    """Reject a request with more events than the provider sends at once. None is stored."""
 
 
 @router.post(
@@ -45,9 +45,9 @@ class TooManyEvents(Exception):
     responses=problem_responses(400, 413) | {401: problem_response(401, FORGED_PROBLEM[1])},
 )
 @public
-@accepts_any_query  # vendors add parameters of their own to the callback URL, and sign them with it
+@accepts_any_query  # vendors add parameters to the callback URL and sign them with it
 async def receive_receipts(provider: str, request: Request, container: ContainerDep) -> Response:
-    """No key: the provider's signature. 2xx as soon as they are stored, whether or not they match anything yet."""
+    """Accept a provider's signed callback. 2xx as soon as it is stored, even if it matches no message yet."""
     rates: RateLimits = request.app.state.rate_limits
     async with rates.receipts.count_unverified(request):
         reported = await _read(_get_adapter(container, provider), request)
@@ -59,9 +59,9 @@ async def receive_receipts(provider: str, request: Request, container: Container
 def _get_adapter(container: Container, provider: str) -> Provider:
     adapter = container.providers.get(provider)
     if adapter is None:
-        raise not_found("This provider is in no channel's pool.")
+        raise not_found("No channel's pool has this provider.")
     if not adapter.parses_receipts:
-        raise not_found("This provider reports nothing.")
+        raise not_found("This provider sends no receipts.")
     return adapter
 
 
@@ -72,7 +72,7 @@ async def _read(adapter: Provider, request: Request) -> list[ParsedReceipt]:
 
 
 async def _verify(adapter: Provider, request: Request, body: bytes) -> list[ParsedReceipt]:
-    # Text that is no JSON, such as a form, has no values: its commas and brackets are escaped.
+    # A body that is not JSON, such as a form, has no values: its commas and brackets are escaped.
     if has_more_values(body, VALUE_LIMIT):
         raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")
     parse = partial(_parse, adapter, request.headers, body, request.scope["query_string"].decode("latin-1"))
@@ -85,8 +85,8 @@ async def _verify(adapter: Provider, request: Request, body: bytes) -> list[Pars
         if isinstance(error, TooManyEvents):
             raise Problem(413, f"A request may report at most {adapter.max_events} events.") from None
         if isinstance(error, ForgedReceipt):
-            raise Problem(401, kind=FORGED_PROBLEM) from None
-        raise Problem(400, "The body is not what this provider sends.") from None
+            raise Problem(401, problem_type=FORGED_PROBLEM) from None
+        raise Problem(400, "The body is not in the format of this provider.") from None
 
 
 def _parse(adapter: Provider, headers: Mapping[str, str], body: bytes, query: str) -> list[ParsedReceipt]:
@@ -97,7 +97,7 @@ def _parse(adapter: Provider, headers: Mapping[str, str], body: bytes, query: st
 
 
 async def _store(database: Database, reported: list[ParsedReceipt]) -> None:
-    """Store all in one statement, which is the transaction unless a recipient wrote to us."""
+    """Store all receipts in one statement. Only opt-outs and opt-ins need a transaction."""
     if any(receipt.phone for _, receipt in reported):
         async with database.transaction() as session:
             await _apply_opt_changes(session, reported)
@@ -106,7 +106,8 @@ async def _store(database: Database, reported: list[ParsedReceipt]) -> None:
 
 
 async def _apply_opt_changes(session: AsyncSession, reported: list[ParsedReceipt]) -> None:
-    """What a recipient wrote to us is about no message. It is obeyed once, however often the callback is repeated."""
+    """Apply opt-outs and opt-ins of recipients, which concern no message. Apply each once, however often the callback
+    is repeated."""
     new = await receipts.store(session, [row for row, _ in reported])
     for row, receipt in reported:
         if receipt.phone is not None and row.id in new:
@@ -115,7 +116,7 @@ async def _apply_opt_changes(session: AsyncSession, reported: list[ParsedReceipt
 
 
 def _stored_receipt(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
-    """Identified by its content: vendors repeat callbacks, some under a new event id."""
+    """Build the row. Its id is derived from the content, because vendors repeat callbacks, some with a new event id."""
     content = json.dumps(receipt.raw, sort_keys=True)
     return StoredReceipt(
         id=derived_id("receipt", provider, content),

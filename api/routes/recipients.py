@@ -1,4 +1,4 @@
-"""People: their profile, and their erasure."""
+"""Routes of recipients: their profile and their erasure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def translate_attribute_limit() -> Iterator[None]:
 async def put_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, container: ContainerDep, response: Response
 ) -> RecipientView:
-    """Exactly this profile from now on; devices and preferences stay as they are."""
+    """Create or replace a profile. Devices and preferences stay unchanged."""
     raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile))
     async with container.database.transaction() as session:
         with translate_attribute_limit():
@@ -60,7 +60,7 @@ async def put_recipient(
 @router.get("/recipients/{recipient_id}")
 @scope("read")
 async def get_recipient(recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> RecipientView:
-    """The profile with its devices, whose tokens are not shown."""
+    """Return the profile with its devices, without their tokens."""
     async with container.database.transaction() as session:
         recipient = await recipients.find(session, caller.tenant, recipient_id)
         if recipient is None:
@@ -73,7 +73,7 @@ async def get_recipient(recipient_id: RecipientId, caller: CallerDep, container:
 async def patch_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, container: ContainerDep
 ) -> RecipientView:
-    """Merges (RFC 7396): what is not given stays, null clears, also inside `attributes`."""
+    """Merge a profile (RFC 7396): absent members stay, null clears, also inside `attributes`."""
     raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile))
     async with container.database.transaction() as session:
         with translate_attribute_limit():
@@ -89,7 +89,7 @@ async def patch_recipient(
 async def erase_recipient(
     recipient_id: RecipientId, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ErasureAccepted:
-    """Erase the recipient and cancel open sends; with more than 500 notifications in batches, after the response."""
+    """Erase a recipient and cancel open sends. Above 500 notifications, in batches after the response."""
     async with container.database.transaction() as session:
         erasure = await batched_erasures.begin_erasure(session, caller.tenant, recipient_id)
     if erasure is None:
@@ -101,7 +101,7 @@ async def erase_recipient(
 @router.get("/erasures/{id}")
 @scope("read")
 async def get_erasure(id: UUID, caller: CallerDep, container: ContainerDep) -> ErasureView:
-    """Return what an erasure has done. It does not say whom it was about; `finished_at` is null while it goes on."""
+    """Return the progress of an erasure. It does not identify the recipient. `finished_at` is null until it ends."""
     async with container.database.transaction() as session:
         erasure = await erasures.find(session, caller.tenant, id)
     if erasure is None:

@@ -1,4 +1,4 @@
-"""Sending again what has failed: one notification, or all that a filter finds. Needs the rows, not Temporal."""
+"""Routes that send failed notifications again: one, or all that match a filter. They need only Postgres."""
 
 from fastapi import APIRouter
 
@@ -19,7 +19,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/n
 @router.post("/redrive")
 @scope("send")
 async def redrive_notifications(body: RedriveManyBody, caller: CallerDep, container: ContainerDep) -> RedriveResponse:
-    """Send again what failed, at once or at the resume rate, but nothing that is expired or has no channel left."""
+    """Redrive failed notifications at the resume rate. Those that expired or have no channel left are skipped."""
     command = RedriveCommand(
         tenant=caller.tenant,
         key_id=caller.key_id,
@@ -40,7 +40,7 @@ async def redrive_notifications(body: RedriveManyBody, caller: CallerDep, contai
 async def redrive_notification(
     id: Id, caller: CallerDep, container: ContainerDep, body: RedriveBody | None = None
 ) -> RedriveOneResponse:
-    """It goes out again at once, as a new generation; if it may not, `skipped` says why."""
+    """Send a notification again as a new generation. If that is not possible, `skipped` has the reason."""
     command = RedriveCommand(
         tenant=caller.tenant, key_id=caller.key_id, key_name=caller.key_name, force=body is not None and body.force
     )

@@ -1,4 +1,4 @@
-"""Recurring sends: what, to whom, and when. The dispatcher and the ticks of their types run them."""
+"""Routes of recurring sends. The dispatcher and the ticks of their types run them."""
 
 from typing import Any
 from uuid import UUID
@@ -34,7 +34,7 @@ router = APIRouter(route_class=AuthenticatedRoute, prefix="/schedules", tags=["s
 MAX_LISTED_RUNS = 10
 MAX_BACKFILL_TIMES = 100
 UNKNOWN = "There is no schedule with this key."
-PLANNING_IN_PROGRESS = "The schedule is being planned after a change; repeat the request when its `planning` is null."
+PLANNING_IN_PROGRESS = "The schedule is being planned after a change; retry when its `planning` is null."
 PLANNING_RETRY_AFTER = 5  # seconds
 
 
@@ -43,7 +43,7 @@ PLANNING_RETRY_AFTER = 5  # seconds
 async def put_schedule(
     key: Key, body: ScheduleBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ScheduleView:
-    """Exactly this from now on. Checked like a send; as long as its times stay the same, what is due stays due."""
+    """Create or replace a schedule; its sends are checked. If its times do not change, due runs stay due."""
     issues = await scheduling.find_issues(container, caller, body)
     async with container.database.transaction() as session:
         issues += scheduling.find_unknown_recipients(
@@ -65,7 +65,7 @@ async def put_schedule(
 @router.get("/{key}")
 @scope("read")
 async def get_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> ScheduleView:
-    """With its next times, and what became of the last ones."""
+    """Return a schedule with its next occurrences and its last runs."""
     async with container.database.transaction() as session:
         return await _view(session, caller, await _get_schedule(session, caller.tenant, key))
 
@@ -73,7 +73,7 @@ async def get_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> 
 @router.get("")
 @scope("read")
 async def list_schedules(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[ScheduleSummary]:
-    """All of them, by key."""
+    """List all schedules, by key."""
     async with container.database.transaction() as session:
         rows = await schedules.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
         zone = await recipients.read_tenant_timezone(session, caller.tenant)
@@ -83,7 +83,7 @@ async def list_schedules(caller: CallerDep, container: ContainerDep, paging: Pag
 @router.delete("/{key}", status_code=204)
 @scope("manage")
 async def delete_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> None:
-    """Never due again. What it has accepted is still sent."""
+    """Delete a schedule. Notifications that it has accepted are still sent."""
     async with container.database.transaction() as session:
         former = await schedules.find(session, caller.tenant, key)
         if not await schedules.delete(session, caller.tenant, key):
@@ -94,7 +94,7 @@ async def delete_schedule(key: Key, caller: CallerDep, container: ContainerDep) 
 @router.post("/{key}/pause")
 @scope("manage")
 async def pause_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> ScheduleView:
-    """Times that come while it is paused are left out; `backfill` can fill them in afterwards."""
+    """Pause a schedule. Occurrences during the pause are skipped; `backfill` can run them later."""
     async with container.database.transaction() as session:
         former = await _get_schedule(session, caller.tenant, key)
         row = _require(await schedules.pause(session, caller.tenant, key))
@@ -107,7 +107,7 @@ async def pause_schedule(key: Key, caller: CallerDep, container: ContainerDep) -
 @router.post("/{key}/resume")
 @scope("manage")
 async def resume_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> ScheduleView:
-    """Due again from its next time on."""
+    """Resume a schedule. The next run is its next occurrence."""
     async with container.database.transaction() as session:
         former = await _get_schedule(session, caller.tenant, key)
         row = _require(await schedules.resume(session, caller.tenant, key))
@@ -120,7 +120,7 @@ async def resume_schedule(key: Key, caller: CallerDep, container: ContainerDep) 
 @router.post("/{key}/trigger", status_code=202)
 @scope("send")
 async def trigger_schedule(key: Key, caller: CallerDep, container: ContainerDep) -> TriggerResponse:
-    """Once more, now, to everybody; also while it is paused, and whatever is still on its way."""
+    """Run a schedule now for all its recipients, also while it is paused or an earlier run is unfinished."""
     async with container.database.transaction() as session:
         schedule = (await _get_schedule(session, caller.tenant, key)).value(caller.tenant)
         run = NewScheduleRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), finished=False)
@@ -134,9 +134,9 @@ async def trigger_schedule(key: Key, caller: CallerDep, container: ContainerDep)
 async def backfill_schedule(
     key: Key, body: BackfillBody, caller: CallerDep, container: ContainerDep
 ) -> BackfillResponse:
-    """Each of its times in the range, by the rule as it is now, at most 100; for whoever has not had that time yet."""
+    """Run every occurrence in the range (at most 100) by the current rule. Skip recipients that already had it."""
     if body.end > now():
-        raise invalid(issue_at("/to", "must have passed"))
+        raise invalid(issue_at("/to", "must be in the past"))
     async with container.database.transaction() as session:
         schedule = (await _get_schedule(session, caller.tenant, key)).value(caller.tenant)
         if await schedule_plans.find_progress(session, schedule.id):
@@ -144,8 +144,10 @@ async def backfill_schedule(
         zones = await schedule_occurrences.list_timezones(session, schedule.id)
         times = backfill_times(schedule.rule, zones, body.start, body.end, MAX_BACKFILL_TIMES)
         if len(times) > MAX_BACKFILL_TIMES:
-            raise invalid(issue_at("/from", f"makes more than {MAX_BACKFILL_TIMES} times; ask for a shorter range"))
-        await schedule_runs.record_runs(session, [build_backfill_run(schedule, issue_at) for issue_at in times])
+            raise invalid(
+                issue_at("/from", f"gives more than {MAX_BACKFILL_TIMES} occurrences; request a shorter range")
+            )
+        await schedule_runs.record_runs(session, [build_backfill_run(schedule, due_at) for due_at in times])
         audited_request = {"from": body.start, "to": body.end, "times": len(times)}
         await auditing.record_change(session, caller, "schedule.backfilled", _subject(key), None, audited_request)
     return BackfillResponse(times=times)

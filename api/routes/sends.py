@@ -1,4 +1,4 @@
-"""`POST /notifications/send` and `send-batch`: accepted here, started by the dispatcher."""
+"""Routes of `POST /notifications/send` and `send-batch`. They accept notifications; the dispatcher starts them."""
 
 from typing import Annotated, Any
 
@@ -20,14 +20,17 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefi
 
 IdempotencyKeyHeader = Annotated[IdempotencyKey | None, Header(alias="Idempotency-Key")]
 RESPONSE_HEADERS = {
-    "Location": {"description": "where to look at it; of a send to one recipient", "schema": {"type": "string"}},
-    "Idempotent-Replayed": {"description": "`true`: it stands since an earlier request", "schema": {"type": "string"}},
+    "Location": {"description": "URL of the notification, for a send to one recipient", "schema": {"type": "string"}},
+    "Idempotent-Replayed": {
+        "description": "`true` if an earlier request with this key was accepted",
+        "schema": {"type": "string"},
+    },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": DryRunResponse, "description": "With `dry_run`: what the send would do"},
+    200: {"model": DryRunResponse, "description": "With `dry_run`: the prediction of the send"},
     202: {"headers": RESPONSE_HEADERS},
 }
-DRY_RUN_OF_SEVERAL = issue_at("/dry_run", "is for a send to one recipient")
+DRY_RUN_OF_SEVERAL = issue_at("/dry_run", "needs a send to one recipient")
 
 
 @router.post("/send", status_code=202, response_model=SendResponse | MultiSendResponse, responses=RESPONSES)
@@ -35,7 +38,7 @@ DRY_RUN_OF_SEVERAL = issue_at("/dry_run", "is for a send to one recipient")
 async def send_notification(
     body: SendBody, request: Request, response: Response, idempotency_key: IdempotencyKeyHeader = None
 ) -> SendResponse | MultiSendResponse | Response:
-    """202 means durable: each notification reaches its end, whatever is restarted. `dry_run` (200) sends nothing."""
+    """Accept a send. 202 means durable: it is processed to its end. `dry_run` (200) sends nothing."""
     given = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
     if body.recipients is not None or body.topic is not None:
         if body.dry_run:
@@ -61,7 +64,7 @@ async def send_notification(
 async def send_batch(
     body: BatchRequest, request: Request, idempotency_key: IdempotencyKeyHeader = None
 ) -> BatchResponse:
-    """Accept up to 1,000 sends and answer each. A header key counts as `{key}:{index}` for items without one."""
+    """Accept up to 1,000 sends, each with a result. A header key counts as `{key}:{index}` for items without one."""
     await charge(request, len(body.items) - 1)
     parsed = [
         parse_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)

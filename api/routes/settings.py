@@ -1,4 +1,4 @@
-"""What a tenant chooses for all of its people."""
+"""Routes of the settings of a tenant."""
 
 from dataclasses import asdict
 
@@ -22,7 +22,7 @@ CLEARABLE_FIELDS = ("frequency_cap", "phone_regions")
 @router.get("")
 @scope("read")
 async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """The default language and zone, the cap per person, how long records are kept, and the phone regions."""
+    """Return default language, time zone, frequency cap, retention times and phone regions of the tenant."""
     async with container.database.transaction() as session:
         return _view(await tenant_defaults.read_defaults(session, caller.tenant))
 
@@ -30,7 +30,7 @@ async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSett
 @router.patch("")
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """What is not given stays, null takes the cap or the regions away. Whatever waits for one of them asks again."""
+    """Change settings. Null removes the cap or the regions. Notifications waiting for a changed one check again."""
     given = changes.model_dump(mode="json", exclude_unset=True)
     changed_fields = {name: value for name, value in given.items() if value is not None or name in CLEARABLE_FIELDS}
     async with container.database.transaction() as session:

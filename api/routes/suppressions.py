@@ -1,4 +1,4 @@
-"""The suppression list: looked at, added to, lifted. What providers report fills it without anybody's doing."""
+"""Routes of the suppression list. Receipts of providers add entries to it automatically."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -35,9 +35,9 @@ async def list_suppressions(
     channel: Channel | None = None,
     reason: ReasonName | None = None,
     address: Annotated[str | None, Query(max_length=320, examples=["ada@example.com"])] = None,
-    ended: Annotated[bool, Query(description="Those that were lifted or have run out, instead.")] = False,
+    ended: Annotated[bool, Query(description="List lifted and expired suppressions instead.")] = False,
 ) -> Page[SuppressionView]:
-    """Those in force, newest first."""
+    """List suppressions in force, newest first; with `ended=true`, lifted and expired ones instead."""
     keys = None if address is None else _address_keys(container.database.encryption, caller.tenant, address)
     wanted = SuppressionFilter(channel=channel, reason=reason, keys=keys, ended=ended)
     async with container.database.transaction() as session:
@@ -50,13 +50,13 @@ async def list_suppressions(
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": SuppressionView, "description": "One that lasts as long is in force already"}},
+    responses={200: {"model": SuppressionView, "description": "A suppression that lasts as long is already in force"}},
 )
 @scope("manage")
 async def add_suppression(
     body: SuppressionBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> SuppressionView:
-    """Nothing goes to this address any more, whoever has it. Answers what is in force: a weaker one changes nothing."""
+    """Suppress an address, whichever recipient has it. A weaker entry than the one in force changes nothing."""
     contact = CONTACT_BY_CHANNEL[body.channel]
     new = NewSuppression(
         channel=body.channel,
@@ -80,7 +80,7 @@ async def add_suppression(
 @router.get("/{id}")
 @scope("read")
 async def get_suppression(id: UUID, caller: CallerDep, container: ContainerDep) -> SuppressionView:
-    """One of them, also one that was lifted."""
+    """Return one suppression, also if it was lifted."""
     async with container.database.transaction() as session:
         found = await suppressions.find(session, caller.tenant, id)
     if found is None:
@@ -91,7 +91,7 @@ async def get_suppression(id: UUID, caller: CallerDep, container: ContainerDep) 
 @router.delete("/{id}", status_code=204)
 @scope("manage")
 async def lift_suppression(id: UUID, caller: CallerDep, container: ContainerDep) -> None:
-    """The address may be written to again, until the next bounce, complaint or opt-out."""
+    """Lift a suppression. The address is used again until the next bounce, complaint or opt-out."""
     async with container.database.transaction() as session:
         found = await suppressions.find(session, caller.tenant, id)
         if found is None or not await suppressions.lift(session, caller.tenant, id):
@@ -100,7 +100,8 @@ async def lift_suppression(id: UUID, caller: CallerDep, container: ContainerDep)
 
 
 def _address_keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:
-    """Of whatever it is. A `+` that is not encoded as `%2B` arrives as a blank, and is told so."""
+    """Return the hashes of the address for each channel that accepts it. A `+` that is not encoded as `%2B` arrives as
+    a space, and is refused."""
     keys = []
     for channel, contact in CONTACT_BY_CHANNEL.items():
         try:
@@ -108,7 +109,7 @@ def _address_keys(encryption: Encryption, tenant: UUID, address: str) -> list[st
         except ValueError:
             continue
     if not keys:
-        raise invalid({"parameter": "address", "detail": "must be an e-mail address or a phone number in E.164"})
+        raise invalid({"parameter": "address", "detail": "must be an email address or a phone number in E.164"})
     return keys
 
 

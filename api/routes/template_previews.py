@@ -1,4 +1,4 @@
-"""What a template makes of a payload, without sending it."""
+"""Route that renders a template with a payload without sending it."""
 
 from fastapi import APIRouter, Request
 
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/templates", tags=["templates"], route_class=Authenti
 async def preview_template(
     name: str, body: PreviewBody, request: Request, caller: CallerDep, container: ContainerDep
 ) -> PreviewResponse:
-    """The payload must fit the schema, as for a send."""
+    """Render a template with a payload, which must fit its schema as for a send."""
     await charge(request, RENDER_POINTS)
     version = await find_version(container, caller, name, body)
     checks = PayloadChecks(container.renderer, caller.tenant)
@@ -46,14 +46,14 @@ async def preview_template(
     rendered = await container.renderer.render(source, variables, version.language, tenant=caller.tenant)
     if isinstance(rendered, RenderFailure):
         issue = render_issue(rendered)
-        raise Problem(422, issue["detail"], errors=[issue], kind=RENDER_FAILED)
+        raise Problem(422, issue["detail"], errors=[issue], problem_type=RENDER_FAILED)
     return PreviewResponse(
         channel=version.channel, language=version.language, version=version.version, content=dict(rendered.content)
     )
 
 
 async def find_version(container: Container, caller: Caller, name: str, body: PreviewBody) -> TemplateVersion:
-    """The version asked for, else the published one; 404 for an unknown name, 422 for the rest."""
+    """Return the requested version, or the published one. Raise 404 for an unknown name and 422 otherwise."""
     async with container.database.transaction() as session:
         if not await template_lists.is_known_name(session, caller.tenant, name):
             raise not_found("There is no template with this name.")

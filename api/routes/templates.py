@@ -1,4 +1,4 @@
-"""Templates: save a version, publish it, go back, look at it."""
+"""Routes of templates: save a version, publish it, roll back, list versions."""
 
 from typing import Annotated
 
@@ -41,18 +41,18 @@ router = APIRouter(prefix="/templates", tags=["templates"], route_class=Authenti
 async def save_template(
     body: TemplateBody, request: Request, response: Response, caller: CallerDep, container: ContainerDep
 ) -> SavedTemplate:
-    """Every save is a new version; with `publish` it is used from now on."""
+    """Save a new version of a template. With `publish` it is used from now on."""
     await charge(request, COMPILE_POINTS)
     async with container.database.transaction() as session:
         digest = await notification_types.is_used_in_digest(session, caller.tenant, body.name)
     warnings = await find_save_warnings(container.renderer, body, tenant=caller.tenant, digest=digest)
-    place = TemplateKey(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
+    template_key = TemplateKey(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
-        row = await templates.add_version(session, place, body.content)
+        row = await templates.add_version(session, template_key, body.content)
         after = {"version": row.version, "template_id": row.id, "published": body.publish}
-        await auditing.record_change(session, caller, "template.saved", _subject(place), None, after)
+        await auditing.record_change(session, caller, "template.saved", _subject(template_key), None, after)
         if body.publish:
-            await templates.publish_version(session, place, row)
+            await templates.publish_version(session, template_key, row)
             await notify_catalog_change(session)
         published = templates.find_in_force(
             await templates.list_publications(session, caller.tenant, body.name), body.channel, body.language
@@ -75,7 +75,7 @@ async def list_templates(
     channel: ChannelQuery = None,
     language: LanguageQuery = None,
 ) -> Page[TemplateResponse]:
-    """The newest version of each, by name, channel and language."""
+    """List the newest version of each template, by name, channel and language."""
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
         rows = await template_lists.list_newest(session, wanted, paging.after_columns(3), paging.fetch_limit)
@@ -92,7 +92,7 @@ async def list_template_versions(
     channel: ChannelQuery = None,
     language: LanguageQuery = None,
 ) -> Page[TemplateResponse]:
-    """Every version, of one channel or language if they are given, newest first."""
+    """List all versions of a template, newest first, optionally of one channel or language."""
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
         if not await template_lists.is_known_name(session, caller.tenant, name):
@@ -106,22 +106,22 @@ async def list_template_versions(
 async def publish_template(
     name: Name, body: TemplateVersionTarget, caller: CallerDep, container: ContainerDep
 ) -> TemplateResponse:
-    """The version that notifications accepted from now on are rendered with."""
-    place = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
+    """Publish a version. Notifications accepted from now on use it."""
+    template_key = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
-        await templates.lock_key(session, place)
+        await templates.lock_key(session, template_key)
         if not await template_lists.is_known_name(session, caller.tenant, name):
             raise template_not_found()
-        row = await templates.find_by_version(session, place, body.version)
+        row = await templates.find_by_version(session, template_key, body.version)
         if row is None:
             raise invalid(issue_at("/version", "is no version of this template in this channel and language"))
         current = templates.find_in_force(
             await templates.list_publications(session, caller.tenant, name), body.channel, body.language
         )
         if current is None or current.template_id != row.id:
-            await templates.publish_version(session, place, row)
+            await templates.publish_version(session, template_key, row)
             former = None if current is None else current.version
-            await _note_publication(session, caller, "template.published", place, former, row.version)
+            await _note_publication(session, caller, "template.published", template_key, former, row.version)
             await notify_catalog_change(session)
     container.catalog.flush()
     return template_response(ListedTemplate(row=row, published_version=row.version))
@@ -132,36 +132,36 @@ async def publish_template(
 async def roll_back_template(
     name: Name, body: TemplateTarget, caller: CallerDep, container: ContainerDep
 ) -> TemplateResponse:
-    """Publishes the version that was published before the current one."""
-    place = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
+    """Publish the version that was published before the current one."""
+    template_key = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
-        await templates.lock_key(session, place)
+        await templates.lock_key(session, template_key)
         if not await template_lists.is_known_name(session, caller.tenant, name):
             raise template_not_found()
         history = await templates.list_publications(session, caller.tenant, name)
         version = version_before(p.version for p in history if (p.channel, p.language) == (body.channel, body.language))
-        row = None if version is None else await templates.find_by_version(session, place, version)
+        row = None if version is None else await templates.find_by_version(session, template_key, version)
         if row is None:
             raise conflict("No version was published before the current one.")
-        await templates.publish_version(session, place, row)
+        await templates.publish_version(session, template_key, row)
         former = templates.find_in_force(history, body.channel, body.language)
         former_version = None if former is None else former.version
-        await _note_publication(session, caller, "template.rolled_back", place, former_version, row.version)
+        await _note_publication(session, caller, "template.rolled_back", template_key, former_version, row.version)
         await notify_catalog_change(session)
     container.catalog.flush()
     return template_response(ListedTemplate(row=row, published_version=row.version))
 
 
-def _subject(place: TemplateKey) -> str:
-    return f"template/{place.name}/{place.channel}/{place.language}"
+def _subject(template_key: TemplateKey) -> str:
+    return f"template/{template_key.name}/{template_key.channel}/{template_key.language}"
 
 
 async def _note_publication(
-    session: AsyncSession, caller: Caller, action: str, place: TemplateKey, former: int | None, version: int
+    session: AsyncSession, caller: Caller, action: str, template_key: TemplateKey, former: int | None, version: int
 ) -> None:
-    """The versions stay readable, so that their content is not repeated here."""
+    """Audit the version numbers. The content stays readable in the versions, so it is not repeated."""
     before, after = {"published_version": former}, {"published_version": version}
-    await auditing.record_change(session, caller, action, _subject(place), before, after)
+    await auditing.record_change(session, caller, action, _subject(template_key), before, after)
 
 
 def template_response(listed: ListedTemplate) -> TemplateResponse:

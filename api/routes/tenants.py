@@ -1,4 +1,4 @@
-"""Tenants of the installation, for keys of its own tenant."""
+"""Routes of tenants, for keys of the installation's own tenant."""
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,10 +31,10 @@ async def list_tenants(caller: CallerDep, container: ContainerDep, paging: Pagin
 @router.post("", status_code=201, responses=problem_responses(409))
 @scope("operate")
 async def create_tenant(body: TenantBody, caller: CallerDep, container: ContainerDep, response: Response) -> TenantView:
-    """Create a tenant without any key; `POST /tenants/{key}/keys` creates its first one."""
+    """Create a tenant without API keys. `POST /tenants/{key}/keys` creates its first key."""
     async with container.database.transaction() as session:
         if await tenants.create(session, body.key, caller.actor, body.name) is None:
-            raise conflict("There is a tenant with this key already.")
+            raise conflict("A tenant with this key already exists.")
         view = await _tenant_view(session, body.key)
     response.headers["Location"] = f"/api/v1/tenants/{body.key}"
     return view
@@ -43,7 +43,7 @@ async def create_tenant(body: TenantBody, caller: CallerDep, container: Containe
 @router.get("/{key}")
 @scope("operate")
 async def get_tenant(key: str, caller: CallerDep, container: ContainerDep) -> TenantView:
-    """Show one tenant, and whether it is suspended."""
+    """Return one tenant, and whether it is suspended."""
     async with container.database.transaction() as session:
         return await _tenant_view(session, key)
 
@@ -53,7 +53,7 @@ async def get_tenant(key: str, caller: CallerDep, container: ContainerDep) -> Te
 async def create_tenant_key(
     key: str, body: KeyBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> CreatedKey:
-    """Create a key of this tenant, with any scopes but `operate`. It is shown in this response only."""
+    """Create a key of this tenant, with any scopes but `operate`. Only this response shows it."""
     async with container.database.transaction() as session:
         tenant = await _get_tenant(session, key)
     response.headers["Cache-Control"] = "no-store"
@@ -65,7 +65,7 @@ async def create_tenant_key(
 async def suspend_tenant(
     key: str, caller: CallerDep, container: ContainerDep, body: SuspensionBody | None = None
 ) -> TenantView:
-    """Refuse the tenant's keys with 403 within 5 seconds, and hold its messages back. Idempotent."""
+    """Suspend a tenant: its keys get 403 within 5 seconds, and its messages are held. Idempotent."""
     async with container.database.transaction() as session:
         tenant = await _get_tenant(session, key)
         try:
@@ -80,7 +80,7 @@ async def suspend_tenant(
 @router.post("/{key}/resume")
 @scope("operate")
 async def resume_tenant(key: str, caller: CallerDep, container: ContainerDep) -> TenantView:
-    """Accept the tenant's keys again and release its messages, the most urgent first. Idempotent."""
+    """Resume a tenant: its keys are accepted and its messages released, most urgent first. Idempotent."""
     async with container.database.transaction() as session:
         await tenants.resume(session, await _get_tenant(session, key), caller.actor)
         view = await _tenant_view(session, key)

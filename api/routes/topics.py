@@ -1,4 +1,4 @@
-"""Topics: who is subscribed to what. One is there as long as somebody is."""
+"""Routes of topics and their subscribers. A topic exists while it has a subscriber."""
 
 from fastapi import APIRouter
 
@@ -18,7 +18,7 @@ router = APIRouter(route_class=AuthenticatedRoute, prefix="/topics", tags=["topi
 @router.put("/{key}/subscribers/{recipient_id}", status_code=204)
 @scope("manage")
 async def subscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> None:
-    """From now on; once, however often it is asked. Preferences are obeyed all the same."""
+    """Subscribe a recipient to a topic. Idempotent. Preferences still apply."""
     async with container.database.transaction() as session:
         if not await topics.subscribe(session, caller.tenant, key, recipient_id):
             raise not_found("There is no such recipient.")
@@ -27,7 +27,7 @@ async def subscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, cont
 @router.delete("/{key}/subscribers/{recipient_id}", status_code=204)
 @scope("manage")
 async def unsubscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> None:
-    """What was accepted for them before is still sent."""
+    """Unsubscribe a recipient. Notifications that were accepted before are still sent."""
     async with container.database.transaction() as session:
         if not await topics.unsubscribe(session, caller.tenant, key, recipient_id):
             raise not_found("There is no such subscriber.")
@@ -36,7 +36,7 @@ async def unsubscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, co
 @router.get("")
 @scope("read")
 async def list_topics(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[TopicView]:
-    """Those with subscribers, by key."""
+    """List topics that have subscribers, by key."""
     async with container.database.transaction() as session:
         rows = await topics.list_topics(session, caller.tenant, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row[0], lambda row: TopicView(key=row[0], subscribers=row[1]))
@@ -47,7 +47,7 @@ async def list_topics(caller: CallerDep, container: ContainerDep, paging: Paging
 async def list_subscribers(
     key: Key, caller: CallerDep, container: ContainerDep, paging: PagingDep
 ) -> Page[SubscriberView]:
-    """By id; empty for a topic that nobody has."""
+    """List the subscribers of a topic, by id. Empty for a topic without subscribers."""
     async with container.database.transaction() as session:
         rows = await topics.list_subscribers(session, caller.tenant, key, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row, lambda row: SubscriberView(recipient_id=row))

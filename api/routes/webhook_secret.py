@@ -1,4 +1,4 @@
-"""The secret that a tenant's receivers verify webhooks with."""
+"""Route of the secret that receivers of a tenant's webhooks verify them with."""
 
 from fastapi import APIRouter, Response
 
@@ -14,6 +14,6 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["webhooks"])
 @router.get("/webhook-secret")
 @scope("manage")
 async def get_webhook_secret(caller: CallerDep, container: ContainerDep, response: Response) -> WebhookSecret:
-    """What your receivers verify webhooks with. It stays the same until the installation's secret key changes."""
+    """Return the secret that verifies webhooks. It changes only with the secret key of the installation."""
     response.headers["Cache-Control"] = "no-store"
     return WebhookSecret(secret=derive_tenant_secret(container.settings.secret, caller.tenant))

@@ -1,4 +1,4 @@
-"""Entries of the audit log."""
+"""Models of audit log entries."""
 
 from typing import Annotated
 
@@ -9,8 +9,8 @@ from domain.audit import MASK, ActorKind
 
 
 class ActorView(Model):
-    """`kind` is key, installation (a key of the installation's own tenant) or cli (the command line). `id` and `name`
-    of the latter two are shown to keys of the installation's own tenant only."""
+    """`kind` is `key`, `installation` (a key of the installation's own tenant) or `cli` (the command line). Only keys
+    of the installation's own tenant see `id` and `name` of the latter two."""
 
     kind: ActorKind
     id: Id | None
@@ -18,8 +18,8 @@ class ActorView(Model):
 
 
 class AuditEntryView(Model):
-    """One change. `before` is null for what was created, `after` for what was removed; else both hold only the members
-    that differ."""
+    """One change. `before` is null for a creation, `after` for a removal. Otherwise both contain only the members that
+    differ."""
 
     id: Id
     at: Timestamp
@@ -27,5 +27,5 @@ class AuditEntryView(Model):
     actor: ActorView
     action: Annotated[str, Field(examples=["key.created", "notification_type.saved"])]
     subject: Annotated[str, Field(examples=["notification_type/order.shipped"])]
-    before: Annotated[Json | None, Field(description=f"Secrets and personal data are `{MASK}`.")]
-    after: Annotated[Json | None, Field(description=f"Secrets and personal data are `{MASK}`.")]
+    before: Annotated[Json | None, Field(description=f"Secrets and personal data are replaced by `{MASK}`.")]
+    after: Annotated[Json | None, Field(description=f"Secrets and personal data are replaced by `{MASK}`.")]

@@ -1,4 +1,5 @@
-"""What every request and response model shares: strict types, no unknown fields, and words for JSON's few types."""
+"""Define the base of all request and response models: strict types, no unknown fields, and types for common JSON
+values."""
 
 import re
 from datetime import UTC, datetime
@@ -22,13 +23,14 @@ from domain.durations import parse_duration
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-# Fields of an object with declared fields. Each unknown one is an error that costs time to report.
+# Fields of an object. Each unknown one is an error that costs time to report.
 FIELD_LIMIT = 100
 CHANNEL_LIMIT = 7
 
 
 def max_members(limit: int) -> BeforeValidator:
-    """For dicts, beside `Field(max_length=limit)`: pydantic checks every member of a dict before it counts them."""
+    """Return a validator for dicts, in addition to `Field(max_length=limit)`: pydantic validates every member before it
+    counts them."""
 
     def check(value: object) -> object:
         if isinstance(value, dict) and len(value) > limit:
@@ -39,7 +41,7 @@ def max_members(limit: int) -> BeforeValidator:
 
 
 class Model(BaseModel):
-    """Strict: `"7"` is no integer and `1` no boolean."""
+    """Base model. Strict: `"7"` is not an integer and `1` is not a boolean."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -52,7 +54,7 @@ class Model(BaseModel):
 
 
 def _parse_time(value: object) -> object:
-    """Text with an offset to a UTC time; values of our own (answers are built from rows) pass."""
+    """Convert text with an offset to a UTC time. Pass a datetime, because responses are built from rows."""
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str) or not RFC_3339.fullmatch(value):
@@ -90,7 +92,7 @@ Channels = Annotated[
 ]
 Id = Annotated[UUID, Field(strict=False)]
 Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_check_duration), Field(examples=["10m"])]
-# A name people choose and URLs carry: `order.shipped`.
+# A name that users choose and that appears in URLs: `order.shipped`.
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=128)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Text = Annotated[str, StringConstraints(max_length=4_000)]

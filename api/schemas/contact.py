@@ -1,7 +1,8 @@
-"""Contact points, languages, time zones and ids of people, as fields of request models. Nothing here echoes a value.
+"""Define addresses, languages, time zones and ids of recipients as fields of request models. No message repeats a
+value.
 
-What only a developer's machine can reach (`ada@shop.test`, plain http) passes here and is named by `is_dev_only_email` and
-`is_dev_only_url`: a model does not know where it runs.
+Addresses that only a developer's machine can reach (`ada@shop.test`, plain http) pass here, because a model does not
+know its environment. `is_dev_only_email` and `is_dev_only_url` detect them.
 """
 
 import re
@@ -18,7 +19,9 @@ from pydantic import AfterValidator, Field
 from domain.languages import normalize_tag
 
 E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
-URL_CHARACTERS = re.compile(r"[!-\[\]-~]+", re.ASCII)  # visible ASCII but the backslash, which readers read differently
+URL_CHARACTERS = re.compile(
+    r"[!-\[\]-~]+", re.ASCII
+)  # visible ASCII except the backslash, which parsers treat differently
 HOST_PATTERN = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+", re.ASCII)
 # A name that a path can carry: no slash, no dot segment, no control characters.
 PATH_SAFE_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\x00-\x1f\x7f-\x9f]{1,255}")
@@ -34,7 +37,7 @@ def _parse_email(value: str) -> tuple[str, str | None]:
     """Return the address in its normal form and in ASCII, None if the part before the @ is not ASCII.
 
     The limits are those of RFC 5321 in octets: 254 for the address, 64 before the @. Special names such as localhost
-    and single words are accepted as well; the library takes special names only with a suffix, which leaves 249 octets.
+    and single words are accepted. The library accepts special names only with a suffix, which leaves 249 octets.
     """
     with suppress(EmailNotValidError):
         validated = _validate_email(value)
@@ -42,7 +45,7 @@ def _parse_email(value: str) -> tuple[str, str | None]:
     try:
         in_test_domain = _validate_email(value + TEST_SUFFIX)
     except EmailNotValidError:
-        raise ValueError("must be an e-mail address") from None
+        raise ValueError("must be an email address") from None
     return in_test_domain.normalized.removesuffix(
         TEST_SUFFIX
     ), in_test_domain.ascii_email and in_test_domain.ascii_email.removesuffix(TEST_SUFFIX)
@@ -60,7 +63,7 @@ def ascii_email(email: str) -> str | None:
 
 
 def is_dev_only_email(email: str) -> bool:
-    """Whether the domain is one that mail never reaches: `.test`, localhost, a single word."""
+    """Return whether mail cannot reach the domain: `.test`, localhost or a single word."""
     try:
         validate_email(email, strict=True, check_deliverability=False)
     except EmailNotValidError:
@@ -103,7 +106,8 @@ def is_dev_only_url(url: str) -> bool:
 
 @lru_cache
 def _zones() -> frozenset[str]:
-    """Names without a capital letter are not of the database, but the host's own zone."""
+    """Return the names of the IANA database. A name without a capital letter is not one of them, but the zone of the
+    host."""
     return frozenset(name for name in available_timezones() if name != name.lower())
 
 
@@ -115,7 +119,7 @@ def check_zone(value: str) -> str:
 
 def _check_name(value: str) -> str:
     if not PATH_SAFE_NAME.fullmatch(value):
-        raise ValueError("must be 1 to 255 characters without '/' and control characters, and not a dot or two")
+        raise ValueError("must be 1 to 255 characters without '/' and control characters, and not '.' or '..'")
     return value
 
 

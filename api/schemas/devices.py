@@ -1,4 +1,4 @@
-"""A phone or browser of a person, as it is registered and as it is shown: never its token."""
+"""Models of a recipient's devices, which never show a token."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ DeviceKindName = Annotated[DeviceKind, Field(strict=False)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096, pattern=r"^[!-~]+$")]
 PushKey = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[!-~]+$")]
 
-# Of a shorter token the last four characters would tell too much.
+# The last four characters of a shorter token would reveal too much.
 SHOWN_CHARACTERS = 4
 MIN_LENGTH_SHOWN = 16
 
@@ -24,7 +24,7 @@ class PushKeys(Model):
 
 
 class Subscription(Model):
-    """A browser's `PushSubscription.toJSON()`, whose `expirationTime` is taken and not kept."""
+    """A browser's `PushSubscription.toJSON()`. `expirationTime` is accepted and not stored."""
 
     endpoint: WebUrl
     keys: PushKeys
@@ -33,8 +33,10 @@ class Subscription(Model):
 
 class DeviceRegistration(Model):
     kind: DeviceKindName
-    token: Annotated[Token | None, Field(validate_default=True, description="For fcm and apns.")] = None
-    subscription: Annotated[Subscription | None, Field(validate_default=True, description="For web_push.")] = None
+    token: Annotated[Token | None, Field(validate_default=True, description="Required for fcm and apns.")] = None
+    subscription: Annotated[Subscription | None, Field(validate_default=True, description="Required for web_push.")] = (
+        None
+    )
     locale: Locale | None = None
 
     @field_validator("token", "subscription")
@@ -52,7 +54,7 @@ class DeviceRegistration(Model):
 
 
 class DeviceView(Model):
-    """`token_ends` is the last four characters of a token, for a person to tell two apart."""
+    """`token_ends` is the last four characters of a token, to distinguish devices."""
 
     device: str
     kind: DeviceKind

@@ -1,4 +1,4 @@
-"""What is collected for a person."""
+"""Models of digest windows."""
 
 from typing import Annotated
 
@@ -24,8 +24,8 @@ FLUSHED_EXAMPLE: Json = EXAMPLE | {
 
 
 class DigestView(Model):
-    """A window. While it is open, `closes_at` is when it will be. `notification_id` is what it became: null while
-    it is open, and for one that ended without items."""
+    """A digest window. `closes_at` of an open window is its planned end. `notification_id` is the notification made of
+    its items: null while the window is open, and for one that ended without items."""
 
     id: Id
     notification_type: str
@@ -35,11 +35,13 @@ class DigestView(Model):
     closes_at: Timestamp
     closed_at: Timestamp | None
     notification_id: Id | None
-    temporal_url: Annotated[str | None, Field(description="Of its workflow; null for one that closes by a schedule.")]
+    temporal_url: Annotated[
+        str | None, Field(description="The workflow of the window; null if it closes by a schedule.")
+    ]
 
 
 class NotificationDigest(Model):
-    """The digest that a notification is collected in, or was made of (then `notification_id` is its own)."""
+    """The digest window that collects a notification, or that it was made of (then `notification_id` is its own id)."""
 
     id: Id
     closes_at: Timestamp

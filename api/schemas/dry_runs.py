@@ -1,4 +1,4 @@
-"""What a send would do, as `dry_run` answers it."""
+"""Models of the prediction that `dry_run` returns."""
 
 from typing import Annotated
 
@@ -80,7 +80,8 @@ EXAMPLE: Json = {
 
 
 class PredictedWaitView(Model):
-    """`reason`: send_at, digest, or as in `waits_for` of a notification. `until` is null where the end is not known."""
+    """`reason` is `send_at`, `digest` or a value of `waits_for` of a notification. `until` is null if the end is not
+    known."""
 
     reason: str
     since: Timestamp
@@ -88,7 +89,7 @@ class PredictedWaitView(Model):
 
 
 class PredictedDigestView(Model):
-    """The window that the send would be collected in; `items` counts those that are there so far, and this one."""
+    """The window that would collect the send. `items` counts its present items and this one."""
 
     opened_at: Timestamp
     closes_at: Timestamp
@@ -96,15 +97,22 @@ class PredictedDigestView(Model):
 
 
 class PredictedChannelView(Model):
-    """`wait`: a pause or the provider's state holds the call; `reason` names it, and why a channel is skipped."""
+    """`decision` `wait`: a pause or the state of the provider holds the call. `reason` says why a channel waits or is
+    skipped."""
 
     channel: ChannelName
     decision: ForecastDecision
     reason: str | None
     rule: Annotated[str | None, Field(description="The preference or default that allowed or excluded the channel.")]
-    provider: Annotated[str | None, Field(description="The one that is called first; drawn by weight for each send.")]
-    other_providers: Annotated[list[str], Field(description="Called in this order if the first one cannot send.")]
-    devices: Annotated[int, Field(description="Devices that it goes to; 1 for a channel with a single address.")]
+    provider: Annotated[
+        str | None, Field(description="The provider that is called first, chosen by weight for each send.")
+    ]
+    other_providers: Annotated[
+        list[str], Field(description="Providers that are called in this order if the first one cannot send.")
+    ]
+    devices: Annotated[
+        int, Field(description="Number of devices that receive it; 1 for a channel with a single address.")
+    ]
     devices_skipped: int
     template_id: Id | None
     template_name: str | None
@@ -114,29 +122,28 @@ class PredictedChannelView(Model):
 
 
 class PredictedStepView(Model):
-    """Step 0 holds the channels that go out always."""
+    """One step of the route. Step 0 has the channels of `always`."""
 
     step: int
     start: Annotated[
         StepStart,
         Field(
-            description="`always`; `goal_missed`: unless the step before reaches its goal within its time; "
-            "`step_failed`: only if every channel of the step before fails."
+            description="`always`; `goal_missed`: unless the previous step reaches its goal within its time; "
+            "`step_failed`: only if every channel of the previous step fails."
         ),
     ]
-    at: Annotated[Timestamp | None, Field(description="When its calls are made; null if that is not known.")]
-    goal: Annotated[str | None, Field(description="What the next step waits for, `within` this time after `at`.")]
+    at: Annotated[Timestamp | None, Field(description="When its providers are called; null if not known.")]
+    goal: Annotated[str | None, Field(description="The goal that the next step waits for, up to `within` after `at`.")]
     within: str | None
-    waits: Annotated[
-        list[PredictedWaitView], Field(description="Quiet hours or a send window that the step comes into.")
-    ]
+    waits: Annotated[list[PredictedWaitView], Field(description="Quiet hours or send window that delay the step.")]
     channels: list[PredictedChannelView]
 
 
 class DryRunResponse(Model):
-    """What a send would do now; nothing is stored. Times hold if each call is accepted at once, no receipt comes and
-    nothing else is sent meanwhile. `decision`: send at once, wait first, or skip, which ends with `status` and
-    `reason`. `priority` and `expires_at` are those of what goes out, which may be a digest."""
+    """What a send would do now; nothing is stored. The times assume that each call is accepted at once, that no receipt
+    arrives and that nothing else is sent in the meantime. `decision`: send at once, wait first, or skip, which ends
+    with `status` and `reason`. `priority` and `expires_at` are those of the notification that is sent, which may be a
+    digest."""
 
     decision: ForecastDecision
     status: NotificationStatus | None
@@ -148,7 +155,7 @@ class DryRunResponse(Model):
     expires_at: Timestamp | None
     replays: Annotated[
         Id | None,
-        Field(description="The notification that an earlier request with this key and body has made: nothing is sent."),
+        Field(description="The notification of an earlier request with this key and body. Nothing is sent."),
     ]
     waits: list[PredictedWaitView]
     digest: PredictedDigestView | None

@@ -1,4 +1,4 @@
-"""A tenant's own endpoints for status events, what they were told, and asking for it again."""
+"""Models of event endpoints: a tenant's URLs for status events, their messages and replays."""
 
 from typing import Annotated, Self
 
@@ -20,32 +20,30 @@ EXAMPLE_SIGNING_KEY = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 def _check_event_types(events: list[str]) -> list[str]:
     if any(event not in (ALL_EVENTS, *EVENT_TYPES) for event in events):
-        raise ValueError(f"must be of '{ALL_EVENTS}', {', '.join(EVENT_TYPES)}")
+        raise ValueError(f"must be one of '{ALL_EVENTS}', {', '.join(EVENT_TYPES)}")
     return list(dict.fromkeys(events))
 
 
 Events = Annotated[list[str], Field(min_length=1, max_length=20), AfterValidator(_check_event_types)]
-Secret = Annotated[str, Field(description="`whsec_` and base64; not shown again.", examples=[EXAMPLE_SIGNING_KEY])]
+Secret = Annotated[str, Field(description="`whsec_` and base64. Not shown again.", examples=[EXAMPLE_SIGNING_KEY])]
 
 
 class EndpointBody(Model):
-    """Enabling one again that was disabled forgets its failures."""
+    """Enabling a disabled endpoint resets its failures."""
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     url: WebUrl
-    events: Annotated[Events, Field(description=f"`{ALL_EVENTS}` for all, else of {', '.join(EVENT_TYPES)}")] = [
-        ALL_EVENTS
-    ]
+    events: Annotated[
+        Events, Field(description=f"`{ALL_EVENTS}` for all events, or some of {', '.join(EVENT_TYPES)}.")
+    ] = [ALL_EVENTS]
     enabled: bool = True
 
 
 class EndpointView(Model):
-    """`disabled_reason` is by_request, failing (nothing got through for five days) or gone (it answered 410).
-
-    `previous_secret_until`: up to then, messages are signed with the secret before the last rotation too. `url` is
-    empty if it cannot be decrypted.
-    """
+    """`disabled_reason` is `by_request`, `failing` (no message was delivered for five days) or `gone` (it responded
+    with 410). Until `previous_secret_until`, messages are also signed with the secret before the last rotation. `url`
+    is empty if it cannot be decrypted."""
 
     key: str
     url: str
@@ -60,7 +58,7 @@ class EndpointView(Model):
 
 
 class SavedEndpoint(EndpointView):
-    """`secret` only when the endpoint was made."""
+    """`secret` is present only when the endpoint was created."""
 
     secret: Secret | None = None
 
@@ -71,7 +69,8 @@ class RotatedSecret(Model):
 
 
 class EventAttemptView(Model):
-    """One try. `error` is null if it was taken, else a word such as status_500, timeout or connect_failed."""
+    """One attempt. `error` is null if the endpoint accepted it, otherwise a code such as `status_500`, `timeout` or
+    `connect_failed`."""
 
     at: Timestamp
     status: int | None
@@ -80,7 +79,8 @@ class EventAttemptView(Model):
 
 
 class EventMessageView(Model):
-    """`id` is the `webhook-id`. `tries` counts since it was made or replayed; `calls` are the last twenty."""
+    """`id` is the `webhook-id`. `tries` counts attempts since the message was created or replayed. `calls` are the last
+    twenty."""
 
     id: Id
     type: str
@@ -101,26 +101,26 @@ class TestEventAccepted(Model):
 
 
 class ReplayBody(Model):
-    """One message; or those that failed (`all`: that was there) since a time, a few per second."""
+    """One message, or the messages since a time that failed (with `all`: every message), a few per second."""
 
     model_config = {"json_schema_extra": {"examples": [REPLAY_ONE, REPLAY_SINCE]}}
 
     message_id: Id | None = None
     since: Timestamp | None = None
-    until: Annotated[Timestamp | None, Field(description="Not of this time any more.")] = None
-    all: Annotated[bool, Field(description="Also those that were delivered.")] = False
+    until: Annotated[Timestamp | None, Field(description="Only messages before this time.")] = None
+    all: Annotated[bool, Field(description="Also replay delivered messages.")] = False
 
     @model_validator(mode="after")
     def _one_or_since(self) -> Self:
         if (self.message_id is None) == (self.since is None):
-            raise ValueError("give either message_id or since")
+            raise ValueError("needs either message_id or since")
         if self.since is None and (self.until is not None or self.all):
-            raise ValueError("until and all go with since")
+            raise ValueError("until and all need since")
         return self
 
 
 class ReplayAccepted(Model):
-    """At most ten thousand at once: if there is `more`, ask again with `since` = `through`."""
+    """At most ten thousand messages per request. If `more` is true, repeat the request with `since` = `through`."""
 
     replayed: int
     through: Timestamp | None = None

@@ -1,4 +1,4 @@
-"""One notification in words."""
+"""Models of the explanation of a notification."""
 
 from api.schemas.base import Id, Json, Model, Timestamp
 from api.schemas.notifications import TemporalUrl, WaitsFor, WaitsUntil
@@ -30,15 +30,15 @@ EXAMPLE: Json = {
 
 
 class ExplanationLine(Model):
-    """`at` is null for what has no moment: what did not happen, and what is waited for now."""
+    """`at` is null for a line without a moment: something that did not happen, or a current wait."""
 
     at: Timestamp | None
     text: str
 
 
 class Explanation(Model):
-    """Made from what is recorded; the words are for people and may change, the timeline of the notification is for
-    programs."""
+    """Built from the recorded events. The text is for people and may change; programs should read the timeline of the
+    notification."""
 
     id: Id
     summary: str

@@ -1,4 +1,4 @@
-"""Parked failures, as they are listed."""
+"""Models of dead letters, grouped by reason."""
 
 from api.schemas.base import Id, Json, Model, Timestamp
 from domain.failure_reasons import ReasonCategory
@@ -7,7 +7,7 @@ EXAMPLE: Json = {
     "notification_type": "order.shipped",
     "status": "FAILED",
     "channel": "email",
-    "reason": "gave_up: timeout",
+    "reason": "retries_exhausted: timeout",
     "category": "unreachable",
     "count": 41,
     "oldest": "2026-11-22T16:04:12.118204Z",
@@ -18,9 +18,9 @@ EXAMPLE: Json = {
 
 
 class FailureGroup(Model):
-    """Notifications that failed alike. `channel` is null if several did not get through,
-    and then the reason names them. `category` is that of the first channel that has one. `oldest` and `newest` are when
-    they were accepted, `age` is that of the oldest; `sample_ids` are up to five, the newest first."""
+    """Notifications that failed alike. `channel` is null if several channels failed; `reason` then names them.
+    `category` is that of the first channel that has one. `oldest` and `newest` are times of acceptance, `age` is that
+    of the oldest. `sample_ids` are up to five ids, newest first."""
 
     notification_type: str
     status: str

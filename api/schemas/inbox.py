@@ -1,4 +1,4 @@
-"""A person's in-app messages, as their application shows them."""
+"""Models of in-app messages."""
 
 from api.paging import Page
 from api.schemas.base import Id, Json, Model, Timestamp
@@ -16,7 +16,7 @@ class InboxItem(Model):
 
 
 class InboxPage(Page[InboxItem]):
-    """`unread` counts all messages that are neither read nor archived, not only those of this page."""
+    """`unread` counts all messages of the recipient that are neither read nor archived, not only those of this page."""
 
     unread: int
 

@@ -1,4 +1,4 @@
-"""API keys: what is asked for, and what is shown. The key itself is in one response only."""
+"""Models of API keys. Only the response of a creation contains the key itself."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -34,7 +34,7 @@ Scopes = Annotated[
     AfterValidator(_check_unique_scopes),
 ]
 KeyLifetime = Annotated[
-    Duration | None, Field(description="How long the key is valid; without it, until it is revoked.")
+    Duration | None, Field(description="How long the key is valid. By default until it is revoked.")
 ]
 
 
@@ -45,11 +45,11 @@ class KeyStatus(StrEnum):
 
 
 class KeyBody(Model):
-    """A key can be given only scopes that the calling key has; `operate` only in the installation's own tenant."""
+    """A key can have only scopes that the caller's key has, and `operate` only in the installation's own tenant."""
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
-    name: Annotated[ShortText, Field(description="What the key is for; shown in the list and in the audit log.")]
+    name: Annotated[ShortText, Field(description="Purpose of the key, shown in the list and in the audit log.")]
     scopes: Scopes
     expires_in: KeyLifetime = None
 
@@ -60,10 +60,10 @@ class RotateBody(Model):
     overlap: Annotated[
         Duration | None,
         AfterValidator(lambda value: None if value is None else _check_overlap(value)),
-        Field(description=f"How long the former key stays valid, at most {MAX_OVERLAP}; null ends it at once."),
+        Field(description=f"How long the former key stays valid, at most {MAX_OVERLAP}. Null ends it at once."),
     ] = "1d"
     expires_in: Annotated[
-        Duration | None, Field(description="Of the new key; without it, as long as the former key was to live.")
+        Duration | None, Field(description="Lifetime of the new key. By default that of the former key.")
     ] = None
 
 
@@ -84,11 +84,11 @@ class KeyView(Model):
 
 
 class CreatedKey(KeyView):
-    key: Annotated[str, Field(description="The key itself; not shown again.", examples=[EXAMPLE_KEY])]
+    key: Annotated[str, Field(description="The key itself. Not shown again.", examples=[EXAMPLE_KEY])]
 
 
 class RotatedKey(CreatedKey):
-    previous_expires_at: Annotated[Timestamp, Field(description="When the former key ends.")]
+    previous_expires_at: Annotated[Timestamp, Field(description="When the former key expires.")]
 
 
 def lifetime_of(expires_in: str | None) -> timedelta | None:

@@ -1,4 +1,4 @@
-"""A notification type as callers write and read it."""
+"""Models of notification types."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -48,7 +48,7 @@ EXAMPLE: Json = {
 
 
 def _reject_unsupported(value: Any) -> Any:
-    """Asking for what we cannot do yet must fail: a type that is silently weaker than written is worse."""
+    """Reject an unsupported field. Accepting it would make the type weaker than its definition."""
     if value:
         raise ValueError("is not supported yet")
     return value
@@ -65,7 +65,7 @@ AlwaysChannels = Annotated[
     Field(
         max_length=CHANNEL_LIMIT,
         json_schema_extra={"uniqueItems": True},
-        description="Go out beside the first step, whatever becomes of it.",
+        description="Channels that are sent together with the first step, independent of its outcome.",
     ),
     AfterValidator(check_unique_channels),
 ]
@@ -80,13 +80,13 @@ DefaultSwitches = Annotated[
 
 def _check_within(value: str | None) -> str | None:
     if value is not None and not timedelta() < parse_duration(value) <= timedelta(days=30):
-        raise ValueError("must be longer than nothing and not longer than 30d")
+        raise ValueError("must be greater than 0 and at most 30d")
     return value
 
 
 class RouteStep(Model):
-    """Its channels go out together. The next step runs when all of them failed, or when none of them is delivered,
-    opened or clicked, as `until` says, `within` a time."""
+    """The channels of a step are sent together. The next step runs when all of them failed, or when none of them is
+    delivered, opened or clicked (`until`) in time (`within`)."""
 
     channels: Channels
     until: Goal = None
@@ -95,29 +95,37 @@ class RouteStep(Model):
     @model_validator(mode="after")
     def _check_goal_has_time(self) -> Self:
         if (self.until in (None, "sent")) is not (self.within is None):
-            raise ValueError("`until` delivered, opened or clicked needs `within`, and `within` needs one of them")
+            raise ValueError(
+                "`until` delivered, opened or clicked needs `within`, and `within` needs one of these goals"
+            )
         return self
 
 
 def _check_give_up_after(value: str | None) -> str | None:
-    """Each retry adds to the workflow's history, which Temporal limits."""
+    """Limit the time, because each retry adds to the workflow's history, which Temporal limits."""
     if value is not None and parse_duration(value) > timedelta(days=1):
-        raise ValueError("must not be longer than 1d")
+        raise ValueError("must be at most 1d")
     return value
 
 
 class TrackingOptions(Model):
-    """Of e-mails: a pixel that tells when one is opened, links that tell when one is clicked."""
+    """Tracking of emails: a pixel that reports opens, and links that report clicks."""
 
     opens: bool = False
     clicks: bool = False
     vendor: Annotated[
-        bool, Field(description="The provider tracks too, as its account is set. Otherwise SendGrid does not track.")
+        bool,
+        Field(
+            description=(
+                "Also use the tracking of the provider as configured in its account. Otherwise SendGrid tracking is "
+                "off."
+            )
+        ),
     ] = False
 
 
 def _false_to_none(value: object) -> object:
-    """`tracking: false` says it, too."""
+    """Accept `tracking: false` as no tracking."""
     return None if value is False else value
 
 
@@ -135,12 +143,18 @@ class TypeFields(Model):
     give_up_after: Annotated[Duration | None, AfterValidator(_check_give_up_after)] = None
     max_resends: Annotated[
         int,
-        Field(ge=0, le=10, description="How often it is sent again after unknown outcomes, under `at_least_once`."),
+        Field(
+            ge=0, le=10, description="How often a message is sent again after unknown outcomes, with `at_least_once`."
+        ),
     ] = MAX_RESENDS
     always: AlwaysChannels | None = None
     respects_quiet_hours: Annotated[
         bool | None,
-        Field(description="By default priorities 3 to 5 do, if not `required`, and not in_app and webhook alone."),
+        Field(
+            description=(
+                "Default: true for priorities 3 to 5, unless the type is `required` or has only in_app and webhook."
+            )
+        ),
     ] = None
     send_window: SendWindowRule | None = None
     throttle: ThrottleRule | None = None
@@ -153,7 +167,7 @@ class TypeFields(Model):
 
 
 class TypeBody(TypeFields):
-    """What PUT takes. `key` may be repeated in the body."""
+    """The body of PUT. It may repeat `key`."""
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
@@ -164,12 +178,12 @@ class TypeBody(TypeFields):
     def _check_digest_of_throttle(cls, digest: DigestRule | None, info: ValidationInfo) -> DigestRule | None:
         throttle: ThrottleRule | None = info.data.get("throttle")
         if digest is None and throttle is not None and throttle.on_exceed == "digest":
-            raise ValueError("is required, since what exceeds the `throttle` goes into it")
+            raise ValueError("is required, because items over the `throttle` go into it")
         return digest
 
     @property
     def channels_sent_twice(self) -> list[Channel]:
-        """What would go out beside the route and by it."""
+        """Channels of `always` that are also on the route."""
         return [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]
 
     @property
@@ -180,7 +194,7 @@ class TypeBody(TypeFields):
         return [channel for channel in used_channels if channel not in self.templates]
 
     def spec(self, key: str) -> Json:
-        """What is stored: defaults written out, so that a later change of a default changes no type."""
+        """Return the stored form. Defaults are written out, so that a later change of a default changes no type."""
         return {"key": key} | self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"key"})
 
 
@@ -191,7 +205,7 @@ class TypeResponse(TypeFields):
 
 
 class SavedType(TypeResponse):
-    """`warnings` is there only if there are any, such as a goal that no provider reports, a missing template
-    or a preference that names the former category."""
+    """`warnings` is present only if there are any, such as a goal that no provider reports, a missing template or a
+    preference that names the former category."""
 
     warnings: list[str] = []

@@ -1,4 +1,4 @@
-"""What is shown of a notification, cancelling several, and what an application reports of one."""
+"""Models of notifications: their details, cancellation, and events that an application reports."""
 
 from typing import Annotated, Literal
 
@@ -16,29 +16,34 @@ from domain.waits import WaitReason
 WaitsFor = Annotated[
     WaitReason | None,
     Field(
-        description="What it waits for; null once it has ended, and while it is at work. `send_at`: its time. `digest`:"
-        " the end of its digest window. `quiet_hours`, `send_window`: the hour. `throttled`, `capped`: room in a limit"
-        " of the type, of the recipient. `provider_busy`: the provider's rate. `provider_throttled`: the provider wants"
-        " no calls. `circuit_open`: the provider is down. `paused`: an operator's pause. `retry`: the next attempt."
-        " `receipt`: what became of an attempt with an unknown outcome. `goal`: the goal of its step. `dispatch`: a"
-        " worker."
+        description=(
+            "What the notification waits for; null once it has ended and while it is processed. `send_at`: its time. "
+            "`digest`: the end of its digest window. `quiet_hours`: their end. `send_window`: its start. "
+            "`throttled`: the limit of the type. `frequency_capped`: the frequency cap of the recipient. "
+            "`provider_busy`: the rate limit of the provider. `provider_throttled`: the provider is rate-limiting "
+            "(429). `circuit_open`: the provider is down. `paused`: an operator's pause. `retry`: the next attempt. "
+            "`receipt`: evidence for an attempt with an unknown outcome. `goal`: the goal of its step. `dispatch`: a "
+            "worker."
+        )
     ),
 ]
 WaitsUntil = Annotated[
     Timestamp | None,
-    Field(description="When the wait ends at the latest, or when it is checked again; null if that is not known."),
+    Field(description="The latest end of the wait, or its next check; null if not known."),
 ]
 TemporalUrl = Annotated[
     str | None,
     Field(
-        description="The run in Temporal's Web UI. A receipt that comes after the run has ended, such as a bounce,"
-        " changes `status` and `GET /failures`, and not the run."
+        description=(
+            "The workflow run in Temporal's Web UI. A receipt after the end of the run, such as a bounce, changes "
+            "`status` and `GET /failures`, but not the run."
+        )
     ),
 ]
 
 
 class ChannelFailure(Model):
-    """`channel` is null where the whole notification has one reason."""
+    """One failed channel. `channel` is null if the whole notification has one reason."""
 
     channel: str | None
     code: str
@@ -46,7 +51,7 @@ class ChannelFailure(Model):
 
 
 class NotificationSummary(Model):
-    """`failures` are the codes and arguments that `failure_reason` is made of."""
+    """`failures` are the codes and arguments of `failure_reason`."""
 
     id: Id
     notification_type: str
@@ -69,8 +74,9 @@ class NotificationSummary(Model):
 
 
 class AttemptView(Model):
-    """`outcome`: accepted, refused, error (proved not accepted), unknown, or null before the answer. `reason` is why
-    the call was not accepted, `receipt_reason` why the provider did not deliver what it had accepted."""
+    """One provider call. `outcome`: accepted, refused, error (proved not accepted), unknown, or null before the
+    response. `reason` says why the call was not accepted, `receipt_reason` why the provider did not deliver an accepted
+    message."""
 
     id: Id
     endpoint_id: str
@@ -88,7 +94,8 @@ class AttemptView(Model):
 
 
 class DeliveryView(Model):
-    """`generation` is 1, and one more with each redrive, which makes new deliveries; the newest are the last."""
+    """One channel of a step. `generation` starts at 1 and grows with each redrive, which creates new deliveries; the
+    newest are last."""
 
     id: Id
     generation: int
@@ -117,7 +124,7 @@ class DeliveryView(Model):
 
 
 class TimelineEntry(Model):
-    """`status` is set on the one entry that moved the notification to it. `detail` has the arguments of `reason`."""
+    """`status` is set on the entry that changed the notification to it. `detail` has the arguments of `reason`."""
 
     at: Timestamp
     kind: str
@@ -128,7 +135,7 @@ class TimelineEntry(Model):
 
 
 class NotificationView(NotificationSummary):
-    """If several deliveries wait, `waits_for` of the notification is what ends first."""
+    """If several deliveries wait, `waits_for` of the notification is the wait that ends first."""
 
     event_payload: Json
     digest: NotificationDigest | None
@@ -143,7 +150,7 @@ class CanceledNotification(Model):
 
 
 class CancelManyBody(Model):
-    """All sends with this key that are still open, of one recipient or of all."""
+    """Cancels all open notifications with this key, of one recipient or of all."""
 
     model_config = {"json_schema_extra": {"examples": [{"cancel_key": "cart-4711"}]}}
 
@@ -152,14 +159,14 @@ class CancelManyBody(Model):
 
 
 class CanceledNotifications(Model):
-    """`more`: there are others with this key; repeat the call."""
+    """`more`: other open notifications have this key. Repeat the request."""
 
     items: list[CanceledNotification]
     more: bool
 
 
 class NotificationEvent(Model):
-    """What the recipient did with it. A click counts as an opening."""
+    """What the recipient did. A click also counts as opened."""
 
     model_config = {"json_schema_extra": {"examples": [{"event": "opened", "channel": "push"}]}}
 

@@ -1,10 +1,10 @@
-"""What the sandbox "delivered", for the tests of those who build on Tocsin."""
+"""Models of the outbox, for tests of applications that use Tocsin."""
 
 from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
 
 
 class OutboxItem(Model):
-    """`address` is empty for `in_app`, which goes to no address."""
+    """One message. `address` is empty for `in_app`, which has no address."""
 
     id: Id
     channel: ChannelName

@@ -1,4 +1,4 @@
-"""Pausing a provider, a channel or a type, and what is paused."""
+"""Models of pauses of a provider, a channel or a type."""
 
 from typing import Annotated, Literal
 
@@ -28,10 +28,15 @@ class PauseView(Model):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     kind: Literal["channel", "provider", "notification_type"]
-    name: Annotated[str, Field(description="Of the channel or provider, or the key of the type.")]
+    name: Annotated[str, Field(description="Name of the channel or provider, or key of the type.")]
     since: Timestamp
-    by: Annotated[str | None, Field(description="Name of the API key that paused it; null if it is not recorded.")]
+    by: Annotated[str | None, Field(description="Name of the API key that paused it; null if not recorded.")]
     reason: str | None
     waiting: Annotated[
-        int, Field(description="Messages that it holds back. At most 100,000 of a tenant's are counted for all pauses.")
+        int,
+        Field(
+            description=(
+                "Number of messages that wait. For all pauses of a tenant together, at most 100,000 are counted."
+            )
+        ),
     ]

@@ -1,4 +1,4 @@
-"""What a person wants to receive: per channel, per type or category and channel, and when not."""
+"""Models of a recipient's preferences: per channel, per type or category, and quiet hours."""
 
 import json
 from enum import StrEnum
@@ -27,9 +27,9 @@ def _sort_unique_days(days: list[Day]) -> list[Day]:
 
 
 TYPE_PREFERENCES_DESCRIPTION = (
-    f"By notification type or category: at most {MAX_PREFERENCE_TYPES}, and {MAX_PREFERENCE_BYTES} bytes of JSON."
+    f"By notification type or category. At most {MAX_PREFERENCE_TYPES}, and {MAX_PREFERENCE_BYTES} bytes of JSON."
 )
-QUIET_HOURS_DESCRIPTION = "Holds priorities 3 to 5 until its end; null clears."
+QUIET_HOURS_DESCRIPTION = "Hold priorities 3 to 5 until their end; null clears."
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
 DayName = Annotated[Day, Field(strict=False)]
 Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_sort_unique_days)]
@@ -50,11 +50,11 @@ def _check_size(switches: Json) -> Json:
 
 
 class QuietHoursBody(Model):
-    """From `start` to `end`, over midnight if `end` is earlier; on the days on which it starts, by default on all."""
+    """From `start` to `end`, past midnight if `end` is earlier. `days` are those on which it starts, by default all."""
 
     start: TimeOfDay
     end: TimeOfDay
-    timezone: Annotated[TimeZone | None, Field(description="By default the person's own.")] = None
+    timezone: Annotated[TimeZone | None, Field(description="By default that of the recipient.")] = None
     days: Days | None = None
 
     @model_validator(mode="after")
@@ -82,7 +82,7 @@ class PreferencesBody(Model):
 
 
 class PreferenceChanges(Model):
-    """Merged with what is known; null removes."""
+    """Merged with the stored preferences; null removes."""
 
     global_channel_opt_in: ChannelChanges | None = None
     type_channel_preferences: TypeChanges | None = None
@@ -90,20 +90,20 @@ class PreferenceChanges(Model):
 
 
 class PreferencesView(PreferencesBody):
-    """As they are stored."""
+    """The stored preferences."""
 
     type_channel_preferences: dict[TypeName, dict[ChannelName, bool]] = {}
     updated_at: Timestamp
 
 
 class SavedPreferences(PreferencesView):
-    """`warnings` is there only if a preference names no notification type and no category."""
+    """`warnings` is present only if a preference names no notification type and no category."""
 
     warnings: list[str] = []
 
 
 def validate_merged(merged: Json) -> PreferencesBody:
-    """What a merge made, checked as if it had been sent whole: half a window of quiet hours is none."""
+    """Validate the result of a merge like a complete body. A merge can leave quiet hours incomplete."""
     try:
         return PreferencesBody.model_validate(merged)
     except ValidationError as error:

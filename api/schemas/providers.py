@@ -1,4 +1,4 @@
-"""Providers as operators see them."""
+"""Models of providers for operators."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitState
 from domain.rates import UNLIMITED_RATE
 
-# FastAPI leaves null out of the examples of a schema.
+# Without null values, because FastAPI removes them from the examples of a schema.
 EXAMPLE: dict[str, Any] = {
     "name": "sendgrid",
     "channels": ["email"],
@@ -26,13 +26,13 @@ EXAMPLE: dict[str, Any] = {
     "tenant_rate": 5,
     "paused": False,
 }
-# Calls per second: one in a quarter of an hour.
+# Calls per second: about one in 17 minutes.
 MIN_RATE = 0.001
 
 
 class Capabilities(Model):
-    """`lookup`: what asking the vendor for a lost answer proves, and `none` while it refuses to
-    be asked by our account; `receipts`: it reports what became of a message."""
+    """`lookup`: what a lookup at the provider proves about an unknown outcome; `none` while the provider refuses
+    lookups of our account. `receipts`: the provider reports deliveries."""
 
     lookup: Literal["definitive", "positive_only", "none"]
     receipts: bool
@@ -40,8 +40,8 @@ class Capabilities(Model):
 
 
 class HealthView(Model):
-    """The circuit. `open`: nothing goes there until `probe_at`; `half_open`: a few calls try it. Whatever it is, until
-    `throttled_until` nothing goes there: the vendor has answered "too many"."""
+    """The circuit of the provider. `open`: no calls until `probe_at`. `half_open`: a few calls probe it. In any state
+    there are no calls until `throttled_until`, because the provider was rate-limiting (429)."""
 
     state: CircuitState
     reason: str | None
@@ -57,9 +57,9 @@ class ProviderView(Model):
     channels: list[Channel]
     capabilities: Capabilities
     health: HealthView
-    weights: Annotated[dict[Channel, int], Field(description="Its share of each channel by now, in points of 100.")]
+    weights: Annotated[dict[Channel, int], Field(description="Current share of each channel, in percent.")]
     rate: Annotated[float | None, Field(description="Calls per second over all workers; null is no limit.")]
-    tenant_rate: Annotated[float | None, Field(description="The same for each tenant.")]
+    tenant_rate: Annotated[float | None, Field(description="Calls per second of each tenant; null is no limit.")]
     paused: bool
 
 
@@ -69,7 +69,7 @@ class ProviderList(Model):
 
 def _check_rate(value: float) -> float:
     if 0 < value < MIN_RATE:
-        raise ValueError(f"must be 0, which is no limit, or at least {MIN_RATE}")
+        raise ValueError(f"must be 0 (no limit) or at least {MIN_RATE}")
     return value
 
 
@@ -77,11 +77,11 @@ Rate = Annotated[float, Field(ge=0, le=UNLIMITED_RATE), AfterValidator(_check_ra
 
 
 class ProviderChanges(Model):
-    """For all tenants. What is not given stays."""
+    """Applies to all tenants. Absent members stay."""
 
     rate: Annotated[
         Rate | None,
-        Field(description="Calls per second over all workers; 0 is no limit, null is what the settings say."),
+        Field(description="Calls per second over all workers; 0 is no limit, null is the value of the settings."),
     ] = None
     tenant_rate: Annotated[
         Rate | None, Field(description="Calls per second of each tenant; 0 or null is no limit.")

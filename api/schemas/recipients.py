@@ -1,4 +1,4 @@
-"""A person's profile as it is given inline in a send, kept by the recipients' routes, and shown."""
+"""Models of a recipient's profile, as given inline in a send, stored by its routes, and returned."""
 
 from typing import Annotated
 
@@ -20,7 +20,10 @@ from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 CONTACT_FIELDS = ("email", "phone", "webhook_url")
 PLAIN_FIELDS = ("locale", "timezone", "attributes")
 ASCII_EMAIL_FIELD = "email_ascii"
-ATTRIBUTES_TOO_LARGE = f"the recipient would have more than {MAX_ATTRIBUTE_BYTES} bytes or {MAX_ATTRIBUTE_VALUES} JSON values of attributes"
+ATTRIBUTES_TOO_LARGE = (
+    f"the recipient would have more than {MAX_ATTRIBUTE_BYTES} bytes or {MAX_ATTRIBUTE_VALUES} JSON values of "
+    "attributes"
+)
 
 
 class Profile(Model):
@@ -31,7 +34,7 @@ class Profile(Model):
     attributes: Annotated[
         Json | None,
         Field(
-            description="Free facts about the person, for templates. After a merge at most "
+            description="Any data of the recipient, for templates. After a merge at most "
             f"{MAX_ATTRIBUTE_BYTES} bytes and {MAX_ATTRIBUTE_VALUES} JSON values."
         ),
     ] = None
@@ -39,7 +42,8 @@ class Profile(Model):
 
 
 class InlineRecipient(Profile):
-    """A person given in the send itself: made, or their profile merged with what is given; null is not given."""
+    """A recipient given in the send. It is created, or its profile is merged with the given members; null counts as
+    absent."""
 
     recipient_id: RecipientId
 
@@ -58,13 +62,13 @@ class RecipientView(Model):
 
 
 class ErasureAccepted(Model):
-    """A recipient id that is an address is replaced by `erased-<erasure_id>`."""
+    """If the recipient id is an address, it is replaced by `erased-<erasure_id>`."""
 
     erasure_id: Id
 
 
 class ErasureView(Model):
-    """`counts` is how many rows of each kind were deleted or blanked."""
+    """`counts` is the number of deleted or blanked rows of each kind."""
 
     id: Id
     requested_at: Timestamp
@@ -73,20 +77,21 @@ class ErasureView(Model):
 
 
 def profile_of(model: Profile) -> Json:
-    """`{contact, locale, timezone, attributes}` with the parts that were given; null is not given."""
+    """Return `{contact, locale, timezone, attributes}` with the given parts; null counts as absent."""
     given = {name: getattr(model, name) for name in CONTACT_FIELDS + PLAIN_FIELDS if getattr(model, name) is not None}
     return _profile(given)
 
 
 def changes_of(model: Profile) -> Json:
-    """The same for a merge: what was given as null is there as None, and clears."""
+    """Return the same for a merge: a member given as null is None and clears."""
     return _profile(
         {name: getattr(model, name) for name in CONTACT_FIELDS + PLAIN_FIELDS if name in model.model_fields_set}
     )
 
 
 def _profile(given: Json) -> Json:
-    """The ASCII form goes with the address, also where it is None: that of an older address must not stay behind."""
+    """Add the ASCII form to the email address, also where it is None, so that the form of a former address is
+    replaced."""
     contact = {name: given[name] for name in CONTACT_FIELDS if name in given}
     if "email" in contact:
         contact[ASCII_EMAIL_FIELD] = contact["email"] and ascii_email(contact["email"])

@@ -1,4 +1,4 @@
-"""Sending again what has failed, as it is asked for and answered."""
+"""Models of redrives: sending failed notifications again."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from api.schemas.sends import Tag
 from domain.statuses import NotificationStatus
 
 EXAMPLE: Json = {
-    "filter": {"notification_type": "order.shipped", "channel": "email", "failure_reason": "gave_up"},
+    "filter": {"notification_type": "order.shipped", "channel": "email", "failure_reason": "retries_exhausted"},
     "dry_run": True,
 }
 StatusName = Annotated[NotificationStatus, Field(strict=False)]
@@ -18,14 +18,18 @@ Reason = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 
 class RedriveFilter(Model):
-    """All that is given must fit. Without `status`: what is FAILED or IN_DOUBT."""
+    """A notification must match every given member. Without `status`: FAILED or IN_DOUBT."""
 
     notification_type: ShortText | None = None
     status: StatusName | None = None
     channel: ChannelName | None = None
     failure_reason: Annotated[
         Reason | None,
-        Field(description="A code, or that of its cause: `gave_up`, `timeout`, `gave_up: timeout`."),
+        Field(
+            description=(
+                "A reason code, its cause, or both: `retries_exhausted`, `timeout`, `retries_exhausted: timeout`."
+            )
+        ),
     ] = None
     recipient_id: RecipientId | None = None
     tag: Tag | None = None
@@ -34,7 +38,9 @@ class RedriveFilter(Model):
 
 
 class RedriveBody(Model):
-    force: Annotated[bool, Field(description="Also what is IN_DOUBT: it may reach people twice.")] = False
+    force: Annotated[
+        bool, Field(description="Also redrive IN_DOUBT notifications, which may reach recipients twice.")
+    ] = False
 
 
 class RedriveManyBody(RedriveBody):
@@ -42,23 +48,27 @@ class RedriveManyBody(RedriveBody):
 
     filter: RedriveFilter
     dry_run: Annotated[
-        bool, Field(description="Check the same and change nothing. Quiet hours and limits apply when each starts.")
+        bool,
+        Field(description="Check the same and change nothing. Quiet hours and limits are applied when each starts."),
     ] = False
-    limit: Annotated[int, Field(ge=1, le=10_000, description="Redrive at most so many, the oldest first.")] = 1_000
+    limit: Annotated[
+        int, Field(ge=1, le=10_000, description="Maximum number of redriven notifications, oldest first.")
+    ] = 1_000
 
 
 class SkippedNotification(Model):
-    """`reason`: already_sent, in_doubt (needs `force`), expired, recipient_erased, content_removed, not_finished,
-    canceled or digested; opted_out, suppressed (also of a notification that ended SUPPRESSED), number_refused,
-    no_address, no_template or no_provider if that keeps every channel from being used, no_channel if they differ."""
+    """`reason`: `already_sent`, `in_doubt` (needs `force`), `expired`, `recipient_erased`, `content_removed`,
+    `not_finished`, `canceled` or `digested`. If no channel can be used (also of a SUPPRESSED notification), the reason
+    that all channels share: `opted_out`, `suppressed`, `number_refused`, `no_address`, `no_template` or `no_provider`;
+    `no_channel` if they differ."""
 
     id: Id
     reason: str
 
 
 class RedriveResponse(Model):
-    """`matched` fit the filter. More than are redriven and skipped if the limit was reached; of those that are skipped,
-    at most 1,000 are named."""
+    """`matched` notifications match the filter. It exceeds `redriven` plus `skipped` if the limit was reached. At most
+    1,000 skipped notifications are listed."""
 
     matched: int
     redriven: int
@@ -66,7 +76,7 @@ class RedriveResponse(Model):
 
 
 class RedriveOneResponse(RedriveResponse):
-    """`generation` counts how often it was begun; with what it has now, if it is skipped."""
+    """`generation` is the present generation: one more than before, unless the notification is skipped."""
 
     id: Id
     status: str

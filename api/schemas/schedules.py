@@ -1,4 +1,4 @@
-"""Recurring sends as they are entered and shown."""
+"""Models of recurring sends."""
 
 from datetime import datetime
 from typing import Annotated, Literal, Self
@@ -27,7 +27,7 @@ def _check_zone_or_recipient(value: str) -> str:
 
 
 def _check_year(value: datetime) -> datetime:
-    """Where every rule has a next time in every zone; what ends later ends never."""
+    """Limit years to those in which every rule has a next occurrence in every zone."""
     if not FIRST_YEAR <= value.year <= LAST_YEAR:
         raise ValueError(f"must be in the years {FIRST_YEAR} to {LAST_YEAR}")
     return value
@@ -37,15 +37,17 @@ StartTime = Annotated[Timestamp, AfterValidator(_check_year)]
 
 
 class ScheduleBody(Model):
-    """What is sent, to whom (a person, a list or a topic) and when."""
+    """What is sent, to whom (a recipient, a list or a topic) and when."""
 
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
     notification_type: ShortText
     recipient_id: RecipientId | None = None
     recipients: Annotated[list[RecipientId] | None, Field(min_length=1, max_length=MAX_RECIPIENTS)] = None
-    topic: Annotated[Key | None, Field(description="Whoever is subscribed when it is due.")] = None
-    payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
+    topic: Annotated[Key | None, Field(description="The subscribers of this topic when a run is due.")] = None
+    payload: Annotated[
+        Json, Field(description="Variables of the templates, checked against their variables_schema.")
+    ] = {}
     cron: CronText
     timezone: Annotated[
         str,
@@ -53,25 +55,32 @@ class ScheduleBody(Model):
         Field(
             max_length=64,
             examples=["Europe/Vienna"],
-            description="An IANA name, or `recipient`: each one's own, else the tenant's. A local time that clocks skip"
-            " is due when they are set forward, one that comes twice the first time.",
+            description=(
+                "An IANA name, or `recipient`: the zone of each recipient, or of the tenant if it has none. A local "
+                "time that clocks skip is due when they are set forward; one that occurs twice is due the first "
+                "time."
+            ),
         ),
     ]
-    starts_at: Annotated[StartTime | None, Field(description="Not before.")] = None
-    ends_at: Annotated[Timestamp | None, Field(description="Not after.")] = None
+    starts_at: Annotated[StartTime | None, Field(description="No occurrence before this time.")] = None
+    ends_at: Annotated[Timestamp | None, Field(description="No occurrence after this time.")] = None
     overlap: Annotated[
         Literal["skip", "allow"],
-        Field(description="`skip` leaves a time out while notifications of an earlier one have not finished."),
+        Field(description="`skip`: an occurrence is skipped while notifications of an earlier one are not finished."),
     ] = "skip"
-    priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
-    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
-    expires_in: Annotated[Duration | None, Field(description="Counted from the acceptance of each one.")] = None
+    priority: Annotated[
+        int | None, Field(ge=1, le=5, description="1 is the most urgent. By default that of the type.")
+    ] = None
+    channels: Annotated[Channels | None, Field(description="Use only these channels of the route.")] = None
+    expires_in: Annotated[Duration | None, Field(description="Counted from the acceptance of each notification.")] = (
+        None
+    )
     tags: Annotated[list[Tag], Field(max_length=20)] = []
 
     @model_validator(mode="after")
     def _check_one_audience(self) -> Self:
         if sum(given is not None for given in (self.recipient_id, self.recipients, self.topic)) != 1:
-            raise ValueError("give one of recipient_id, recipients and topic")
+            raise ValueError("needs exactly one of recipient_id, recipients and topic")
         return self
 
     @model_validator(mode="after")
@@ -82,7 +91,7 @@ class ScheduleBody(Model):
 
     @property
     def named_recipients(self) -> list[str]:
-        """Those who are named."""
+        """The recipients that the body names."""
         return self.recipients or ([self.recipient_id] if self.recipient_id is not None else [])
 
     @property
@@ -92,7 +101,7 @@ class ScheduleBody(Model):
 
 
 class BackfillBody(Model):
-    """Times from `from` to `to`, both included, that have passed."""
+    """Occurrences from `from` to `to`, both included. Both must be in the past."""
 
     model_config = {"json_schema_extra": {"examples": [{"from": "2026-11-20T00:00:00Z", "to": "2026-11-22T00:00:00Z"}]}}
 
@@ -107,31 +116,31 @@ class BackfillBody(Model):
 
 
 class RunView(Model):
-    """One time. `kind`: `due`, `trigger` or `backfill`. `accepted` counts notifications; `skipped` says why nothing was
-    sent (`missed`, `overlap`, `type_deleted`, `nobody`, …), `skipped_recipients` counts people by the same reasons. `finished_at`
-    is null while there are people to go."""
+    """One run. `kind`: `due`, `trigger` or `backfill`. `accepted` counts notifications. `skip_reason` says why nothing
+    was sent (`missed`, `overlap`, `type_deleted`, `no_recipients`, …). `skipped_recipients` counts recipients by the
+    same reasons. `finished_at` is null while recipients remain."""
 
     id: Id
     kind: str
     due_at: Timestamp
     ran_at: Timestamp
     accepted: int
-    skipped: str | None
+    skip_reason: str | None
     skipped_recipients: dict[str, int]
     finished_at: Timestamp | None
 
 
 class PlanningView(Model):
-    """`planned_recipients` are planned since the change at `started_at`. The others are not notified before they are
-    planned, and then also for a time that has passed since."""
+    """`planned_recipients` counts those planned since the change at `started_at`. Other recipients are notified once
+    they are planned, also for an occurrence that has passed in the meantime."""
 
     started_at: Timestamp
     planned_recipients: int
 
 
 class ScheduleSummary(Model):
-    """`next_runs` are the next five times, none while it is paused. They are those of `next_runs_timezone`: where each
-    one's own zone counts, the tenant's stands for all."""
+    """`next_runs` are the next five occurrences, none while the schedule is paused. They are times in
+    `next_runs_timezone`: for a schedule in each recipient's own zone, that of the tenant."""
 
     key: str
     notification_type: str
@@ -145,9 +154,9 @@ class ScheduleSummary(Model):
 
 
 class ScheduleView(ScheduleSummary):
-    """As it was given. Of people who were erased nothing is left; if it was for them alone, `recipients` is empty.
-    `last_runs` are the last ten, newest first. `planning` is the progress after a change, where each recipient's own
-    zone counts; null when all are planned, with up to 500 recipients at once."""
+    """The schedule as it was given, without erased recipients. If all named recipients were erased, `recipients` is
+    empty. `last_runs` are the last ten runs, newest first. `planning` is the progress after a change of a schedule in
+    each recipient's own zone. It is null when all are planned, which is immediate for up to 500 recipients."""
 
     recipient_id: str | None
     recipients: list[str] | None
@@ -165,12 +174,12 @@ class ScheduleView(ScheduleSummary):
 
 
 class TriggerResponse(Model):
-    """Told by the `last_runs` of the schedule what became of it."""
+    """`last_runs` of the schedule contains this run with its result."""
 
     run_id: Id
 
 
 class BackfillResponse(Model):
-    """Times that are being filled in. Whoever had one already is not written to again."""
+    """The occurrences that are run. Recipients that already had one of them are skipped for it."""
 
     times: list[Timestamp]

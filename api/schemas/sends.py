@@ -1,4 +1,4 @@
-"""Sending: to one recipient, to several in one request, and in batches."""
+"""Models of sends: to one recipient, to several in one request, and in batches."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -14,9 +14,9 @@ MAX_RECIPIENTS = 100
 MAX_SUBSCRIBERS = 1_000
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-# As a header can carry it; an item of a batch has the same in its body.
+# The characters of a header value. An item of a batch has the same in its body.
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[ -~]+$")]
-# The caller's own name for what makes sends pointless, such as `cart-4711`.
+# A name of the caller for an event that makes sends obsolete, such as `cart-4711`.
 CancelKey = ShortText
 EXAMPLE: Json = {
     "notification_type": "welcome",
@@ -35,33 +35,40 @@ TOPIC_EXAMPLE: Json = {"notification_type": "newsletter", "topic": "lamps", "pay
 
 
 class SendEntry(Model):
-    """What a send may say for each recipient: who it is, and what differs from the fields of the request."""
+    """Fields of a send that each recipient can have: the recipient, and what differs from the fields of the request."""
 
     recipient_id: RecipientId | None = None
     recipient: InlineRecipient | None = None
-    payload: Annotated[Json, Field(description="What the templates use; checked against their variables_schema.")] = {}
-    channels: Annotated[Channels | None, Field(description="Only these of the route.")] = None
-    priority: Annotated[int | None, Field(ge=1, le=5, description="1 is the most urgent; else the type's.")] = None
+    payload: Annotated[
+        Json, Field(description="Variables of the templates, checked against their variables_schema.")
+    ] = {}
+    channels: Annotated[Channels | None, Field(description="Use only these channels of the route.")] = None
+    priority: Annotated[
+        int | None, Field(ge=1, le=5, description="1 is the most urgent. By default that of the type.")
+    ] = None
     send_at: Annotated[
         Timestamp | None,
         Field(
-            description="Not before this time. A time in the past means now; it is refused (422) if the notification "
-            "would have expired already, by `expires_in` or by that of its type."
+            description=(
+                "Earliest time of the send. A time in the past means now. It is refused (422) if the notification "
+                "would already have expired, by `expires_in` or by that of its type."
+            )
         ),
     ] = None
     expires_in: Annotated[
-        Duration | None, Field(description="Counted from send_at, else from acceptance; else the type's.")
+        Duration | None,
+        Field(description="Counted from send_at, or from acceptance without it. By default that of the type."),
     ] = None
     tags: Annotated[list[Tag], Field(max_length=20)] = []
     cancel_key: Annotated[
         CancelKey | None,
-        Field(description="`POST /notifications/cancel` cancels all that have the same key."),
+        Field(description="`POST /notifications/cancel` cancels all notifications with the same key."),
     ] = None
 
     @model_validator(mode="after")
     def _check_one_recipient(self) -> "SendEntry":
         if (self.recipient_id is None) == (self.recipient is None):
-            raise ValueError("give either recipient_id or recipient")
+            raise ValueError("needs either recipient_id or recipient")
         return self
 
     @property
@@ -74,13 +81,13 @@ class SendEntry(Model):
 
 
 class SendRequest(SendEntry):
-    """One message to one person: known by `recipient_id`, or given inline as `recipient`."""
+    """One message to one recipient: known by `recipient_id`, or given inline as `recipient`."""
 
     notification_type: ShortText
 
 
 def _list_schema(model: type[Model], max_items: int) -> dict[str, Any]:
-    """The schema of a list whose items are checked one by one."""
+    """Return the schema of a list whose items are validated one by one."""
     item = model.model_json_schema(ref_template="#/components/schemas/{model}")
     item.pop("$defs", None)
     return {"type": "array", "items": item, "minItems": 1, "maxItems": max_items}
@@ -97,9 +104,11 @@ class SendBody(SendRequest):
         Field(
             min_length=1,
             max_length=MAX_RECIPIENTS,
-            description="One notification for each. The members of an entry's `payload` are added to those of the "
-            "request and replace those of the same name; its other fields replace those of the request. Entries are "
-            "checked one by one: a bad one does not keep the others from being accepted.",
+            description=(
+                "One notification for each entry. The `payload` of an entry is merged into that of the request; its "
+                "members win. Its other fields replace those of the request. Entries are checked one by one: an "
+                "invalid entry does not prevent the others from being accepted."
+            ),
         ),
         WithJsonSchema({"anyOf": [_list_schema(SendEntry, MAX_RECIPIENTS), {"type": "null"}]}),
     ] = None
@@ -114,16 +123,18 @@ class SendBody(SendRequest):
     dry_run: Annotated[
         bool,
         Field(
-            description="Store and send nothing. 200 tells what the send would do now: each channel with provider, "
-            "language and rendered content, all times, and the rules that decided. For one recipient. Costs a render "
-            "for each channel of the type."
+            description=(
+                "Store and send nothing. The response (200) is the prediction of the send: each channel with "
+                "provider, language and rendered content, all times, and the rules that decided. Only for one "
+                "recipient. Costs one render for each channel of the type."
+            )
         ),
     ] = False
 
     @model_validator(mode="after")
     def _check_one_recipient(self) -> "SendBody":
         if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:
-            raise ValueError("give exactly one of recipient_id, recipient, recipients and topic")
+            raise ValueError("needs exactly one of recipient_id, recipient, recipients and topic")
         return self
 
 
@@ -132,7 +143,7 @@ class SendItem(SendRequest):
 
 
 class BatchRequest(Model):
-    """Items are checked one by one: a bad one does not keep the others from being accepted."""
+    """Items are checked one by one: an invalid item does not prevent the others from being accepted."""
 
     model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
 
@@ -151,10 +162,10 @@ class SendResponse(Model):
 
 
 class BatchItemResponse(Model):
-    """`status` is what a single send would have answered: 202 with an `id`, or 413 or 422 with `errors`.
+    """`status` is that of a single send: 202 with an `id`, or 413 or 422 with `errors`.
 
-    An item lists at most 50 errors. Once 1,000 are listed in the response, each further item lists its first one.
-    `more_errors`: the item has more than it lists.
+    An item lists at most 50 errors. Once the response lists 1,000, each further item lists its first one.
+    `more_errors`: the item has more errors than it lists.
     """
 
     index: int
@@ -170,11 +181,11 @@ class BatchResponse(Model):
 
 
 class SendEntryResponse(Model):
-    """`status` is what a send to this recipient alone would have answered: 202 with an `id`, or 422 with `errors`, with
-    pointers into the entry."""
+    """`status` is that of a send to this recipient alone: 202 with an `id`, or 422 with `errors`, whose pointers are
+    relative to the entry."""
 
     index: int
-    recipient_id: Annotated[str | None, Field(description="Null where the entry cannot be read.")]
+    recipient_id: Annotated[str | None, Field(description="Null if the entry cannot be read.")]
     status: int
     id: Id | None = None
     errors: list[dict[str, str]] | None = None
@@ -182,6 +193,6 @@ class SendEntryResponse(Model):
 
 
 class MultiSendResponse(Model):
-    """The entries of `recipients` in their order, or the subscribers of the topic by id."""
+    """The entries of `recipients` in order, or the subscribers of the topic by id."""
 
     items: list[SendEntryResponse]

@@ -1,4 +1,4 @@
-"""A tenant's own settings."""
+"""Models of the settings of a tenant."""
 
 from typing import Annotated
 
@@ -31,8 +31,8 @@ PhoneRegions = Annotated[
     Field(
         min_length=1,
         max_length=300,
-        description="Regions (ISO 3166, such as AT) whose phone numbers are accepted and written to; null allows all. "
-        "A number whose region is unknown belongs to none of them.",
+        description="Regions (ISO 3166, such as AT) whose phone numbers are accepted and used; null allows all. "
+        "A number of an unknown region is in none of them.",
     ),
     AfterValidator(_check_regions),
 ]
@@ -40,32 +40,34 @@ DayCount = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
 class FrequencyCap(LimitFields):
-    """What one person gets of all types together, but for `required` ones and priorities 1 and 2. What exceeds it
-    waits, the most urgent first; of a type with a `digest` it is collected."""
+    """The maximum for one recipient of all types together, except `required` types and priorities 1 and 2.
+    Notifications over it wait, most urgent first; those of a type with a `digest` are collected."""
 
 
 class TenantSettings(Model):
-    default_language: Annotated[Locale, Field(description="Of people whose own language has no template.")]
-    timezone: Annotated[TimeZone, Field(description="Of people who have none.")]
+    default_language: Annotated[Locale, Field(description="Language of recipients whose own language has no template.")]
+    timezone: Annotated[TimeZone, Field(description="Time zone of recipients without one.")]
     frequency_cap: FrequencyCap | None
     content_days: Annotated[
         DayCount,
         Field(
-            description="DayCount after the end of a notification until its payload, its rendered content and what"
-            " providers answered are removed. Such a notification cannot be redriven."
+            description=(
+                "Days after the end of a notification until its payload, its rendered content and the responses of "
+                "providers are removed. Such a notification cannot be redriven."
+            )
         ),
     ]
     record_days: Annotated[
         DayCount,
         Field(
-            description="DayCount after the end of a notification until all of it is deleted; not before its content."
+            description="Days after the end of a notification until it is deleted. Must not be less than content_days."
         ),
     ]
     phone_regions: PhoneRegions | None
 
 
 class TenantChanges(Model):
-    """What is not given stays. A cap and the regions are given whole; null takes them away."""
+    """Absent members stay. A cap and the regions are replaced as a whole; null removes them."""
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None

@@ -1,4 +1,4 @@
-"""Addresses that nobody writes to any more, as they are entered and shown."""
+"""Models of suppressions: addresses that are not used any more."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from domain.suppressions import CONTACT_BY_CHANNEL, SuppressionReason
 
 EXAMPLE: Json = {"channel": "email", "address": "ada@example.com", "reason": "opted_out", "expires_in": "90d"}
 ADDRESS_ADAPTERS: dict[Channel, TypeAdapter[str]] = {Channel.EMAIL: TypeAdapter(Email), Channel.SMS: TypeAdapter(Phone)}
-ADDRESS_ERRORS = {Channel.EMAIL: "must be an e-mail address", Channel.SMS: "must be a phone number in E.164"}
+ADDRESS_ERRORS = {Channel.EMAIL: "must be an email address", Channel.SMS: "must be a phone number in E.164"}
 
 
 def _check_listed(channel: Channel) -> Channel:
@@ -22,7 +22,7 @@ def _check_listed(channel: Channel) -> Channel:
 
 
 def parse_address(channel: Channel, address: str) -> str:
-    """As a profile would hold it. ValueError if the channel has no such address."""
+    """Return the address as a profile would store it. Raise ValueError if the channel has no such address."""
     try:
         return ADDRESS_ADAPTERS[channel].validate_python(address)
     except ValidationError:
@@ -39,7 +39,7 @@ class SuppressionBody(Model):
     channel: ListedChannel
     address: Annotated[str, StringConstraints(max_length=320)]
     reason: ReasonName = SuppressionReason.MANUAL
-    expires_in: Annotated[Duration | None, Field(description="For ever, if it is not given.")] = None
+    expires_in: Annotated[Duration | None, Field(description="By default the suppression does not expire.")] = None
 
     @validates("address")
     @classmethod
@@ -49,8 +49,8 @@ class SuppressionBody(Model):
 
 
 class SuppressionView(Model):
-    """`source` is the provider that reported it, with the unsubscribe group if it is about one, or `api`. `address` is
-    null once its person is erased or has another one; it stays suppressed all the same."""
+    """`source` is `api` or the provider that reported it, with the unsubscribe group if it concerns one. `address` is
+    null once its recipient is erased or has another address; it stays suppressed."""
 
     id: Id
     channel: ChannelName

@@ -1,4 +1,4 @@
-"""Templates as callers write and read them."""
+"""Models of templates."""
 
 from typing import Annotated, Any
 
@@ -47,7 +47,7 @@ class TemplateBody(Model):
 
 
 class TemplateTarget(Model):
-    """Which versions of a name are meant."""
+    """The channel and language of the versions."""
 
     model_config = {"json_schema_extra": {"examples": [{"channel": "email", "language": "en"}]}}
 
@@ -62,7 +62,8 @@ class TemplateVersionTarget(TemplateTarget):
 
 
 class PreviewBody(Model):
-    """Without `version` the published one; without `language` the recipient's, then the tenant's default."""
+    """Without `version` the published one is used; without `language` that of the recipient, then the tenant's
+    default."""
 
     model_config = {
         "json_schema_extra": {"examples": [{"channel": "email", "payload": {"name": "Ada", "order": "A-1"}}]}
@@ -76,7 +77,7 @@ class PreviewBody(Model):
 
 
 class TemplateResponse(Model):
-    """One version; `published_version` is the one in force for the same name, channel and language."""
+    """One version. `published_version` is the one in force for the same name, channel and language."""
 
     id: Id
     name: str

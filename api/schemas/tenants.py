@@ -1,4 +1,4 @@
-"""Tenants, as keys of the installation's own tenant see them."""
+"""Models of tenants, for keys of the installation's own tenant."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ EXAMPLE: Json = {"key": "acme", "name": "Acme Corporation"}
 class TenantBody(Model):
     model_config = {"json_schema_extra": {"examples": [EXAMPLE]}}
 
-    key: Annotated[Key, Field(description="Names the tenant in paths and commands; it cannot be changed.")]
-    name: Annotated[ShortText | None, Field(description="The key, unless given.")] = None
+    key: Annotated[Key, Field(description="Name of the tenant in paths and commands. It cannot be changed.")]
+    name: Annotated[ShortText | None, Field(description="By default the key.")] = None
 
 
 class SuspensionBody(Model):
@@ -21,7 +21,7 @@ class SuspensionBody(Model):
 
 
 class TenantView(Model):
-    """`installation`: the operator's own tenant. `suspended_at` is null unless the tenant is suspended."""
+    """`installation`: this is the installation's own tenant. `suspended_at` is null unless the tenant is suspended."""
 
     key: str
     name: str

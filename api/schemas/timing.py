@@ -1,4 +1,4 @@
-"""A type's rules of time, as callers write and read them."""
+"""Models of the timing rules of a type: limits, digests, send windows."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -14,7 +14,7 @@ from domain.timing import MAX_ITEMS
 
 def _check_period(value: str | None) -> str | None:
     if value is not None and parse_duration(value) > timedelta(days=31):
-        raise ValueError("must not be longer than 31d")
+        raise ValueError("must be at most 31d")
     return value
 
 
@@ -38,36 +38,37 @@ LimitCount = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class LimitFields(Model):
-    """A window begins with the first one that is sent; what it let through is not given back."""
+    """A window begins with the first notification that is sent. Slots of a window are not returned."""
 
     limit: LimitCount
     per: LimitPeriod
 
 
 class ThrottleRule(LimitFields):
-    """Of `recipient`: how many one person gets of this type; of `tenant`: how many there are of it at all. What exceeds
-    that is not sent (`drop`), waits for a window with room, the most urgent first (`defer`), or is collected into the
-    type's digest (`digest`)."""
+    """With `scope` `recipient`, the limit of one recipient for this type; with `tenant`, that of all recipients
+    together. Notifications over it are not sent (`drop`), wait for a slot in a later window, most urgent first
+    (`defer`), or are collected into the digest of the type (`digest`)."""
 
     scope: Literal["recipient", "tenant"] = "recipient"
     on_exceed: Literal["drop", "defer", "digest"] = "drop"
 
 
 class DigestRule(Model):
-    """Collects what is sent to a person and sends it as one, with `items` and `total`. It closes a `window` after its
-    first item (if `sliding`, after its last one, `max_window` so long after the first), or at the next time of a
-    `schedule` in the person's zone; and as soon as there are `max_items`."""
+    """Collects notifications of a recipient and sends them as one, with `items` and `total`. A window closes `window`
+    after its first item (if `sliding`, after its last item, at most `max_window` after the first), or at the next
+    occurrence of `schedule` in the zone of the recipient, and in any case when it has `max_items`."""
 
     window: LimitPeriod | None = None
     sliding: bool = False
-    max_window: Annotated[LimitPeriod | None, Field(description="How long a sliding window may be.")] = None
+    max_window: Annotated[LimitPeriod | None, Field(description="Maximum length of a sliding window.")] = None
     schedule: CronText | None = None
     key: Annotated[
-        ShortText | None, Field(description="Whose value in the payload tells digests of a person apart.")
+        ShortText | None,
+        Field(description="Payload variable. Each of its values has a separate digest of the recipient."),
     ] = None
     max_items: Annotated[int, Field(ge=1, le=1_000)] = MAX_ITEMS
     send_first_immediately: Annotated[
-        bool, Field(description="The first one goes out at once, and what follows in the window is collected.")
+        bool, Field(description="Send the first item at once, and collect later items of the window.")
     ] = False
 
     @model_validator(mode="after")
@@ -86,11 +87,12 @@ class DigestRule(Model):
 
 
 class SendWindowRule(Model):
-    """It goes out between `start` and `end` of a day in the person's zone, and waits for that otherwise."""
+    """Notifications are sent between `start` and `end` of a day in the zone of the recipient. Otherwise they wait for
+    the next window."""
 
     start: TimeOfDay
     end: TimeOfDay
-    days: Annotated[Days | None, Field(description="On which it starts; by default on all.")] = None
+    days: Annotated[Days | None, Field(description="Days on which the window starts; by default all.")] = None
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:

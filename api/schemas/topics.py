@@ -1,10 +1,10 @@
-"""Topics as they are shown."""
+"""Models of topics."""
 
 from api.schemas.base import Model
 
 
 class TopicView(Model):
-    """`subscribers` is how many there are."""
+    """`subscribers` is the number of subscribers."""
 
     key: str
     subscribers: int

@@ -1,4 +1,4 @@
-"""What receivers of a tenant's webhooks need to know."""
+"""Model of the secret that verifies a tenant's webhooks."""
 
 from typing import Annotated
 
@@ -10,4 +10,6 @@ EXAMPLE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 class WebhookSecret(Model):
-    secret: Annotated[str, Field(description="`whsec_` and base64, as Standard Webhooks writes it", examples=[EXAMPLE])]
+    secret: Annotated[
+        str, Field(description="`whsec_` and base64, the format of Standard Webhooks.", examples=[EXAMPLE])
+    ]

@@ -170,7 +170,7 @@ async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: I
     assert second["secret"] != first["secret"]
     assert (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"] == []
     assert validation_errors(await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(message)})) == {
-        "/message_id": "the endpoint was sent no such message"
+        "/message_id": "no such message was sent to this endpoint"
     }
     async with api_tenant.database.transaction() as session:
         kept = text("SELECT url, secret FROM event_endpoint WHERE tenant = :tenant AND deleted_at IS NOT NULL")

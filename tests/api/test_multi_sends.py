@@ -212,7 +212,7 @@ async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store
     assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
     assert (entries(again), await stored(store)) == (entries(first), 2)
     for other in (await post(store, *given[:1], key="k"), await post(store, topic="lamps", key="k")):
-        assert validation_errors(other) == {"": "the idempotency key was used before with another body"}
+        assert validation_errors(other) == {"": "the idempotency key was already used with another body"}
 
 
 async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: InProcessTenant) -> None:
@@ -224,7 +224,7 @@ async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: InProcess
 
 
 async def test_a_key_holds_for_sends_to_one_recipient_too(store: InProcessTenant) -> None:
-    reused = {"": "the idempotency key was used before with another body"}
+    reused = {"": "the idempotency key was already used with another body"}
     await send(store, to("ada"), key="several")
     assert (
         validation_errors(await post(store, key="several", recipient_id="bob", payload={"shop": "", "order": ""}))
@@ -268,7 +268,7 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
         assert {one.status_code, other.status_code} == {202, 422}
 
 
-REUSED = {"": "the idempotency key was used before with another body"}
+REUSED = {"": "the idempotency key was already used with another body"}
 
 
 async def one(api_tenant: InProcessTenant) -> Response:

@@ -132,7 +132,11 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
             "`until` delivered, opened or clicked needs",
         ),
         ({"route": [{"channels": ["sms"], "until": "sent", "within": "1h"}]}, "/route/0", "`until` delivered, opened"),
-        ({"route": [{"channels": ["sms"], "until": "opened", "within": "31d"}]}, "/route/0/within", "must be longer"),
+        (
+            {"route": [{"channels": ["sms"], "until": "opened", "within": "31d"}]},
+            "/route/0/within",
+            "must be greater than 0 and at most 30d",
+        ),
         ({"route": [{"channels": ["sms"], "until": "opened", "within": "0s"}]}, "/route/0/within", "must be"),
         ({"route": [{"channels": ["sms"], "until": "soon"}]}, "/route/0/until", "must be 'sent', "),
         ({"route": [{"channels": ["sms"], "within": "10m"}]}, "/route/0", "`until` delivered, opened or"),
@@ -155,9 +159,9 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"template_policy": "newest"}, "/template_policy", "must be 'pinned' or 'latest'"),
         ({"key": "other"}, "/key", "must be the key in the path"),
         ({"colour": "red"}, "/colour", "is not known here"),
-        ({"always": ["email"]}, "/always", "email is on the route too: it would go out twice"),
+        ({"always": ["email"]}, "/always", "email is also on the route, so it would be sent twice"),
         ({"always": ["fax"]}, "/always/0", "must be 'email'"),
-        ({"always": ["webhook"]}, "/templates/webhook", "is required, since the route has it"),
+        ({"always": ["webhook"]}, "/templates/webhook", "is required, because the route has this channel"),
         ({"respects_quiet_hours": "no"}, "/respects_quiet_hours", "must be a valid boolean"),
         ({"send_window": {"start": "09:00"}}, "/send_window/end", "is required"),
         ({"send_window": {"start": "9:00", "end": "17:00"}}, "/send_window/start", "String should match"),
@@ -170,23 +174,23 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"throttle": {"limit": 0, "per": "1h"}}, "/throttle/limit", "must be greater than or equal to 1"),
         ({"throttle": {"limit": 100_001, "per": "1h"}}, "/throttle/limit", "must be less than or equal to 100000"),
         ({"throttle": {"limit": 1, "per": "1w"}}, "/throttle/per", "must be a whole number followed by"),
-        ({"throttle": {"limit": 1, "per": "32d"}}, "/throttle/per", "must not be longer than 31d"),
+        ({"throttle": {"limit": 1, "per": "32d"}}, "/throttle/per", "must be at most 31d"),
         ({"throttle": {"limit": 1, "per": "1h", "scope": "planet"}}, "/throttle/scope", "must be 'recipient' or"),
         ({"throttle": {"limit": 1, "per": "1h", "on_exceed": "shrug"}}, "/throttle/on_exceed", "must be 'drop', "),
         (
             {"throttle": {"limit": 1, "per": "1h", "on_exceed": "digest"}},
             "/digest",
-            "is required, since what exceeds the `throttle`",
+            "is required, because items over the `throttle`",
         ),
         ({"digest": True}, "/digest", "must be a valid dictionary"),
         ({"digest": {}}, "/digest", "needs either `window` or `schedule`"),
         ({"digest": {"window": "15m", "schedule": "0 9 * * *"}}, "/digest", "needs either `window` or `schedule`"),
         ({"digest": {"window": "0m"}}, "/digest/window", "must be a whole number followed by"),
-        ({"digest": {"window": "32d"}}, "/digest/window", "must not be longer than 31d"),
+        ({"digest": {"window": "32d"}}, "/digest/window", "must be at most 31d"),
         ({"digest": {"window": "1h", "sliding": True}}, "/digest", "`sliding` needs `max_window`, and"),
         ({"digest": {"window": "1h", "max_window": "2h"}}, "/digest", "`sliding` needs `max_window`, and"),
         ({"digest": SLIDING | {"max_window": "59m"}}, "/digest", "`max_window` must not be shorter than the `window`"),
-        ({"digest": SLIDING | {"max_window": "32d"}}, "/digest/max_window", "must not be longer than 31d"),
+        ({"digest": SLIDING | {"max_window": "32d"}}, "/digest/max_window", "must be at most 31d"),
         ({"digest": DAILY | {"sliding": True, "max_window": "1h"}}, "/digest", "only a `window` can be `sliding`"),
         ({"digest": DAILY | {"send_first_immediately": True}}, "/digest", "`send_first_immediately` needs a `window`"),
         ({"digest": {"schedule": "0 9 * *"}}, "/digest/schedule", "must have five fields, such as"),
@@ -282,12 +286,12 @@ async def test_a_save_warns_of_missing_and_incomplete_templates(
     for text in texts:
         saved = await api.post("/templates", json={"name": "shipped", "language": "en", **text})
         assert saved.status_code == 201, saved.text
-    not_sent = "the provider would refuse it, so it is not sent"
+    not_sent = "the provider would reject it, so it is not sent"
     for _ in range(2):
         assert (await api.put(PATH, json=SHIPPED)).json()["warnings"] == [
             f"/templates/email: 'shipped' in 'de' has no text: {not_sent}",
             f"/templates/email: 'shipped' in 'en' has no subject: {not_sent}",
-            "/templates/sms: no text of 'shipped' is published for sms: the channel is skipped",
+            "/templates/sms: template 'shipped' has no published version for sms: the channel is skipped",
         ]
     whole = {"name": "shipped", "channel": "email", "subject_template": "Hi", "body_template": "Hi", "publish": True}
     for changes in ({"language": "en"}, {"language": "de"}, {"language": "en", "channel": "sms"}):
@@ -310,6 +314,6 @@ async def test_a_save_warns_of_preferences_that_name_its_former_category(api_ten
     assert await saved("news", "PROMOTION") == []  # another type has it still
     await api_tenant.put(f"{path}/preferences", {"type_channel_preferences": {"MARKETING": {"sms": False}}})
     assert await saved("offer", None) == [
-        "/category: preferences name 'MARKETING', which is no category any more: they have no effect"
+        "/category: preferences name 'MARKETING', which is no longer a category: they have no effect"
     ]
     assert await saved("news", None) == []  # no preference names PROMOTION

@@ -19,7 +19,7 @@ CANARY = "ada@example.com"
 
 
 class Inner(Model):
-    issue_at: Timestamp
+    at: Timestamp
     length: Duration = "1s"
 
 
@@ -86,7 +86,7 @@ async def test_the_other_problems_have_their_status_and_headers() -> None:
     assert (await answer_to(not_found("No such recipient."))).json()["detail"] == "No such recipient."
     answer = await answer_to(conflict("Still being accepted.", retry_after=1))
     assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
-    own = await answer_to(Problem(422, "reason", kind=("own", "Own title")))
+    own = await answer_to(Problem(422, "reason", problem_type=("own", "Own title")))
     assert (own.json()["type"], own.json()["title"]) == ("urn:tocsin:problem:own", "Own title")
 
 
@@ -183,7 +183,7 @@ async def test_a_bug_is_500_without_details(error: Exception, caplog: pytest.Log
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
         answer = await answer_to(error)
     assert (answer.status_code, answer.headers["content-type"]) == (500, MEDIA_TYPE)
-    assert answer.json()["detail"] == "Something went wrong on our side"
+    assert answer.json()["detail"] == "Internal server error"
     assert logs[0]["error"] == type(error).__name__
     assert logs[0]["request_id"] == answer.headers["x-request-id"]
     assert any("test_problems.py" in frame for frame in logs[0]["at"])

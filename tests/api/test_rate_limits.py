@@ -114,7 +114,7 @@ async def test_a_key_without_points_gets_429_until_the_next_minute(limited: Limi
             "type": "urn:tocsin:problem:too-many-requests",
             "title": "Too many requests",
             "status": 429,
-            "detail": "The API key has used its 2 points of this minute; repeat the request in 20 s.",
+            "detail": "The API key has used its 2 points for this minute; retry in 20 s.",
         }
         assert await statuses(other_key, 1) == [200]
         limited.clock.now += 20
@@ -206,7 +206,7 @@ async def test_unknown_keys_are_limited_by_the_address_of_their_sender(
         looked_up.clear()
         refused = await guess(sender)
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "20")
-        assert refused.json()["detail"].startswith("The address has used its 2 unknown API keys of this minute")
+        assert refused.json()["detail"].startswith("The address has used its 2 unknown API keys for this minute")
         async with limited.client() as unused:
             assert await statuses(unused, 1) == [429]
             assert looked_up == []

@@ -49,7 +49,7 @@ async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
 
 @pytest.mark.parametrize(
     ("provider", "detail"),
-    [("in_app", "This provider reports nothing."), ("twilio", "This provider is in no channel's pool.")],
+    [("in_app", "This provider sends no receipts."), ("twilio", "No channel's pool has this provider.")],
 )
 async def test_a_receipt_without_a_handler_gets_a_reason(api: httpx2.AsyncClient, provider: str, detail: str) -> None:
     answer = await api.post(f"/receipts/{provider}", content=BODY)

@@ -163,7 +163,7 @@ async def test_a_backfill_range_is_past_and_has_at_most_a_hundred_occurrences(ap
     filled = await api_tenant.http.post(url, json=DAYS)
     assert (filled.status_code, filled.json()) == (202, {"times": [f"2026-01-0{day}T08:00:00Z" for day in (1, 2, 3)]})
     assert validation_errors(await api_tenant.http.post(url, json=DAYS | {"to": "2099-01-01T00:00:00Z"})) == {
-        "/to": "must have passed"
+        "/to": "must be in the past"
     }
     assert list(validation_errors(await api_tenant.http.post(url, json=DAYS | {"from": "2025-01-01T00:00:00Z"}))) == [
         "/from"

@@ -162,7 +162,7 @@ async def test_a_send_that_has_expired_already_is_refused(send_client: SendClien
     assert (await send_client.http.put("/notification-types/brief", json=kind)).status_code == 201
     body = {**GOOD, **asked}
     detail = refused(await send_client.send(body, key="k"))["/send_at"]
-    assert f"in the past, and {limit}: it has expired" in detail
+    assert f"in the past, and {limit}: already expired" in detail
     [item, fine] = await send_client.batch(body, GOOD)
     assert (item["status"], item["errors"][0]["pointer"], fine["status"]) == (422, "/send_at", 202)
     assert await send_client.rows() == 1
@@ -212,13 +212,13 @@ async def test_the_order_of_members_and_white_space_do_not_make_another_body(sen
 
 def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if another request took the key between the look-up and the INSERT of the next one."""
-    held, seen = Acceptance._held, list[list[str]]()
+    held, seen = Acceptance._find_held_keys, list[list[str]]()
 
     async def too_early(self: Acceptance, keys: list[str]) -> dict[str, Any]:
         seen.append(keys)
         return {} if len(seen) == 1 else await held(self, keys)
 
-    monkeypatch.setattr(Acceptance, "_held", too_early)
+    monkeypatch.setattr(Acceptance, "_find_held_keys", too_early)
 
 
 async def test_a_concurrent_use_of_a_key_is_a_repetition(

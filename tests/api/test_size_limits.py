@@ -72,7 +72,7 @@ async def test_a_type_that_would_retry_for_longer_than_a_day_is_refused(
     api_tenant: InProcessTenant, duration: str
 ) -> None:
     assert validation_errors(await api_tenant.put(TYPE, {**KIND, "give_up_after": duration})) == {
-        "/give_up_after": "must not be longer than 1d"
+        "/give_up_after": "must be at most 1d"
     }
 
 

@@ -146,7 +146,7 @@ async def test_a_save_returns_warnings(api: httpx2.AsyncClient) -> None:
         "'name' is required in the schema but not used",
         "'nmae' is used but not declared in the schema",
         "'plan' is declared in the schema but not used",
-        "there is no subject_template: the e-mail has an empty subject",
+        "there is no subject_template: the email has an empty subject",
     ]
     assert "subject_template is not used for sms" in (await save(api, channel="sms"))["warnings"]
 

@@ -100,7 +100,7 @@ def test_an_occurrence_is_skipped_while_an_earlier_one_is_in_progress(tocsin: To
     tocsin.advance(days=3)
     tocsin.call("POST", "/channels/email/resume")
     tocsin.advance(days=1)
-    assert [(run["accepted"], run["skipped"]) for run in runs(tocsin)] == [
+    assert [(run["accepted"], run["skip_reason"]) for run in runs(tocsin)] == [
         (1, None),
         (0, "overlap"),
         (0, "overlap"),
