@@ -1,6 +1,6 @@
-"""The `tocsin` command: what an operator does by hand. Thin: it calls bootstrap and the API.
+"""Define the `tocsin` command for operators. It only calls bootstrap and the API.
 
-Servers are imported by the command that needs them: `tocsin send` should not wait for Temporal's SDK to load.
+Each command imports the server code that it needs, so that `tocsin send` does not load the SDK of Temporal.
 """
 
 import os
@@ -44,7 +44,7 @@ console = Console(highlight=False)
 
 @app.command()
 def dev() -> None:
-    """Everything on this machine: Postgres, Temporal, worker and API; what `make run` calls."""
+    """Run everything on this machine: Postgres, Temporal, worker and API. `make run` calls this."""
     import bootstrap
     from commands.demo import print_welcome
     from commands.provider_checks import require_complete_settings
@@ -52,35 +52,35 @@ def dev() -> None:
     from embedded.stack import Stack
 
     end_with_make()
-    os.chdir(CHECKOUT)  # where its children read .env, too
+    os.chdir(CHECKOUT)  # its child processes read .env there too
     settings = load_settings(Settings, env="dev")
     prepare = partial(prepare_temporal, settings)
-    hello = partial(print_welcome, settings)
+    greet = partial(print_welcome, settings)
 
     async def work() -> None:
         await require_complete_settings(settings)
-        await Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=hello).run()
+        await Stack(settings, migrate=bootstrap.prepare_database, after_temporal_start=prepare, greet=greet).run()
 
     run_and_exit(work())
 
 
 @app.command()
 def api() -> None:
-    """The HTTP API with dispatcher and receipts."""
+    """Run the HTTP API and its background work, such as applying receipts."""
     replace_process("-m", "api")
 
 
 @app.command()
 def worker(
-    queue: Annotated[list[str] | None, typer.Option(help="Only this task queue; may be given several times.")] = None,
+    queue: Annotated[list[str] | None, typer.Option(help="Serve only this task queue. Can be repeated.")] = None,
 ) -> None:
-    """A worker for all task queues, or for those that are named."""
+    """Run a worker for all task queues, or for the given ones."""
     replace_process("worker.py", *(queue or []))
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest revision."""
+    """Migrate the database to the newest revision."""
     import bootstrap
     from commands.database import run_migrations
 
@@ -89,10 +89,12 @@ def migrate() -> None:
 
 @app.command()
 def apply(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Has types/ and templates/; see docs/templates.md.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and change nothing.")] = False,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with types/ and templates/; see docs/templates.md.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
 ) -> None:
-    """Make the server's types and templates what the files in DIR say. Nothing is ever deleted."""
+    """Make the types and templates of the server match the files in DIR. Deletes nothing."""
     from commands.apply import apply
 
     run_with_api(
@@ -104,9 +106,9 @@ def apply(
 
 @app.command("show")
 def show_notification(
-    id: Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")],
+    id: Annotated[str, typer.Argument(help="Notification id, or its last characters as shown by 'tail'.")],
 ) -> None:
-    """What happened to one notification."""
+    """Show the timeline of one notification."""
     from commands.notification_ids import resolve_id
 
     async def work(api: ApiClient) -> None:
@@ -117,12 +119,12 @@ def show_notification(
 
 @app.command()
 def tail(
-    recipient: Annotated[str | None, typer.Option(help="Only of this recipient.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="Only for this recipient.")] = None,
     type: Annotated[str | None, typer.Option(help="Only of this notification type.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", min=1, max=100, help="Of so many notifications, the newest.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", min=1, max=100, help="Number of newest notifications.")] = 20,
 ) -> None:
-    """What happens to notifications, entry by entry."""
+    """Show the timeline entries of notifications, oldest first."""
 
     async def work(api: ApiClient) -> None:
         timeline_tail = Tail(
@@ -133,16 +135,16 @@ def tail(
     run_with_api(work)
 
 
-for verb in (send, explain, failures, redrive, audit):
-    app.command()(verb)
+for command in (send, explain, failures, redrive, audit):
+    app.command()(command)
 
 
 @provider_commands.command("check")
 def check_provider(
-    name: Annotated[str, typer.Argument(help="Such as sendgrid; see docs/provider_commands.md.")],
+    name: Annotated[str, typer.Argument(help="Name such as sendgrid; see docs/providers.md.")],
     send_to: Annotated[str | None, typer.Option(help="Send a test message to this address, number or token.")] = None,
 ) -> None:
-    """Whether a provider's settings are complete and its vendor knows our credentials. Sends nothing by itself."""
+    """Check that a provider's settings are complete and that its vendor accepts them. Sends nothing by default."""
     from commands.provider_checks import check_named_provider
 
     async def work() -> None:
@@ -165,9 +167,9 @@ async def prepare_temporal(settings: Settings, address: str, database_url: str |
         given = settings if settings.temporal_address else None
         await bootstrap.prepare_temporal(address, settings.temporal_namespace, database_url, given)
     except (RPCError, RuntimeError) as error:
-        raise StackError(f"Temporal does not take our search attributes and Schedules: {error}") from error
+        raise StackError(f"Temporal rejects the search attributes or Schedules of Tocsin: {error}") from error
     except DATABASE_ERRORS as error:
-        raise StackError(f"the database does not answer ({type(error).__name__})") from error
+        raise StackError(f"the database is unavailable ({type(error).__name__})") from error
 
 
 if __name__ == "__main__":

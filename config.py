@@ -1,4 +1,5 @@
-"""Typed settings, read once from `TOCSIN_*` variables, `.env` and `TOCSIN_*_FILE`; built by bootstrap only."""
+"""Define typed settings, read once from `TOCSIN_*` variables, `.env` and `TOCSIN_*_FILE`. Only bootstrap and process
+entries read them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,19 +20,19 @@ from domain.targets import WEB_PORTS, TargetPolicy
 
 VERSION = "0.1.0"
 TOTAL_WEIGHT = 100
-MIN_CONNECTIONS_PER_WORKER = 4  # at least: its activities and its loops must not wait for each other
+MIN_CONNECTIONS_PER_WORKER = 4  # so that activities and background loops do not wait for each other
 MIN_SLOTS = 2
 SANDBOX = "sandbox"
-SECRET_HINT = "make one with: openssl rand -base64 32"  # noqa: S105 - a command
+SECRET_HINT = "create one with: openssl rand -base64 32"  # noqa: S105 - a command
 PLACEHOLDERS = {"", "change-me", "changeme", "secret", "dev-secret-key"}
-DEV_SECRET = "dev-secret-key"  # noqa: S105 - refused outside development
+DEV_SECRET = "dev-secret-key"  # noqa: S105 - rejected outside development
 
 NameList = Annotated[list[str], NoDecode]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class ClientSettings(EnvironmentSettings):
-    """Where the commands find what they talk to; a laptop has no other settings."""
+    """Settings of the commands, to find the API and the database. A client machine has no others."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -43,12 +44,12 @@ class ClientSettings(EnvironmentSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _replace_empty_by_default(cls, value: Any, info: Any) -> Any:
-        """`TOCSIN_API_PORT=` in a file copied from `.env.example` is the default, not an error."""
+        """Replace an empty value by the default, as for `TOCSIN_API_PORT=` in a copy of `.env.example`."""
         return cls.model_fields[info.field_name].default if value == "" else value
 
 
 class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettings):
-    """Durations are seconds, rates are per second, ports of 0 mean "pick a free one"."""
+    """Durations are in seconds, rates per second. Port 0 picks a free port."""
 
     env: Literal["dev", "production"] = "production"
     api_host: str = "127.0.0.1"
@@ -101,18 +102,18 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     @field_validator("email_providers", "sms_providers", "push_providers", "web_push_providers", "webhook_providers")
     @classmethod
     def _validate_weights(cls, value: list[str]) -> list[str]:
-        """`sendgrid=70,smtp=30`: points for all of a pool, or for none."""
+        """Check weights such as `sendgrid=70,smtp=30`: either all providers of a pool have one, or none."""
         points = [weight for _, sign, weight in (member.partition("=") for member in value) if sign]
         if any(not (weight.isdigit() and int(weight) <= TOTAL_WEIGHT) for weight in points):
-            raise ValueError("weights are whole numbers from 0 to 100, as in sendgrid=70,smtp=30")
+            raise ValueError("weights must be whole numbers from 0 to 100, such as sendgrid=70,smtp=30")
         if len(points) not in (0, len(value)):
-            raise ValueError("give every provider of a pool a weight, or none")
+            raise ValueError("either every provider of a pool must have a weight, or none")
         return value
 
     @field_validator("database_url")
     @classmethod
     def _use_async_driver(cls, value: str) -> str:
-        """People write `postgresql://`, as everywhere; ours is the asynchronous driver."""
+        """Replace the scheme `postgresql://` by that of the asynchronous driver."""
         scheme, separator, rest = value.partition("://")
         return f"postgresql+asyncpg://{rest}" if separator and scheme in ("postgres", "postgresql") else value
 
@@ -149,7 +150,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
 
     @property
     def rate_limits(self) -> RateLimitSettings:
-        """Those that are set; of the others none in development."""
+        """The rate limits as set. Defaults apply except in development, where there are none."""
         usual = RateLimitSettings(key=0, tenant=0, source=0) if self.is_dev else RateLimitSettings()
         return RateLimitSettings(
             key=usual.key if self.key_rate_limit is None else self.key_rate_limit,
@@ -166,13 +167,13 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
         return self.public_url.rstrip("/") or f"http://{self.api_host}:{self.api_port}"
 
     def rate(self, provider: str) -> float:
-        """Calls per second that a provider takes, over all workers; 0 is no limit."""
+        """Return the calls per second of a provider, over all workers; 0 is no limit."""
         given: float | None = getattr(self, f"{provider}_rate", None)
         return ProviderSettings.of(provider).rate if given is None else given
 
     @property
     def targets(self) -> TargetPolicy:
-        """Where webhooks may go; in development also to private addresses and any port, unless it is set."""
+        """The allowed targets of webhooks. In development they include private addresses and any port, unless set."""
         public = host_of(urlsplit(self.public_url).netloc)
         return TargetPolicy(
             private=self.is_dev if self.webhook_allow_private is None else self.webhook_allow_private,
@@ -182,11 +183,12 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
         )
 
     def pool(self, channel: Channel) -> list[str]:
-        """Provider names of a channel, in order of preference; `in_app` always writes inbox rows."""
+        """Return the provider names of a channel, in order of preference. `in_app` always writes inbox rows."""
         return list(self.weights(channel))
 
     def weights(self, channel: Channel) -> dict[str, int]:
-        """Points of each provider of a channel; without any the first takes all and the others stand by."""
+        """Return the weight of each provider of a channel. Without weights the first provider has all traffic and the
+        others are standby."""
         if channel is Channel.IN_APP:
             return {"in_app": TOTAL_WEIGHT}
         configured: list[str] = getattr(self, f"{channel}_providers") or ([SANDBOX] if self.is_dev else [])
@@ -196,7 +198,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
 
 
 class ServerSettings(Settings):
-    """As the API and the workers read them, which may be reachable from other machines."""
+    """Settings of the API and the workers, which other machines may reach."""
 
     def problems(self) -> Iterator[str]:
         yield from super().problems()
@@ -207,5 +209,5 @@ class ServerSettings(Settings):
         ):
             yield (
                 "TOCSIN_ENV=dev with TOCSIN_API_HOST open to other machines and the built-in TOCSIN_SECRET_KEY: "
-                f"anybody could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {SECRET_HINT}"
+                f"anyone could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {SECRET_HINT}"
             )

@@ -1,4 +1,4 @@
-"""Settings of the keys by which secrets are encrypted at rest. Keys are 32 bytes in hexadecimal."""
+"""Define the settings of the keys that encrypt secrets at rest. Keys are 32 bytes in hexadecimal."""
 
 import re
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from config_sources import PREFIX, EnvironmentSettings
 KEY_PATTERN = re.compile(r"([a-z0-9_-]{1,32}):([0-9a-fA-F]{64})")
 HEX_KEY_PATTERN = re.compile(r"[0-9a-fA-F]{64}")
 MIN_DISTINCT_BYTES = 16  # of 32; random bytes have 30
-# Of a development process that was not started by `make run`, which makes keys of its own.
+# For development processes that were not started by `make run`, which creates keys.
 DEV_KEY = bytes(range(32))
 DEV_KEY_ID = "dev"
 
 
 class EncryptionSettings(EnvironmentSettings):
-    """The first key of `encryption_keys` encrypts and all decrypt. `lookup_key` never changes."""
+    """The first key of `encryption_keys` encrypts, and all of them decrypt. `lookup_key` must never change."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -36,7 +36,7 @@ class EncryptionSettings(EnvironmentSettings):
         if lookup and not HEX_KEY_PATTERN.fullmatch(lookup):
             yield "TOCSIN_LOOKUP_KEY must be 64 hexadecimal digits"
         if any(map(_is_weak, [key[2] for key in keys] + [lookup] * bool(HEX_KEY_PATTERN.fullmatch(lookup)))):
-            yield "TOCSIN_ENCRYPTION_KEYS and TOCSIN_LOOKUP_KEY must be random: 'openssl rand -hex 32'"
+            yield "TOCSIN_ENCRYPTION_KEYS and TOCSIN_LOOKUP_KEY must be random; create one with: openssl rand -hex 32"
 
     @property
     def missing_keys(self) -> list[str]:
@@ -45,7 +45,7 @@ class EncryptionSettings(EnvironmentSettings):
 
     @property
     def encryption_key_ring(self) -> dict[str, bytes]:
-        """Keys by id, the one that encrypts first. Without the setting that of development."""
+        """Keys by id, the encrypting key first. Without the setting, the key of development."""
         pairs = [item.split(":") for item in _split_items(self.encryption_keys)]
         return {id: bytes.fromhex(key) for id, key in pairs} or {DEV_KEY_ID: DEV_KEY}
 

@@ -1,4 +1,4 @@
-"""Settings that protect the API from clients that ask too much or too slowly."""
+"""Define settings that protect the API from clients that send too much or too slowly."""
 
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from config_sources import PREFIX, EnvironmentSettings
 
-# Loopback, private and shared addresses. Clients on the open internet have none of them, reverse proxies usually do.
+# Loopback, private and shared addresses. Clients on the internet do not have them, reverse proxies usually do.
 PRIVATE_NETWORKS = (
     "127.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,::1/128,fc00::/7,fe80::/10"
 )
@@ -16,7 +16,7 @@ PRIVATE_NETWORKS = (
 
 @dataclass(frozen=True, kw_only=True)
 class RateLimitSettings:
-    """Points per minute; 0: no limit."""
+    """Points per minute; 0 is no limit."""
 
     key: int = 60_000
     tenant: int = 120_000

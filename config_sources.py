@@ -1,4 +1,4 @@
-"""Reads settings from the environment, `.env` and `TOCSIN_*_FILE`, also those of each provider."""
+"""Read settings from the environment, `.env` and `TOCSIN_*_FILE`, including those of each provider."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ PREFIX = "TOCSIN_"
 
 
 class InvalidSettings(ValueError):
-    """`lines`: a sentence for each setting that is missing or wrong. None quotes a value."""
+    """`lines` has a sentence for each missing or invalid setting. None quotes a value."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("; ".join(lines))
@@ -19,9 +19,10 @@ class InvalidSettings(ValueError):
 
 
 class SecretFileSource(PydanticBaseSettingsSource):
-    """`TOCSIN_SECRET_KEY_FILE=/run/secrets/key` sets `SECRET_KEY`; the plain variable wins over the file.
+    """Read `SECRET_KEY` from the file named by `TOCSIN_SECRET_KEY_FILE=/run/secrets/key`. The plain variable has
+    precedence.
 
-    `said` are the variables of environment and `.env`, in lower case.
+    `values` are the variables of environment and `.env`, in lower case.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], prefix: str, values: Mapping[str, str | None]) -> None:
@@ -47,8 +48,8 @@ class SecretFileSource(PydanticBaseSettingsSource):
 
 
 class EnvironmentSettings(BaseSettings):
-    """Where settings come from, in order: arguments, environment, `.env`, `*_FILE` (named in either of the two).
-    Complaints quote no value."""
+    """Sources in order: arguments, environment, `.env`, `*_FILE` (named in environment or `.env`). Errors quote no
+    value."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -68,7 +69,7 @@ class EnvironmentSettings(BaseSettings):
         return init_settings, env_settings, dotenv_settings, files
 
     def problems(self) -> Iterator[str]:
-        """Yield a sentence for each rule of several settings that is broken, with what to do. None quotes a value."""
+        """Yield a sentence with the fix for each violated rule of several settings. None quotes a value."""
         yield from ()
 
     @model_validator(mode="after")
@@ -79,7 +80,7 @@ class EnvironmentSettings(BaseSettings):
 
     @classmethod
     def read(cls, **given: Any) -> Self:
-        """As processes and commands read them. Raises InvalidSettings with all that is wrong."""
+        """Read the settings. Raise InvalidSettings with all problems."""
         try:
             return cls(**given)
         except ValidationError as error:
@@ -88,7 +89,8 @@ class EnvironmentSettings(BaseSettings):
 
     @classmethod
     def _further_problems(cls, error: ValidationError, given: Mapping[str, Any]) -> list[str]:
-        """The rules of several settings are skipped if a value is wrong; ask them with its default."""
+        """Return violated rules of several settings. Validation skips them if a value is invalid, so validate again
+        with its default."""
         wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]} & cls.model_fields.keys()
         defaults = {name: cls.model_fields[name].get_default() for name in wrong}
         if not wrong or any(cls.model_fields[name].is_required() for name in wrong):
@@ -105,7 +107,7 @@ def _error_lines(prefix: str, error: ValidationError) -> list[str]:
 
 
 def _error_text(prefix: str, error: Any) -> str:
-    """A rule of several settings names them itself."""
+    """Return the error with its variable. A rule of several settings names its variables itself."""
     values = error["msg"].removeprefix("Value error, ")
     if not error["loc"]:
         return str(values)
@@ -114,8 +116,8 @@ def _error_text(prefix: str, error: Any) -> str:
 
 
 class ProviderSettings(EnvironmentSettings):
-    """Base of an adapter's own settings, which stand beside it: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
-    `env_prefix="TOCSIN_SENDGRID_"`; `Field(alias="from")` names what Python reserves."""
+    """Base of an adapter's settings: `TOCSIN_SENDGRID_API_KEY` is `api_key` of a class with
+    `env_prefix="TOCSIN_SENDGRID_"`. `Field(alias="from")` names a field that is a Python keyword."""
 
     model_config = SettingsConfigDict(env_prefix_target="all")
 
@@ -123,5 +125,5 @@ class ProviderSettings(EnvironmentSettings):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """What every provider has, read from `TOCSIN_<NAME>_*`. Raises InvalidSettings."""
+        """Read the settings that every provider has from `TOCSIN_<NAME>_*`. Raise InvalidSettings."""
         return cls.read(_env_prefix=f"{PREFIX}{name.upper()}_")

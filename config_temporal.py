@@ -1,4 +1,5 @@
-"""Settings of the connection to Temporal. TLS material and the key are PEM text and secrets: set them by `*_FILE`."""
+"""Define the settings of the connection to Temporal. TLS material and the API key are secrets, TLS material is PEM
+text: set them with `*_FILE`."""
 
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ from config_sources import PREFIX, EnvironmentSettings
 
 
 class TemporalSettings(EnvironmentSettings):
-    """An API key or any of the TLS settings switches TLS on."""
+    """An API key or any TLS setting enables TLS."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
@@ -29,7 +30,7 @@ class TemporalSettings(EnvironmentSettings):
         if self.temporal_tls is False and self._needs_tls:
             yield "TOCSIN_TEMPORAL_TLS=false contradicts TOCSIN_TEMPORAL_API_KEY and TOCSIN_TEMPORAL_TLS_*"
         elif self.temporal_uses_tls and not self.temporal_address:
-            yield "TLS and an API key are for a server of yours: set TOCSIN_TEMPORAL_ADDRESS too"
+            yield "TLS and an API key need an external server: set TOCSIN_TEMPORAL_ADDRESS too"
 
     @property
     def _needs_tls(self) -> bool:

@@ -1,4 +1,4 @@
-"""How processes log: JSON lines on stdout, without the messages of errors."""
+"""Configure logging: JSON lines on stdout, without exception messages."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from config import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """JSON lines on stdout, our own and the libraries'. No exception messages: they may quote what people sent."""
+    """Write our logs and those of libraries as JSON lines. Drop exception messages, because they may quote input."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""What a process asks of the kernel for itself. Where the kernel has no such thing these do nothing."""
+"""Set kernel flags of the own process. Without kernel support these functions do nothing."""
 
 import ctypes
 import os
@@ -11,17 +11,17 @@ PR_SET_DUMPABLE = 4
 
 
 def end_with_parent(parent: int) -> None:
-    """Let the kernel send SIGTERM to this process when `parent` ends, which may have no time to do so."""
+    """Let the kernel send SIGTERM to this process when `parent` ends, because a killed parent cannot do so."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it ended before the kernel knew
+    if os.getppid() != parent:  # the parent ended before prctl
         os.kill(os.getpid(), signal.SIGTERM)
 
 
 def hide_memory() -> None:
     """Let only root read this process, which holds keys: no core dump, no debugger, no `/proc/<pid>/environ`. Forked
-    processes inherit it, programs that are started do not."""
+    processes inherit this; executed programs do not."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
 
@@ -36,6 +36,7 @@ def raise_open_file_limit(number: int) -> int:
 
 
 def release_free_memory() -> None:
-    """Give memory that is free inside the allocator's heap back to the system, which glibc does at its end alone."""
+    """Return free memory of the allocator's heap to the system. By itself, glibc only returns memory at the end of the
+    heap."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

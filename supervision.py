@@ -1,5 +1,5 @@
-"""How server processes run: their event loop, and several worker processes on one machine. Called by `worker.py`, the
-API and the embedded stack."""
+"""Run server processes: their event loop, and several worker processes on one machine. Used by `worker.py`, the API and
+the embedded stack."""
 
 import asyncio
 import gc
@@ -25,9 +25,9 @@ from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, SharedHeartbeats, S
 log = structlog.get_logger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-USAGE_EXIT_CODE = 2  # the exit code of wrong settings: a restart would change nothing
+USAGE_EXIT_CODE = 2  # exit code of invalid settings, which a restart would not fix
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
-# Added to the drain time, for what a worker does before and after it. Less than a container's stop_grace_period allows.
+# Added to the drain time, for work before and after it. The sum is less than the stop_grace_period of a container.
 KILL_DELAY = 10.0
 
 FIRST_DELAY = 0.1
@@ -37,7 +37,7 @@ STABLE_UPTIME = 60.0
 
 
 class Backoff:
-    """Seconds to wait before the next restart: short at first, doubling, forgotten after a steady minute."""
+    """Seconds before the next restart: short at first, then doubling. Reset after a minute without a crash."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -67,7 +67,7 @@ async def _run_watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> N
 
 
 def freeze_loaded_objects() -> None:
-    """Exempt what is loaded so far from garbage collection, which takes 0.1 s and more for all of it."""
+    """Exempt loaded objects from garbage collection, which takes 0.1 s and more for all of them."""
     gc.collect()
     gc.freeze()
 
@@ -88,7 +88,7 @@ def worker_count(settings: Settings) -> int:
 
 
 def settings_of_one_worker(settings: Settings, workers: int) -> Settings:
-    """Return the settings of each of so many worker processes, with its share of what they have together."""
+    """Return the settings of one of `workers` processes, with its share of the common limits."""
     share = {
         "workers": 1,
         "database_pool": settings.database_pool // workers,
@@ -100,7 +100,7 @@ def settings_of_one_worker(settings: Settings, workers: int) -> Settings:
 
 @dataclass
 class ProcessSlot:
-    """The place of one worker process: what runs there, or when the next one starts, by the monotonic clock."""
+    """One worker process: its pid, or the time of its next start by the monotonic clock."""
 
     pid: int | None = None
     started_at: float = 0.0
@@ -110,8 +110,8 @@ class ProcessSlot:
 
 
 class WorkerProcesses:
-    """Forked, so that they share the memory of what is imported; this process must have a single thread. `on_beat` is
-    called while any of them beats."""
+    """Fork and supervise workers, which share the memory of imported modules. This process must have a single thread.
+    `on_heartbeat` is called while any worker sends heartbeats."""
 
     def __init__(self, count: int, drain: float, on_heartbeat: Callable[[], None] = do_nothing) -> None:
         self._slots = [ProcessSlot() for _ in range(count)]
@@ -122,14 +122,14 @@ class WorkerProcesses:
         self._drain = drain
         self._stopping = False
         self._exit_codes: list[int] = []
-        # In a process that is to become a worker: which one it is, from 0. One that is started again has the same.
+        # In a forked worker: its number, from 0. A restarted worker keeps it.
         self.number = 0
 
     def supervise(self) -> int | None:
-        """Restart processes that end by themselves until a signal comes, and then stop all of them. Return the exit
-        code; None in each process that is to become a worker."""
+        """Restart processes that end, until a signal arrives, and then stop all. Return the exit code. Return None in
+        each forked process, which becomes a worker."""
         log.info("worker processes start", count=len(self._slots))
-        freeze_loaded_objects()  # a collection would write to every page, and so end the sharing
+        freeze_loaded_objects()  # a collection would write to every page and end the sharing
         with _signal_waiter(self._request_stop) as wait:
             while not self._stopping:
                 for number, slot in enumerate(self._slots):
@@ -143,16 +143,16 @@ class WorkerProcesses:
         return max(self._exit_codes, default=0)
 
     def heartbeat(self) -> None:
-        """Of the process that this one has become."""
+        """Send a heartbeat of the worker that this process has become."""
         self._heartbeats.heartbeat(self.number)
 
     def _request_stop(self) -> None:
         self._stopping = True
 
     def _fork(self, slot: ProcessSlot) -> bool:
-        """Whether this is the new process."""
+        """Fork a worker. Return whether this is the new process."""
         parent = os.getpid()
-        # A signal that comes in between must meet the handlers of the worker and not a copy of ours.
+        # Block signals until the worker has its own handlers, so that it does not run copies of ours.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         slot.pid, slot.started_at = os.fork(), time.monotonic()
         slot.stall_detector = StallDetector(CHECKS_BEFORE_KILL)
@@ -168,7 +168,7 @@ class WorkerProcesses:
         return max(min([*waiting, self._next_check_at]) - time.monotonic(), 0)
 
     def _check_heartbeats(self) -> None:
-        """Kill what does not beat any more, and could not end itself."""
+        """Kill workers that send no heartbeat and could not end themselves."""
         if time.monotonic() < self._next_check_at:
             return
         self._next_check_at = time.monotonic() + HEARTBEAT_INTERVAL
@@ -177,7 +177,7 @@ class WorkerProcesses:
             self._on_heartbeat()
         for slot, heartbeat in zip(self._slots, self._last_heartbeats, strict=True):
             if slot.pid is not None and slot.stall_detector.is_stalled(heartbeat):
-                log.error("a worker process stands still and is killed", pid=slot.pid)
+                log.error("worker process hangs and is killed", pid=slot.pid)
                 os.kill(slot.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
@@ -191,7 +191,7 @@ class WorkerProcesses:
                 continue
             delay = slot.backoff.after(time.monotonic() - slot.started_at)
             slot.restart_at = time.monotonic() + delay
-            log.warning("a worker process ended and is started again", pid=pid, code=code, seconds=delay)
+            log.warning("worker process ended and is restarted", pid=pid, code=code, seconds=delay)
 
     def _stop(self, wait: Callable[[float | None], None]) -> None:
         self._signal(signal.SIGTERM)
@@ -204,14 +204,14 @@ class WorkerProcesses:
             self._reap()
 
     def _signal(self, number: signal.Signals) -> None:
-        """None of them is reaped in between, so that its pid is still its own."""
+        """Signal all workers. None is reaped in between, so every pid still belongs to its worker."""
         for slot in self._slots:
             if slot.pid is not None:
                 os.kill(slot.pid, number)
 
 
 def _exit_code(pid: int) -> int | None:
-    """Return None while it runs; the negative number of the signal that killed it."""
+    """Return None while the process runs, and the negative signal number if a signal killed it."""
     ended, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status) if ended else None
 
@@ -224,7 +224,8 @@ def _restore_signal_handlers() -> None:
 
 @contextmanager
 def _signal_waiter(on_stop: Callable[[], None]) -> Iterator[Callable[[float | None], None]]:
-    """Wait for a stop signal or the end of a child, at most so many seconds. A signal before the call counts too."""
+    """Yield a function that waits for a stop signal or the end of a child, up to a number of seconds. Earlier signals
+    count too."""
     reader, writer = os.pipe()
     for end in (reader, writer):
         os.set_blocking(end, False)

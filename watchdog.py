@@ -1,7 +1,7 @@
-"""Ends a server process that hangs, from a thread beside its event loop. Whoever supervises it starts it again.
+"""End a server process that hangs, from a thread beside its event loop. Its supervisor restarts it.
 
-The event loop beats every second. A supervisor looks at the beats too, and kills a process whose threads all stand
-still; probes look at the file that a worker renews (TOCSIN_LIVENESS_PATH).
+The event loop sends a heartbeat every second. A supervisor checks the heartbeats too, and kills a process whose threads
+all hang. Probes check the file that a worker touches (TOCSIN_LIVENESS_PATH).
 """
 
 import asyncio
@@ -18,26 +18,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-HEARTBEAT_INTERVAL = 1.0  # seconds between two beats, and between two looks at them
-CHECKS_BEFORE_EXIT = 10  # without a beat; then the process ends itself
-CHECKS_BEFORE_KILL = 20  # without a beat; then its supervisor kills it
-EXIT_TIMEOUT = 8.0  # seconds after the drain time; below what a supervisor waits until it kills
-STUCK_TIMEOUT = 10.0  # seconds; the SDK expects workflow code to answer within two
-MAX_THREADS = 500  # of workflow code, as the SDK has them
-HANG_EXIT_CODE = 70  # exit code
+HEARTBEAT_INTERVAL = 1.0  # seconds between heartbeats, and between checks
+CHECKS_BEFORE_EXIT = 10  # without a heartbeat, before the process ends itself
+CHECKS_BEFORE_KILL = 20  # without a heartbeat, before the supervisor kills the process
+EXIT_TIMEOUT = 8.0  # seconds after the drain time; less than a supervisor waits before it kills
+STUCK_TIMEOUT = 10.0  # seconds; the SDK expects workflow code to yield within two
+MAX_THREADS = 500  # for workflow code; the default of the SDK
+HANG_EXIT_CODE = 70
 
 
-def do_nothing() -> None:
-    """Do nothing."""
-
-
+def do_nothing() -> None: ...
 def always_true() -> bool:
-    """Return True."""
     return True
 
 
 class StallDetector:
-    """Counts looks that found no new beat. Looks and not seconds: machines and processes may be suspended."""
+    """Count checks without a new heartbeat. Checks instead of seconds, because machines and processes may be
+    suspended."""
 
     def __init__(self, max_checks: int) -> None:
         self._max_checks = max_checks
@@ -45,14 +42,14 @@ class StallDetector:
         self._last_heartbeat: object = None
 
     def is_stalled(self, heartbeat: object) -> bool:
-        """Whether so many looks in a row have found this beat."""
+        """Return whether the maximum of consecutive checks has found this heartbeat."""
         self._checks = self._checks + 1 if heartbeat == self._last_heartbeat else 0
         self._last_heartbeat = heartbeat
         return self._checks >= self._max_checks
 
 
 class Watchdog:
-    """`drain` is how many seconds the process needs to end. It beats while `is_well`."""
+    """`drain` is the number of seconds that the process needs to end. Heartbeats are sent while `is_healthy`."""
 
     def __init__(self, drain: float, on_heartbeat: Callable[[], None] = do_nothing) -> None:
         self.is_healthy: Callable[[], bool] = always_true
@@ -62,19 +59,19 @@ class Watchdog:
         self._exit_deadline: float | None = None
 
     def start(self) -> None:
-        """Begin to watch. A process that forks does so first: threads are not copied."""
+        """Start the watching thread. A process that forks must fork first, because threads are not copied."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     async def send_heartbeats(self) -> None:
-        """Until cancelled, in the event loop that is watched."""
+        """Run until cancelled, in the watched event loop."""
         while True:
-            if self._exit_deadline is not None or self.is_healthy():  # what drains is not to be ended early
+            if self._exit_deadline is not None or self.is_healthy():  # do not end a draining process early
                 self._heartbeats += 1
                 self._on_heartbeat()
             await asyncio.sleep(HEARTBEAT_INTERVAL)
 
     def expect_exit(self) -> None:
-        """The process is about to end: by itself, or in time by force."""
+        """Set the deadline of the exit. After it, the process is ended by force."""
         self._exit_deadline = self._exit_deadline or time.monotonic() + self._exit_timeout
 
     def _watch(self) -> None:
@@ -84,18 +81,18 @@ class Watchdog:
             if self._exit_deadline is not None and time.monotonic() > self._exit_deadline:
                 _exit_process("the process did not end in time")
             if stall_detector.is_stalled(self._heartbeats):
-                _exit_process("the event loop or all workflows stand still")
+                _exit_process("the event loop or all workflows hang")
 
 
 def _exit_process(reason: str) -> None:
-    """Without locks: whatever hangs may hold that of the log."""
+    """End the process without locks, because a hanging thread may hold that of the log."""
     os.write(sys.stderr.fileno(), f"{json.dumps({'event': f'process ends: {reason}', 'level': 'critical'})}\n".encode())
     faulthandler.dump_traceback()
     os._exit(HANG_EXIT_CODE)
 
 
 class WorkflowThreads(ThreadPoolExecutor):
-    """Run workflow code. A thread that is blocked for good stays; the others go on."""
+    """Run workflow code. A blocked thread stays; the others continue."""
 
     def __init__(self) -> None:
         super().__init__(MAX_THREADS, "workflow")
@@ -110,45 +107,45 @@ class WorkflowThreads(ThreadPoolExecutor):
 
     def _note_end(self, future: Future[Any]) -> None:
         self._running.pop(future, None)
-        if not future.cancelled():  # what waited for a thread was given up
+        if not future.cancelled():  # a task that waited for a thread was dropped
             self._last_end_at = time.monotonic()
 
     def is_progressing(self) -> bool:
-        """False once something waits for its end for long and nothing else has ended meanwhile."""
+        """Return False if a task has been running for 10 s and no other task has ended in that time."""
         oldest = min(list(self._running.values()), default=None)
         return oldest is None or time.monotonic() - max(oldest, self._last_end_at) < STUCK_TIMEOUT
 
 
 class SharedHeartbeats:
-    """Beats of forked processes, in memory that they share with their supervisor."""
+    """Heartbeats of forked processes, in memory shared with their supervisor."""
 
     def __init__(self, processes: int) -> None:
         self._memory = mmap.mmap(-1, processes)
 
     def heartbeat(self, number: int) -> None:
-        """Of one of them."""
+        """Record a heartbeat of one process."""
         self._memory[number] = (self._memory[number] + 1) % 256
 
     def read(self) -> bytes:
-        """Return one changing byte per process."""
+        """Return one byte per process, which changes with each heartbeat."""
         return self._memory[:]
 
 
 def liveness_writer(file: Path | None) -> Callable[[], None]:
-    """Return what sets the modification time of the file. Raises OSError if that is not possible."""
+    """Return a function that touches the file. Raise OSError if that is not possible."""
     if file is None:
         return do_nothing
     file.touch()
 
     def renew() -> None:
-        with suppress(OSError):  # whoever looks at it sees that it is old
+        with suppress(OSError):  # probes detect that the file is old
             file.touch()
 
     return renew
 
 
 def read_liveness_time(file: Path) -> int | None:
-    """Return its modification time; None before the first beat."""
+    """Return the modification time; None before the first heartbeat."""
     try:
         return file.stat().st_mtime_ns
     except FileNotFoundError:

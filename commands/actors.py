@@ -1,4 +1,4 @@
-"""Who the audit log names for a command that changes the database directly."""
+"""Identify the actor in the audit log for commands that change the database directly."""
 
 import getpass
 import os
@@ -7,7 +7,7 @@ from domain.audit import Actor
 
 
 def command_line_actor() -> Actor:
-    """The user of the operating system, by number where the system has no name for it."""
+    """Return the user of the operating system, or its number if the system has no name for it."""
     try:
         return Actor(name=getpass.getuser())
     except (KeyError, OSError):

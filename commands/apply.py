@@ -1,4 +1,4 @@
-"""`tocsin apply`: a folder of types and templates onto a server. Twice is once; nothing is ever deleted."""
+"""Apply a folder of types and templates to a server: `tocsin apply`. Idempotent. Deletes nothing."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ PrintLine = Callable[[str], None]
 async def apply(
     api: ApiClient, folder: Path, *, dry_run: bool, print_line: PrintLine, print_warning: PrintLine
 ) -> None:
-    """Every file is checked before the first change. Raises CommandError with a line `file:line: reason` per fault."""
+    """Check every file before the first change. Raise CommandError with a line `file:line: reason` for each issue."""
     items = read_folder(folder)
     server = await read_server_resources(api)
     for warning in await check_items(items, set(server.templates)):
@@ -31,29 +31,29 @@ async def apply(
 
 
 async def add_missing(api: ApiClient, folder: Path) -> int:
-    """What the server has, however it was changed since, stays; how many were added."""
+    """Add what the server does not have and leave the rest unchanged. Return the number of additions."""
     new = [change for change in plan_changes(read_folder(folder), await read_server_resources(api)) if change.new]
     await write_changes(api, new, print_warning=lambda _: None)
     return len(new)
 
 
 async def write_changes(api: ApiClient, changes: Sequence[PlannedChange], print_warning: PrintLine) -> None:
-    """Pass on the server's warnings. Raise CommandError for a refusal, with how many changes were made before: the
-    server has rules that this command does not know, as a newer one does."""
+    """Write the changes and print the server's warnings. Raise CommandError for a rejection, with the number of changes
+    made before. A newer server can have rules that this command does not check."""
     for done, change in enumerate(changes):
         try:
             for warning in await apply_change(api, change):
                 print_warning(f"warning: {change.item.title}: {warning}")
         except ApiError as error:
             lines = [locate_message(change.item.sources, issue.pointer, issue.detail) for issue in error.issues]
-            applied = f"{done} of {len(changes)} changes were made before this one was refused"
+            applied = f"{done} of {len(changes)} changes were made before this one was rejected"
             raise CommandError(*(lines or error.lines), applied) from None
 
 
 def summary_of(items: Sequence[FolderItem], changes: Sequence[PlannedChange], *, dry_run: bool) -> str:
     if not changes:
-        unchanged = f"all {len(items)} are as the files say" if len(items) > 1 else "it is as the file says"
+        unchanged = f"all {len(items)} match the files" if len(items) > 1 else "it matches the file"
         return f"Nothing to change: {unchanged}."
     new = sum(change.new for change in changes)
-    counts = f"{new} new, {len(changes) - new} changed, {len(items) - len(changes)} as they were."
+    counts = f"{new} new, {len(changes) - new} changed, {len(items) - len(changes)} unchanged."
     return f"Dry run, nothing was changed: {counts}" if dry_run else f"Applied: {counts}"

@@ -1,4 +1,4 @@
-"""`tocsin audit`: who changed which configuration. Registered by `cli.py`."""
+"""List the audit log: `tocsin audit`. Registered by `cli.py`."""
 
 import json
 from typing import Annotated, Any
@@ -18,19 +18,25 @@ console = Console(highlight=False)
 
 def audit(
     since: Annotated[
-        str | None, typer.Option("--since", "--from", metavar="TIME", help="Then or later: 2026-11-22T09:00:00Z.")
+        str | None,
+        typer.Option("--since", "--from", metavar="TIME", help="At or after this time: 2026-11-22T09:00:00Z."),
     ] = None,
-    before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Before that.")] = None,
-    actor: Annotated[str | None, typer.Option("--actor", metavar="ID", help="Only by the key with this id.")] = None,
-    action: Annotated[str | None, typer.Option("--action", help="Only this one, such as template.published.")] = None,
+    before: Annotated[str | None, typer.Option("--before", metavar="TIME", help="Before this time.")] = None,
+    actor: Annotated[
+        str | None, typer.Option("--actor", metavar="ID", help="Only changes by the key with this id.")
+    ] = None,
+    action: Annotated[
+        str | None, typer.Option("--action", help="Only this action, such as template.published.")
+    ] = None,
     subject: Annotated[
-        str | None, typer.Option("--object", "--subject", help="Only of this, such as notification_type/news.")
+        str | None,
+        typer.Option("--object", "--subject", help="Only changes of this object, such as notification_type/news."),
     ] = None,
-    tenant: Annotated[str | None, typer.Option(help="Of another tenant; for keys with the scope operate.")] = None,
-    lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="So many entries, the newest.")] = 100,
+    tenant: Annotated[str | None, typer.Option(help="Entries of this tenant. Needs the scope operate.")] = None,
+    lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Maximum number of entries.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """List changes of the configuration, newest first: when, who, what, before and after. Needs the scope manage."""
+    """List configuration changes, newest first: time, actor, action, before and after. Needs the scope manage."""
     filters = {"at_from": since, "at_before": before, "actor_id": actor, "action": action, "subject": subject}
 
     async def work(api: ApiClient) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong with a folder, found before anything is sent: the API's own rules, and names that lead nowhere."""
+"""Check a folder before anything is sent: the rules of the API, and references to templates."""
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -18,15 +18,15 @@ from rendering.renderer import Renderer
 from rendering.schema_names import find_mismatches, find_unused_names
 
 MISSING_TEMPLATE = "is required, because the route has this channel"
-# Of every tenant: it is made with it.
+# The default language of a new tenant.
 DEFAULT_LANGUAGE = "en"
 ResourceKey = tuple[str, ...]
 
 
 @dataclass
 class Findings:
-    """`used` are the variables of a template's texts so far, by its name; `collected` the templates of types with a
-    digest."""
+    """Results so far. `used` maps the name of a template to the variables of its texts. `digest_templates` are the
+    templates of types with a digest."""
 
     digest_templates: set[str]
     warnings: list[str] = field(default_factory=list)
@@ -35,8 +35,8 @@ class Findings:
 
 
 async def check_items(items: Sequence[FolderItem], known: AbstractSet[ResourceKey]) -> list[str]:
-    """Warnings; `known` are the server's templates by name, channel and language. Raises CommandError with a line
-    `file:line: reason` for each fault."""
+    """Return warnings. `known` are the templates of the server by name, channel and language. Raise CommandError with a
+    line `file:line: reason` for each issue."""
     findings = Findings(
         digest_templates={name for item in items if _has_digest(item) for name in _templates_of(item).values()}
     )
@@ -49,7 +49,7 @@ async def check_items(items: Sequence[FolderItem], known: AbstractSet[ResourceKe
             findings.problems += _missing_templates(item, {name for name, *_ in resource_keys})
             findings.warnings += _missing_default_texts(item, resource_keys)
     if findings.problems:
-        # The fault of a schema is found with each text that it is for.
+        # An issue of a schema is found once for each text, so duplicates are removed.
         raise CommandError(*dict.fromkeys(findings.problems))
     return [*findings.warnings, *_unused_variables(items, findings)]
 
@@ -99,7 +99,7 @@ def _has_digest(item: FolderItem) -> bool:
 
 
 def _unused_variables(items: Sequence[FolderItem], findings: Findings) -> Iterator[str]:
-    """What no text of a template uses, once and at its line of the schema."""
+    """Yield a warning for each variable that no text of a template uses, once and at its line of the schema."""
     schemas = {item.resource_key[0]: item for item in items if item.resource_type == TEMPLATE_ITEM}
     for name, item in schemas.items():
         schema, used, digest_templates = (
@@ -113,7 +113,7 @@ def _unused_variables(items: Sequence[FolderItem], findings: Findings) -> Iterat
 
 
 def _templates_of(item: FolderItem) -> dict[str, str]:
-    """Also of a type that has faults."""
+    """Return the templates by channel, also of a type with issues."""
     templates = item.body.get("templates")
     pairs = templates.items() if isinstance(templates, dict) else ()
     return {channel: name for channel, name in pairs if isinstance(name, str)}
@@ -123,14 +123,15 @@ def _missing_templates(item: FolderItem, names: set[str]) -> Iterator[str]:
     for channel, name in _templates_of(item).items():
         if name not in names:
             yield locate_message(
-                item.sources, f"/templates/{channel}", f"no template '{name}' is here or on the server"
+                item.sources, f"/templates/{channel}", f"there is no template '{name}' in this folder or on the server"
             )
 
 
 def _missing_default_texts(item: FolderItem, resource_keys: AbstractSet[ResourceKey]) -> Iterator[str]:
-    """Whoever has no language, or one that there is no text in, gets the default one."""
+    """Yield a warning for each template without a text in the default language, which recipients without a matching
+    language get."""
     texts = {(name, channel) for name, channel, _ in resource_keys}
     for channel, name in _templates_of(item).items():
         if (name, channel) in texts and (name, channel, DEFAULT_LANGUAGE) not in resource_keys:
-            why = f"has no text for {channel} in '{DEFAULT_LANGUAGE}', which is for all who have no other language"
+            why = f"has no text for {channel} in the default language '{DEFAULT_LANGUAGE}'"
             yield locate_message(item.sources, f"/templates/{channel}", f"'{name}' {why}")

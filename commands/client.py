@@ -1,4 +1,5 @@
-"""The HTTP API as commands use it: where it is, JSON in and out, and refusals as errors for the terminal."""
+"""Call the HTTP API from commands: its address, JSON requests and responses, and API errors as errors for the
+terminal."""
 
 import asyncio
 import sys
@@ -18,20 +19,20 @@ Json = dict[str, Any]
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 POLL_INTERVAL = 0.1
-# A provider that reports deliveries does so soon, the sandbox in 0.2 s. Who waits longer uses `show`.
+# Seconds to wait for receipts. The sandbox reports deliveries after 0.2 s. Later receipts are visible with `show`.
 RECEIPT_WAIT = 5.0
 
 
 @dataclass(frozen=True)
 class ApiIssue:
-    """`pointer` into what was sent, "" for all of it."""
+    """One issue of the request. `pointer` is a JSON pointer into the body, "" for the whole body."""
 
     pointer: str
     detail: str
 
 
 class ApiError(CommandError):
-    """The API answered, with an error. `sent` is the body, which its answers do not repeat."""
+    """An error response of the API. `sent` is the request body, which error responses do not repeat."""
 
     def __init__(self, what: str, status: int, detail: str, issues: list[ApiIssue], sent: Any = None) -> None:
         self.status, self.issues = status, issues
@@ -40,14 +41,15 @@ class ApiError(CommandError):
 
 
 def _issue_subject(issue: ApiIssue, sent: Any) -> str:
-    """`payload/name`, and `notification_type 'newsleter'` with what the person gave for it."""
+    """Return the member of the issue: `payload/name`, or `notification_type 'newsleter'` with its value."""
     name = issue.pointer.lstrip("/")
     value = sent.get(name) if isinstance(sent, dict) else None
     return f"{name} '{value}'" if isinstance(value, str) else name or "request"
 
 
 class ApiClient:
-    """Under `/api/v1`, with the key. Raises Refusal, or CommandError if nobody answers."""
+    """Call `/api/v1` with an API key. Raise ApiError for an error response, or CommandError if the server is
+    unreachable."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self._http = http
@@ -56,7 +58,7 @@ class ApiClient:
         return await self.call("GET", path, params={name: value for name, value in params.items() if value is not None})
 
     async def get_or_none(self, path: str) -> Json | None:
-        """None: there is no such thing."""
+        """Return None for a 404."""
         try:
             return await self.get(path)
         except ApiError as api_error:
@@ -65,11 +67,11 @@ class ApiClient:
             return None
 
     async def list_all(self, path: str, **params: Any) -> list[Json]:
-        """All items of a list."""
+        """Return all items of a list."""
         return await self.list_first(path, sys.maxsize, **params)
 
     async def list_first(self, path: str, count: int, /, **params: Any) -> list[Json]:
-        """So many items of a list at most, page by page."""
+        """Return at most `count` items of a list, page by page."""
         items: list[Json] = []
         cursor = None
         while True:
@@ -83,15 +85,16 @@ class ApiClient:
         try:
             response = await self._http.request(method, path, **({} if body is None else {"json": body}), **more)
         except httpx2.TransportError as error:
-            raise CommandError(f"{self._http.base_url} does not answer ({type(error).__name__})") from None
+            raise CommandError(f"{self._http.base_url} is unreachable ({type(error).__name__})") from None
         if response.status_code >= httpx2.codes.BAD_REQUEST:
             raise _error_of(f"{method} {path}", response, body)
         if not response.is_success:
-            raise CommandError(f"{self._http.base_url} answers {response.status_code}: is that where the API is?")
+            raise CommandError(f"{self._http.base_url} responds with {response.status_code}: is it the URL of the API?")
         return _json_object(response)
 
     async def wait_until_final(self, id: str, within: float) -> Json:
-        """The notification when it is over and receipts had a moment to come, or as it stands after `within` s."""
+        """Return the notification when it has ended and receipts had time to arrive, or its state after `within`
+        seconds."""
         deadline = time.monotonic() + within
         final_since: float | None = None
         while True:
@@ -106,7 +109,8 @@ class ApiClient:
 
 
 def resolve_address(settings: ClientSettings) -> tuple[str, str]:
-    """URL and key: as they are set, else of the stack that runs here. That stack's key goes to no other URL."""
+    """Return URL and key: from the settings, or of the local stack. The key of the local stack is not used for another
+    URL."""
     url, key = settings.api_url.rstrip("/"), settings.api_key.get_secret_value()
     run = None if url else find_running_stack(settings)
     if not url and run is None:
@@ -114,14 +118,14 @@ def resolve_address(settings: ClientSettings) -> tuple[str, str]:
     if run is not None:
         url, key = run.api_url, key or run.api_key
     if not key:
-        raise CommandError("set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one")
+        raise CommandError("set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' creates one")
     return url, key
 
 
 @asynccontextmanager
 async def open_api(url: str, key: str) -> AsyncIterator[ApiClient]:
     headers = {"Authorization": f"Bearer {key}"}
-    # To load the certificates of all authorities takes longer than most commands, and here nothing uses them.
+    # Loading the certificates of all authorities takes longer than most commands. Plain http does not need them.
     tls = not url.lower().startswith("http://")
     async with httpx2.AsyncClient(
         base_url=f"{url}/api/v1", headers=headers, trust_env=False, timeout=30, verify=tls
@@ -130,25 +134,26 @@ async def open_api(url: str, key: str) -> AsyncIterator[ApiClient]:
 
 
 def _json_object(response: httpx2.Response) -> Json:
-    """What every answer of the API is; a proxy's page is none."""
+    """Return the JSON object of a response. Raise CommandError for any other content, such as the page of a proxy."""
     try:
         answer = response.json() if response.content else {}
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise CommandError(f"{response.url} does not answer like the API: set TOCSIN_API_URL to where that is")
+        raise CommandError(f"{response.url} does not respond like the API; set TOCSIN_API_URL to the URL of the API")
     return answer
 
 
 def _error_of(what: str, response: httpx2.Response, sent: Any) -> ApiError:
     problem = _problem_of(response)
     issues = [ApiIssue(e.get("pointer", e.get("parameter", "")), e["detail"]) for e in problem.get("errors", [])]
-    detail = problem.get("detail") or f"answered {response.status_code}"
+    detail = problem.get("detail") or f"status {response.status_code}"
     return ApiError(what, response.status_code, detail, issues, sent)
 
 
 def _problem_of(response: httpx2.Response) -> Json:
-    """What the API says of an error. Somebody else's, such as a proxy's, has a shape of its own: {}."""
+    """Return the problem of an error response, or {} for an error page that is not of the API, such as that of a
+    proxy."""
     if not response.headers.get("content-type", "").startswith(PROBLEM_CONTENT_TYPE):
         return {}
     return _json_object(response)

@@ -1,4 +1,4 @@
-"""The database without the API, for commands of people who have no key yet."""
+"""Open the database without the API, for operators who have no key yet."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -13,25 +13,25 @@ from storage.outages import DATABASE_ERRORS
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Database]:
-    """Raises CommandError if there is none, or if it goes away."""
+    """Raise CommandError if no database is set, or if it is unavailable or not migrated."""
     if not settings.database_url:
         raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
     database = Database(settings.database_url, encryption=Encryption.of(settings))
     try:
         yield database
     except DATABASE_ERRORS as error:
-        raise CommandError(f"the database is away or not migrated ({type(error).__name__})") from None
+        raise CommandError(f"the database is unavailable or not migrated ({type(error).__name__})") from None
     finally:
         await database.close()
 
 
 async def run_migrations(settings: Settings, migrate: Callable[[str], Awaitable[None]]) -> None:
-    """`migrate`, with its troubles as a CommandError."""
+    """Run `migrate`. Raise CommandError if the database is unavailable or newer."""
     if not settings.database_url:
         raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
     try:
         await migrate(settings.database_url)
     except DATABASE_ERRORS as error:
-        raise CommandError(f"the database is away ({type(error).__name__})") from None
+        raise CommandError(f"the database is unavailable ({type(error).__name__})") from None
     except NewerSchemaError as error:
         raise CommandError(str(error)) from None

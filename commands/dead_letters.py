@@ -1,4 +1,4 @@
-"""`tocsin explain`, `redrive` and `failures`: what to do when sends fail. Registered by `cli.py`."""
+"""Handle failed notifications: `tocsin explain`, `redrive` and `failures`. Registered by `cli.py`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -18,23 +18,23 @@ Json = dict[str, Any]
 console = Console(highlight=False)
 BLANK_TIME = " " * 12
 
-NotificationId = Annotated[str, typer.Argument(help="Notification id, or its end as 'tail' shows it.")]
-OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="One notification; else filter.")]
+NotificationId = Annotated[str, typer.Argument(help="Notification id, or its last characters as shown by 'tail'.")]
+OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="One notification. Without it, give a filter.")]
 TypeFilter = Annotated[str | None, typer.Option("--type", help="Only of this notification type.")]
-ChannelFilter = Annotated[str | None, typer.Option("--channel", help="Only what went, or was to go, by this channel.")]
+ChannelFilter = Annotated[str | None, typer.Option("--channel", help="Only failures of this channel.")]
 ReasonFilter = Annotated[
-    str | None, typer.Option("--reason", help="Only with this code, or this cause: gave_up, timeout.")
+    str | None, typer.Option("--reason", help="Only with this reason code or cause: retries_exhausted, timeout.")
 ]
-RecipientFilter = Annotated[str | None, typer.Option("--recipient", help="Only of this recipient.")]
+RecipientFilter = Annotated[str | None, typer.Option("--recipient", help="Only for this recipient.")]
 TagFilter = Annotated[str | None, typer.Option("--tag", help="Only with this tag.")]
 AcceptedFrom = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Accepted then or later: 2026-11-22T09:00:00Z.")
+    str | None, typer.Option("--from", metavar="TIME", help="Accepted at or after this time: 2026-11-22T09:00:00Z.")
 ]
-AcceptedBefore = Annotated[str | None, typer.Option("--before", metavar="TIME", help="Accepted before that.")]
+AcceptedBefore = Annotated[str | None, typer.Option("--before", metavar="TIME", help="Accepted before this time.")]
 
 
 def explain(id: NotificationId) -> None:
-    """Why each channel was or was not used, who was asked and what they said, and what is waited for."""
+    """Explain which channels were used and why, the results of provider calls, and current waits."""
 
     async def work(api: ApiClient) -> None:
         explanation = await api.get(f"/notifications/{await resolve_id(api, id)}/explain")
@@ -53,16 +53,20 @@ def redrive(
     tag: TagFilter = None,
     since: AcceptedFrom = None,
     before: AcceptedBefore = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the oldest first.")] = 1_000,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go out, and change nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also what may have arrived (IN_DOUBT).")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number, oldest first.")] = 1_000,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be redriven, and change nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also IN_DOUBT notifications, which may have arrived.")
+    ] = False,
 ) -> None:
-    """Send again what failed: one notification, or all that a filter finds."""
+    """Send failed notifications again: one notification, or all that match a filter."""
     filter_fields = _filter_of(type, channel, reason, recipient, tag, since, before)
     if (id is None) is (not filter_fields):
-        raise typer.BadParameter("give one ID, or a filter such as --type or --from")
+        raise typer.BadParameter("give either an ID or a filter such as --type or --from")
     if id is not None and dry_run:
-        raise typer.BadParameter("--dry-run goes with a filter")
+        raise typer.BadParameter("--dry-run needs a filter")
 
     async def work(api: ApiClient) -> None:
         if id is not None:
@@ -85,7 +89,7 @@ def failures(
     since: AcceptedFrom = None,
     before: AcceptedBefore = None,
 ) -> None:
-    """What failed and why, counted, the most frequent first; with one id of each to explain or redrive."""
+    """List failures by reason with their count, most frequent first, and one id of each to explain or redrive."""
     filter_fields = _filter_of(type, channel, reason, recipient, tag, since, before)
 
     async def work(api: ApiClient) -> None:

@@ -1,6 +1,7 @@
-"""What `make run` shows: the example shop, one notification through the real API, and where to look next.
+"""Show the result of `make run`: the example shop, one notification through the API, and the addresses of the tools.
 
-Where a channel has real providers, nothing goes out by itself, and nothing is offered that would reach made-up people.
+If a channel has real providers, the demo sends nothing by it and suggests no command that would reach the example
+recipients.
 """
 
 from collections.abc import Iterator
@@ -19,10 +20,10 @@ from embedded.runfile import RunInfo
 WAIT_SECONDS = 30.0
 SHOP_DIR = Path(__file__).resolve().parent.parent / "examples" / "shop"
 SANDBOX = "sandbox"
-# What order.shipped tries.
+# The route of order.shipped.
 SHOP_CHANNELS = {Channel.PUSH, Channel.SMS, Channel.EMAIL}
 DEMO_EMAIL = "ada@example.com"
-# The API refuses it until it is replaced.
+# The API rejects the placeholder, so that it must be replaced.
 EMAIL_PLACEHOLDER = "YOUR ADDRESS"
 
 DEMO_SEND = {
@@ -35,7 +36,7 @@ SHOP_HINTS = """The example shop in examples/shop is loaded. In another terminal
   ./tocsin send order.shipped mia --payload '{"order": "A-1"}' --wait
   .venv/bin/python examples/shop/walkthrough.py
 """
-REAL_PROVIDER_HINTS = "The example shop in examples/shop is loaded. Its people are made up: send to yourself.\n"
+REAL_PROVIDER_HINTS = "The example shop in examples/shop is loaded. Its recipients are fictional: send to yourself.\n"
 CURL_EXAMPLE = """curl -X POST {url}/api/v1/notifications/send \\
   -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
   -d '{{"notification_type": "welcome", "payload": {{"name": "Ada"}},
@@ -43,7 +44,8 @@ CURL_EXAMPLE = """curl -X POST {url}/api/v1/notifications/send \\
 
 
 async def print_welcome(settings: Settings, info: RunInfo) -> None:
-    """People may have changed what the demo uses: then it says so, and everything runs all the same."""
+    """Print the welcome text. If the demo cannot be sent, because its type or recipient was changed, print the
+    reason."""
     email_providers = real_pools(settings).get(Channel.EMAIL)
     try:
         async with open_api(info.api_url, info.api_key) as api:
@@ -51,7 +53,7 @@ async def print_welcome(settings: Settings, info: RunInfo) -> None:
             demo_lines = (
                 await send_demo(api)
                 if email_providers is None
-                else [f"E-mail goes to {email_providers}, so no demo was sent."]
+                else [f"Email is sent by {email_providers}, so no demo was sent."]
             )
     except CommandError as error:
         demo_lines = [f"The demo notification was not sent: {error}"]
@@ -59,7 +61,7 @@ async def print_welcome(settings: Settings, info: RunInfo) -> None:
 
 
 async def load_shop(api: ApiClient) -> None:
-    """Once: a later `make run` finds what people made of it."""
+    """Add the types, templates and recipients that are missing. A later `make run` does not overwrite changes."""
     await add_missing(api, SHOP_DIR)
     await add_missing_recipients(api, SHOP_DIR / "recipients.yaml")
 
@@ -80,7 +82,7 @@ def describe_result(notification: dict[str, Any]) -> list[str]:
 
 
 def real_pools(settings: Settings) -> dict[Channel, str]:
-    """Channels whose messages leave this machine, and by which providers."""
+    """Return the channels whose messages leave this machine, with their providers."""
     pools = {channel: settings.pool(channel) for channel in Channel if channel is not Channel.IN_APP}
     return {channel: ", ".join(pool) for channel, pool in pools.items() if set(pool) - {SANDBOX}}
 
@@ -113,8 +115,8 @@ def welcome_text(settings: Settings, info: RunInfo, demo_lines: list[str]) -> st
 
 
 def _outbox_lines(settings: Settings, info: RunInfo) -> Iterator[str]:
-    """Not for channels that have real providers."""
+    """Yield the line of the outbox, with the channels that use the sandbox if some do not."""
     sandbox_channels = [channel for channel in Channel if SANDBOX in settings.pool(channel)]
     if sandbox_channels:
         suffix = "" if len(sandbox_channels) == len(Channel) - 1 else f": {', '.join(sandbox_channels)}"
-        yield f"  Outbox       {info.api_url}/outbox      what the sandbox delivered{suffix}"
+        yield f"  Outbox       {info.api_url}/outbox      messages of the sandbox{suffix}"

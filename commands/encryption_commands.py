@@ -1,5 +1,4 @@
-"""`tocsin encryption`: by which keys the secrets in the database are encrypted. What loads the database is imported by
-its command."""
+"""Show and rotate the keys of encrypted secrets: `tocsin encryption`. Each command imports what loads the database."""
 
 import typer
 
@@ -7,7 +6,7 @@ from commands.execution import load_settings, run_and_exit
 from commands.local_stack import LocalSettings, local_encryption_keys, local_settings
 from config import Settings
 
-encryption_commands = typer.Typer(no_args_is_help=True, help="The keys by which secrets are encrypted in the database.")
+encryption_commands = typer.Typer(no_args_is_help=True, help="Keys of the encrypted secrets in the database.")
 
 
 def _load_settings() -> Settings:
@@ -31,7 +30,8 @@ def show_status() -> None:
 
 @encryption_commands.command("rotate")
 def rotate_keys() -> None:
-    """Encrypt all secrets by the first key of TOCSIN_ENCRYPTION_KEYS, in batches, while sends go on. Safe to repeat."""
+    """Encrypt all secrets with the first key of TOCSIN_ENCRYPTION_KEYS, in batches, while sends continue.
+    Idempotent."""
 
     from commands.encryption_rotation import rotate_secrets
 

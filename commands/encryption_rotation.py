@@ -1,4 +1,4 @@
-"""What `tocsin encryption` shows and does."""
+"""Count encrypted secrets by key, and re-encrypt them. Used by `tocsin encryption`."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_tab
 from storage.encryption import DecryptionError
 from storage.encryption_keys import retire_keys, verify_keys
 
-MAX_PASSES = 3  # what other processes write by a former key during a pass is found by the next one
+MAX_PASSES = 3  # a further pass finds secrets that other processes wrote with a former key during a pass
 
 
 async def status_lines(settings: Settings) -> list[str]:
@@ -31,7 +31,7 @@ def _key_label(id: str | None) -> str:
 
 
 async def rotate_secrets(settings: Settings, print_line: Callable[[str], None]) -> str:
-    """Raise CommandError if a secret needs a key that is not in the settings; nothing is lost then."""
+    """Re-encrypt all secrets. Raise CommandError if a secret needs a key that is not set; no secret is lost then."""
     async with open_database(settings) as database:
         left = {"unknown"}
         try:
@@ -45,8 +45,10 @@ async def rotate_secrets(settings: Settings, print_line: Callable[[str], None]) 
         except (DecryptionError, InvalidSettings) as error:
             raise CommandError(str(error)) from None
         if left:
-            raise CommandError(f"processes still encrypt by {', '.join(left)}; restart them with the new setting first")
-        return f"all secrets are encrypted by {database.encryption.key_id}; other keys may be removed"
+            raise CommandError(
+                f"processes still encrypt with {', '.join(left)}; restart them with the new setting first"
+            )
+        return f"all secrets are encrypted with {database.encryption.key_id}; other keys can be removed"
 
 
 class _RotationProgress:

@@ -1,4 +1,4 @@
-"""People to try things out with, from a `recipients.yaml`, for the demo. Real people belong in no repository."""
+"""Load the example recipients of the demo from `recipients.yaml`. Real recipients do not belong in a repository."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from commands.yaml_files import read_yaml
 
 
 async def add_missing_recipients(api: ApiClient, file: Path) -> None:
-    """Whom the server knows stays as they are."""
+    """Add recipients that the server does not have. Others stay unchanged."""
     for recipient in read_yaml(file).value:
         path = f"/recipients/{quote(recipient['recipient_id'], safe='')}"
         if await api.get_or_none(path) is None:

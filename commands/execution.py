@@ -1,4 +1,4 @@
-"""How a command begins and ends: its settings, its event loop, one line per complaint, an exit code."""
+"""Run a command: load its settings, start the event loop, print errors as lines, and set the exit code."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ def load_settings(settings_class: type[SettingsType], **given: Any) -> SettingsT
 
 
 def run_with_api(work: Callable[[ApiClient], Awaitable[None]]) -> None:
-    """With the API of the settings, or of the stack that runs here."""
+    """Run the command with the API of the settings, or of the local stack."""
     settings = load_settings(ClientSettings)
 
     async def connected() -> None:
@@ -42,7 +42,7 @@ def run_with_api(work: Callable[[ApiClient], Awaitable[None]]) -> None:
 
 
 def run_and_exit(work: Coroutine[Any, Any, None]) -> None:
-    """Run it and end the process; a plain exit can abort in the Temporal SDK's native threads."""
+    """Run the command and end the process. A normal exit can abort in the native threads of the Temporal SDK."""
     code = 0
     try:
         with report_errors():
@@ -55,9 +55,9 @@ def run_and_exit(work: Coroutine[Any, Any, None]) -> None:
 
 
 def replace_process(*arguments: str) -> None:
-    """The process itself becomes the server, so that signals and pids are the server's own."""
+    """Replace the process by the server, so that it receives signals itself and keeps the pid."""
     os.chdir(CHECKOUT)
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - our own entry points
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - runs our own entry points
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""A folder of types and templates as `tocsin apply` reads it; docs/templates.md describes the layout.
+"""Read a folder of types and templates for `tocsin apply`. docs/templates.md describes the layout.
 
-types/<key>.yaml                                one notification type each
+types/<key>.yaml                                one notification type
 templates/<name>/template.yaml                  variables_schema of all its channels and languages
-templates/<name>/<channel>.<language>.html      an e-mail; .txt beside it: its text part
+templates/<name>/<channel>.<language>.html      an email; a .txt file of the same name is its text part
 templates/<name>/<channel>.<language>.txt       any other channel
 """
 
@@ -28,9 +28,9 @@ SCHEMA_FILE = "template.yaml"
 
 @dataclass(frozen=True)
 class FolderItem:
-    """One thing to be put: `place` is the key of a type, or name, channel and language of a template.
+    """One type or template. `resource_key` is the key of a type, or name, channel and language of a template.
 
-    `sources` says where each value of `body` stands, by JSON pointer.
+    `sources` maps the JSON pointer of each value of `body` to its position.
     """
 
     resource_type: str
@@ -45,7 +45,7 @@ class FolderItem:
 
 @dataclass(frozen=True)
 class TemplateText:
-    """One file of a template, without its subject line and the line break at its end."""
+    """One file of a template, without its subject line and its final line break."""
 
     source: Source
     subject: str | None
@@ -53,12 +53,12 @@ class TemplateText:
 
 
 def read_folder(folder: Path) -> list[FolderItem]:
-    """Templates before the types that use them. Raises CommandError with a line for each broken file."""
+    """Return templates before the types that use them. Raise CommandError with a line for each broken file."""
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder")
     types, templates = folder / "types", folder / "templates"
     problems = [
-        f"{folder / name}: is not read; the folder is {name}s"
+        f"{folder / name}: is not read; rename it to {name}s"
         for name in ("type", "template")
         if (folder / name).is_dir()
     ]
@@ -77,7 +77,7 @@ def read_folder(folder: Path) -> list[FolderItem]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Without hidden files, which editors and systems leave."""
+    """Return the files without hidden ones, which editors and systems create."""
     return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
@@ -85,11 +85,11 @@ def _read_type(path: Path) -> Iterator[FolderItem]:
     if path.suffix not in (".yaml", ".yml"):
         raise BrokenFile(Source(path), "a notification type is a .yaml file")
     if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
-        raise BrokenFile(Source(path), f"{path.stem}.yaml is the same type")
+        raise BrokenFile(Source(path), f"{path.stem}.yaml is a file of the same type")
     content = _read_mapping(path)
     key = content.value.pop("key", path.stem)
     if key != path.stem:
-        raise BrokenFile(content.lines["/key"], f"key: must be the name of the file, {path.stem}")
+        raise BrokenFile(content.lines["/key"], f"key: must equal the file name, {path.stem}")
     yield FolderItem(TYPE_ITEM, (path.stem,), content.value, content.lines)
 
 
@@ -102,7 +102,7 @@ def _read_template(folder: Path) -> Iterator[FolderItem]:
     for resource_key, ending, path in text_files:
         if ending in files_by_key.setdefault(resource_key, {}):
             raise BrokenFile(
-                Source(path), f"{files_by_key[resource_key][ending].name} is the same channel and language"
+                Source(path), f"{files_by_key[resource_key][ending].name} has the same channel and language"
             )
         files_by_key[resource_key][ending] = path
     for (channel, language), paths in files_by_key.items():
@@ -114,7 +114,7 @@ def _parse_file_name(path: Path) -> tuple[tuple[Channel, str], str, Path]:
     if match is None:
         raise BrokenFile(Source(path), f"must be {SCHEMA_FILE} or <channel>.<language>.html or .txt")
     if match["channel"] not in list(Channel):
-        raise BrokenFile(Source(path), f"unknown channel '{match['channel']}'; there are {', '.join(Channel)}")
+        raise BrokenFile(Source(path), f"unknown channel '{match['channel']}'; choose from {', '.join(Channel)}")
     try:
         return (Channel(match["channel"]), normalize_tag(match["language"])), match["ending"], path
     except ValueError as error:
@@ -126,9 +126,11 @@ def _build_template_item(
 ) -> FolderItem:
     is_email = channel is Channel.EMAIL
     if "html" in paths and not is_email:
-        raise BrokenFile(Source(paths["html"]), f"{channel} has no HTML; it needs {channel}.{language}.txt")
+        raise BrokenFile(
+            Source(paths["html"]), (f"{channel} does not use HTML; rename the file to {channel}.{language}.txt")
+        )
     if "html" not in paths and is_email:
-        raise BrokenFile(Source(paths["txt"]), f"is the text part of an e-mail without email.{language}.html")
+        raise BrokenFile(Source(paths["txt"]), f"is the text part of an email, but email.{language}.html is missing")
     text = _read_text(paths["txt"], with_subject=False) if is_email and "txt" in paths else None
     body = _read_text(paths["html" if is_email else "txt"], with_subject=channel is not Channel.SMS)
     return FolderItem(
@@ -151,9 +153,9 @@ def _build_template_item(
 
 
 def _read_text(path: Path, *, with_subject: bool) -> TemplateText:
-    """`Subject: …` in the first line is the subject, or the title; an empty line may follow it."""
+    """Read a text. A first line `Subject: …` is the subject or title; an empty line may follow it."""
     try:
-        text = path.read_text(encoding="utf-8-sig").rstrip("\n")  # some editors begin a file with a mark of it
+        text = path.read_text(encoding="utf-8-sig").rstrip("\n")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         raise BrokenFile(Source(path), "is not UTF-8") from None
     except OSError as error:
@@ -168,13 +170,13 @@ def _read_text(path: Path, *, with_subject: bool) -> TemplateText:
 
 
 def _read_schema(path: Path) -> YamlFile:
-    """No file, or none of its fields: anything is allowed."""
+    """Return the schema. Without a file or a schema in it, any payload is allowed."""
     if not path.exists():
         return YamlFile(value={}, lines={"": Source(path)})
     content = _read_mapping(path)
     if unknown := set(content.value) - {"variables_schema"}:
         name = min(unknown)
-        raise BrokenFile(content.lines[f"/{name}"], f"{name}: is not known here; variables_schema is")
+        raise BrokenFile(content.lines[f"/{name}"], f"{name}: is not a known field; the only one is variables_schema")
     prefix = "/variables_schema"
     lines = {
         pointer.removeprefix(prefix): line for pointer, line in content.lines.items() if pointer.startswith(prefix)
@@ -185,5 +187,5 @@ def _read_schema(path: Path) -> YamlFile:
 def _read_mapping(path: Path) -> YamlFile:
     content = read_yaml(path)
     if not isinstance(content.value, dict):
-        raise BrokenFile(Source(path), "must have fields, as in 'name: value'")
+        raise BrokenFile(Source(path), "must be a mapping, such as 'name: value'")
     return content

@@ -1,4 +1,4 @@
-"""A dry run of a send as lines of text. Used by `tocsin send --dry-run`."""
+"""Format the prediction of a send. Used by `tocsin send --dry-run`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ Json = dict[str, Any]
 START_CONDITIONS = {
     "always": "",
     "goal_missed": " unless the goal is reached",
-    "step_failed": " if the step before fails",
+    "step_failed": " if the previous step fails",
 }
 
 

@@ -1,4 +1,4 @@
-"""What `tocsin hold` shows and does."""
+"""Describe and release the hold of a restored database. Used by `tocsin hold`."""
 
 from commands.database import open_database
 from commands.errors import CommandError
@@ -10,7 +10,7 @@ async def describe_hold(settings: Settings) -> str:
     async with open_database(settings) as database, database.transaction() as session:
         hold = await read_hold(session)
     if hold is None:
-        return "nothing is held"
+        return "there is no hold"
     state = "in force" if hold.in_force else "released"
     return f"hold {hold.name!r}, begun at {hold.since.isoformat()}: {state}"
 
@@ -20,5 +20,5 @@ async def release_and_describe(settings: Settings, name: str) -> str:
     async with open_database(settings) as database, database.transaction() as session:
         restarted = await release_hold(session, name)
     if restarted is None:
-        raise CommandError(f"no hold {name!r} is in force; 'tocsin hold show' names the one that is")
-    return f"{name!r} is released; {restarted} notifications are started again within seconds"
+        raise CommandError(f"no hold {name!r} is in force; 'tocsin hold show' shows the current one")
+    return f"{name!r} is released; {restarted} notifications will be restarted within seconds"

@@ -1,4 +1,4 @@
-"""`tocsin keys`: API keys and the secret of webhooks. What loads the database is imported by its command."""
+"""Manage API keys and show the webhook secret: `tocsin keys`. Each command imports what loads the database."""
 
 from typing import Annotated
 
@@ -9,19 +9,19 @@ from commands.execution import load_settings, run_and_exit, run_with_api
 from commands.local_stack import LocalSettings, local_settings
 from config import Settings
 
-key_commands = typer.Typer(no_args_is_help=True, help="API keys, and the secret of webhooks.")
+key_commands = typer.Typer(no_args_is_help=True, help="API keys and the webhook secret.")
 
-TenantOption = Annotated[str, typer.Option(help="Key of the tenant; see 'tocsin tenants list'.")]
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id or prefix of the key, as 'list' shows them.")]
+TenantOption = Annotated[str, typer.Option(help="Key of the tenant, as shown by 'tocsin tenants list'.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id or prefix of the key, as shown by 'list'.")]
 LifetimeOption = Annotated[
-    str | None, typer.Option(help="Such as 90d; without it the key is valid until it is revoked.")
+    str | None, typer.Option(help="Lifetime such as 90d. By default the key is valid until it is revoked.")
 ]
 
 
 @key_commands.command("list")
 def list_keys(
     tenant: TenantOption,
-    ended: Annotated[bool, typer.Option("--ended", help="Those that were revoked or have expired, instead.")] = False,
+    ended: Annotated[bool, typer.Option("--ended", help="List revoked and expired keys instead.")] = False,
 ) -> None:
     """List keys: id, prefix, name, scopes, last use and expiry. Needs the database, not the API."""
     from commands.keys import list_key_lines
@@ -36,11 +36,11 @@ def list_keys(
 @key_commands.command("create")
 def create_key(
     tenant: TenantOption,
-    name: Annotated[str, typer.Option(help="What the key is for.")],
-    scope: Annotated[list[str], typer.Option(help="send, read, manage or operate; may be given several times.")],
+    name: Annotated[str, typer.Option(help="Purpose of the key.")],
+    scope: Annotated[list[str], typer.Option(help="send, read, manage or operate. Can be repeated.")],
     expires_in: LifetimeOption = None,
 ) -> None:
-    """Create an API key and print it, this once. Needs the database, not the API."""
+    """Create an API key and print it; it cannot be shown again. Needs the database, not the API."""
     from commands.keys import create
 
     async def work() -> None:
@@ -53,12 +53,14 @@ def create_key(
 def rotate_key(
     id: KeyId,
     tenant: TenantOption,
-    overlap: Annotated[str, typer.Option(help="How long the former key stays valid, up to 30d; 0 ends it.")] = "1d",
+    overlap: Annotated[
+        str, typer.Option(help="How long the former key stays valid, at most 30d. 0 ends it at once.")
+    ] = ("1d"),
     expires_in: Annotated[
-        str | None, typer.Option(help="Of the new key; without it, as long as the former key was to live.")
+        str | None, typer.Option(help="Lifetime of the new key. By default that of the former key.")
     ] = None,
 ) -> None:
-    """Create a key with the same name and scopes, and print it, this once. Needs the database, not the API."""
+    """Create a key with the same name and scopes and print it. Needs the database, not the API."""
     from commands.keys import rotate
 
     async def work() -> None:
@@ -69,7 +71,7 @@ def rotate_key(
 
 @key_commands.command("revoke")
 def revoke_key(id: KeyId, tenant: TenantOption) -> None:
-    """Revoke a key: within 5 seconds every process refuses it. Needs the database, not the API."""
+    """Revoke a key. Every process refuses it within 5 seconds. Needs the database, not the API."""
     from commands.keys import revoke
 
     async def work() -> None:
@@ -80,7 +82,7 @@ def revoke_key(id: KeyId, tenant: TenantOption) -> None:
 
 @key_commands.command("webhook-secret")
 def show_webhook_secret() -> None:
-    """The secret that receivers of your webhooks verify them with; for keys with the scope manage."""
+    """Show the secret that your webhook receivers verify with. Needs a key with the scope manage."""
 
     async def work(api: ApiClient) -> None:
         typer.echo((await api.get("/webhook-secret"))["secret"])

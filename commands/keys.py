@@ -1,4 +1,4 @@
-"""`tocsin keys` in the database, since an operator who has no key yet can use no API."""
+"""Manage API keys in the database, because an operator without a key cannot use the API. Used by `tocsin keys`."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +21,7 @@ MAX_OVERLAP = timedelta(days=30)
 
 
 async def list_key_lines(settings: Settings, tenant: str, *, ended: bool = False) -> Sequence[str]:
-    """A line for each key, newest first."""
+    """Return a line for each key, newest first."""
     async with _open_tenant(settings, tenant) as (session, owner):
         return [_key_line(row) for row in await key_changes.list_page(session, owner.id, ended=ended)]
 
@@ -29,9 +29,10 @@ async def list_key_lines(settings: Settings, tenant: str, *, ended: bool = False
 async def create(
     settings: Settings, tenant: str, name: str, scopes: Sequence[str], expires_in: str | None = None
 ) -> str:
-    """Return the key, which cannot be shown again. A tenant is never created on the way: it could be a typo."""
+    """Return the new key, which cannot be shown again. An unknown tenant is an error, because its name could be
+    misspelled."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
-        raise CommandError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+        raise CommandError(f"unknown scope {', '.join(unknown)}; choose from {', '.join(SCOPES)}")
     new = NewKey(name=name, scopes=scopes, env=settings.env, lifetime=_parse_option("--expires-in", expires_in))
     async with _open_tenant(settings, tenant) as (session, owner):
         _, key = await key_changes.create_key(session, owner, new, command_line_actor())
@@ -57,7 +58,8 @@ async def revoke(settings: Settings, tenant: str, id: str) -> None:
 
 @asynccontextmanager
 async def _open_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[AsyncSession, Tenant]]:
-    """One transaction. Raises CommandError if there is no such tenant, and for what it may not have."""
+    """Yield the tenant in one transaction. Raise CommandError for an unknown tenant, and for a change that it does not
+    allow."""
     async with open_database(settings) as database:
         async with database.transaction() as session:
             owner = await tenants.find(session, tenant)
@@ -71,12 +73,12 @@ async def _open_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[A
 
 
 async def _find_key(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
-    """By id or prefix, valid ones before those that have ended."""
+    """Find a key by id or prefix, valid keys before ended ones."""
     for ended in (False, True):
         rows = await key_changes.list_page(session, owner.id, ended=ended)
         found = [row for row in rows if id in (str(row.id), row.prefix)]
         if len(found) > 1:
-            raise CommandError(f"several keys begin with {id}; name one by its id")
+            raise CommandError(f"several keys begin with {id}; give the id of one")
         if found:
             return found[0]
     raise CommandError(f"tenant {owner.key} has no key {id}; 'tocsin keys list --tenant {owner.key}' shows its keys")

@@ -1,4 +1,5 @@
-"""The stack that `make run` started on this machine, and what commands take from it; used beside and behind the API."""
+"""Find the stack that `make run` started on this machine, and its settings. Used by commands with and without the
+API."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ REMOTE_API_SETTINGS = "TOCSIN_API_URL and TOCSIN_API_KEY"
 
 
 class LocalSettings(ClientSettings):
-    """What says whether this is a server, and how vendors reach it."""
+    """Settings that show whether this machine is a server, and how providers reach it."""
 
     env: str = ""
     public_url: str = ""
@@ -25,7 +26,8 @@ class LocalSettings(ClientSettings):
 
 
 def data_dirs(settings: ClientSettings) -> Iterator[DataDir]:
-    """The one that is set; else that of the directory where we are, then of the checkout, where `make run` keeps it."""
+    """Yield the data directory of the settings, or that of the current directory and then that of the checkout, which
+    `make run` uses."""
     yield DataDir.at(settings.data_dir)
     if "data_dir" not in settings.model_fields_set and Path.cwd() != CHECKOUT:
         yield DataDir.at(CHECKOUT / settings.data_dir)
@@ -44,11 +46,11 @@ def find_running_stack(settings: ClientSettings) -> RunInfo | None:
 
 def not_running_error(settings: ClientSettings) -> CommandError:
     where = " or ".join(str(data_dir.root) for data_dir in data_dirs(settings))
-    return CommandError(f"nothing runs in {where}; start it with 'make run', or set {REMOTE_API_SETTINGS}")
+    return CommandError(f"no stack is running in {where}; start it with 'make run', or set {REMOTE_API_SETTINGS}")
 
 
 def local_settings(given: LocalSettings) -> dict[str, str]:
-    """Settings of the stack that runs here, for commands beside its API; none if a database is set."""
+    """Return the settings of the local stack, for commands that do not use its API. Empty if a database is set."""
     run = None if given.database_url else find_running_stack(given)
     if run is None:
         return {}
@@ -56,7 +58,7 @@ def local_settings(given: LocalSettings) -> dict[str, str]:
 
 
 def local_encryption_keys(given: LocalSettings) -> dict[str, str]:
-    """The encryption keys that `make run` has made here, for settings that name none."""
+    """Return the encryption keys that `make run` created, if the settings have none."""
     names = [name for name in ("encryption_keys", "lookup_key") if not getattr(given, name).get_secret_value()]
     for data_dir in data_dirs(given):
         found = {name: path.read_text().strip() for name in names if (path := data_dir.root / name).exists()}
@@ -66,6 +68,6 @@ def local_encryption_keys(given: LocalSettings) -> dict[str, str]:
 
 
 def local_or_dev_settings(given: LocalSettings) -> dict[str, str]:
-    """For what signs nothing: where neither says that this is a server, it is somebody's own machine."""
+    """Return settings for commands that sign nothing. Without settings of a server, assume development."""
     server = given.env or given.secret_key.get_secret_value()
     return local_settings(given) or ({} if server else {"env": "dev"})

@@ -1,4 +1,4 @@
-"""What an apply would change: the items of a folder beside what the server has, as a plan that people can read."""
+"""Plan the changes of an apply: compare the items of a folder with the server, and format the differences."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ TEMPLATE_FIELDS = ("subject_template", "body_template", "text_template", "variab
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """`before` is None for something new. Both are complete, with defaults, so that equal means equal."""
+    """`before` is None for a new item. Both sides are complete, with defaults, so that equal values mean no change."""
 
     item: FolderItem
     before: Json | None
@@ -35,7 +35,7 @@ class PlannedChange:
 
 @dataclass(frozen=True)
 class ServerResources:
-    """What it has: types by key, and of each template's place the version in force."""
+    """The types of the server by key, and the version in force of each template by name, channel and language."""
 
     types: dict[str, Json]
     templates: dict[tuple[str, ...], Json | None]
@@ -55,14 +55,14 @@ async def read_server_resources(api: ApiClient) -> ServerResources:
 
 
 async def _published_version(api: ApiClient, newest: Json) -> Json | None:
-    """Somebody saved a version without publishing it, or rolled back: what counts is what is in force."""
+    """Return the version in force, if the newest one is not published or was rolled back."""
     where = {"channel": newest["channel"], "language": newest["language"]}
     versions = await api.list_all(f"/templates/{newest['name']}/versions", **where)
     return next((one for one in versions if one["version"] == newest["published_version"]), None)
 
 
 def plan_changes(items: Sequence[FolderItem], server: ServerResources) -> list[PlannedChange]:
-    """In the order of the items; what is the same is left out. What only the server has stays there."""
+    """Return the changes in the order of the items. Items that only the server has stay unchanged."""
     changes = [_planned_change(item, server) for item in items]
     return [change for change in changes if change.before != change.after]
 
@@ -80,7 +80,7 @@ def _planned_change(item: FolderItem, server: ServerResources) -> PlannedChange:
 
 
 async def apply_change(api: ApiClient, change: PlannedChange) -> Sequence[str]:
-    """Return the server's warnings of a type; those of a template are known from the check of the folder."""
+    """Return the server's warnings for a type. Those of a template are known from the check of the folder."""
     if change.item.resource_type == TYPE_ITEM:
         saved = await api.call("PUT", f"/notification-types/{change.item.resource_key[0]}", change.item.body)
         return list(saved.get("warnings", ()))

@@ -1,5 +1,5 @@
-"""Whether adapters' settings are complete, before `make run` starts anything, and, for `tocsin providers check`,
-whether a vendor knows our credentials."""
+"""Check provider settings: that they are complete before `make run`, and with `tocsin providers check` that the vendor
+accepts our credentials."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,13 +23,13 @@ from providers.registry import available_providers
 from providers.transport import outgoing_client
 from storage.database import Database
 
-# Nobody outside can be asked.
+# Providers without a vendor that can be checked.
 NOTHING_TO_CHECK = {
-    "sandbox": "there is nothing to check; it reaches nobody and takes everything.",
+    "sandbox": "there is nothing to check; it sends nothing outside and accepts everything.",
     "in_app": "there is nothing to check; it writes inbox rows into the database.",
-    "webhook": "there is nothing to ask; each receiver is somebody else's. --send-to URL posts one message.",
+    "webhook": "there is nothing to check; each receiver has its own URL. --send-to URL posts one message.",
 }
-# Their sends are rows in our own database.
+# Their sends are rows in our database.
 INTERNAL_PROVIDERS = {"sandbox", "in_app"}
 ADDRESS_FIELDS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
 TEST_TEXT = "A test message from Tocsin."
@@ -40,7 +40,7 @@ TEST_CONTENT: dict[Channel, dict[str, Any]] = {
 
 
 async def check_named_provider(settings: Settings, name: str, send_to: str | None) -> str:
-    """Return what the check found, as a sentence. Raises CommandError with what is wrong."""
+    """Return the result as a sentence. Raise CommandError with the problem."""
     provider_class = _find_provider(name)
     if name in INTERNAL_PROVIDERS or (name in NOTHING_TO_CHECK and not send_to):
         return f"{name}: {NOTHING_TO_CHECK[name]}"
@@ -60,12 +60,12 @@ def _find_provider(name: str) -> type[Provider]:
     except InvalidSettings as error:
         raise CommandError(str(error)) from None
     if name not in available:
-        raise CommandError(f"unknown provider: {name}; known providers: {', '.join(sorted(available))}")
+        raise CommandError(f"unknown provider: {name}; choose from {', '.join(sorted(available))}")
     return available[name]
 
 
 async def require_complete_settings(settings: Settings) -> None:
-    """Builds the providers of all pools, as every process will. Raises CommandError with what is missing or wrong."""
+    """Build the providers of all pools, like every process. Raise CommandError with missing or invalid settings."""
     try:
         await bootstrap.check_settings(settings)
     except InvalidSettings as error:
@@ -79,7 +79,8 @@ def _dotenv_hint() -> str:
 
 @asynccontextmanager
 async def _open_provider_context(settings: Settings) -> AsyncIterator[ProviderContext]:
-    """As bootstrap makes them, so that a webhook meets the same guard; nothing of it needs the database."""
+    """Open the context that bootstrap builds, so that a webhook has the same network guard. It does not need the
+    database."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or bootstrap.UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
@@ -89,7 +90,7 @@ async def _open_provider_context(settings: Settings) -> AsyncIterator[ProviderCo
 
 
 async def _send_test(provider: Provider, address: str) -> str:
-    """To the first channel of the provider, outside of any notification: nothing of it is kept."""
+    """Send a test message by the first channel of the provider, without a notification. Nothing is stored."""
     outcome = await _send_within_deadline(
         provider, _test_message(min(provider.channels & set(ADDRESS_FIELDS)), address)
     )

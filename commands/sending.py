@@ -1,4 +1,4 @@
-"""`tocsin send`: one notification, or one for each of several recipients. Registered by `cli.py`."""
+"""Send one notification, or one for each of several recipients: `tocsin send`. Registered by `cli.py`."""
 
 import json
 from pathlib import Path
@@ -20,24 +20,28 @@ console = Console(highlight=False)
 
 def send(
     type: Annotated[str, typer.Argument(help="Key of the notification type.")],
-    recipient: Annotated[list[str] | None, typer.Argument(help="Recipient ids: a notification for each.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Instead of recipients: each subscriber of this topic.")] = None,
+    recipient: Annotated[list[str] | None, typer.Argument(help="Recipient ids. Each gets a notification.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Send to each subscriber of this topic instead of recipients.")
+    ] = None,
     payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
-    channel: Annotated[list[str] | None, typer.Option(help="Only this one; may be given several times.")] = None,
-    email: Annotated[str | None, typer.Option(help="With any of these three the person is made or updated.")] = None,
-    phone: Annotated[str | None, typer.Option(help="In E.164: +4917012345678.")] = None,
-    locale: Annotated[str | None, typer.Option(help="Language, such as de or de-AT.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same key again is the same notification.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is over; exit code 1 if it did not go out.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 60,
+    channel: Annotated[list[str] | None, typer.Option(help="Use only this channel. Can be repeated.")] = None,
+    email: Annotated[str | None, typer.Option(help="Create or update the recipient with this address.")] = None,
+    phone: Annotated[str | None, typer.Option(help="The same with a phone number in E.164: +4917012345678.")] = None,
+    locale: Annotated[str | None, typer.Option(help="The same with a language, such as de or de-AT.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="A repeated send with the same key returns the same notification.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result. Exit code 1 if it was not sent.")] = False,
+    timeout: Annotated[float, typer.Option(help="Maximum seconds to wait.")] = 60,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
 ) -> None:
-    """Send one notification, or one for each recipient. Prints ids, or with --wait what became of them."""
+    """Send one notification, or one for each recipient. Prints their ids, or with --wait their results."""
     profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}
     recipient_fields = _recipient_fields(recipient or [], topic, profile)
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
     if dry_run and (topic or len(recipient or ()) != 1):
-        raise typer.BadParameter("--dry-run goes with one recipient")
+        raise typer.BadParameter("--dry-run needs exactly one recipient")
 
     async def work(api: ApiClient) -> None:
         body = {"notification_type": type, **recipient_fields, "payload": _read_json(payload)}
@@ -55,17 +59,17 @@ def send(
 
 def _recipient_fields(recipients: list[str], topic: str | None, profile: Json) -> Json:
     if bool(recipients) is (topic is not None):
-        raise typer.BadParameter("give recipients, or --topic")
+        raise typer.BadParameter("give either recipients or --topic")
     if len(recipients) == 1:
         [one] = recipients
         return {"recipient": {"recipient_id": one, **profile}} if profile else {"recipient_id": one}
     if profile:
-        raise typer.BadParameter("--email, --phone and --locale go with one recipient")
+        raise typer.BadParameter("--email, --phone and --locale need exactly one recipient")
     return {"topic": topic} if topic else {"recipients": [{"recipient_id": one} for one in recipients]}
 
 
 async def _print_results(api: ApiClient, items: list[Json], within: float | None) -> None:
-    """Print ids, or what became of them within so many seconds. Raises for what was refused or did not go out."""
+    """Print ids, or the results within a number of seconds. Raise if a send was refused or not delivered."""
     problems = [f"{item['recipient_id']}: {error['detail']}" for item in items for error in item.get("errors") or ()]
     are_all_sent = True
     for id in [item["id"] for item in items if item["id"] is not None]:
@@ -75,7 +79,7 @@ async def _print_results(api: ApiClient, items: list[Json], within: float | None
         notification = await api.wait_until_final(id, within)
         print_notification(console, notification)
         if notification["status"] == "PENDING":
-            problems.append(f"still on its way after {within:g} s; look again with 'tocsin show {id}'")
+            problems.append(f"still in progress after {within:g} s; check again with 'tocsin show {id}'")
         are_all_sent = are_all_sent and notification["status"] in SUCCESS_STATUSES
     if problems:
         raise CommandError(*problems)

@@ -1,4 +1,4 @@
-"""Where something was written down: a file and a line, for errors that editors can jump to."""
+"""Locate values in files by line, for errors that editors can open."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from commands.errors import CommandError
 
 LINE_SUFFIX = re.compile(r" \(line (\d+)\)\Z")
-# Values that are a file, or its first line: the place says it all.
+# Values that are a whole file or its first line, so that the file name is enough.
 WHOLE_FILE_POINTERS = {"/subject_template", "/body_template", "/text_template"}
 
 
@@ -22,21 +22,22 @@ class Source:
 
 
 class BrokenFile(CommandError):
-    """`file:line: reason`."""
+    """An error in a file, as `file:line: reason`."""
 
     def __init__(self, source: Source, reason: str) -> None:
         super().__init__(f"{source}: {reason}")
 
 
 def nearest_source(sources: Mapping[str, Source], pointer: str) -> Source:
-    """Where the value stands, or what it is in."""
+    """Return the source of the value, or of the nearest value that contains it."""
     while pointer not in sources and pointer:
         pointer = pointer.rpartition("/")[0]
     return sources[pointer]
 
 
 def locate_message(sources: Mapping[str, Source], pointer: str, detail: str) -> str:
-    """The fault at a JSON pointer as `file:line: reason`; "(line 3)" in the detail counts from the value's own."""
+    """Return the issue at a JSON pointer as `file:line: reason`. "(line 3)" in the detail counts from the line of the
+    value."""
     source = nearest_source(sources, pointer)
     within = LINE_SUFFIX.search(detail)
     if within:

@@ -1,5 +1,5 @@
-"""`tocsin temporal` and `tocsin hold`: which store has the workflows, and the hold at the start on a restored database.
-What loads the database is imported by its command."""
+"""Manage the store of Temporal and the hold on a restored database: `tocsin temporal` and `tocsin hold`. Each command
+imports what loads the database."""
 
 from typing import Annotated
 
@@ -9,15 +9,15 @@ from commands.execution import load_settings, run_and_exit
 from commands.local_stack import LocalSettings, local_settings
 from config import Settings
 
-store_commands = typer.Typer(no_args_is_help=True, help="Temporal's store, and what is started again when it was lost.")
+store_commands = typer.Typer(no_args_is_help=True, help="The store of Temporal, and recovery after its loss.")
 hold_commands = typer.Typer(no_args_is_help=True, help="The hold that TOCSIN_HOLD_ON_START begins after a restore.")
-HoldName = Annotated[str, typer.Argument(metavar="NAME", help="The hold, as 'show' names it.")]
-NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="The other store, as 'show' names it.")]
+HoldName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the hold, as shown by 'show'.")]
+NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="Id of the other store, as shown by 'show'.")]
 
 
 @store_commands.command("show")
 def show_store() -> None:
-    """Show which store has the workflows, and the progress of the last recovery. Needs the database, not the API."""
+    """Show the store of the workflows, and the progress of the last recovery. Needs the database, not the API."""
 
     from commands.store_reports import describe_stores
 
@@ -29,7 +29,7 @@ def show_store() -> None:
 
 @store_commands.command("adopt")
 def adopt_store(id: NamespaceId) -> None:
-    """Confirm that the former store is lost: open notifications are started again in this one within seconds."""
+    """Confirm that the former store is lost. Open notifications are restarted in the new one within seconds."""
 
     from commands.store_reports import adopt
 
@@ -53,8 +53,7 @@ def show_hold() -> None:
 
 @hold_commands.command("release")
 def release(name: HoldName) -> None:
-    """Let held processes start to work: everything open is started again, and what may have been sent is treated by its
-    delivery guarantee."""
+    """Release a hold: everything open is restarted. What may have been sent is handled by its delivery guarantee."""
 
     from commands.holds import release_and_describe
 

@@ -1,4 +1,5 @@
-"""What `tocsin temporal` says and does. Reads the database, where all processes note what they see."""
+"""Describe and adopt Temporal's store. Reads the database, where all processes record the store they see. Used by
+`tocsin temporal`."""
 
 from datetime import datetime
 
@@ -12,7 +13,7 @@ NO_STORE_SEEN = "no process has seen a Temporal store yet"
 
 
 async def describe_stores(settings: Settings) -> str:
-    """Return a line for each fact."""
+    """Return one line for each fact."""
     async with open_database(settings) as database, database.transaction() as session:
         seen = await read_report(session)
     if seen is None:
@@ -35,11 +36,11 @@ async def adopt(settings: Settings, id: str) -> str:
         if seen is None:
             raise CommandError(NO_STORE_SEEN)
         if seen.known.namespace_id == id:
-            return f"{id} is adopted already"
+            return f"{id} is already adopted"
         if not _is_seen(seen, id):
-            raise CommandError(f"no process sees the store {id} now; 'tocsin temporal show' names those that are seen")
+            raise CommandError(f"no process sees the store {id} now; 'tocsin temporal show' shows the visible ones")
         await confirm_replacement(session, id)
-    return f"{id} is adopted within seconds; 'tocsin temporal show' shows the progress"
+    return f"{id} will be adopted within seconds; 'tocsin temporal show' shows the progress"
 
 
 def _is_seen(seen: StoreReport, id: str) -> bool:
@@ -49,8 +50,8 @@ def _is_seen(seen: StoreReport, id: str) -> bool:
 
 def _recovery_line(recovery: RecoveryProgress, at: datetime) -> str:
     if recovery.finished_at is not None:
-        return f"recovery  finished {_age_text(recovery.finished_at, at)}: {recovery.done} started again"
-    return f"recovery  since {_age_text(recovery.since, at)}: {recovery.done} started again, {recovery.left} left"
+        return f"recovery  finished {_age_text(recovery.finished_at, at)}: {recovery.done} restarted"
+    return f"recovery  since {_age_text(recovery.since, at)}: {recovery.done} restarted, {recovery.left} left"
 
 
 def _age_text(time: datetime | None, at: datetime) -> str:

@@ -1,4 +1,4 @@
-"""`tocsin tail`: what happens to notifications, entry by entry, oldest first."""
+"""Follow the timelines of notifications, oldest entry first: `tocsin tail`."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,13 +13,13 @@ PrintEntry = Callable[[Json, Json], None]
 
 POLL_INTERVAL = 1.0
 PAGE_SIZE = 100
-MAX_WATCHED = 50  # of the newest: what came before is followed no more
-MAX_NEW = 1_000  # new ones in one poll
+MAX_WATCHED = 50  # only the newest notifications are followed
+MAX_NEW = 1_000  # new notifications in one poll
 
 
 @dataclass
 class Tail:
-    """`tell(notification, entry)` for each entry that was not told yet."""
+    """Call `print_entry(notification, entry)` for each entry that was not printed yet."""
 
     api: ApiClient
     print_entry: PrintEntry
@@ -28,7 +28,7 @@ class Tail:
     _printed_counts: dict[str, int] = field(default_factory=dict)
 
     async def print_latest(self, count: int) -> None:
-        """The newest `count` notifications."""
+        """Print the entries of the newest `count` notifications."""
         await self._print_new_entries([one["id"] for one in (await self._page(count))["items"]])
 
     async def follow(self, count: int) -> None:
@@ -38,11 +38,11 @@ class Tail:
             await self.poll()
 
     async def poll(self) -> None:
-        """What is new by now, of what was looked at before too."""
+        """Print new entries of new notifications and of those printed before."""
         await self._print_new_entries([*await self._new_ids(), *list(self._printed_counts)[:MAX_WATCHED]])
 
     async def _new_ids(self) -> list[str]:
-        """Newest first, down to the first that is known."""
+        """Return the ids of new notifications, newest first."""
         new: list[str] = []
         cursor = None
         while len(new) < MAX_NEW:
@@ -61,7 +61,7 @@ class Tail:
         return await self.api.get("/notifications", limit=count, cursor=cursor, **filters)
 
     async def _print_new_entries(self, ids: list[str]) -> None:
-        """An entry may change nothing that a list would show, such as a click: so each is asked for."""
+        """Read each notification, because an entry such as a click may change nothing that a list shows."""
         notifications = await asyncio.gather(*(self.api.get(f"/notifications/{id}") for id in ids))
         new_entries = [
             (one, entry) for one in notifications for entry in one["timeline"][self._printed_counts.get(one["id"], 0) :]

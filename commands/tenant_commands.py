@@ -1,4 +1,4 @@
-"""`tocsin tenants`: those who share this installation. What loads the database is imported by its command."""
+"""Manage the tenants of this installation: `tocsin tenants`. Each command imports what loads the database."""
 
 from typing import Annotated
 
@@ -8,19 +8,21 @@ from commands.execution import load_settings, run_and_exit
 from commands.local_stack import LocalSettings, local_settings
 from config import Settings
 
-tenant_commands = typer.Typer(no_args_is_help=True, help="Tenants, who see nothing of each other.")
-TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="Its key, as 'list' shows it.")]
+tenant_commands = typer.Typer(no_args_is_help=True, help="Tenants, which are isolated from each other.")
+TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="Key of the tenant, as shown by 'list'.")]
 
 
 @tenant_commands.command("create")
 def create_tenant(
-    tenant: Annotated[str, typer.Argument(help="Such as acme: what 'keys create --tenant' names it by.")],
+    tenant: Annotated[str, typer.Argument(help="Key of the new tenant, such as acme. 'keys create --tenant' uses it.")],
     installation: Annotated[
         bool,
-        typer.Option("--installation", help="The operator's own, whose keys may have the scope operate."),
+        typer.Option(
+            "--installation", help="Make it the installation's own tenant, whose keys may have the scope operate."
+        ),
     ] = False,
 ) -> None:
-    """Make a tenant, which has nothing yet. Needs the database, not the API."""
+    """Create a tenant without keys, types and templates. Needs the database, not the API."""
     from commands.tenants import create
 
     async def work() -> None:
@@ -31,7 +33,7 @@ def create_tenant(
 
 @tenant_commands.command("list")
 def list_tenants() -> None:
-    """All tenants, one a line, with what sets them apart. Needs the database, not the API."""
+    """List all tenants, one per line, with their state. Needs the database, not the API."""
     from commands.tenants import list_tenant_lines
 
     async def work() -> None:
@@ -45,7 +47,7 @@ def suspend_tenant(
     tenant: TenantKey,
     reason: Annotated[str | None, typer.Option(help="Shown in the list of tenants and in the audit log.")] = None,
 ) -> None:
-    """Refuse the tenant's keys within 5 seconds and hold its messages back. Needs the database, not the API."""
+    """Suspend a tenant: its keys get 403 within 5 seconds, its messages are held. Needs the database, not the API."""
     from commands.tenants import suspend
 
     async def work() -> None:
@@ -56,7 +58,7 @@ def suspend_tenant(
 
 @tenant_commands.command("resume")
 def resume_tenant(tenant: TenantKey) -> None:
-    """Accept the tenant's keys again and release its messages. Needs the database, not the API."""
+    """Resume a tenant: its keys are accepted and its messages released. Needs the database, not the API."""
     from commands.tenants import resume
 
     async def work() -> None:

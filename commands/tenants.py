@@ -1,4 +1,4 @@
-"""`tocsin tenants`: who shares this installation without seeing each other. In the database, like their first keys."""
+"""Manage tenants in the database, because their first keys are created there. Used by `tocsin tenants`."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,9 +16,9 @@ from storage import tenants
 from storage.database import Database
 from storage.tenants import TenantChangeNotAllowed, TenantState
 
-# So many are named where one is asked for that does not exist.
+# Existing tenants that the error of an unknown tenant lists.
 MAX_NAMED = 20
-KEY_FORMAT = "a tenant has up to 128 letters, digits and . _ : - and begins with a letter or digit"
+KEY_FORMAT = "a tenant key has up to 128 letters, digits and . _ : - and begins with a letter or digit"
 
 
 async def create(settings: Settings, key: str, *, installation: bool = False) -> None:
@@ -29,11 +29,9 @@ async def create(settings: Settings, key: str, *, installation: bool = False) ->
     async with open_database(settings) as database, database.transaction() as session:
         created = await tenants.create(session, key, command_line_actor())
         if created is None:
-            raise CommandError(
-                f"there is a tenant {key} already; 'tocsin keys create --tenant {key}' makes a key for it"
-            )
+            raise CommandError(f"tenant {key} already exists; 'tocsin keys create --tenant {key}' creates a key for it")
         if installation and not await tenants.claim_installation(session, created.id):
-            raise CommandError("the installation has a tenant of its own already; 'tocsin tenants list' shows it")
+            raise CommandError("the installation already has its own tenant; 'tocsin tenants list' shows it")
 
 
 async def list_tenant_lines(settings: Settings) -> Sequence[str]:
@@ -58,7 +56,7 @@ async def no_such_tenant_error(database: Database, key: str) -> CommandError:
     async with database.transaction() as session:
         known = await tenants.list_keys(session, MAX_NAMED + 1)
     names = ", ".join([*known[:MAX_NAMED], *(["…"] if len(known) > MAX_NAMED else [])])
-    return CommandError(f"there is no tenant {key}; there are {names or 'none'}; 'tocsin tenants create' makes one")
+    return CommandError(f"there is no tenant {key}; existing tenants: {names or 'none'}; 'tocsin tenants create' creates one")
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""A notification in the terminal: what happened to it, when and why; used by `show`, `tail` and `send --wait`."""
+"""Format a notification for the terminal: its status, deliveries and timeline. Used by `show`, `tail` and `send
+--wait`."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,7 +18,7 @@ COLORS = {
     "FAILED": "red",
     "IN_DOUBT": "red",
 }
-# `attempt_not_accepted` is the longest.
+# The length of `attempt_not_accepted`, the longest kind.
 ENTRY_WIDTH = 20
 PROVIDER_WIDTH = 8
 SUCCESS_STATUSES = ("SENT", "DELIVERED", "OPENED")
@@ -29,7 +30,7 @@ def print_notification(console: Console, notification: Json) -> None:
 
 
 def notification_lines(notification: Json) -> Iterator[str]:
-    """Status and reason, channel by channel, the timeline, and where to look further."""
+    """Yield status and reason, each delivery, the timeline, and the id with the URL of its workflow."""
     reason = f"  {escape(notification['failure_reason'])}" if notification["failure_reason"] else ""
     yield f"{colored(notification['status'])}{reason}  {_subject_of(notification)}"
     yield from map(_delivery_line, notification["deliveries"])
@@ -40,13 +41,13 @@ def notification_lines(notification: Json) -> Iterator[str]:
 
 
 def tail_line(notification: Json, entry: Json) -> str:
-    """One entry of one of many notifications."""
+    """Return one entry of the timeline, prefixed with its notification."""
     at, rest = _entry_line(entry).split("  ", 1)
     return f"{at}  [dim]{notification['id'][-6:]}[/]  {_subject_of(notification):<28} {rest}".rstrip()
 
 
 def colored(status: str, width: int = 0) -> str:
-    """The blanks stand behind the colour, where they can be cut off."""
+    """Return the status in color, padded with spaces outside the color, so that they can be trimmed."""
     return f"[bold {COLORS.get(status, 'yellow')}]{status}[/]{'':<{max(0, width - len(status))}}"
 
 
@@ -61,7 +62,7 @@ def _delivery_line(one: Json) -> str:
     attempts = len(one["attempts"])
     words = [
         f"{one['template_name']} v{one['template_version']} {one['language']}" if one["template_name"] else "",
-        f"{attempts} {'try' if attempts == 1 else 'tries'}" if attempts else "",
+        f"{attempts} {'attempt' if attempts == 1 else 'attempts'}" if attempts else "",
         one["failure_reason"] or "",
     ]
     provider = f"{one['provider'] or '':<{PROVIDER_WIDTH}}"
@@ -74,7 +75,7 @@ def _subject_of(notification: Json) -> str:
 
 
 def time_text(time: str) -> str:
-    """In the time of this machine; the date where it is not today's."""
+    """Return the local time, with the date unless it is today."""
     at = datetime.fromisoformat(time).astimezone()
     today = at.date() == datetime.now(at.tzinfo).date()
     return at.strftime("%H:%M:%S.%f" if today else "%Y-%m-%d %H:%M:%S.%f")[:-3]

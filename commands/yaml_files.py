@@ -1,4 +1,5 @@
-"""YAML as people mean it, with the line of every value: `off` is a word, `no` a language, a key stands there once."""
+"""Read YAML with the line of every value. Only `true` and `false` are booleans (`off` and `no` are strings), and
+duplicate keys are errors."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ PLAIN_SCALARS = {
 
 
 class PlainYamlLoader(yaml.SafeLoader):
-    """The plain words of YAML 1.2. In 1.1, which PyYAML reads, `{sms: off}` would switch SMS to false."""
+    """Load the scalars of YAML 1.2. YAML 1.1, which PyYAML reads, would turn `{sms: off}` into false."""
 
     yaml_implicit_resolvers = {}
 
@@ -31,14 +32,14 @@ for tag, (pattern, first) in PLAIN_SCALARS.items():
 
 @dataclass(frozen=True)
 class YamlFile:
-    """What a file says, and `lines`: JSON pointer → line."""
+    """The content of a file. `lines` maps JSON pointers to sources."""
 
     value: Any
     lines: dict[str, Source]
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Raises BrokenFile."""
+    """Raise BrokenFile."""
     loader = None
     try:
         loader = PlainYamlLoader(path.read_text(encoding="utf-8-sig"))
@@ -71,9 +72,9 @@ def _lines(path: Path, node: yaml.Node, pointer: str) -> Iterator[tuple[str, Sou
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                raise BrokenFile(Source(path, key.start_mark.line + 1), f"'{name}' stands here twice")
+                raise BrokenFile(Source(path, key.start_mark.line + 1), f"duplicate key '{name}'")
             seen.add(name)
             below = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
             yield from _lines(path, value, below)
-            # Of a field itself its key tells the line: the value may be a block that begins below it.
+            # The line of a field is that of its key, because its value may be a block that begins below.
             yield below, Source(path, key.start_mark.line + 1)

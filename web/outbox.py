@@ -1,7 +1,8 @@
-"""The page `/outbox`: what the sandbox "delivered", readable. Included by the API at the root; 404 outside dev.
+"""Serve the page `/outbox`: the messages that the sandbox accepted. The API includes it at the root; 404 unless in
+development.
 
-It needs no key, so it is for a developer's own machine, and answers to names of that machine only. E-mails are shown in
-frames that run no script, and the page may load nothing from anywhere.
+It needs no key, so it is for a developer's own machine and is available only under names of that machine. Emails are
+shown in frames that run no script, and the page may load nothing from other hosts.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from storage.sealing import Json
 PAGE_SIZE = 50
 MAX_EXCERPT_LENGTH = 2_000
 HEADERS = {
-    # Frames inherit this policy, and e-mails carry their style inside: hence 'unsafe-inline', for styles alone.
+    # Frames inherit this policy and emails contain inline styles, so 'unsafe-inline' is allowed for styles.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
 }
@@ -46,7 +47,7 @@ class OutboxContainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxCard:
-    """One message as the page shows it; `html` is set for e-mails."""
+    """One message of the page. `html` is set for emails."""
 
     channel: str
     recipient_id: str
@@ -60,7 +61,7 @@ class OutboxCard:
 
 @router.get("/outbox")
 async def show_outbox(request: Request, recipient_id: str = "", channel: str = "", before: str = "") -> HTMLResponse:
-    """A filter or place that means nothing is left out."""
+    """Render the page. An invalid filter or cursor is ignored."""
     container: OutboxContainer = request.app.state.container
     if not container.settings.is_dev:
         raise HTTPException(404)
@@ -102,7 +103,7 @@ def outbox_card(entry: OutboxEntry, settings: Settings) -> OutboxCard:
 
 
 def _address_text(address: Json) -> str:
-    """Of a browser's subscription the endpoint; its keys say nothing to a person."""
+    """Return the values of an address. Of a browser's subscription only the endpoint is useful to a reader."""
     subscription = address.get("subscription")
     values = subscription if isinstance(subscription, dict) else address
     return ", ".join(value for value in values.values() if isinstance(value, str))

@@ -1,7 +1,8 @@
-"""Where pixel and links of our e-mails lead: `/t/o/{token}` and `/t/c/{token}`. Included by the API at the root.
+"""Serve the tracking pixel and the links of emails: `/t/o/{token}` and `/t/c/{token}`. The API includes both at the
+root.
 
-Whoever opens these is a stranger: they get an image, the address that we signed, or nothing. What they did is stored as
-a receipt for the applier.
+Requests are not authenticated. The response is an image, the signed address or 404. Each event is stored as a receipt
+and applied later.
 """
 
 import asyncio
@@ -22,13 +23,13 @@ from storage.database import Database
 from storage.outages import DATABASE_ERRORS
 from storage.receipts import StoredReceipt
 
-# Seconds that somebody waits for the page they have clicked, if the database is slow.
+# Seconds. A slow database delays the redirect of a click by at most this time.
 STORE_TIMEOUT = 1.0
-# One transparent dot.
+# One transparent pixel.
 TRANSPARENT_GIF = bytes.fromhex(
     "47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b"
 )
-NOT_FOUND_PAGE = "<!doctype html><title>Not found</title><p>This link is not valid, or not any more.</p>"
+NOT_FOUND_PAGE = "<!doctype html><title>Not found</title><p>This link is invalid or has expired.</p>"
 HEADERS = {"X-Robots-Tag": "noindex"}
 
 router = APIRouter(include_in_schema=False)
@@ -46,19 +47,20 @@ class TrackingContainer(Protocol):
 
 @router.api_route("/t/o/{token}", methods=["GET", "HEAD"])
 async def track_open(token: str, request: Request) -> Response:
+    """Record that the email was opened and return the pixel."""
     trace = await _record_event(request, token, ReceiptKind.OPENED)
     return _not_found() if trace is None else Response(TRANSPARENT_GIF, media_type="image/gif", headers=HEADERS)
 
 
 @router.api_route("/t/c/{token}", methods=["GET", "HEAD"])
 async def track_click(token: str, request: Request) -> Response:
-    """To the address that the token holds, also while the database is away."""
+    """Record the click and redirect to the address in the token, also while the database is unavailable."""
     trace = await _record_event(request, token, ReceiptKind.CLICKED)
     return _not_found() if trace is None else RedirectResponse(trace.target, 302, headers=HEADERS)
 
 
 async def _record_event(request: Request, token: str, kind: ReceiptKind) -> TrackedAction | None:
-    """None for a token that is not ours. A HEAD asks whether there is something, and does nothing."""
+    """Return the action of a valid token, or None. A HEAD request records nothing."""
     container: TrackingContainer = request.app.state.container
     trace = TraceSigner(container.settings.secret).read(token, kind)
     if trace is not None and request.method == "GET":
@@ -71,13 +73,15 @@ async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
         async with asyncio.timeout(STORE_TIMEOUT):
             await receipts.store_in_own_transaction(container.database, [receipt_of(trace)])
     except DATABASE_ERRORS as error:
-        log.warning("not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__)
+        log.warning(
+            ("tracking event not recorded"), kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__
+        )
     else:
         container.on_receipts()
 
 
 def receipt_of(trace: TrackedAction) -> StoredReceipt:
-    """One of each kind per attempt, however often it happens: the first time counts."""
+    """Build the receipt. Its id allows one of each kind per attempt, so only the first event counts."""
     return StoredReceipt(
         id=derived_id("tracking", trace.attempt_id, trace.kind),
         provider=Reporter.TRACKING,

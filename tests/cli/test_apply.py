@@ -45,11 +45,11 @@ async def test_warnings_of_the_server_are_shown(terminal: Terminal, api_tenant: 
 
 async def test_a_second_apply_changes_nothing_and_reports_that(terminal: Terminal, api_tenant: ApiTenant) -> None:
     first = await terminal.ok("apply", "examples/shop")
-    assert f"Applied: {SHOP_ITEMS} new, 0 changed, 0 as they were." in first
+    assert f"Applied: {SHOP_ITEMS} new, 0 changed, 0 unchanged." in first
     assert "+ notification type order.shipped" in first
     before = await everything(api_tenant)
     second = await terminal.ok("apply", "examples/shop")
-    assert second == f"Nothing to change: all {SHOP_ITEMS} are as the files say.\n"
+    assert second == f"Nothing to change: all {SHOP_ITEMS} match the files.\n"
     assert await everything(api_tenant) == before
 
 
@@ -68,7 +68,7 @@ async def test_warnings_name_file_and_variable_and_come_again_without_a_change(
     for said in (await terminal.tocsin("apply", "mine"), await terminal.tocsin("apply", "mine")):
         assert said.code == 0
         assert said.err.splitlines() == [f"warning: mine/templates/hello/{line}" for line in wanted]
-    assert said.out == "Nothing to change: all 4 are as the files say.\n"
+    assert said.out == "Nothing to change: all 4 match the files.\n"
 
 
 async def test_an_unused_variable_is_reported_once_at_its_schema_line(terminal: Terminal) -> None:
@@ -109,7 +109,7 @@ async def test_a_type_without_a_text_in_the_default_language_is_reported(termina
 async def test_one_thing_alone_is_spoken_of_as_one(terminal: Terminal) -> None:
     terminal.write("mine/templates/hello/sms.en.txt", "Hello\n")
     await terminal.ok("apply", "mine")
-    assert await terminal.ok("apply", "mine") == "Nothing to change: it is as the file says.\n"
+    assert await terminal.ok("apply", "mine") == "Nothing to change: it matches the file.\n"
 
 
 async def test_an_error_of_a_schema_is_reported_once_with_its_reason(terminal: Terminal) -> None:
@@ -128,7 +128,7 @@ async def test_a_folder_with_almost_the_right_name_is_not_passed_over(terminal: 
     write_hello(terminal)
     (terminal.folder / "mine" / name).mkdir()
     said = await terminal.tocsin("apply", "mine")
-    assert (said.code, said.err) == (1, f"tocsin: mine/{name}: is not read; the folder is {name}s\n")
+    assert (said.code, said.err) == (1, f"tocsin: mine/{name}: is not read; rename it to {name}s\n")
 
 
 async def test_an_applied_type_can_be_sent(terminal: Terminal, api_tenant: ApiTenant) -> None:
@@ -157,9 +157,9 @@ async def test_a_changed_file_is_shown_as_a_diff_and_published(terminal: Termina
         "    + 2",
     ]
     dry = (await terminal.ok("apply", "mine", "--dry-run")).splitlines()
-    assert dry == [*wanted, f"Dry run, nothing was changed: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
+    assert dry == [*wanted, f"Dry run, nothing was changed: 0 new, 2 changed, {SHOP_ITEMS - 2} unchanged."]
     real = (await terminal.ok("apply", "mine")).splitlines()
-    assert real == [*wanted, f"Applied: 0 new, 2 changed, {SHOP_ITEMS - 2} as they were."]
+    assert real == [*wanted, f"Applied: 0 new, 2 changed, {SHOP_ITEMS - 2} unchanged."]
     [listed] = (await api_tenant.call("GET", "/templates?name=order-shipped&channel=sms&language=en"))["items"]
     assert (listed["version"], listed["published_version"]) == (2, 2)
     assert (await api_tenant.call("GET", "/notification-types/order.shipped"))["priority"] == 2
@@ -207,11 +207,11 @@ async def test_a_template_with_an_undeclared_variable_is_reported(terminal: Term
 BROKEN = [
     ("types/hello.yaml", "route: [\n", "types/hello.yaml:2: "),
     ("types/hello.yaml", "", "types/hello.yaml:1: is empty"),
-    ("types/hello.yaml", "- a\n", "types/hello.yaml:1: must have fields"),
-    ("types/hello.yaml", HELLO_TYPE + "route: []\n", "types/hello.yaml:4: 'route' stands here twice"),
+    ("types/hello.yaml", "- a\n", "types/hello.yaml:1: must be a mapping"),
+    ("types/hello.yaml", HELLO_TYPE + "route: []\n", "types/hello.yaml:4: duplicate key 'route'"),
     ("types/hello.yaml", HELLO_TYPE + "priority: 9\n", "types/hello.yaml:4: priority: "),
     ("types/hello.yaml", HELLO_TYPE + "\nprioritty: 1\n", "types/hello.yaml:5: prioritty: is not known here"),
-    ("types/hello.yaml", HELLO_TYPE + "key: bye\n", "types/hello.yaml:4: key: must be the name of the file, hello"),
+    ("types/hello.yaml", HELLO_TYPE + "key: bye\n", "types/hello.yaml:4: key: must equal the file name, hello"),
     ("types/hello.yaml", HELLO_TYPE.replace("[sms]", "[sms, fax]"), "types/hello.yaml:2: route.0.channels.1: "),
     ("types/hello.yaml", HELLO_TYPE.replace("[sms]", "[email]"), "types/hello.yaml:3: templates.email: is required"),
     (
@@ -229,12 +229,16 @@ BROKEN = [
         "templates/hello/email.en.html:1: syntax error: ",
     ),
     ("templates/hello/email.en.html", "Subject: a\n\nHi\n{% if %}", "templates/hello/email.en.html:4: syntax error: "),
-    ("templates/hello/email.en.txt", "Hi\n", "templates/hello/email.en.txt:1: is the text part of an e-mail without"),
-    ("templates/hello/fax.en.txt", "Hi\n", "templates/hello/fax.en.txt:1: unknown channel 'fax'; there are email, sms"),
+    ("templates/hello/email.en.txt", "Hi\n", "templates/hello/email.en.txt:1: is the text part of an email, but"),
+    (
+        "templates/hello/fax.en.txt",
+        "Hi\n",
+        "templates/hello/fax.en.txt:1: unknown channel 'fax'; choose from email, sms",
+    ),
     ("templates/hello/push.en.html", "Hi\n", "templates/hello/push.en.html:1: push has no HTML"),
     ("templates/hello/sms.english.txt", "Hi\n", "templates/hello/sms.english.txt:1: english: not a language tag"),
     ("templates/hello/sms.txt", "Hi\n", "templates/hello/sms.txt:1: must be template.yaml or <channel>.<language>"),
-    ("templates/hello/template.yaml", "schema: {}\n", "templates/hello/template.yaml:1: schema: is not known here"),
+    ("templates/hello/template.yaml", "schema: {}\n", "templates/hello/template.yaml:1: schema: is not a known field"),
     (
         "templates/hello/template.yaml",
         "variables_schema:\n  type: object\n  properties:\n    name: {type: text}\n",

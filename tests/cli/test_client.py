@@ -42,13 +42,13 @@ async def complaint(reply: Reply, method: str = "GET") -> str:
 async def test_a_redirect_is_not_followed_and_no_success(method: str, status: int) -> None:
     """The key would go where nobody has sent it."""
     reply = Reply(status=status, headers={"location": "https://elsewhere.example/"})
-    assert await complaint(reply, method) == f"URL/api/v1/ answers {status}: is that where the API is?"
+    assert await complaint(reply, method) == f"URL/api/v1/ responds with {status}: is it the URL of the API?"
 
 
 @pytest.mark.parametrize("body", [PAGE, b"[]", b'"ok"', b"7", b"\xff{"])
 async def test_a_web_page_is_no_api_response(body: bytes) -> None:
     line = await complaint(Reply(status=200, body=body, headers={"content-type": "text/html"}))
-    assert line == "URL/api/v1/notifications does not answer like the API: set TOCSIN_API_URL to where that is"
+    assert line == "URL/api/v1/notifications does not respond like the API; set TOCSIN_API_URL to the URL of the API"
 
 
 ODD: list[Any] = [

@@ -142,7 +142,7 @@ async def test_show_finds_a_notification_by_the_end_that_tail_prints(
     [end] = set(re.findall(r"^\S+  (\w+)  hello", await terminal.ok("tail", "-n", "1"), re.MULTILINE))
     assert f"\n{ids[1]}\n" in await terminal.ok("show", end)
     line = await one_line(await terminal.tocsin("show", "zzzzzz"))
-    assert line == "tocsin: no notification of the newest 100 ends in zzzzzz; give its whole id"
+    assert line == "tocsin: none of the newest 100 notifications has an id that ends in zzzzzz; give the complete id"
     line = await one_line(await terminal.tocsin("show", ""))
     assert line == f"tocsin: several notifications end in : {ids[1]}, {ids[0]}"
 
@@ -163,7 +163,7 @@ async def test_a_wait_that_times_out_prints_its_duration(
     assert said.code == 1
     assert said.out.startswith("PENDING")
     id = (await api_tenant.call("GET", "/notifications"))["items"][0]["id"]
-    assert said.err == f"tocsin: still on its way after 0.5 s; look again with 'tocsin show {id}'\n"
+    assert said.err == f"tocsin: still in progress after 0.5 s; check again with 'tocsin show {id}'\n"
     await api_tenant.cancel(id)
 
 
@@ -263,9 +263,9 @@ async def test_a_typo_is_no_new_tenant_and_names_those_there_are(terminal: Termi
     before = await terminal.ok("tenants", "list")
     typo = tenant.replace("t", "tt", 1)
     line = await one_line(await terminal.tocsin("keys", "create", "--tenant", typo, "--name", "n", "--scope", "read"))
-    assert line.startswith(f"tocsin: there is no tenant {typo}; there are ")
-    assert line.endswith("; 'tocsin tenants create' makes one")
-    named = line.split("; ")[1].removeprefix("there are ").split(", ")
+    assert line.startswith(f"tocsin: there is no tenant {typo}; existing tenants: ")
+    assert line.endswith("; 'tocsin tenants create' creates one")
+    named = line.split("; ")[1].removeprefix("existing tenants: ").split(", ")
     there = [line.split()[0] for line in before.splitlines()]
     assert named == [*there[:20], *(["…"] if len(there) > 20 else [])]
     assert await terminal.ok("tenants", "list") == before
@@ -275,10 +275,10 @@ async def test_a_tenant_is_created_once_with_a_valid_name(terminal: Terminal, ap
     tenant = some_tenant()
     await terminal.ok("tenants", "create", tenant)
     line = await one_line(await terminal.tocsin("tenants", "create", tenant))
-    assert line.startswith(f"tocsin: there is a tenant {tenant} already")
+    assert line.startswith(f"tocsin: tenant {tenant} already exists")
     for bad in ("", "a b", "-/x", "a" * 129):
         line = await one_line(await terminal.tocsin("tenants", "create", "--", bad))
-        assert line.startswith("tocsin: a tenant has up to 128 letters")
+        assert line.startswith("tocsin: a tenant key has up to 128 letters")
 
 
 async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, api_tenant: ApiTenant) -> None:
@@ -309,21 +309,21 @@ async def test_errors_are_one_line(terminal: Terminal, hello: None) -> None:
     line = await one_line(await terminal.tocsin("tail", TOCSIN_API_KEY="tk_wrong"))
     assert "The API key is unknown or revoked." in line
     line = await one_line(await terminal.tocsin("tail", TOCSIN_API_URL="http://127.0.0.1:1", TOCSIN_API_KEY="k"))
-    assert line == "tocsin: http://127.0.0.1:1/api/v1/ does not answer (ConnectError)"
+    assert line == "tocsin: http://127.0.0.1:1/api/v1/ is unreachable (ConnectError)"
     line = await one_line(
         await terminal.tocsin("keys", "create", "--tenant", "t", "--name", "n", "--scope", "everything")
     )
-    assert line == "tocsin: unknown scope everything; there are send, read, manage, operate"
+    assert line == "tocsin: unknown scope everything; choose from send, read, manage, operate"
 
 
 async def test_the_key_of_the_stack_here_goes_to_no_other_url(terminal: Terminal) -> None:
     line = await one_line(await terminal.tocsin("tail", TOCSIN_API_URL="http://127.0.0.1:1"))
-    assert line == "tocsin: set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' makes one"
+    assert line == "tocsin: set TOCSIN_API_KEY to a key of that API; 'tocsin keys create' creates one"
 
 
 async def test_an_error_without_a_running_stack_names_the_fix(terminal: Terminal, tmp_path: Path) -> None:
     line = await one_line(await terminal.tocsin("tail", TOCSIN_DATA_DIR=str(tmp_path / "none")))
-    assert line.startswith(f"tocsin: nothing runs in {tmp_path}/none; start it with 'make run'")
+    assert line.startswith(f"tocsin: no stack is running in {tmp_path}/none; start it with 'make run'")
 
 
 async def test_from_another_directory_the_stack_of_the_checkout_is_found(
@@ -337,7 +337,7 @@ async def test_from_another_directory_the_stack_of_the_checkout_is_found(
     assert found == RunInfo.read(terminal.folder / ".tocsin" / "run.json")
     assert find_running_stack(ClientSettings(_env_file=None, data_dir=Path("none"))) is None
     named = str(not_running_error(ClientSettings(_env_file=None)))
-    assert named.startswith(f"nothing runs in {elsewhere}/.tocsin or {terminal.folder}/.tocsin; start it")
+    assert named.startswith(f"no stack is running in {elsewhere}/.tocsin or {terminal.folder}/.tocsin; start it")
 
 
 NOWHERE = {"TOCSIN_DATABASE_URL": "postgresql://127.0.0.1:1/none", "TOCSIN_TEMPORAL_ADDRESS": "127.0.0.1:1"}

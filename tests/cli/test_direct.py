@@ -45,15 +45,15 @@ async def complaint(url: str) -> str:
 
 
 async def test_a_database_without_tables_is_reported_until_it_is_migrated(url: str) -> None:
-    assert await complaint(url) == "the database is away or not migrated (ProgrammingError)"
+    assert await complaint(url) == "the database is unavailable or not migrated (ProgrammingError)"
     await run_migrations(settings(url), prepare_database)
     assert (await made(url)).startswith("tk_dev_")
 
 
 async def test_an_unavailable_or_missing_database_is_one_line(database_url: str) -> None:
     for url in (NOWHERE, f"{database_url.rpartition('/')[0]}/nobody_made_this"):
-        assert (await complaint(url)).startswith("the database is away or not migrated (")
-        with pytest.raises(CommandError, match=r"^the database is away \(\w+\)$"):
+        assert (await complaint(url)).startswith("the database is unavailable or not migrated (")
+        with pytest.raises(CommandError, match=r"^the database is unavailable \(\w+\)$"):
             await run_migrations(settings(url), prepare_database)
 
 

@@ -42,14 +42,15 @@ async def test_a_rotation_prints_its_progress_and_the_rest(url: str) -> None:
     await fill(database)
     await database.close()
     assert (
-        await rotate_secrets(before, lambda line: None) == "all secrets are encrypted by k1; other keys may be removed"
+        await rotate_secrets(before, lambda line: None)
+        == "all secrets are encrypted with k1; other keys can be removed"
     )
     with pytest.raises(CommandError, match="lacks the key 'k1'"):
         await rotate_secrets(settings(url, NEW_KEY), lambda line: None)
     both = settings(url, f"{NEW_KEY},{KEYS['encryption_keys']}")
     assert (await status_lines(both))[:2] == ["current key: k2", "device           2 by k1"]
     said: list[str] = []
-    assert await rotate_secrets(both, said.append) == "all secrets are encrypted by k2; other keys may be removed"
+    assert await rotate_secrets(both, said.append) == "all secrets are encrypted with k2; other keys can be removed"
     assert said == ["device: 2 rows", "recipient: 1 rows", "event_endpoint: 1 rows", "sandbox_message: 1 rows"]
     assert (await status_lines(settings(url, NEW_KEY)))[1:] == [
         "device           2 by k2",

@@ -38,7 +38,7 @@ def plain(items: list[FolderItem]) -> list[tuple[tuple[str, ...], object]]:
 
 def test_one_type_with_both_file_endings_is_refused(folder: Path) -> None:
     write(folder, "types/hello.yml", TYPE)
-    assert complaints(folder) == ["types/hello.yml:1: hello.yaml is the same type"]
+    assert complaints(folder) == ["types/hello.yml:1: hello.yaml is a file of the same type"]
 
 
 def test_the_short_ending_alone_is_a_type(folder: Path) -> None:

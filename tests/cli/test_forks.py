@@ -26,6 +26,6 @@ async def test_streams_and_exit_code_are_the_same(terminal: Terminal, command: s
 async def test_directory_and_environment_are_those_of_the_caller(terminal: Terminal) -> None:
     none = {"TOCSIN_DATA_DIR": "none"}
     real = await terminal.run(TOCSIN, "tail", **none)
-    assert f"nothing runs in {terminal.folder}/none" in real.err
+    assert f"no stack is running in {terminal.folder}/none" in real.err
     assert await terminal.tocsin("tail", **none) == real
     assert await terminal.run("./tocsin", "tail", **none) == real

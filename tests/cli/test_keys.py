@@ -89,7 +89,7 @@ async def test_an_error_is_one_line(settings: Settings) -> None:
     assert "--expires-in must be a whole number" in await refusal(keys.create(settings, "acme", "n", ["read"], "soon"))
     assert "own tenant" in await refusal(keys.create(settings, "acme", "n", ["operate"]))
     assert (await refusal(keys.list_key_lines(settings, "nobody"))).startswith(
-        "there is no tenant nobody; there are acme"
+        "there is no tenant nobody; existing tenants: acme"
     )
     assert (await refusal(keys.revoke(settings, "acme", "tk_x"))).startswith("tenant acme has no key tk_x")
     assert "at most 30d" in await refusal(keys.rotate(settings, "acme", "tk_x", "31d"))

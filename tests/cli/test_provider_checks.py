@@ -102,7 +102,7 @@ async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Termina
     said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **KEY_VARIABLES, **here)
     assert (said.code, said.err) == (
         2,
-        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; make one with: openssl "
+        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; create one with: openssl "
         "rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")

@@ -35,7 +35,7 @@ async def test_a_store_is_shown_confirmed_and_recovered(database: Database) -> N
     await claim_and_start(database, *(await accept_notifications(await open_database_tenant(database), 3, 3)))
     await note_store(database, "new")
     assert "tocsin temporal adopt new" in await stores.describe_stores(given)
-    assert (await stores.adopt(given, "new")).startswith("new is adopted within seconds")
+    assert (await stores.adopt(given, "new")).startswith("new will be adopted within seconds")
     assert (await note_store(database, "new")).lost == 2
     await recover_batch(database, 1)
     assert (await stores.describe_stores(given)).splitlines() == [
@@ -44,7 +44,7 @@ async def test_a_store_is_shown_confirmed_and_recovered(database: Database) -> N
     ]
     await recover_batch(database)
     assert (await stores.describe_stores(given)).endswith("recovery  finished 0 s ago: 2 started again")
-    assert await stores.adopt(given, "new") == "new is adopted already"
+    assert await stores.adopt(given, "new") == "new is already adopted"
 
 
 async def test_a_store_that_no_process_sees_is_not_confirmed(database: Database) -> None:

@@ -94,7 +94,7 @@ def test_each_invalid_setting_has_a_sentence_that_quotes_no_value(monkeypatch: p
         Settings.read(env="dev")
     port, providers = wrong.value.lines
     assert port.startswith("TOCSIN_API_PORT: Input should be a valid integer")
-    assert providers.startswith("TOCSIN_EMAIL_PROVIDERS: weights are whole numbers")
+    assert providers.startswith("TOCSIN_EMAIL_PROVIDERS: weights must be whole numbers")
     with pytest.raises(InvalidSettings, match=r"^TOCSIN_SECRET_KEY must be set to a secret of your own"):
         Settings.read(api_port=1, email_providers=[])
 
@@ -161,7 +161,7 @@ def test_all_problems_of_a_server_are_listed_at_once() -> None:
     lines = lines_of(sms_providers=["sandbox"], temporal_api_key="key", **given)
     starts = [
         "TOCSIN_API_PORT: ",
-        "TLS and an API key are for a server of yours",
+        "TLS and an API key need an external server",
         "TOCSIN_SECRET_KEY must be set",
         "TOCSIN_DEV_API_KEY is for",
         "TOCSIN_EMAIL_PROVIDERS, TOCSIN_SMS_PROVIDERS: the sandbox delivers nothing",

@@ -127,4 +127,4 @@ async def test_the_page_creates_a_type_and_sends_it_through_every_adapter(checko
     assert '"Body": "Parking ticket for W-123 AB, Ring Road 1: £35."' in vendors
     assert '"token": "ottos-phone"' in vendors
     assert '"subject": "A parking ticket for W-9"' in vendors
-    assert "E-mail goes to sendgrid, so no demo was sent." in stack
+    assert "Email is sent by sendgrid, so no demo was sent." in stack

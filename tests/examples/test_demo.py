@@ -32,7 +32,7 @@ async def test_the_demo_prints_the_path_of_one_notification(
     await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "A notification was just sent and is DELIVERED:" in said
-    assert f"{api_tenant.engine.api_url}/outbox      what the sandbox delivered\n" in said
+    assert f"{api_tenant.engine.api_url}/outbox      messages of the sandbox\n" in said
     assert [line for line in said.splitlines() if line != line.rstrip()] == []
     assert len(await api_tenant.outbox()) == 1
 
@@ -42,7 +42,7 @@ async def test_nothing_is_sent_or_suggested_where_email_is_real(
 ) -> None:
     await print_welcome(settings(email_providers=["sendgrid=70", "smtp=30"]), running(api_tenant))
     said = capsys.readouterr().out
-    assert "E-mail goes to sendgrid, smtp, so no demo was sent." in said
+    assert "Email is sent by sendgrid, smtp, so no demo was sent." in said
     assert (await api_tenant.call("GET", "/notifications"))["items"] == []
     for tempting in ("./tocsin send", "walkthrough.py", "ada@example.com"):
         assert tempting not in said
@@ -59,7 +59,7 @@ async def test_the_demo_uses_the_sandbox_where_sms_is_real(
     said = capsys.readouterr().out
     assert "DELIVERED:" in said
     assert "sms          twilio" in said
-    assert "what the sandbox delivered: email, push, web_push, webhook\n" in said
+    assert "messages of the sandbox: email, push, web_push, webhook\n" in said
     assert "./tocsin send" not in said
 
 
