@@ -56,7 +56,9 @@ async def no_such_tenant_error(database: Database, key: str) -> CommandError:
     async with database.transaction() as session:
         known = await tenants.list_keys(session, MAX_NAMED + 1)
     names = ", ".join([*known[:MAX_NAMED], *(["…"] if len(known) > MAX_NAMED else [])])
-    return CommandError(f"there is no tenant {key}; existing tenants: {names or 'none'}; 'tocsin tenants create' creates one")
+    return CommandError(
+        f"there is no tenant {key}; existing tenants: {names or 'none'}; 'tocsin tenants create' creates one"
+    )
 
 
 @asynccontextmanager

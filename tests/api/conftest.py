@@ -1,4 +1,5 @@
-"""Two tenants of one installation, each with a client that has all scopes. No engine runs behind the API."""
+"""Fixtures of two tenants of one installation, each with a client that has all scopes. No engine runs behind the
+API."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Two customers of one installation: each shop is a tenant with an all-scope key and a client of its own."""
+"""Tenants of an API application in this process, each with a key and a client. The key has all scopes but `operate`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +50,7 @@ async def open_in_process_tenant(
 
 
 def validation_errors(response: Response) -> dict[str, str]:
-    """Where → what is wrong, of a 422."""
+    """Return the details of a 422 by pointer or parameter."""
     assert response.status_code == 422, response.text
     return {fault.get("pointer", fault.get("parameter")): fault["detail"] for fault in response.json()["errors"]}
 

@@ -1,4 +1,5 @@
-"""Every route that changes configuration records the change, and the log is shown to those whom it concerns."""
+"""Test that every route that changes configuration records the change, and that the log is shown only to permitted
+keys."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tests.installation_keys import installation_key
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
 
-# Routes that record nothing → why.
+# Routes that record nothing → reason.
 UNAUDITED = {
     "POST /notifications/send": "a send is a row of its own",
     "POST /notifications/send-batch": "as a send",
@@ -48,7 +49,7 @@ UNAUDITED = {
         "data of recipients, as many as there are recipients",
     ),
 }
-# They need a notification that has failed: `test_redrives.py` has one.
+# They need a failed notification. `test_redrives.py` has one.
 ELSEWHERE = {"POST /notifications/redrive", "POST /notifications/{id}/redrive"}
 
 TEMPLATES = "template/n/sms/en"
@@ -70,7 +71,7 @@ YESTERDAY = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
 
 @dataclass(frozen=True)
 class AuditedStep:
-    """`path` may have `{id}`: the id in the response to the step before."""
+    """One request. `path` may contain `{id}`: the id in the response of the previous step."""
 
     route: str
     action: str
@@ -180,7 +181,7 @@ async def entries(http: AsyncClient, **params: Any) -> list[Json]:
 
 
 async def take(http: AsyncClient, step: AuditedStep, names: dict[str, str]) -> None:
-    """Call the route; `names` keeps the id in its response for the next step."""
+    """Call the route. `names` keeps the id in its response for the next step."""
     method, _, route = step.route.partition(" ")
     path, body = step.path or route, step.body
     if isinstance(body, dict):

@@ -1,4 +1,4 @@
-"""The order of the checks, on a small application of its own."""
+"""Test the order of the checks on a small application."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Bodies whose sender is not known yet: how many are held, and which of them gives way."""
+"""Test the bodies of unverified senders: how many are kept, and which are evicted."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ Part = dict[str, object]
 
 
 class Sender:
-    """A request whose body arrives part by part."""
+    """A request whose body arrives in parts."""
 
     def __init__(self) -> None:
         self._parts = asyncio.Queue[Part]()
@@ -25,7 +25,7 @@ class Sender:
 
 
 async def received(budget: BodyBudget, sender: Sender) -> int:
-    """The length of the body, or the status of the refusal."""
+    """Return the length of the body, or the status of the refusal."""
     try:
         async with budget.read(sender.request, 1_000) as body:
             return len(body)

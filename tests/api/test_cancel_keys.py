@@ -1,4 +1,4 @@
-"""Cancelling all open notifications that one event makes pointless, by the key that their sends carried."""
+"""Test cancelling all open notifications of an obsolete event by the key of their sends."""
 
 from typing import Any
 

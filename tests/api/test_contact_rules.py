@@ -1,4 +1,4 @@
-"""Which addresses are taken wherever they are written: in sends, profiles, devices and event endpoints."""
+"""Test which addresses are accepted in sends, profiles, devices and event endpoints."""
 
 from collections.abc import AsyncIterator
 
@@ -22,7 +22,7 @@ KEYS = {"p256dh": "x", "auth": "y"}
 
 @pytest.fixture
 async def server(container: Container) -> AsyncIterator[InProcessTenant]:
-    """Outside development, reached at tocsin.example."""
+    """Open a container with production settings, reached at tocsin.example."""
     settings = Settings(secret_key=STRONG_SECRET, public_url="https://tocsin.example", **keys.KEYS, _env_file=None)
     async with open_in_process_tenant(container, settings=settings) as api_tenant:
         yield api_tenant
@@ -101,6 +101,6 @@ async def test_a_url_that_is_no_target_is_refused_wherever_it_is_written(
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "inside.example", "no-such-name.invalid", "169.254.169.254"])
 async def test_private_and_unknown_targets_are_taken_alike(server: InProcessTenant, host: str) -> None:
-    """Nothing is looked up before an attempt, whose reason is the same for all of them."""
+    """No name is resolved before an attempt, whose reason is the same for both."""
     response = await server.put("/event-endpoints/shop", {"url": f"https://{host}/"})
     assert response.status_code in (200, 201)

@@ -1,4 +1,4 @@
-"""An edited cursor is answered with 422 or with a page, by every list of the OpenAPI document."""
+"""Test that every list of the OpenAPI document answers an edited cursor with 422 or with a page."""
 
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -26,7 +26,7 @@ LISTS = sorted(
 PLACES = {"{name}": "shipped", "{key}": "shop"}
 ID = "0198c3a2-7b1c-7000-8000-000000000001"
 TIME = "2026-03-01T09:00:00+00:00"
-# Each stands for a part of a cursor that was edited: times, ids, counts, types, statuses and texts.
+# Edited parts of a cursor: times, ids, counts, types, statuses and texts.
 PARTS = [
     TIME,
     "0001-01-01T00:00:00+23:59",
@@ -85,7 +85,7 @@ EDITED = st.one_of(
 
 
 async def asked(api_tenant: InProcessTenant, path: str, cursor: str, operator: str) -> Response:
-    """`operator` is the key for lists that need the scope operate."""
+    """Request a page. `operator` is the key for lists that need the scope operate."""
     operates = DOCUMENT["paths"][path]["get"]["x-scope"] == "operate"
     headers = {"Authorization": f"Bearer {operator}"} if operates else {}
     query: dict[str, Any] = {"cursor": cursor}
@@ -104,7 +104,7 @@ async def operator(container: Container) -> str:
 
 @pytest.fixture
 async def stocked(api_tenant: InProcessTenant) -> InProcessTenant:
-    """With the template and the endpoint whose lists are asked for."""
+    """Create the template and the endpoint whose lists are requested."""
     template = {"name": "shipped", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
     assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
     endpoint = {"url": "https://shop.example.com/hooks", "events": ["notification.failed"]}

@@ -1,4 +1,4 @@
-"""Devices: registered, shown without their tokens, and moved when a phone changes hands."""
+"""Test that devices are registered, shown without their tokens, and moved when a phone changes hands."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""Digests over the API: listed in pages, looked at and flushed. What fills and closes them by
-itself is in `tests/stories/test_digests.py`."""
+"""Test that digest windows are listed in pages, read and flushed. `tests/stories/test_digests.py` tests how they fill
+and close."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,7 +32,7 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
 async def collect(
     container: Container, api_tenant: InProcessTenant, *people: str, kind: str = "news", **more: Any
 ) -> list[str]:
-    """Sends one to each, and does what the dispatcher would; the ids of the notifications."""
+    """Send one to each recipient and collect them like the dispatcher. Return the ids of the notifications."""
     ids = []
     for person in people:
         sent = {"notification_type": kind, "recipient_id": person, "payload": {}, **more}

@@ -1,4 +1,4 @@
-"""`dry_run` of a send over HTTP: what it answers, that it stores nothing, and that its errors are those of a send."""
+"""Test `dry_run` over HTTP: its response, that it stores nothing, and that its errors are those of a send."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.api.in_process_tenants import validation_errors
 pytestmark = pytest.mark.postgres
 
 PHONE = "+447700900123"
-# Everything that a send may write to.
+# The tables that a send may write to.
 TABLES = (
     *("notification", "queue_entry", "event", "delivery", "recipient", "user_preference", "throttle_window"),
     *("throttle_queue_entry", "digest", "attempt", "multi_send", "audit_entry"),
@@ -49,7 +49,7 @@ async def foretold(api: httpx2.AsyncClient, **more: Any) -> dict[str, Any]:
 
 
 async def rows(database: Database) -> dict[str, list[str]]:
-    """With their versions, so that a row that was written again is another one."""
+    """Return all rows with their versions, so that a rewritten row differs."""
     async with database.transaction() as session:
         return {
             table: sorted((await session.execute(text(f"SELECT concat(xmin, ' ', t) FROM {table} t"))).scalars())

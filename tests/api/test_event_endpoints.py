@@ -1,4 +1,4 @@
-"""Event endpoints over the API: kept, shown without their secret, tested, replayed."""
+"""Test that event endpoints are stored, shown without their secret, tested and replayed."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ BOTH = [
 
 
 async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "shop") -> list[UUID]:
-    """A message per standing, ten minutes apart from 9:00 on; their ids."""
+    """Insert a message of each status, ten minutes apart from 9:00 on. Return their ids."""
     ids = []
     async with api_tenant.database.transaction() as session:
         row = await event_endpoints.find(session, api_tenant.tenant, key)
@@ -60,7 +60,7 @@ async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "sho
 
 
 async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
-    """Of whom a replay put in the line: id and seconds to its try, in their order."""
+    """Return id and seconds until the attempt of each queued replay, in order."""
     statement = text("""
         SELECT id, extract(epoch FROM next_attempt_at - now())::float8 AS wait FROM event_message
          WHERE tenant = :tenant AND replayed_at IS NOT NULL AND tries = 0 ORDER BY next_attempt_at

@@ -1,4 +1,4 @@
-"""A notification in words, over HTTP: as JSON and as text, without addresses or content."""
+"""Test the explanation of a notification over HTTP: JSON and text, without addresses or content."""
 
 import json
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ SECRETS = ("ada@example.com", "+447700900123", "Xyzzy", "Your code")
 
 @pytest.fixture(scope="module")
 async def told(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
-    """One that went out by e-mail, after an opt-out of SMS."""
+    """Send a notification by email whose recipient has opted out of SMS."""
     async with open_api_tenant(engine) as api_tenant:
         await api_tenant.put_type("code", ["sms"], ["email"])
         await api_tenant.template("code", "email", "Your code is {{ code }}")

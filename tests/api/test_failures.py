@@ -1,4 +1,4 @@
-"""Parked failures over HTTP: grouped, filtered, paged; and that what is listed can be redriven."""
+"""Test that dead letters are grouped, filtered and paged over HTTP, and that listed ones can be redriven."""
 
 from typing import Any
 

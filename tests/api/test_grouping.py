@@ -1,4 +1,4 @@
-"""Concurrent calls of a tenant share statements; no call waits long, or fails because of another one."""
+"""Test that concurrent calls of a tenant share statements, and that no call waits long or fails because of another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +14,7 @@ ADA, BOB = uuid4(), uuid4()
 
 
 class Statements:
-    """Records the groups. Every statement waits until it is let through; negative items are errors."""
+    """Record the groups. Every statement waits until it is released; negative items are errors."""
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []

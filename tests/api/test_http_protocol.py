@@ -1,4 +1,4 @@
-"""Clients that send too much or too slowly, over real sockets, with an application that needs nothing."""
+"""Test clients that send too much or too slowly, over real sockets and with a minimal application."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,7 +40,7 @@ class Client:
         await self.writer.drain()
 
     async def status(self) -> str:
-        """Of one response; its body is read. Empty if the connection ends without one."""
+        """Return the status of one response, whose body is read. Empty if the connection ends without one."""
         line = await self.reader.readline()
         length = 0
         while (header := await self.reader.readline()).strip():
@@ -63,7 +63,7 @@ class Served:
     state: ServerState
 
     async def requests(self) -> int:
-        """That are being answered."""
+        """The number of requests in progress."""
         return len(self.state.tasks)
 
     @asynccontextmanager
@@ -172,7 +172,7 @@ async def test_a_late_second_request_counts_from_its_first_byte(impatient: Serve
 
 
 async def too_late(server: Served) -> None:
-    """Wait as long as a request may take to arrive."""
+    """Wait until a request is too late."""
     async with server.client() as client:
         await client.send(GET)
         assert await client.status() == "408"

@@ -1,4 +1,4 @@
-"""The inbox by API key: pages, counts and marks."""
+"""Test pages, counts and marks of the inbox by API key."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.postgres
 
 
 async def messages(api_tenant: InProcessTenant, count: int) -> list[str]:
-    """Ids of new messages for `shop.person`, newest first: the oldest has the greatest id, the others one time."""
+    """Insert messages and return their ids, newest first. The oldest has the greatest id; the others have the same
+    time."""
     known = await recipient_with_history(api_tenant.database, api_tenant.tenant, f"writer-{uuid4()}")
     oldest, *others = sorted((uuid4() for _ in range(count)), reverse=True)
     time = now()

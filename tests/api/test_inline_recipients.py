@@ -1,4 +1,4 @@
-"""The profile that a send brings along, as storage gets it; the recipients' routes share every word of it."""
+"""Test the stored form of a profile in a send. The recipients' routes share the models."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_null_is_not_given_in_a_send_and_clears_in_a_merge() -> None:
     ],
 )
 def test_an_address_has_its_ascii_form_or_is_refused(email: str, ascii_form: str | None) -> None:
-    """A merge in SQL must overwrite that of the address before."""
+    """A merge in SQL must overwrite the form of the former address."""
     assert profile_of(inline(email=email)) == {"contact": {"email": email, "email_ascii": ascii_form}}
 
 
@@ -51,7 +51,7 @@ LABELS = ".".join(["b" * 63] * 2)
 
 
 def address(length: int, local: str = LOCAL, end: str = ".example.com") -> str:
-    """As long as this, in octets."""
+    """Return an address of this length in octets."""
     start = f"{local}@{LABELS}."
     return start + "c" * (length - len((start + end).encode())) + end
 

@@ -1,4 +1,4 @@
-"""The number of JSON values, counted without parsing."""
+"""Test the number of JSON values, counted without parsing."""
 
 import json
 from typing import Any

@@ -1,4 +1,5 @@
-"""Keys: created, used, rotated and revoked, by whom, and refused in every process within 5 seconds."""
+"""Test that keys are created, used, rotated and revoked, by which keys, and that every process refuses them within 5
+seconds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -187,7 +188,7 @@ async def test_development_keys_are_refused_in_production(api_tenant: InProcessT
 
 @asynccontextmanager
 async def second_process(container: Container) -> AsyncIterator[AsyncClient]:
-    """Another API on the same database, with caches and a listener of its own."""
+    """Open a second API on the same database, with its own caches and listener."""
     async with open_container(container.settings) as other:
         listening = asyncio.create_task(other.listener.run())
         app = create_app(other)

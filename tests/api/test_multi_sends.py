@@ -1,4 +1,5 @@
-"""One `send` to several recipients: a list or a topic, one notification each, one idempotency key for all of them."""
+"""Test one `send` to several recipients: a list or a topic, one notification each, one idempotency key for all of
+them."""
 
 import asyncio
 from typing import Any
@@ -27,7 +28,7 @@ SELECT :tenant, 'r' || n, 'lamps', now() FROM generate_series(1, 998) n
 
 @pytest.fixture
 async def store(api_tenant: InProcessTenant) -> InProcessTenant:
-    """Has a type `shipped` (SMS, priority 3), three people, and a topic `lamps` for them."""
+    """Create a type `shipped` (SMS, priority 3), three recipients, and a topic `lamps` with them."""
     template = {"name": "n", "channel": "sms", "language": "en", "body_template": "{{ shop }} {{ order }}"}
     saved = await api_tenant.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
     assert saved.status_code == 201, saved.text
@@ -200,7 +201,7 @@ async def test_a_topic_may_have_a_thousand_subscribers(store: InProcessTenant) -
     assert (await execute(store, transactions)).scalar_one() == 1
 
 
-# Once
+# Idempotency
 
 
 async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: InProcessTenant) -> None:
@@ -249,7 +250,7 @@ async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: I
 async def test_one_of_concurrent_requests_with_a_key_is_accepted(
     store: InProcessTenant, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
 ) -> None:
-    """Both have looked the key up before either of them holds it."""
+    """Both requests look up the key before either holds it."""
     both = asyncio.Barrier(2)
     keep = multi_sends.store_results
 
@@ -278,7 +279,7 @@ async def one(api_tenant: InProcessTenant) -> Response:
 async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
     store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is accepted after the other has looked the key up."""
+    """The single send is accepted after the multi-send has looked up the key."""
     keep = multi_sends.store_results
 
     async def keep_afterwards(*arguments: Any) -> bool:
@@ -293,7 +294,7 @@ async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
 async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
     store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is accepted after the other has looked the key up; its first entry is refused."""
+    """The multi-send is accepted after the single send has looked up the key. Its first entry is rejected."""
     insert = SendStatementGroups.insert
 
     async def insert_afterwards(*arguments: Any) -> Any:
@@ -306,7 +307,7 @@ async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
 
 
 async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: InProcessTenant) -> None:
-    """The key is also held by the notification of another recipient, and stays in force."""
+    """The notification of another recipient also holds the key, which stays in force."""
     given, key = (to("bob"), to("ada")), "for +447700900123"
     first = await send(store, *given, key=key)
     assert (await store.put("/recipients/bob", {"phone": "+447700900124"})).status_code == 200

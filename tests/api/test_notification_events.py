@@ -1,4 +1,4 @@
-"""What an application reports of a notification: stored as one receipt, or refused with what is wrong."""
+"""Test that an event of an application is stored as one receipt, or rejected with its issue."""
 
 from uuid import uuid4
 
@@ -16,7 +16,7 @@ RECEIPTS = text("SELECT kind FROM receipt WHERE attempt_id = :id AND provider = 
 
 
 async def known(api_tenant: InProcessTenant) -> StoredHistory:
-    """With a delivery by email that was sent."""
+    """Create a notification whose delivery by email was sent."""
     return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 

@@ -311,7 +311,7 @@ async def test_a_save_warns_of_preferences_that_name_its_former_category(api_ten
 
     assert await saved("news", "MARKETING") == []
     assert await saved("offer", "MARKETING") == []
-    assert await saved("news", "PROMOTION") == []  # another type has it still
+    assert await saved("news", "PROMOTION") == []  # another type still has it
     await api_tenant.put(f"{path}/preferences", {"type_channel_preferences": {"MARKETING": {"sms": False}}})
     assert await saved("offer", None) == [
         "/category: preferences name 'MARKETING', which is no longer a category: they have no effect"

@@ -1,4 +1,5 @@
-"""Finding notifications and looking at one: every filter, cursors, the shape of the answer, and other people's ids."""
+"""Test searching and reading notifications: every filter, cursors, the shape of the response, and ids of other
+tenants."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ async def found(api_tenant: ApiTenant, **wanted: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 async def archive(engine: Engine) -> AsyncIterator[tuple[ApiTenant, dict[str, str]]]:
-    """Five notifications that differ, by name."""
+    """Create five notifications that differ, by name."""
     async with open_api_tenant(engine) as api_tenant:
         await api_tenant.put_type("welcome", ["email"])
         await api_tenant.put_type("code", ["sms"], ["email"])
@@ -123,7 +124,7 @@ async def test_a_list_item_has_its_fields_without_payload_and_content(
     assert item["workflow_id"] == f"notification-{ids['ada welcome']}-1"
 
 
-# The shape that product and customers agreed on; more fields may follow.
+# The agreed shape of the response. More fields may follow.
 SHAPE = {
     *("id", "notification_type", "recipient_id", "status", "priority", "failure_reason", "created_at", "send_at"),
     *("expires_at", "finished_at", "event_payload", "workflow_id", "temporal_url", "deliveries", "timeline"),
@@ -191,7 +192,7 @@ async def ready(api: httpx2.AsyncClient) -> None:
 
 
 async def accepted(api: httpx2.AsyncClient, count: int) -> list[str]:
-    """Ids, in the order of the requests."""
+    """Return ids, in the order of the requests."""
     item = {"notification_type": "t", "recipient_id": "ada"}
     answers = [await api.post("/notifications/send", json=item) for _ in range(count)]
     return [answer.json()["id"] for answer in answers]

@@ -1,4 +1,5 @@
-"""What `/openapi.json` promises: every operation is explained, its statuses are those it answers, its examples fit."""
+"""Test `/openapi.json`: every operation has a description, its statuses are the possible ones, and its examples
+match."""
 
 import json
 import re
@@ -39,7 +40,7 @@ def operation(name: str) -> Json:
 
 
 def responses(name: str) -> dict[str, Json]:
-    """Those of an operation, also the shared ones that it refers to."""
+    """Return the responses of an operation, including the shared ones that it references."""
     return {status: referred(answer) for status, answer in operation(name)["responses"].items()}
 
 
@@ -49,7 +50,7 @@ def referred(answer: Json) -> Json:
 
 
 def examples() -> Iterator[tuple[str, str, Json]]:
-    """Operation id, status and content of every answer that shows one."""
+    """Yield operation id, status and content of every response with an example."""
     for _, one in operations():
         for status, answer in one["responses"].items():
             content = answer.get("content", {}).get("application/json", {})
@@ -63,7 +64,7 @@ def fits(schema: Json, value: Any) -> bool:
 
 
 def exemplified(node: Any) -> Iterator[Json]:
-    """Every schema that has examples of its own."""
+    """Yield every schema that has examples."""
     if isinstance(node, dict) and isinstance(node.get("examples"), list):
         yield node
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
@@ -115,7 +116,7 @@ def test_every_example_fits_its_schema() -> None:
 
 
 def answered(node: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The names of all members of a schema, also of those that it refers to."""
+    """Yield the names of all members of a schema, including those of referenced schemas."""
     for reference in set(references(node)) - seen:
         yield from answered(DOCUMENT["components"]["schemas"][reference.rpartition("/")[2]], seen | {reference})
     if isinstance(node, dict):
@@ -126,7 +127,7 @@ def answered(node: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
 
 
 def test_secrets_are_returned_only_on_creation() -> None:
-    """`get_webhook_secret` computes its answer: that secret is not stored."""
+    """`get_webhook_secret` computes its secret, which is not stored."""
     secrets = {"secret", "previous_secret", "token", "subscription", "auth", "p256dh", "hash"}
     shown = {
         one["operationId"]
@@ -185,7 +186,7 @@ def test_every_operation_has_its_errors_as_problems(name: str) -> None:
 
 @pytest.mark.parametrize("status", [408, 429, 431, 503])
 def test_protocol_errors_are_shared_responses(status: int) -> None:
-    """By bytes that no route has made."""
+    """The bytes of these responses do not come from a route."""
     head, _, body = _problem_response(status).decode().partition("\r\n\r\n")
     fields = dict(line.split(": ") for line in head.split("\r\n")[1:])
     [reference] = {one["responses"][str(status)].get("$ref") for _, one in operations()}

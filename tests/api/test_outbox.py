@@ -1,4 +1,4 @@
-"""The outbox by API and as a page: complete, filtered, harmless, and absent where people get real messages."""
+"""Test the outbox by API and as a page: complete, filtered, harmless, and absent outside development."""
 
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
@@ -31,7 +31,7 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
 
 @pytest.fixture
 async def known(api_tenant: InProcessTenant) -> StoredHistory:
-    """Somebody with one e-mail in the sandbox and one message in the inbox."""
+    """Create a recipient with one email in the sandbox and one message in the inbox."""
     return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 
@@ -56,7 +56,7 @@ async def deliver(
 
 
 class Tags(HTMLParser):
-    """Every start tag with its attributes, as a browser would see them."""
+    """Collect every start tag with its attributes, as a browser would parse them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Only what exists can be paused and resumed; resuming what is not paused changes nothing."""
+"""Test that only existing things can be paused and resumed, and that resuming without a pause changes nothing."""
 
 import pytest
 

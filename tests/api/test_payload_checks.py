@@ -1,4 +1,5 @@
-"""Payloads against schemas through the API: what is refused, how often a child is asked, and what a stop becomes."""
+"""Test payload checks over the API: what is rejected, how often a child process is called, and the result of a stopped
+check."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,13 +22,13 @@ from tests.polling import eventually
 pytestmark = pytest.mark.postgres
 
 PLAIN = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
-# A keyword that only a child knows.
+# A keyword that only the child process supports.
 NEEDS_NAME = {**PLAIN, "minProperties": 0}
 Json = dict[str, Any]
 
 
 class PayloadClient:
-    """A tenant with one type over e-mail and SMS."""
+    """A tenant with one type for email and SMS."""
 
     def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http = http
@@ -75,7 +76,7 @@ async def payload_client(container: Container) -> AsyncIterator[PayloadClient]:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many payloads each call to a child had."""
+    """Record the number of payloads of each call to a child process."""
     made: list[int] = []
     real = Renderer.check_payloads
 

@@ -1,4 +1,4 @@
-"""Preferences: replaced by PUT, merged by PATCH, and gone with the person."""
+"""Test that preferences are replaced by PUT, merged by PATCH, and deleted with the recipient."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -127,7 +127,7 @@ async def test_a_bad_preference_is_named(
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
 async def test_a_preference_change_waits_for_a_running_guard(api_tenant: InProcessTenant, path: str, verb: str) -> None:
-    """It locks the preferences before the queue entry, and so does a change of the preferences."""
+    """The guard locks preferences before the queue entry, like a change of the preferences."""
     spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
     kind = NotificationType(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)
     async with api_tenant.database.transaction() as session:

@@ -1,4 +1,4 @@
-"""Rates are everybody's: they are shown to all, and whoever changes them needs a scope of its own."""
+"""Test that rate limits apply to all tenants, are shown to all, and need the scope operate to change."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -27,14 +27,14 @@ Opened = Callable[..., Awaitable[httpx2.AsyncClient]]
 
 @pytest.fixture(scope="module")
 async def module_database(database_url: str) -> AsyncIterator[Database]:
-    """What is set for a provider is nobody's own: here it disturbs no other module."""
+    """Use a separate database, because settings of a provider would affect other modules."""
     async with own_database(database_url) as database:
         yield database
 
 
 @pytest.fixture(scope="module")
 def app(container: Container, module_database: Database) -> FastAPI:
-    """An API whose settings give the sandbox 50 calls a second."""
+    """Build an API whose settings limit the sandbox to 50 calls per second."""
     settings = container.settings.model_copy(update={"sandbox_rate": 50.0})
     own = replace(container, database=module_database, catalog=Catalog(module_database), settings=settings)
     return create_app(own)
@@ -42,7 +42,7 @@ def app(container: Container, module_database: Database) -> FastAPI:
 
 @pytest.fixture
 async def own(module_database: Database) -> Database:
-    """Nothing is set for a provider yet."""
+    """Delete the settings of all providers."""
     async with module_database.transaction() as session:
         await session.execute(text("TRUNCATE provider_limit, provider_health"))
     return module_database
@@ -50,7 +50,7 @@ async def own(module_database: Database) -> Database:
 
 @pytest.fixture
 async def with_scopes(app: FastAPI, own: Database) -> Opened:
-    """A client whose key has these scopes."""
+    """Return a function that opens a client whose key has these scopes."""
 
     async def opened(*scopes: str) -> httpx2.AsyncClient:
         key = await installation_key(own, *scopes)

@@ -1,4 +1,4 @@
-"""A query parameter that a route does not declare is refused by every route, so that no filter is ignored."""
+"""Test that every route rejects undeclared query parameters, so that no filter is ignored."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from tests.apps import document
 Json = dict[str, Any]
 
 DOCUMENT = document()
-# Vendors add parameters of their own to the URLs of their callbacks.
+# Vendors add their own parameters to callback URLs.
 LENIENT = {("POST", "/api/v1/receipts/{provider}")}
 ROUTES = sorted(
     (method.upper(), path)

@@ -1,4 +1,4 @@
-"""Points of keys, tenants and addresses: what costs how many, and what is answered when they are used up."""
+"""Test the points of keys, tenants and addresses: their costs, and the response when they are used up."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -86,7 +86,7 @@ async def redis() -> AsyncIterator[RedisServer]:
 
 
 def left(response: Response) -> dict[str, int]:
-    """Points by the name of the quota."""
+    """Return the remaining points by name of the quota."""
     container = [part.split(";") for part in response.headers["RateLimit"].split(", ")]
     return {name.strip('"'): int(rest.removeprefix("r=")) for name, rest, _ in container}
 

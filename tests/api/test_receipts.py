@@ -1,4 +1,4 @@
-"""Callbacks: what the sender is told, what the operator finds in the log, and how much one request may report."""
+"""Test provider callbacks: the response, the log, and the maximum of one request."""
 
 import json
 import time
@@ -63,7 +63,7 @@ async def post(api: httpx2.AsyncClient, container: Container, body: bytes) -> ht
 
 
 def events(count: int, message_id: str, **more: object) -> bytes:
-    """A body that reports so many different events of one message."""
+    """Return a body that reports this many different events of one message."""
     each = {"event": "delivered", "message_id": message_id, "at": "2026-03-01T12:00:00Z", **more}
     return json.dumps({"events": [each | {"number": number} for number in range(count)]}).encode()
 
@@ -128,7 +128,7 @@ async def test_an_event_that_a_request_repeats_is_stored_once(api: httpx2.AsyncC
 async def test_the_json_values_of_a_receipt_are_limited(
     api: httpx2.AsyncClient, container: Container, values: int, status: int
 ) -> None:
-    # The body, `events`, the event, its four fields and `more` are values too.
+    # The body, `events`, the event, its four fields and `more` are also values.
     body = events(1, f"m-{uuid4()}", more=[1] * (values - 8))
     response = await post(api, container, body)
     assert response.status_code == status

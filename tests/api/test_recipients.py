@@ -1,4 +1,4 @@
-"""Profiles: what is kept, what is refused without being repeated, and who may see it."""
+"""Test profiles: what is stored, what is rejected without being repeated, and which keys may read them."""
 
 from typing import Any
 

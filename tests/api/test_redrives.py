@@ -1,4 +1,4 @@
-"""Sending again, asked for over HTTP: answered from the rows, with no Temporal and no worker running."""
+"""Test redrives over HTTP: answered from the rows, without Temporal and without a worker."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.postgres
 
 
 async def end(database: Database, ids: Sequence[str], status: str = "FAILED", reason: str = "sms: bounced") -> None:
-    """As a worker would have, if one ran here."""
+    """End the notifications as a worker would."""
     statement = text(
         "WITH ended AS (DELETE FROM queue_entry WHERE notification_id = ANY(CAST(:ids AS uuid[])))"
         " UPDATE notification SET status = :status, failure_reason = :reason, finished_at = now(),"
@@ -50,7 +50,7 @@ async def many(api: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
 
 
 async def starts(database: Database, ids: Sequence[str]) -> dict[str, float]:
-    """By id, in their order: seconds from the first to when each may start."""
+    """Return by id, in order, the seconds from the first start to each."""
     statement = text(
         "SELECT notification_id, extract(epoch FROM next_at - min(next_at) OVER ()) FROM queue_entry"
         " WHERE notification_id = ANY(CAST(:ids AS uuid[])) AND state IN ('due', 'waiting') ORDER BY next_at"

@@ -1,4 +1,4 @@
-"""Recurring sends over the API: checked like a send, shown with their times, and each tenant's own."""
+"""Test that recurring sends are checked like sends, shown with their occurrences, and isolated between tenants."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -92,14 +92,14 @@ async def test_an_invalid_send_of_a_schedule_is_named_and_not_stored(
 
 
 async def done_in_batches(api_tenant: InProcessTenant) -> None:
-    """As the leader does what a change of settings has left to do."""
+    """Do the work that a change of settings leaves to the leader."""
     async with api_tenant.database.transaction() as session:
         while await reconsiderations.reconsider_batch(session, 10, tenant_timezone_changes.BATCH_HANDLERS):
             pass
 
 
 async def due_hours(api_tenant: InProcessTenant) -> set[int]:
-    """In UTC, of the people of this tenant's schedules."""
+    """Return the due hours in UTC of the recipients of this tenant's schedules."""
     async with api_tenant.database.transaction() as session:
         rows = await session.execute(
             text("SELECT due_at FROM schedule_occurrence WHERE tenant = :t"), {"t": api_tenant.tenant}
@@ -202,7 +202,7 @@ PLANNED = "INSERT INTO schedule_plan SELECT id, 'bob', 500, now(), true, now() F
 async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(api_tenant: InProcessTenant) -> None:
     assert (await put(api_tenant, timezone="recipient")).json()["planning"] is None
     async with api_tenant.database.transaction() as holder:
-        # The leader of an engine that runs beside the test waits for the schedule.
+        # The leader of an engine that runs at the same time waits for the schedule.
         await schedule_plans.lock_schedule(holder, api_tenant.tenant, "daily")
         async with api_tenant.database.transaction() as session:
             await session.execute(text(PLANNED), {"tenant": api_tenant.tenant})

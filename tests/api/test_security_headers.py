@@ -1,4 +1,5 @@
-"""Every answer has security headers; pages without a key answer to this machine's names in dev."""
+"""Test that every response has security headers, and that in development pages without a key need a name of this
+machine."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`POST /notifications/send` and `send-batch`: what is accepted once, what is refused and then leaves no row."""
+"""Test `POST /notifications/send` and `send-batch`: what is accepted once, and what is rejected without a row."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True)
 class SendClient:
-    """The front door of one tenant that has a type `news` (e-mail, then SMS) and a person `ada`."""
+    """A client of one tenant that has a type `news` (email, then SMS) and a recipient `ada`."""
 
     container: Container
     tenant: UUID
@@ -86,7 +86,7 @@ async def open_send_client(container: Container, *scopes: str) -> AsyncIterator[
 
 
 async def transactions(send_client: SendClient) -> int:
-    """How many have inserted the rows of this tenant."""
+    """Return how many transactions inserted the rows of this tenant."""
     async with send_client.container.database.transaction() as session:
         query = text("SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant")
         return int((await session.execute(query, {"tenant": send_client.tenant})).scalar_one())
@@ -173,7 +173,7 @@ async def test_a_send_in_the_past_that_has_time_left_is_accepted(send_client: Se
         assert (await send_client.send({**GOOD, "send_at": "2020-01-31T10:00:00Z", **asked})).status_code == 202
 
 
-# The same request twice
+# Idempotency
 
 
 async def test_fifty_identical_requests_at_once_are_one_notification(send_client: SendClient) -> None:
@@ -211,7 +211,7 @@ async def test_the_order_of_members_and_white_space_do_not_make_another_body(sen
 
 
 def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if another request took the key between the look-up and the INSERT of the next one."""
+    """Hide the key from the next lookup, as if a concurrent request inserted it before the next INSERT."""
     held, seen = Acceptance._find_held_keys, list[list[str]]()
 
     async def too_early(self: Acceptance, keys: list[str]) -> dict[str, Any]:
@@ -285,7 +285,7 @@ async def test_a_key_is_free_again_after_its_window(send_client: SendClient) -> 
     assert second.json()["id"] != first.json()["id"]
 
 
-# What is refused
+# Rejected sends
 
 
 def told(**changes: Any) -> dict[str, Any]:

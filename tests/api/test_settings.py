@@ -1,4 +1,4 @@
-"""A tenant's settings: what is not given stays, and each tenant has its own."""
+"""Test a tenant's settings: absent members stay, and tenants are isolated."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ async def test_regions_of_phone_numbers_are_set_whole_and_audited(api_tenant: In
 
 
 async def shop_audit(api_tenant: InProcessTenant) -> list[dict[str, Any]]:
-    """Of the tenant, newest first."""
+    """Return the audit entries of the tenant, newest first."""
     rows = (await api_tenant.http.get("/audit")).json()["items"]
     return [row for row in rows if row["action"] == "settings.changed"]
 

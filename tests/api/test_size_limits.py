@@ -1,4 +1,4 @@
-"""How large and how long: what one send takes a batch takes too, and no type may retry for longer than a day."""
+"""Test size and time limits: a batch accepts what a send accepts, and no type may retry for longer than a day."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture
 async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    """Has a type `news` and a person."""
+    """Open a tenant with a type `news` and a recipient."""
     async with open_in_process_tenant(container) as api_tenant:
         template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "variables_schema": {}}
         assert (await api_tenant.http.post("/templates", json={**template, "publish": True})).status_code < 300
@@ -39,7 +39,7 @@ def compact(value: Any) -> bytes:
 
 
 def item(api_tenant: InProcessTenant, size: int) -> dict[str, Any]:
-    """A send of so many bytes as compact JSON, in many pieces: written with blanks it is longer."""
+    """Return a send of this many bytes as compact JSON, in many pieces. With whitespace it is longer."""
     send = {"notification_type": "news", "recipient_id": api_tenant.recipient_id, "payload": {"more": [], "rest": ""}}
     room = size - len(compact(send))
     pieces = min(VALUE_LIMIT - 10, room // 2)
@@ -83,7 +83,7 @@ async def test_a_type_may_retry_for_a_day(api_tenant: InProcessTenant, duration:
 
 
 def sends_with_values(count: int) -> dict[str, Any]:
-    """A send of so many JSON values."""
+    """Return a send with this many JSON values."""
     send = {"notification_type": "news", "recipient_id": "ada", "payload": {"more": [1] * (count - 5)}}
     assert not has_more_values(compact(send), count)
     assert has_more_values(compact(send), count - 1)

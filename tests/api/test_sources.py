@@ -1,4 +1,4 @@
-"""Which addresses count as one source."""
+"""Test which addresses count as one source."""
 
 import pytest
 

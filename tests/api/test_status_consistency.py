@@ -1,4 +1,4 @@
-"""One fact, wherever it is shown: the notification, its timeline, `explain`, `/failures` and the event webhook."""
+"""Test that the notification, its timeline, `explain`, `/failures` and the event webhook show the same status."""
 
 import json
 from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ async def webhook_tenant(database: Database) -> AsyncIterator[WebhookTenant]:
 
 
 async def shown(sent: DatabaseSend) -> tuple[Shown, Explanation]:
-    """The notification as the API shows it, and as `explain` tells it."""
+    """Return the notification as the API shows it, and its explanation."""
     async with sent.database_tenant.database.transaction() as session:
         record = await notifications.read_record(session, sent.database_tenant.tenant, sent.id, now())
         assert record is not None
@@ -54,7 +54,7 @@ async def shown(sent: DatabaseSend) -> tuple[Shown, Explanation]:
 
 
 async def groups(webhook_tenant: WebhookTenant) -> dict[str, tuple[str | None, str | None]]:
-    """The channel and category of each reason that `/failures` lists."""
+    """Return channel and category of each reason that `/failures` lists."""
     async with webhook_tenant.database_tenant.database.transaction() as session:
         found = await failures.list_failure_groups(
             session, webhook_tenant.database_tenant.tenant, NotificationFilter(), after=None, limit=200
@@ -64,7 +64,7 @@ async def groups(webhook_tenant: WebhookTenant) -> dict[str, tuple[str | None, s
 
 
 async def posted(webhook_tenant: WebhookTenant) -> dict[str, Shown]:
-    """What the event webhook says of each notification."""
+    """Return the events that the webhook received for each notification."""
     bodies = [json.loads(message["body"])["data"] for message in await webhook_tenant.messages("all")]
     return {body["notification_id"]: body for body in bodies}
 

@@ -1,4 +1,4 @@
-"""What is stored of a recipient has a limit after the merge, however many requests it is given in."""
+"""Test that the stored data of a recipient is limited after a merge, for any number of requests."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ TOO_LARGE = {"/attributes": ATTRIBUTES_TOO_LARGE}
 
 @pytest.fixture
 async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    """Has a type `news` and a recipient."""
+    """Open a tenant with a type `news` and a recipient."""
     async with open_in_process_tenant(container) as api_tenant:
         template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
         assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
@@ -43,7 +43,7 @@ async def attributes(api_tenant: InProcessTenant, recipient_id: str) -> dict[str
 
 
 async def test_many_patches_cannot_exceed_the_limit_of_attributes(api_tenant: InProcessTenant) -> None:
-    """A profile of 12 patches of 200 kB used to be stored, and every later send failed to render."""
+    """A profile of 12 patches of 200 kB was accepted before, and rendering every later send failed."""
     assert (await api_tenant.http.patch(path(api_tenant), json={"attributes": {"first": ALMOST}})).status_code == 200
     more = {"locale": "de", "attributes": {"second": "x" * 200}}
     assert validation_errors(await api_tenant.http.patch(path(api_tenant), json=more)) == TOO_LARGE

@@ -1,4 +1,4 @@
-"""The suppression list over the API: what is entered is shown, found and lifted, by its own tenant alone."""
+"""Test that suppressions are added, shown, found and lifted, isolated between tenants."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

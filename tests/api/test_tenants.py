@@ -1,4 +1,4 @@
-"""Tenants as keys of the installation's own tenant manage them, and what a suspension stops."""
+"""Test how keys of the installation's own tenant manage tenants, and what a suspension stops."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -33,7 +33,7 @@ async def made(operator: AsyncClient, **asked: Any) -> Json:
 
 
 async def key_of(operator: AsyncClient, tenant: str, *scopes: str) -> dict[str, str]:
-    """Headers with a new key of this tenant."""
+    """Return headers with a new key of this tenant."""
     response = await operator.post(f"/tenants/{tenant}/keys", json={"name": "first", "scopes": scopes})
     assert (response.status_code, response.headers["cache-control"]) == (201, "no-store")
     return {"Authorization": f"Bearer {response.json()['key']}"}

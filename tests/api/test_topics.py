@@ -1,4 +1,4 @@
-"""Subscribing people to topics over the API."""
+"""Test subscribing recipients to topics over the API."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whatever says that somebody is elsewhere: what waits for an hour there is asked about again, and no more often."""
+"""Test that each change of a time zone or a limit makes affected waiting notifications check again, once."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -70,7 +70,7 @@ async def told(api_tenant: InProcessTenant, id: UUID) -> bool:
 
 
 async def hours(api_tenant: InProcessTenant, of: Any) -> list[int]:
-    """In UTC: when the digest closes, or the turn is due."""
+    """Return in UTC when the digest closes, or the occurrence is due."""
     async with api_tenant.database.transaction() as session:
         times = (await session.execute(of, {"tenant": api_tenant.tenant})).scalars()
         return [at.astimezone(UTC).hour for at in times]
@@ -85,7 +85,7 @@ async def patch(api_tenant: InProcessTenant) -> None:
 
 
 async def change_settings(api_tenant: InProcessTenant, **changes: Any) -> None:
-    """What waits for a setting is woken in batches, after the request."""
+    """Change settings and wake the waiting notifications in batches, as happens after the request."""
     assert (await api_tenant.http.patch("/settings", json=changes)).status_code == 200
     while True:
         async with api_tenant.database.transaction() as session:
@@ -132,7 +132,7 @@ async def test_waits_for_local_time_move_with_the_recipient(api_tenant: InProces
 async def test_a_send_with_an_unchanged_profile_triggers_no_check(
     api_tenant: InProcessTenant, timezone: str | None
 ) -> None:
-    """Else a hundred that wait would be a hundred signals for each one more."""
+    """Otherwise each further send to a recipient with a hundred waiting notifications would send a hundred signals."""
     id = await waiting(api_tenant)
     await sent(api_tenant, recipient={"recipient_id": api_tenant.recipient_id, "timezone": timezone})
     assert not await told(api_tenant, id)

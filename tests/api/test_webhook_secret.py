@@ -1,4 +1,4 @@
-"""What a tenant is told verifies what its receivers get, sent by the adapter as bootstrap builds it."""
+"""Test that the secret verifies webhooks, sent by the adapter as bootstrap builds it."""
 
 import base64
 import logging
@@ -24,7 +24,7 @@ PATH = "/webhook-secret"
 
 
 class RefusingEndpoint(FakeVendor):
-    """Somebody's receiver, which looks at nothing."""
+    """A receiver that inspects nothing."""
 
     def read(self, request: Request) -> tuple[str, VendorMode]:
         return request.headers["webhook-id"], VendorMode.GOOD
@@ -51,7 +51,7 @@ async def webhooks(database_url: str) -> AsyncIterator[Container]:
 
 
 async def delivered(container: Container, tenant: UUID) -> Request:
-    """What a receiver on this machine got."""
+    """Return the requests that a receiver on this machine got."""
     endpoint = RefusingEndpoint()
     async with running_vendor(endpoint):
         message = OutgoingMessage(

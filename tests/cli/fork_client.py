@@ -1,6 +1,6 @@
-"""Asks the fork server for a command. Run as a script it stands for `./tocsin`, and imports little to start at once.
+"""Send a command to the fork server. Run as a script it replaces `./tocsin`, and imports little to start quickly.
 
-Arguments of the script: the server's socket, then those of the command.
+Arguments of the script: the socket of the server, then the arguments of the command.
 """
 
 import json
@@ -28,7 +28,7 @@ def run_in_fork(
 
 
 def write_launcher(place: Path, server: Path) -> None:
-    """A `tocsin` at `place` for scripts."""
+    """Write a `tocsin` script at `place`."""
     place.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{__file__}" "{server}" "$@"\n')
     place.chmod(0o755)
 

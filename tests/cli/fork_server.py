@@ -1,8 +1,9 @@
-"""Runs each `tocsin` command in a fork of one process that has imported what commands need: an import takes longer than
-most commands do. A fork is a process of its own, with its own streams, directory, environment and exit code.
+"""Run each `tocsin` command in a fork of one process that has imported the code of all commands, because imports take
+longer than most commands.
 
-One connection is one command: first its three streams, then a JSON object. The answer is its exit code. The server ends
-when its stdin is closed. Argument: the file descriptor of the listening socket.
+A fork is a separate process with its own streams, directory, environment and exit code. One connection is one command:
+first its three streams, then a JSON object. The response is its exit code. The server ends when its stdin is closed.
+Argument: the file descriptor of the listening socket.
 """
 
 import asyncio
@@ -32,9 +33,9 @@ SERVERS = ("bootstrap", "embedded.stack")
 
 @asynccontextmanager
 async def running_fork_server() -> AsyncIterator[Path]:
-    """Give the socket. Connections wait there until the server has imported everything."""
+    """Yield the socket. Connections wait there until the server has imported everything."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        place = Path(folder) / "forks"  # pytest's folders are longer than the name of a socket may be
+        place = Path(folder) / "forks"  # the paths of pytest's folders are too long for a socket name
         listener.bind(str(place))
         listener.listen()
         server = await asyncio.create_subprocess_exec(
@@ -44,7 +45,7 @@ async def running_fork_server() -> AsyncIterator[Path]:
             stdout=asyncio.subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
         )
-        listener.close()  # otherwise a client of a dead server would wait
+        listener.close()  # without it, a client of a dead server would wait forever
         try:
             yield place
         finally:
@@ -56,8 +57,8 @@ async def running_fork_server() -> AsyncIterator[Path]:
 def serve(listener: socket.socket) -> None:
     for name in ("cli", *SERVERS, *(f"commands.{module.name}" for module in pkgutil.iter_modules(commands.__path__))):
         importlib.import_module(name)
-    gc.freeze()  # a collection in a fork would copy what it looks at
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that wait
+    gc.freeze()  # a collection in a fork would copy shared memory
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the processes that wait for a command need no reaping
     while listener in select([listener, sys.stdin], [], [])[0]:
         line, _ = listener.accept()
         if os.fork() == 0:
@@ -67,7 +68,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def _serve_request(line: socket.socket) -> None:
-    """Start the command, wait for it and say how it ended. A second fork, since a command may become another."""
+    """Start the command, wait for it and send its exit code. Fork twice, because a command may replace its process."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _, streams, *_ = socket.recv_fds(line, 1, 3)
     request = json.loads(line.makefile("rb").read())
@@ -96,7 +97,7 @@ def _exec_command(arguments: list[str], cwd: str, environment: dict[str, str], s
 
 
 def _exit_child(code: object) -> NoReturn:
-    """Without the interpreter's clean-up, which would copy all memory that is shared with the server."""
+    """Exit without the interpreter's cleanup, which would copy all memory shared with the server."""
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,6 +1,6 @@
-"""A terminal in a folder of its own, beside a running stack: `./tocsin` there finds it as it finds `make run`.
+"""Run commands in a separate folder, beside a running stack that `./tocsin` finds there like that of `make run`.
 
-A command that starts afresh spends most of its time on imports. So they run in forks, unless a test is about the start.
+A newly started command spends most of its time on imports. So commands run in forks, unless a test is about the start.
 """
 
 import asyncio
@@ -72,10 +72,8 @@ def _clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def open_terminal(folder: Path, api_tenant: ApiTenant, forks: Path) -> Terminal:
-    """With the checkout's files in reach, and a run.json and key as `make run` leaves them.
-
-    `./tocsin` asks the fork server; `TOCSIN` is the real one.
-    """
+    """Open a terminal with the files of the checkout in reach, and a run.json and key like those of `make run`.
+    `./tocsin` calls the fork server; `TOCSIN` is the real command."""
     for name in ("examples", ".venv"):
         (folder / name).symlink_to(CHECKOUT / name)
     write_launcher(folder / "tocsin", forks)

@@ -1,4 +1,4 @@
-"""What stands between a command and its API may answer in its place: that is one line, never a success."""
+"""Test that a response of another server is one line of error, never a success."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 
 @asynccontextmanager
 async def foreign_server(reply: Reply) -> AsyncIterator[str]:
-    """Answers everything so. Gives its URL."""
+    """Start a server that always responds with this reply. Yield its URL."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -40,7 +40,7 @@ async def complaint(reply: Reply, method: str = "GET") -> str:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_a_redirect_is_not_followed_and_no_success(method: str, status: int) -> None:
-    """The key would go where nobody has sent it."""
+    """Following it would send the key to an unknown server."""
     reply = Reply(status=status, headers={"location": "https://elsewhere.example/"})
     assert await complaint(reply, method) == f"URL/api/v1/ responds with {status}: is it the URL of the API?"
 

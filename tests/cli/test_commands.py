@@ -397,7 +397,7 @@ def test_the_queues_that_may_be_named_are_those_that_are_served(api_tenant: ApiT
 
 
 def test_commands_of_the_api_load_no_library_of_the_servers() -> None:
-    """Each takes as long to import as all that such a command needs."""
+    """Importing one of these libraries takes as long as all other imports of such a command."""
     code = "import sys, cli; print(*{'alembic', 'fastapi', 'sqlalchemy', 'temporalio'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"

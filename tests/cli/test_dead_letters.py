@@ -1,4 +1,4 @@
-"""What an operator does when sends fail: explain, failures, redrive."""
+"""Test the commands for failed notifications: explain, failures, redrive."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 @pytest.fixture
 async def failed(api_tenant: ApiTenant) -> list[str]:
-    """Three for an address that refuses, which is put right afterwards."""
+    """Send three notifications to a refusing address, and correct the address."""
     await api_tenant.put_type("hello", ["email"])
     await api_tenant.put_type("bye", ["email"])
     await api_tenant.put_recipient("ada", email="ada+refuse@example.com")

@@ -1,4 +1,5 @@
-"""Commands that need the database: one line when it is away, is not there, or has an older schema than the code."""
+"""Test commands that need the database: one line of error if it is unavailable, missing, or has an older schema than
+the code."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,7 +33,7 @@ def settings(url: str) -> Settings:
 
 
 async def made(url: str) -> str:
-    """What the command for a first key says."""
+    """Return the output of the command that creates a first key."""
     await tenants.create(settings(url), "acme")
     return await keys.create(settings(url), "acme", "laptop", ["read"])
 

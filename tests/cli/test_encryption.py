@@ -1,4 +1,4 @@
-"""`tocsin encryption`: which keys are in use, and the rotation with its complaints."""
+"""Test `tocsin encryption`: which keys are in use, and the rotation with its errors."""
 
 from collections.abc import AsyncIterator
 

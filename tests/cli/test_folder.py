@@ -1,4 +1,4 @@
-"""Files as editors, other systems and tired people leave them: read, or complained of in one clear line each."""
+"""Test that files as editors and other systems write them are read, or rejected with one clear line each."""
 
 from pathlib import Path
 

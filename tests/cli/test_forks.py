@@ -1,4 +1,4 @@
-"""A command in a fork does what it does as a process that starts afresh."""
+"""Test that a command in a fork behaves like a newly started process."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.cli.terminal import TOCSIN, Terminal
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-# A real start takes 2 s of CPU: one command of typer's own errors and one of ours in the suite, more in `make faults`.
+# A real start takes 2 s of CPU, so the suite has one error of typer and one of ours, and `make faults` more.
 @pytest.mark.parametrize(
     "command",
     [

@@ -1,4 +1,4 @@
-"""`tocsin keys` and `tocsin tenants` in the database: what they print, what they change, and what the audit log has."""
+"""Test `tocsin keys` and `tocsin tenants` in the database: their output, their changes, and the audit log."""
 
 import re
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 async def own(database_url: str) -> AsyncIterator[Database]:
-    """Without an installation tenant."""
+    """Yield a database without an installation tenant."""
     async with own_database(database_url) as database:
         yield database
 

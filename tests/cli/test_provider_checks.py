@@ -1,4 +1,5 @@
-"""`tocsin providers check`: what it says of each provider, with what exit code, and that it sends nothing unasked."""
+"""Test `tocsin providers check`: its output and exit code for each provider, and that it sends nothing unless
+requested."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
 
 
 async def asks_its_vendor(terminal: Terminal, name: str, given: dict[str, str], *, says: str, **wrong: str) -> None:
-    """A vendor that knows our credentials, and one that does not."""
+    """Check with credentials that the vendor accepts, and with others that it rejects."""
     settings = {f"TOCSIN_{name.upper()}_{variable}": value for variable, value in given.items()}
     said = await terminal.tocsin("providers", "check", name, **settings)
     assert said.code == 0, said.err
@@ -102,8 +103,8 @@ async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Termina
     said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **KEY_VARIABLES, **here)
     assert (said.code, said.err) == (
         2,
-        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; create one with: openssl "
-        "rand -base64 32\n",
+        "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; create one with: "
+        "openssl rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
     said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=STRONG_SECRET, **KEY_VARIABLES, **here)
@@ -119,7 +120,7 @@ async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> Non
 
 
 class FakeTarget(FakeVendor):
-    """Takes what anybody sends."""
+    """Accepts any request."""
 
     def read(self, request: Request) -> tuple[str, VendorMode]:
         return request.target, VendorMode.GOOD
@@ -134,7 +135,7 @@ class FakeTarget(FakeVendor):
 async def test_a_test_message_names_the_callback_of_the_stack_that_runs(
     terminal: Terminal, api_tenant: ApiTenant
 ) -> None:
-    """Whatever port it has picked."""
+    """The stack may have picked any port."""
     vendor = FakeTarget()
     async with running_vendor(vendor):
         given = {"BASE_URL": vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
@@ -160,7 +161,8 @@ async def test_an_unresponsive_vendor_is_an_error_with_a_plain_message(terminal:
 
 @asynccontextmanager
 async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A webhook's address, and the heads of what came there; without an answer it keeps the line open."""
+    """Yield the address of a webhook, and the headers of the requests it receives. Without an answer it keeps the
+    connection open."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""`tocsin temporal`: an operator sees another store and confirms it."""
+"""Test `tocsin temporal`: an operator sees another store and confirms it."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""What people write into the environment, and what the processes read from it."""
+"""Test how environment variables are read as settings."""
 
 import os
 from pathlib import Path

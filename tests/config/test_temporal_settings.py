@@ -1,4 +1,4 @@
-"""Which settings of the connection to Temporal go together. No complaint quotes a secret."""
+"""Test which settings of the connection to Temporal can be combined. No error quotes a secret."""
 
 from typing import Any
 

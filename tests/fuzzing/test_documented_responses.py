@@ -1,7 +1,5 @@
-"""Every operation answers valid and invalid generated requests as the OpenAPI document says, whatever the key's scope.
-
-Few requests per operation in the suite, many in `make faults`.
-"""
+"""Test that every operation answers valid and invalid generated requests as documented, with any scope. The suite sends
+few requests per operation, `make faults` many."""
 
 import time
 from collections.abc import AsyncIterator
@@ -47,7 +45,7 @@ CHECKS = [
 BASE_URL = "http://tocsin.test"
 SUITE_EXAMPLES, LONG_EXAMPLES = 2, 60
 EXAMPLES = SUITE_EXAMPLES if hypothesis.settings().max_examples < 100 else LONG_EXAMPLES
-# Seconds for one operation, after which its remaining examples are skipped.
+# Seconds for one operation. Its remaining examples are skipped after them.
 TIME_LIMIT = 10.0
 
 LOADED = schemathesis.openapi.from_dict(document()).get_all_operations()
@@ -57,14 +55,14 @@ AnyCase = Case[Any]
 
 
 class FuzzCaller:
-    """The installation's own tenant, since its keys may have any scope, and a key for each scope."""
+    """The installation's own tenant, whose keys may have any scope, and a key for each scope."""
 
     def __init__(self, owner: OwnerTenant, keys: dict[str, str]) -> None:
         self.owner = owner
         self._keys = keys
 
     async def send(self, case: AnyCase, scope: str) -> Response:
-        """As schemathesis would write it, but for the key."""
+        """Send the request as schemathesis generated it, with another key."""
         arguments = case.as_transport_kwargs(base_url=BASE_URL)
         prepared = requests.Request(**{k: v for k, v in arguments.items() if k != "cookies"}).prepare()
         headers = {name.encode(): str(value).encode() for name, value in prepared.headers.items()}
@@ -73,7 +71,7 @@ class FuzzCaller:
         return await self.owner.http.request(str(prepared.method), str(prepared.url), headers=headers, content=content)
 
     async def use_known_path(self, case: AnyCase, operation: str) -> None:
-        """Put what the tenant has into the path; without it nearly every request would end with 404."""
+        """Replace path parameters by ids of the tenant. Without it nearly every request would end with 404."""
         if case.method == "DELETE":
             self.owner.made.clear()
         for name, kind in ROUTES[operation].path.items():
@@ -82,7 +80,7 @@ class FuzzCaller:
 
 @pytest.fixture(scope="module")
 async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
-    """Has a database of its own: generated rates, pauses and types stay."""
+    """Open a caller with a separate database, because generated rates, pauses and types remain."""
     url = await create_database(database_url, "fuzzing")
     settings = Settings(env="dev", database_url=url, temporal_address="127.0.0.1:1", _env_file=None)
     async with open_container(settings) as container:
@@ -97,7 +95,7 @@ async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
 
 @pytest.fixture
 def started(caller: FuzzCaller) -> float:
-    """When the first example of an operation began. What earlier operations deleted is made again."""
+    """Return when the first example of an operation began. Recreate what earlier operations deleted."""
     caller.owner.made.clear()
     return time.monotonic()
 

@@ -1,1 +1,1 @@
-"""Every route of the OpenAPI document, as the key of another tenant and as no key at all sees it."""
+"""Test every route of the OpenAPI document with the key of another tenant and without a key."""

@@ -1,4 +1,4 @@
-"""The rules that every operation is held to. They raise AssertionError."""
+"""Define the rules that every operation must obey. They raise AssertionError."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import RouteExample
 from tests.isolation.tenants import UUIDS, ForeignTenant, new_mark
 
-# What differs between two responses that say the same: ids, times, secrets and the ids of workflows.
+# What differs between two equivalent responses: ids, times, secrets and ids of workflows.
 VOLATILE = (
     UUIDS,
     re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"),
@@ -25,8 +25,8 @@ VOLATILE = (
 async def check_foreign_ids(
     operation: Operation, route: RouteExample, one: OwnerTenant, other: OwnerTenant, foreign: ForeignTenant
 ) -> None:
-    """An id of another tenant is answered as one that does not exist, wherever it stands. `one` and `other` are in the
-    same state, and stay in it."""
+    """Check that an id of another tenant is answered like an unknown one, at every position. `one` and `other` are in
+    the same state, and stay in it."""
     places = {
         pointer: (template, resource_type)
         for template in templates(route)
@@ -49,7 +49,7 @@ async def check_foreign_ids(
 async def check_own_requests(
     operation: Operation, route: RouteExample, one: OwnerTenant, foreign: ForeignTenant
 ) -> None:
-    """The table's requests are valid, and show and change nothing of another tenant."""
+    """Check that the table's requests are valid, and show and change nothing of another tenant."""
     for template in templates(route):
         response = await ask(one, operation, template)
         assert response.is_success, f"{operation}: the request of the table is refused: {response.text}"
@@ -60,7 +60,7 @@ async def check_own_requests(
 
 
 async def check_cursor(operation: Operation, route: RouteExample, one: OwnerTenant, foreign: ForeignTenant) -> None:
-    """A cursor of another tenant's list is a place in the caller's own list."""
+    """Check that a cursor of another tenant's list only selects a position in the caller's own list."""
     [template] = templates(route)
     page = (await ask(foreign.first, operation, template, limit=1)).json()
     assert page["next_cursor"], f"{operation}: the foreign tenant must have two items in this list"
@@ -70,7 +70,8 @@ async def check_cursor(operation: Operation, route: RouteExample, one: OwnerTena
 
 
 async def check_keys(operation: Operation, anonymous: AsyncClient, others: AsyncClient, holder: AsyncClient) -> None:
-    """401 without a key and with a wrong one, 403 with all scopes but the needed one, neither with that one alone."""
+    """Check for 401 without a key and with an unknown one, 403 with all scopes but the needed one, and neither with
+    that scope alone."""
     statuses = [
         (await call(anonymous, operation)).status_code,
         (await call(anonymous, operation, Authorization="Bearer tk_live_wrong")).status_code,
@@ -83,7 +84,7 @@ async def check_keys(operation: Operation, anonymous: AsyncClient, others: Async
 
 
 async def call(http: AsyncClient, operation: Operation, **headers: str) -> Response:
-    """With ids that do not exist and without a body."""
+    """Call the operation with unknown ids and without a body."""
     path = re.sub(r"{\w+}", lambda _: str(uuid4()), operation.path)
     return await http.request(operation.method, path, headers=headers)
 
@@ -91,7 +92,7 @@ async def call(http: AsyncClient, operation: Operation, **headers: str) -> Respo
 async def ask(
     owner: OwnerTenant, operation: Operation, template: Json, pointer: Pointer = (), value: str = "", **query: Any
 ) -> Response:
-    """The request of the table with the owner's own ids, but `value` at `pointer`."""
+    """Send the table's request with the owner's own ids, but `value` at `pointer`."""
     kept = operation.required | {step for step in pointer if isinstance(step, str)}
     optional = {place: {n: v for n, v in template[place].items() if n in kept} for place in ("query", "headers")}
     filled = await _filled(owner, {**template, **optional}, pointer, value)
@@ -115,12 +116,12 @@ async def _filled(owner: OwnerTenant, node: Any, pointer: Pointer, value: str, h
 
 
 def absent_like(id: str, foreign: ForeignTenant) -> str:
-    """An id or name of the same form that no tenant has."""
+    """Return an id or name of the same form that no tenant has."""
     return str(uuid4()) if UUIDS.fullmatch(id) else UUIDS.sub(str(uuid4()), id).replace(foreign.mark, new_mark())
 
 
 def seen(response: Response, given: str) -> tuple[int, str]:
-    """What a caller sees, but for the id of the request and what differs each time."""
+    """Return what a caller sees, without the request id and what differs in every response."""
     body = response.text.replace(given, "GIVEN")
     for pattern in VOLATILE:
         body = pattern.sub("VOLATILE", body)

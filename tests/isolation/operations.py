@@ -1,5 +1,5 @@
-"""The operations of an OpenAPI document, the fields of their requests that may hold an id, and which of them the table
-does not know."""
+"""List the operations of an OpenAPI document, the fields of their requests that may hold an id, and those that the
+table does not declare."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ PLACES = {"path": "path", "query": "query", "header": "headers"}
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One method of a path. `scope` is None for a route that takes no key."""
+    """One method of a path. `scope` is None for a route without a key."""
 
     id: str
     method: str
@@ -52,7 +52,7 @@ def operations(document: Json) -> Iterator[Operation]:
 
 
 def undeclared(document: Json, routes: Mapping[str, RouteExample] = ROUTES) -> list[str]:
-    """One sentence for everything that the table has to say of the document, and does not."""
+    """Yield one sentence for everything in the document that the table does not declare."""
     known = {operation.id: operation for operation in operations(document)}
     missing = [
         f'{operation} has no entry in ROUTES of {TABLE}: add "{id}": Route(...), a valid request with a Kind in the'
@@ -73,7 +73,7 @@ def undeclared(document: Json, routes: Mapping[str, RouteExample] = ROUTES) -> l
 
 
 def slots(template: Any, pointer: Pointer = ()) -> Iterator[tuple[Pointer, ResourceType]]:
-    """Where a Kind stands in a request of the table."""
+    """Yield the positions of a ResourceType in a request of the table."""
     if isinstance(template, ResourceType):
         yield pointer, template
     children = dict(enumerate(template)) if isinstance(template, list) else template
@@ -104,7 +104,7 @@ def _fields(document: Json, operation: Json) -> Iterator[Names]:
 
 
 def _texts(document: Json, schema: Json, pointer: Names, above: frozenset[str] = frozenset()) -> Iterator[Names]:
-    """Fields whose values are text of the caller's choice; members of a map have the name of the map."""
+    """Yield the fields whose values are free text. Members of a map have the name of the map."""
     reference = schema.get("$ref")
     if reference is not None and reference not in above:
         target = document["components"]["schemas"][reference.rpartition("/")[2]]

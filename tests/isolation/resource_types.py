@@ -1,4 +1,4 @@
-"""What an id in a request belongs to, and how a tenant makes one."""
+"""Define the resources that an id in a request belongs to, and how a tenant creates one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ TEMPLATE_VARIANT = {"channel": "sms", "language": "en"}
 
 
 class ResourceType(StrEnum):
-    """Stands in a request where an id or a name of this kind goes."""
+    """Marks the position of an id or a name of this type in a request."""
 
     ADDRESS = auto()
     AUDIT_SUBJECT = auto()
@@ -47,7 +47,7 @@ class ResourceType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnerTenant:
-    """A tenant that makes one thing of each kind when it is asked for it. All its names and content contain `mark`."""
+    """A tenant that creates one resource of each type on demand. All its names and content contain `mark`."""
 
     tenant: UUID
     tenant_key: str
@@ -84,7 +84,7 @@ async def _device(owner: OwnerTenant) -> str:
 
 
 async def _template(owner: OwnerTenant) -> str:
-    """Two versions, both of them published."""
+    """Create two versions, both published."""
     word = owner.word(ResourceType.TEMPLATE)
     for number in range(2):
         body = {"name": word, **TEMPLATE_VARIANT, "body_template": f"{owner.mark} {number}", "publish": True}
@@ -105,7 +105,7 @@ async def _notification(owner: OwnerTenant) -> str:
 
 
 async def _sent_notification(owner: OwnerTenant) -> str:
-    """With the rows of a delivery that the provider accepted."""
+    """Create the rows of a delivery that the provider accepted."""
     id = await _notification(owner)
     ids: dict[str, Any] = {"tenant": owner.tenant, "notification_id": UUID(id)}
     delivery = Delivery(id=uuid4(), **ids, generation=1, step=1, channel="sms", status="SENT")
@@ -142,7 +142,7 @@ async def _idempotency_key(owner: OwnerTenant) -> str:
 
 
 async def _digest(owner: OwnerTenant) -> str:
-    """Does what the dispatcher would."""
+    """Collect an item like the dispatcher."""
     collecting = await _notification_type(owner, digest={"window": "1h"})
     await _send(owner, collecting)
     async with owner.container.database.transaction() as session:
@@ -229,7 +229,8 @@ async def _audit_subject(owner: OwnerTenant) -> str:
 
 
 def part_of(whole: ResourceType, word: ResourceType | None) -> Callable[[OwnerTenant], Awaitable[str]]:
-    """The kind `word`, which is made with `whole`; without it the mark, which is in the content."""
+    """Return the type `word`, which is created with `whole`. Without `word` it is the mark, which the content
+    contains."""
 
     async def make(owner: OwnerTenant) -> str:
         await owner.own(whole)

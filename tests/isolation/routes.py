@@ -1,4 +1,4 @@
-"""The table: per operation, where ids stand in its request and what they belong to."""
+"""Declare for each operation where ids stand in its request and which resource they belong to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ PROVIDER, CHANNEL = "sandbox", "sms"
 
 @dataclass(frozen=True, kw_only=True)
 class RouteExample:
-    """A request that is valid once each Kind in it is replaced by an id or name of the caller's own tenant.
+    """A request that is valid once each ResourceType in it is replaced by an id or name of the caller's own tenant.
 
-    A string in `path` belongs to the installation. Query parameters and headers are left out unless they are required
-    or are what is tested. `plain` are fields of this route that hold no id; those of all routes are in `PLAIN`.
+    A string in `path` belongs to the installation. Query parameters and headers are omitted unless they are required or
+    tested. `plain` are fields of this route that hold no id; those of all routes are in `PLAIN`.
     """
 
     path: Mapping[str, ResourceType | str] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class RouteExample:
     plain: frozenset[str] = frozenset()
 
 
-# Fields of text that never hold an id.
+# Text fields that never hold an id.
 PLAIN = frozenset(
     {
         *("action", "category", "cron", "cursor", "default_language", "description", "email", "events", "expires_in"),
@@ -156,7 +156,9 @@ ROUTES: Mapping[str, RouteExample] = {
     "put_notification_type": RouteExample(
         path={"key": ResourceType.NOTIFICATION_TYPE},
         bodies=({"route": [{"channels": [CHANNEL]}], "templates": {CHANNEL: ResourceType.TEMPLATE}},),
-        plain=frozenset({"key"}),  # the body's is that of the path; the digest's is the name of a payload field
+        plain=frozenset(
+            {"key"}
+        ),  # that of the body equals that of the path; that of the digest is the name of a payload field
     ),
     "get_notification_type": TYPE,
     "delete_notification_type": TYPE,

@@ -1,4 +1,4 @@
-"""Tenants that call the API, and the foreign one whose data no response may show."""
+"""Open tenants that call the API, and the foreign tenant whose data no response may show."""
 
 import re
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ UPDATE notification SET status = 'FAILED', failure_reason = 'sms: ' || :mark, fi
 
 @asynccontextmanager
 async def open_owner(app: FastAPI, container: Container, mark: str) -> AsyncIterator[OwnerTenant]:
-    """A fresh tenant with a key that has every scope but `operate`."""
+    """Create a tenant with a key that has every scope but `operate`."""
     key = f"tenant-{mark}-{uuid4()}"
     async with container.database.transaction() as session:
         tenant = (await ensure_tenant(session, key, mark)).id
@@ -71,7 +71,8 @@ class TenantPair:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignTenant:
-    """Has two of everything, so that each of its lists has a second page. `stored` are its rows, `ids` are in them."""
+    """A tenant with two of each resource, so that each of its lists has a second page. `stored` are its rows, `ids` the
+    ids in them."""
 
     first: OwnerTenant
     mark: str
@@ -79,7 +80,7 @@ class ForeignTenant:
     ids: frozenset[str]
 
     def shown_in(self, shown: str, given: str = "") -> set[str]:
-        """What of this tenant is in a response, besides what was in the request."""
+        """Return the data of this tenant in a response, except what was in the request."""
         rest = shown.replace(given, "") if given else shown
         return {word for word in (*self.ids, self.mark) if word in rest}
 
@@ -101,7 +102,7 @@ async def foreign_tenant(app: FastAPI, container: Container) -> AsyncIterator[Fo
 
 
 async def _fill_lists(first: OwnerTenant, second: OwnerTenant) -> None:
-    """Pauses, lists below another thing, and failures, which nothing over the API makes."""
+    """Create pauses, nested lists, and failures, which no request creates."""
     subscriber = await second.own(ResourceType.RECIPIENT)
     await first.call("PUT", f"/topics/{await first.own(ResourceType.TOPIC)}/subscribers/{subscriber}")
     await replace(first, made=_without(first, ResourceType.EVENT_MESSAGE)).own(ResourceType.EVENT_MESSAGE)
@@ -122,7 +123,7 @@ def new_mark() -> str:
 
 
 async def rows(database: Database, tenant: UUID) -> str:
-    """Every row that has this tenant, but the time of the last use of its keys."""
+    """Return every row of this tenant, without the time of the last use of its keys."""
     async with database.transaction() as session:
         tables = (await session.execute(TABLES)).scalar_one()
         found = (await session.execute(text(tables), {"tenant": tenant})).all()

@@ -1,6 +1,7 @@
-"""Every route and method of the OpenAPI document: who may call it, and that it keeps to the caller's tenant.
+"""Test for every route and method of the OpenAPI document which keys may call it, and that it stays within the caller's
+tenant.
 
-A route that is added must get an entry in `routes.py`; `test_the_table_declares_every_route` says what is missing.
+A new route needs an entry in `routes.py`; `test_the_table_declares_every_route` names the missing ones.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -52,7 +53,7 @@ async def foreign(container: Container) -> AsyncIterator[ForeignTenant]:
 
 @pytest.fixture(scope="module")
 async def caller(container: Container) -> AsyncIterator[OwnerTenant]:
-    """A tenant whose requests are those of the table."""
+    """Open a tenant whose requests are those of the table."""
     async with open_owner(app_of(container), container, "own") as caller:
         yield caller
 
@@ -117,7 +118,7 @@ async def test_a_cursor_of_another_tenant_shows_nothing_of_it(
 
 
 class RequestedOwner(Model):
-    """Of the careless routes below."""
+    """The body of the careless routes below."""
 
     owner_id: ShortText
 
@@ -136,7 +137,7 @@ async def careless_read(id: Id, container: ContainerDep) -> str:
 @careless.post("")
 @scope("send")
 async def careless_write(body: RequestedOwner, container: ContainerDep, near_id: str | None = None) -> None:
-    """Change the priority of what this recipient has in any tenant; the same call again changes it back."""
+    """Change the priority of what this recipient has in any tenant. The same call again reverts it."""
     async with container.database.transaction() as session:
         rows = await session.execute(select(Notification).where(Notification.recipient_id == body.owner_id))
         for row in rows.scalars():
@@ -145,7 +146,7 @@ async def careless_write(body: RequestedOwner, container: ContainerDep, near_id:
 
 @pytest.fixture(scope="module")
 def extended(container: Container) -> Iterator[FastAPI]:
-    """A copy of the application with two more routes, which do not look at the tenant."""
+    """Build a copy of the application with two more routes, which do not check the tenant."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(application, "ROUTERS", (*application.ROUTERS, careless))
         yield application.create_app(container)

@@ -1,5 +1,5 @@
-"""Workflow code that blocks its thread for good: the worker ends in time when it is told to, and by itself when nothing
-else ends. A real worker, with a workflow of which one type blocks."""
+"""Test workflow code that blocks its thread forever: the worker ends in time on a signal, and by itself if nothing else
+ends. A real worker, with a workflow of which one type blocks."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ os._exit(worker.run_processes())
 
 @pytest.fixture
 async def blocked(database_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[WorkerCommand]:
-    """A worker with so many threads for workflow code that has a blocked workflow."""
+    """Start a worker with this many threads for workflow code and a blocked workflow."""
     program = PROGRAM.format(threads=request.param)
     async with worker_command(database_url, tmp_path, "-c", program, count=1) as worker:
         async with open_api_tenant(worker.engine) as api_tenant:

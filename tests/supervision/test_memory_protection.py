@@ -1,4 +1,4 @@
-"""Server processes hold keys: no other process of the same user can read their memory or environment."""
+"""Test that no other process of the same user can read memory or environment of server processes, which hold keys."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from tests.code.tree import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
-# Ends before it serves, because of a wrong setting, and prints PR_GET_DUMPABLE instead of exiting.
+# Ends before it serves, because of an invalid setting, and prints PR_GET_DUMPABLE instead of exiting.
 ENTRY = """
 import ctypes, os, runpy, sys
 os._exit = lambda code: print("dumpable", ctypes.CDLL(None).prctl(3), flush=True)
@@ -38,7 +38,7 @@ def test_each_server_process_hides_its_memory(run: str, name: str) -> None:
     )
     assert ended.stdout == "dumpable 0\n"
     assert "TOCSIN_API_PORT" in ended.stderr
-    assert ctypes.CDLL(None).prctl(3) == 1  # of this process, whose programs start without it
+    assert ctypes.CDLL(None).prctl(3) == 1  # of this process; executed programs do not inherit it
 
 
 def test_forked_processes_inherit_it_and_can_still_be_identified() -> None:
@@ -46,6 +46,6 @@ def test_forked_processes_inherit_it_and_can_still_be_identified() -> None:
         [sys.executable, "-c", FORKED], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "dumpable 0\n"  # the forked one
+        assert process.stdout.readline() == "dumpable 0\n"  # the forked process
         assert identity(process.pid) is not None
         process.communicate()

@@ -1,4 +1,4 @@
-"""Several worker processes below one supervisor: real processes, real signals."""
+"""Test several worker processes under one supervisor: real processes, real signals."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from tests.code.tree import ROOT
 from tests.polling import eventually
 
 COUNT = 2
-# A worker writes its pid, and ends at SIGTERM as {ending} says.
+# A worker writes its pid, and handles SIGTERM with {ending}.
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
@@ -44,14 +44,14 @@ Supervised = Callable[[str], Awaitable["Workers"]]
 
 
 class Workers:
-    """One supervisor, and what its workers have written into `folder`."""
+    """One supervisor, and the files that its workers have written into `folder`."""
 
     def __init__(self, supervisor: Process, folder: Path) -> None:
         self.supervisor = supervisor
         self._folder = folder
 
     async def pids(self) -> list[int]:
-        """Those that have started, also if they have ended."""
+        """Return the pids of started workers, including those that have ended."""
         return sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
 
     async def drained(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""A process that hangs ends, whatever it hangs in, and a supervisor starts it again: real processes."""
+"""Test that a hanging process ends and a supervisor restarts it: real processes."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.code.tree import ROOT
 from tests.polling import eventually, wait_until
 from watchdog import HANG_EXIT_CODE, StallDetector, WorkflowThreads, read_liveness_time
 
-# A server process whose times are short; `{work}` is what it does once it beats.
+# A server process with short times; `{work}` runs once it sends heartbeats.
 PROGRAM = """
 import asyncio, signal, sys, time
 from pathlib import Path
@@ -41,7 +41,7 @@ async def main():
 dog = watchdog.Watchdog(0.5, watchdog.liveness_writer(Path(sys.argv[1])))
 run_on_uvloop(main(), dog)
 """
-# A worker process of a supervisor that never beats, as if its interpreter were locked.
+# A worker process that never sends a heartbeat, as if its interpreter were locked.
 SILENT = """
 import os, sys, time
 from pathlib import Path
@@ -105,10 +105,10 @@ async def test_a_working_process_renews_its_file_and_stops_on_sigterm(file: Path
 
 
 async def test_a_process_that_was_stopped_for_long_resumes(file: Path) -> None:
-    """Nothing of it ran meanwhile, so nothing hung."""
+    """No part of the process ran in that time, so nothing hung."""
     process = await running(file, "await stop.wait()")
     process.send_signal(signal.SIGSTOP)
-    await asyncio.sleep(2.5)  # twice as long as a beat may be late
+    await asyncio.sleep(2.5)  # twice as long as a heartbeat may be late
     process.send_signal(signal.SIGCONT)
     seen = read_liveness_time(file)
     await wait_until(lambda: read_liveness_time(file) != seen)
@@ -128,7 +128,7 @@ async def silent(tmp_path: Path) -> AsyncIterator[Process]:
 
 @pytest.mark.usefixtures("silent")
 async def test_a_supervisor_kills_a_worker_that_does_not_beat_and_starts_another(tmp_path: Path) -> None:
-    """While it beat, the supervisor renewed the file for probes."""
+    """While the worker sends heartbeats, the supervisor touches the file for probes."""
 
     async def pids() -> list[str]:
         return [name for name in os.listdir(tmp_path) if name.isdigit()]

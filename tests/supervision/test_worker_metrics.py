@@ -1,4 +1,4 @@
-"""One page for all worker processes of a machine, also while one of them is frozen or was started again."""
+"""Test one metrics page for all worker processes of a machine, also while one is frozen or was restarted."""
 
 import asyncio
 import os

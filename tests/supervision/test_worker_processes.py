@@ -1,4 +1,4 @@
-"""`worker.py` with several processes, on real servers."""
+"""Test `worker.py` with several processes, on real servers."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ async def supervisor(database_url: str, tmp_path: Path) -> AsyncIterator[WorkerC
         yield supervisor
         pids = [row["pid"] for row in await rows(supervisor)]
         if supervisor.process.returncode is None:
-            supervisor.process.kill()  # before its processes, which it would start again
+            supervisor.process.kill()  # before its processes, which it would restart
             await supervisor.process.wait()
         for pid in pids:
             if identity(pid):
@@ -35,14 +35,14 @@ async def supervisor(database_url: str, tmp_path: Path) -> AsyncIterator[WorkerC
 
 
 async def rows(supervisor: WorkerCommand) -> list[dict[str, Any]]:
-    """What the processes have written about themselves."""
+    """Return the rows that the processes have written about themselves."""
     async with supervisor.engine.container.database.transaction() as session:
         found = await session.execute(text("SELECT * FROM process WHERE kind = 'worker' ORDER BY started_at"))
         return [dict(row) for row in found.mappings()]
 
 
 async def reported(supervisor: WorkerCommand, *without: int) -> list[int]:
-    """The pids, once so many processes as there are to be have a row, none of them one of these."""
+    """Return the pids once every process has a row and none of them is in these."""
     found = await eventually(
         lambda: rows(supervisor), lambda seen: len({row["pid"] for row in seen} - {*without}) == COUNT
     )

@@ -1,4 +1,4 @@
-"""A command that runs workers, on real servers and beside an API in the test's process."""
+"""Run a command that starts workers, on real servers and beside an API in the process of the test."""
 
 import asyncio
 import os
@@ -26,14 +26,14 @@ class WorkerCommand:
         return self.log.read_text()
 
     async def ended(self, within: float = 120) -> int:
-        """Its exit code."""
+        """Return its exit code."""
         async with asyncio.timeout(within):
             return await self.process.wait()
 
 
 @asynccontextmanager
 async def worker_command(database_url: str, home: Path, *arguments: str, count: int) -> AsyncIterator[WorkerCommand]:
-    """Run Python with these arguments and the settings of `count` worker processes; killed at the end."""
+    """Run Python with these arguments and the settings of `count` worker processes. Kill it at the end."""
     async with (
         engine_servers(database_url, home) as (settings, client),
         open_container(settings, client=client) as container,

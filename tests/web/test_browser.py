@@ -1,4 +1,4 @@
-"""Chromium shows the pages without a complaint about their policy. Skipped where there is no Chromium."""
+"""Test that Chromium shows the pages without violations of their policy. Skipped without Chromium."""
 
 import asyncio
 import shutil
@@ -34,7 +34,7 @@ async def address(container: Container) -> AsyncIterator[str]:
 
 
 async def shown(url: str, profile: Path) -> tuple[str, str]:
-    """The page as it is once its scripts have run, and what the browser wrote to its console."""
+    """Return the page after its scripts have run, and the messages of the browser console."""
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
     browser = await asyncio.create_subprocess_exec(
         *(

@@ -1,4 +1,4 @@
-"""Pixel and links as a stranger meets them: what we signed works, also without a database; the rest leads nowhere."""
+"""Test pixel and links without authentication: signed tokens work, also without a database; others get 404."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -58,7 +58,7 @@ async def test_a_link_leads_to_its_target_and_is_stored_once(
 async def test_parameters_that_others_append_to_a_link_change_nothing(
     anonymous_client: AsyncClient, container: Container
 ) -> None:
-    """Link scanners and mail programs add their own."""
+    """Link scanners and mail programs add their own parameters."""
     click = await anonymous_client.get(f"/t/c/{token(container, uuid4())}?utm_source=mail&utm_source=mail")
     pixel = await anonymous_client.get(f"/t/o/{token(container, uuid4(), 'opened')}?nocache=1")
     assert (click.status_code, pixel.status_code) == (302, 200)
