@@ -1,4 +1,4 @@
-"""Applications by parts and settings, and one OpenAPI document: building them takes longer than most tests."""
+"""Cache applications and the OpenAPI document: building them takes longer than most tests."""
 
 from dataclasses import replace
 from functools import cache
@@ -10,21 +10,21 @@ from api.app import create_app
 from bootstrap import Container
 from config import Settings
 
-_built: list[tuple[Container, Settings, FastAPI]] = []
+_app_cache: list[tuple[Container, Settings, FastAPI]] = []
 
 
 def app_of(container: Container, settings: Settings | None = None) -> FastAPI:
-    """For parts that live as long as the session, with their own settings unless others are given."""
-    wanted = settings or container.settings
-    for known, given, app in _built:
-        if known is container and given == wanted:
+    """Return the application of a container that lives as long as the session. The default settings are its own."""
+    app_settings = settings or container.settings
+    for cached_container, cached_settings, app in _app_cache:
+        if cached_container is container and cached_settings == app_settings:
             return app
     app = create_app(replace(container, settings=settings) if settings else container)
-    _built.append((container, wanted, app))
+    _app_cache.append((container, app_settings, app))
     return app
 
 
 @cache
-def document() -> dict[str, Any]:
-    """The OpenAPI document, which modules read while they are collected. It is the same with and without parts."""
+def openapi_document() -> dict[str, Any]:
+    """Return the OpenAPI document, which test modules read at collection. It does not depend on a container."""
     return create_app().openapi()

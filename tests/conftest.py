@@ -1,4 +1,4 @@
-"""Real parts for every test: one Postgres, one Temporal and one running engine per session, a fresh tenant per test."""
+"""Provide real servers: one Postgres, one Temporal and one running engine per session, and a new tenant per test."""
 
 import asyncio
 import signal
@@ -34,15 +34,15 @@ HERE = Path(__file__).parent
 
 SCOPES = ("send", "read", "manage")
 
-# A TLS context reads all certificates of the machine, 20 ms of CPU for each client of a test that speaks only HTTP.
+# A TLS context reads all certificates of the machine: 20 ms of CPU for each client of a test that uses only HTTP.
 httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
 
-# How many examples a property is tried with: few in the suite, many in `make faults` (--hypothesis-profile).
+# Examples per property: few in the suite, many in `make faults` (--hypothesis-profile).
 hypothesis.settings.register_profile("suite", max_examples=60, deadline=None)
 hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("suite")
 
-# Long modules first: the parallel workers then end at about the same time.
+# Long modules run first, so that the parallel workers end at about the same time.
 LONG_FIRST = (
     *("faults", "testing", "docs", "stories", "workflows", "supervision", "attacks"),
     *("examples", "embedded", "cli", "rendering"),
@@ -50,14 +50,14 @@ LONG_FIRST = (
 
 
 def pytest_configure() -> None:
-    """Stop ignoring SIGINT, as a shell makes its background jobs do: children would inherit it and never see Ctrl-C."""
+    """Stop ignoring SIGINT. Background jobs of a shell ignore it, and child processes would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the folders with long tests first."""
-    items.sort(key=_place)
+    items.sort(key=_folder_rank)
 
 
 @pytest.hookimpl(optionalhook=True)  # `-p no:xdist`
@@ -66,17 +66,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> UnitScheduli
     return UnitScheduling(config, log)
 
 
-def _place(item: pytest.Item) -> int:
+def _folder_rank(item: pytest.Item) -> int:
     folder = item.path.relative_to(HERE).parts[0]
     return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
 
 
 @pytest.fixture(scope="session")
 def _asyncio_loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    """Run tests on the event loop of the server processes, which also takes less CPU time than asyncio's own.
+    """Run tests on the event loop of the server processes, which takes less CPU time than asyncio's own.
 
-    pytest-asyncio's hook for this gives async tests a parameter, and a sync test that shares a fixture with them has
-    none: each such test would end the session's loop.
+    The hook of pytest-asyncio for this is unusable: it gives async tests a parameter. A sync test that shares a fixture
+    with them has no such parameter and would end the session's loop.
     """
     return uvloop.new_event_loop
 
@@ -92,7 +92,7 @@ async def database_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest.fixture(scope="session")
 async def container(database_url: str) -> AsyncIterator[Container]:
-    """Built by bootstrap, with a Temporal that nobody listens at: what only stores and reads needs none."""
+    """Return the container that bootstrap builds, with an unreachable Temporal: storing and reading do not need it."""
     settings = Settings(env="dev", database_url=database_url, temporal_address="127.0.0.1:1", _env_file=None)
     async with open_container(settings) as container:
         yield container
@@ -116,7 +116,7 @@ async def tenant(database: Database) -> Tenant:
 
 @pytest.fixture
 async def api(container: Container, tenant: Tenant) -> AsyncIterator[httpx2.AsyncClient]:
-    """The front door without the engine behind it: what is accepted stays PENDING."""
+    """Return a client of the API without an engine: accepted notifications stay PENDING."""
     async with container.database.transaction() as session:
         _, key = await upsert_key(session, tenant.id, "test", SCOPES)
     transport = httpx2.ASGITransport(app=app_of(container))
@@ -133,13 +133,13 @@ async def engine(database_url: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 async def api_tenant(engine: Engine) -> AsyncIterator[ApiTenant]:
-    """A fresh tenant of the running engine."""
+    """Return a new tenant of the running engine."""
     async with open_api_tenant(engine) as api_tenant:
         yield api_tenant
 
 
 @pytest.fixture(scope="session")
 async def forks() -> AsyncIterator[Path]:
-    """The socket of a fork server for `tocsin` commands."""
+    """Return the socket of a fork server for `tocsin` commands."""
     async with running_fork_server() as socket:
         yield socket

@@ -1,4 +1,4 @@
-"""The installation's own tenant of a test database, whose keys may have the scope `operate`."""
+"""Create keys of the installation's own tenant, which may have the scope `operate`."""
 
 from storage.api_keys import SCOPES, ensure_tenant, upsert_key
 from storage.database import Database
@@ -8,7 +8,7 @@ INSTALLATION = "installation"
 
 
 async def installation_key(database: Database, *scopes: str) -> str:
-    """A key with these scopes, or all; the tenant is made the first time."""
+    """Return a key with these scopes, or with all. Create the tenant if it is missing."""
     async with database.transaction() as session:
         tenant = await ensure_tenant(session, INSTALLATION, "Installation")
         assert await claim_installation(session, tenant.id)

@@ -1,4 +1,4 @@
-"""Keys of an installation outside development."""
+"""Define the encryption keys of an installation outside development."""
 
 from secrets import token_hex
 from typing import Any

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline: the one place where tests wait."""
+"""Poll a condition with a deadline. All tests wait by these functions."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +11,8 @@ async def wait_until(condition: Callable[[], object], within: float = DEFAULT_TI
     """Return the seconds it took until `condition` held."""
     started = time.monotonic()
 
-    async def look() -> object:
+    async def check() -> object:
         return condition()
 
-    await eventually(look, bool, within)
+    await eventually(check, bool, within)
     return time.monotonic() - started

@@ -1,4 +1,4 @@
-"""A tenant's own endpoint for webhooks, on this machine: keeps what it gets, and answers as the test says."""
+"""Run a tenant's webhook endpoint on this machine. It records requests and returns the response that the test sets."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from tests.providers.harness_http import Reply, Request, read_request
 
 
 class EventReceiver:
-    """`reply` is its answer; while `holding` it reads and does not answer. Its port stays the same when it is away."""
+    """Respond with `reply`, but wait while `is_holding`. The port stays the same after `stop` and `start`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.reply = Reply(status=204)
-        self.holding = False
+        self.is_holding = False
         self.port = 0
         self._released = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -32,37 +32,39 @@ class EventReceiver:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """From now on connections are refused."""
+        """Refuse connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def release(self) -> None:
-        self.holding = False
+        self.is_holding = False
         self._released.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             self.requests.append(await read_request(reader))
-            if self.holding:
+            if self.is_holding:
                 await self._released.wait()
             writer.write(self.reply.wire)
             await writer.drain()
         writer.close()
 
-    async def got(self, count: int) -> list[Request]:
-        async def look() -> list[Request]:
+    async def wait_for_requests(self, count: int) -> list[Request]:
+        """Wait until at least `count` requests have arrived, and return all."""
+
+        async def list_requests() -> list[Request]:
             return self.requests
 
-        return await eventually(look, lambda requests: len(requests) >= count)
+        return await eventually(list_requests, lambda requests: len(requests) >= count)
 
     @property
     def types(self) -> list[str]:
         return [json.loads(request.body)["type"] for request in self.requests]
 
 
-def verified(request: Request, secret: str) -> Any:
-    """The body, as a receiver reads it that has this secret. Raises WebhookVerificationError."""
+def verify_request(request: Request, secret: str) -> Any:
+    """Verify a request with an endpoint's secret, and return its body. A forgery raises WebhookVerificationError."""
     return standardwebhooks.Webhook(secret).verify(request.body, dict(request.headers))
 
 

@@ -1,4 +1,4 @@
-"""A Redis of Debian's package for tests; without one they are skipped."""
+"""Run the Redis server of this machine for tests. Tests that need it are skipped on a machine without it."""
 
 import asyncio
 import shutil

@@ -6,12 +6,12 @@ test would be a group of its own, and each process would build the fixtures of n
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Modules that share an expensive fixture, by the name of their unit. A key that ends with a slash is a folder.
-SHARED = {
+# The unit of each module that shares an expensive fixture. A key that ends with a slash is a folder.
+UNITS = {
     "tests/attacks/": "attacked API",
     "tests/code/": "parsed sources",
-    "tests/stories/test_sandbox_words.py": "bad days",
-    "tests/stories/test_unknown_outcomes.py": "bad days",
+    "tests/stories/test_sandbox_failures.py": "sandbox failures",
+    "tests/stories/test_unknown_outcomes.py": "sandbox failures",
     "tests/stories/test_time_skipping.py": "skipped time",
     "tests/stories/test_schedules.py": "skipped time",
     "tests/testing/test_clock.py": "skipped time",
@@ -24,10 +24,10 @@ SHARED = {
 
 
 def unit_of(nodeid: str) -> str:
-    """Return the name of the unit of a test: its module, or that of the modules that share a fixture with it."""
+    """Return the name of a test's unit: its module, or the unit of the modules that share a fixture with it."""
     path = nodeid.partition("::")[0]
     folder = f"{path.rpartition('/')[0]}/"
-    return SHARED.get(path) or SHARED.get(folder) or path
+    return UNITS.get(path) or UNITS.get(folder) or path
 
 
 class UnitScheduling(LoadScopeScheduling):  # type: ignore[misc]

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from bootstrap import Container
 from domain.audit import MASK
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
-from tests.apps import app_of, document
+from tests.apps import app_of, openapi_document
 from tests.installation_keys import installation_key
 
 pytestmark = pytest.mark.postgres
@@ -161,7 +161,7 @@ OPERATOR_STEPS = [
 def changing_routes() -> set[str]:
     return {
         f"{method.upper()} {path.removeprefix('/api/v1')}"
-        for path, methods in document()["paths"].items()
+        for path, methods in openapi_document()["paths"].items()
         for method in methods
         if method != "get"
     }

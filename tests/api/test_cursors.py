@@ -12,12 +12,12 @@ from api.paging import decode_cursor, encode_cursor
 from api.problems import Problem
 from bootstrap import Container
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
-from tests.apps import document
+from tests.apps import openapi_document
 from tests.installation_keys import installation_key
 
 pytestmark = pytest.mark.postgres
 
-DOCUMENT = document()
+DOCUMENT = openapi_document()
 LISTS = sorted(
     path
     for path, methods in DOCUMENT["paths"].items()

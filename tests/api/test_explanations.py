@@ -19,7 +19,7 @@ async def told(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
     """Send a notification by email whose recipient has opted out of SMS."""
     async with open_api_tenant(engine) as api_tenant:
         await api_tenant.put_type("code", ["sms"], ["email"])
-        await api_tenant.template("code", "email", "Your code is {{ code }}")
+        await api_tenant.add_template("code", "email", "Your code is {{ code }}")
         await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
         await api_tenant.call("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
         id = await api_tenant.send("code", payload={"name": "Ada", "code": "Xyzzy"})

@@ -24,7 +24,7 @@ async def archive(engine: Engine) -> AsyncIterator[tuple[ApiTenant, dict[str, st
     async with open_api_tenant(engine) as api_tenant:
         await api_tenant.put_type("welcome", ["email"])
         await api_tenant.put_type("code", ["sms"], ["email"])
-        await api_tenant.template("code", "sms", "Your code is {{ code }}, valid for an hour")
+        await api_tenant.add_template("code", "sms", "Your code is {{ code }}, valid for an hour")
         await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
         await api_tenant.put_recipient("bob", email="bob+refuse@example.com")
         ids = {

@@ -16,11 +16,11 @@ from api.http_protocol import _problem_response
 from api.problems import MEDIA_TYPE
 from bootstrap import Container
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from tests.apps import document
+from tests.apps import openapi_document
 
 Json = dict[str, Any]
 
-DOCUMENT = document()
+DOCUMENT = openapi_document()
 FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}
 FIRST |= {f"{verb}_{noun}" for verb in ("put", "get") for noun in ("recipient", "preferences", "notification_type")}
 FIRST |= {"list_notification_types", "save_template", "list_templates", "preview_template", "get_webhook_secret"}

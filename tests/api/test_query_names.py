@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from api.paging import PagingDep
 from api.query_names import ISSUE_LIMIT, MAX_NAME_LENGTH, declared_names, find_query_issues
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
-from tests.apps import document
+from tests.apps import openapi_document
 
 Json = dict[str, Any]
 
-DOCUMENT = document()
+DOCUMENT = openapi_document()
 # Vendors add their own parameters to callback URLs.
 LENIENT = {("POST", "/api/v1/receipts/{provider}")}
 ROUTES = sorted(

@@ -168,14 +168,14 @@ async def test_a_changed_file_is_shown_as_a_diff_and_published(terminal: Termina
 async def test_an_unpublished_version_is_no_change(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    await api_tenant.template("hello", "sms", "A draft", publish=False)
+    await api_tenant.add_template("hello", "sms", "A draft", publish=False)
     assert (await terminal.ok("apply", "mine")).startswith("Nothing to change")
 
 
 async def test_a_manually_published_version_is_replaced(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    await api_tenant.template("hello", "sms", "By hand")
+    await api_tenant.add_template("hello", "sms", "By hand")
     assert "- By hand" in await terminal.ok("apply", "mine")
 
 

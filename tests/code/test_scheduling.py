@@ -3,7 +3,7 @@
 import pytest
 
 from tests.code.tree import ROOT
-from tests.scheduling import SHARED, unit_of
+from tests.scheduling import UNITS, unit_of
 
 _seen: list[int] = []
 
@@ -27,4 +27,4 @@ def test_modules_with_a_shared_fixture_are_one_unit() -> None:
 
 
 def test_every_path_that_shares_a_fixture_exists() -> None:
-    assert [path for path in SHARED if not (ROOT / path).exists()] == []
+    assert [path for path in UNITS if not (ROOT / path).exists()] == []

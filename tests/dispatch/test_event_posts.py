@@ -22,7 +22,7 @@ from storage.event_posting import ConcurrencyLimits
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant, record_delivered
 from tests.polling import eventually
 from tests.providers.harness_http import Reply
-from tests.receivers import EventReceiver, open_event_receiver, verified
+from tests.receivers import EventReceiver, open_event_receiver, verify_request
 
 pytestmark = pytest.mark.postgres
 
@@ -46,7 +46,7 @@ async def test_an_event_arrives_signed_and_is_done_with(webhook_tenant: WebhookT
     sent = await webhook_tenant.event()
     await webhook_tenant.post()
     [request] = receiver.requests
-    told = verified(request, webhook_tenant.secret_of(row))
+    told = verify_request(request, webhook_tenant.secret_of(row))
     assert (request.method, request.target, told["type"]) == ("POST", "/events", "notification.sent")
     assert told["data"]["notification_id"] == str(sent.id)
     message = await webhook_tenant.message("shop")
@@ -66,7 +66,7 @@ async def test_a_changed_byte_or_another_secret_is_noticed(
     await webhook_tenant.post()
     [request] = receiver.requests
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        verified(request, webhook_tenant.secret_of(other))
+        verify_request(request, webhook_tenant.secret_of(other))
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(webhook_tenant.secret_of(row)).verify(request.body + b" ", dict(request.headers))
 
@@ -104,7 +104,7 @@ async def test_a_receiver_that_recovers_gets_the_same_message_with_the_same_id(
     assert len({request.body for request in receiver.requests}) == 1
     assert len(receiver.requests) == 4, "a redirect was followed"
     for request in receiver.requests:
-        verified(request, webhook_tenant.secret_of(row))
+        verify_request(request, webhook_tenant.secret_of(row))
     message = await webhook_tenant.message("shop")
     errors = [call["error"] for call in message["calls"]]
     assert errors == ["status_500", "status_404", "status_301", None]
@@ -130,7 +130,7 @@ async def test_a_slow_response_is_a_failure(
 ) -> None:
     monkeypatch.setattr(event_calls, "TIMEOUT", 0.1)
     await webhook_tenant.endpoint("shop", receiver.url)
-    receiver.holding = True
+    receiver.is_holding = True
     await webhook_tenant.event()
     await webhook_tenant.post()
     assert (await webhook_tenant.message("shop"))["last_error"] == "timeout"
@@ -147,7 +147,7 @@ async def test_an_endpoint_that_returns_gone_is_disabled_and_others_are_posted(
         with capture_logs() as logs:
             await webhook_tenant.post()
         [told] = other.requests
-        assert verified(told, webhook_tenant.secret_of(row))["data"] == {"endpoint": "shop", "reason": "gone"}
+        assert verify_request(told, webhook_tenant.secret_of(row))["data"] == {"endpoint": "shop", "reason": "gone"}
         assert other.types == ["endpoint.disabled"]
     [said] = [log for log in logs if log["log_level"] == "error"]
     assert (said["endpoint"], said["reason"]) == ("shop", "gone")
@@ -215,29 +215,29 @@ async def test_after_a_rotation_both_secrets_verify_for_a_day(
     await webhook_tenant.event()
     await webhook_tenant.post()
     [request] = receiver.requests
-    assert verified(request, old) == verified(request, new)
+    assert verify_request(request, old) == verify_request(request, new)
     assert len(request.headers["webhook-signature"].split(" ")) == 2
     await webhook_tenant.move("shop", "previous_until", "1 second")
     await webhook_tenant.event()
     await webhook_tenant.post()
-    verified(receiver.requests[1], new)
+    verify_request(receiver.requests[1], new)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        verified(receiver.requests[1], old)
+        verify_request(receiver.requests[1], old)
 
 
 async def test_a_slow_endpoint_does_not_hold_up_another(webhook_tenant: WebhookTenant, receiver: EventReceiver) -> None:
     await webhook_tenant.endpoint("slow", receiver.url)
-    receiver.holding = True
+    receiver.is_holding = True
     async with open_event_receiver() as quick:
         await webhook_tenant.endpoint("quick", quick.url)
         for _ in range(20):
             await webhook_tenant.event()
         running = asyncio.create_task(webhook_tenant.posts.run())
         try:
-            await quick.got(20)
+            await quick.wait_for_requests(20)
             assert len(receiver.requests) == ConcurrencyLimits().max_per_endpoint
             receiver.release()
-            await receiver.got(20)
+            await receiver.wait_for_requests(20)
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -248,11 +248,11 @@ async def test_an_endpoint_that_fails_has_one_place_until_something_gets_through
 ) -> None:
     await webhook_tenant.endpoint("shop", receiver.url)
     await webhook_tenant.move("shop", "failing_since", "1 hour")
-    receiver.holding = True
+    receiver.is_holding = True
     for _ in range(3):
         await webhook_tenant.event()
     await webhook_tenant.start()
-    await receiver.got(1)
+    await receiver.wait_for_requests(1)
     await webhook_tenant.start()
     assert len(receiver.requests) == 1
     receiver.release()
@@ -335,7 +335,7 @@ async def test_two_posters_never_post_the_same_message(
             await webhook_tenant.event()
         both = [asyncio.create_task(posts.run()) for posts in (webhook_tenant.posts, another)]
         try:
-            await receiver.got(30)
+            await receiver.wait_for_requests(30)
             await eventually(lambda: webhook_tenant.messages("shop"), lambda seen: all(m["delivered_at"] for m in seen))
         finally:
             for running in both:
@@ -350,9 +350,9 @@ async def test_a_post_of_a_killed_process_is_repeated_with_the_same_id(
 ) -> None:
     await webhook_tenant.endpoint("shop", receiver.url)
     await webhook_tenant.event()
-    receiver.holding = True
+    receiver.is_holding = True
     running = asyncio.create_task(webhook_tenant.posts.run())
-    await receiver.got(1)
+    await receiver.wait_for_requests(1)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     message = await webhook_tenant.message("shop")
@@ -370,10 +370,10 @@ async def test_a_process_without_the_lease_does_not_delay_its_successor(
 ) -> None:
     await webhook_tenant.endpoint("shop", receiver.url)
     await webhook_tenant.event()
-    receiver.holding = True
+    receiver.is_holding = True
     receiver.reply = Reply(status=500)
     await webhook_tenant.start()
-    await receiver.got(1)
+    await receiver.wait_for_requests(1)
     await webhook_tenant.database_tenant.query(
         "UPDATE event_message SET next_attempt_at = now() + interval '7 seconds', tries = 5"
     )

@@ -104,7 +104,7 @@ async def test_events_of_a_failed_post_are_posted_again(
     receiver.reply = Reply(status=503)
     await make_due(database, 3)
     reports.wake()
-    await receiver.got(1)
+    await receiver.wait_for_requests(1)
     assert await waiting(database) == 3
     receiver.reply = Reply(status=204)
     async with database.transaction() as session:

@@ -34,7 +34,7 @@ async def test_the_demo_prints_the_path_of_one_notification(
     assert "A notification was just sent and is DELIVERED:" in said
     assert f"{api_tenant.engine.api_url}/outbox      messages of the sandbox\n" in said
     assert [line for line in said.splitlines() if line != line.rstrip()] == []
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_nothing_is_sent_or_suggested_where_email_is_real(
@@ -73,7 +73,7 @@ async def test_the_outbox_is_offered_only_where_the_sandbox_is(
 
 async def test_a_failing_demo_prints_a_reason(api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]) -> None:
     await print_welcome(settings(), running(api_tenant))
-    await api_tenant.template("welcome", "email", "{{ nothing.at.all }}")
+    await api_tenant.add_template("welcome", "email", "{{ nothing.at.all }}")
     await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "is FAILED (email: template_error: " in said
@@ -84,7 +84,9 @@ async def test_a_changed_demo_does_not_block_its_other_parts(
 ) -> None:
     await print_welcome(settings(), running(api_tenant))
     schema = {"type": "object", "required": ["order"], "properties": {"order": {"type": "string"}}}
-    await api_tenant.template("welcome", "email", "Order {{ order }}", subject_template="Hi", variables_schema=schema)
+    await api_tenant.add_template(
+        "welcome", "email", "Order {{ order }}", subject_template="Hi", variables_schema=schema
+    )
     await print_welcome(settings(), running(api_tenant))
     said = capsys.readouterr().out
     assert "The demo notification was not sent" in said

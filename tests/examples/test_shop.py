@@ -105,7 +105,7 @@ async def answering(container: Container) -> AsyncIterator[str]:
 async def test_loading_the_example_again_keeps_changes(api_tenant: ApiTenant) -> None:
     async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
         await load_shop(api)
-        await api_tenant.template("welcome", "email", "Mine")
+        await api_tenant.add_template("welcome", "email", "Mine")
         await api_tenant.put_recipient("mia", email="elsewhere@example.com")
         await load_shop(api)
     [welcome] = (await api_tenant.call("GET", "/templates?name=welcome&language=en"))["items"]

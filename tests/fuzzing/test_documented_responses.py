@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from bootstrap import open_container
 from config import Settings
 from storage.api_keys import SCOPES, ensure_tenant
-from tests.apps import app_of, document
+from tests.apps import app_of, openapi_document
 from tests.installation_keys import INSTALLATION, installation_key
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES
@@ -48,7 +48,7 @@ EXAMPLES = SUITE_EXAMPLES if hypothesis.settings().max_examples < 100 else LONG_
 # Seconds for one operation. Its remaining examples are skipped after them.
 TIME_LIMIT = 10.0
 
-LOADED = schemathesis.openapi.from_dict(document()).get_all_operations()
+LOADED = schemathesis.openapi.from_dict(openapi_document()).get_all_operations()
 OPERATIONS = {each.ok().definition.raw["operationId"]: each.ok() for each in LOADED if isinstance(each, Ok)}
 
 AnyCase = Case[Any]

@@ -117,8 +117,8 @@ async def expired_at_the_start(api_tenant: ApiTenant) -> str:
 async def fan_out_to_channels_and_devices(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email", "push"], ["sms"])
     await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
-    await api_tenant.device("ada", "old", "token-refuse-1")
-    await api_tenant.device("ada", "phone", "token-2")
+    await api_tenant.put_device("ada", "old", "token-refuse-1")
+    await api_tenant.put_device("ada", "phone", "token-2")
     return await api_tenant.send("news")
 
 
@@ -131,7 +131,7 @@ async def suppressed(api_tenant: ApiTenant) -> str:
 
 async def template_error(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"], ["sms"])
-    await api_tenant.template("news", "email", "{{ 1 // 0 }}")
+    await api_tenant.add_template("news", "email", "{{ 1 // 0 }}")
     await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
     return await api_tenant.send("news")
 
@@ -180,7 +180,7 @@ async def canceled_while_it_waits_for_its_goal(api_tenant: ApiTenant) -> str:
 
 
 async def always_beside_the_route(api_tenant: ApiTenant) -> str:
-    await api_tenant.template("alert", "in_app")
+    await api_tenant.add_template("alert", "in_app")
     await alert(api_tenant, "ada+refuse@example.com", "1h", always=["in_app"])
     return await api_tenant.send("alert")
 

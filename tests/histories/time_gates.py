@@ -162,7 +162,7 @@ async def waits_for(api_tenant: ApiTenant, id: str, why: str) -> None:
 
 
 async def news(api_tenant: ApiTenant, **more: Any) -> None:
-    await api_tenant.template(
+    await api_tenant.add_template(
         "news", "email", "{{ total }} items" if "digest" in more else "One", subject_template="News"
     )
     route = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}}

@@ -20,7 +20,7 @@ from api.schemas.base import Id, Model, ShortText
 from bootstrap import Container
 from models.notifications import Notification
 from storage.api_keys import SCOPES
-from tests.apps import app_of, document
+from tests.apps import app_of, openapi_document
 from tests.installation_keys import installation_key
 from tests.isolation.checks import ask, check_cursor, check_foreign_ids, check_keys, check_own_requests
 from tests.isolation.operations import Operation, operations, templates, undeclared
@@ -28,7 +28,7 @@ from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES, RouteExample
 from tests.isolation.tenants import ForeignTenant, TenantPair, client, foreign_tenant, open_owner
 
-OPERATIONS = list(operations(document()))
+OPERATIONS = list(operations(openapi_document()))
 WITH_KEY = [operation for operation in OPERATIONS if operation.scope is not None]
 OF_TENANTS = [operation for operation in WITH_KEY if operation.scope != "operate"]
 OF_OPERATORS = [operation for operation in WITH_KEY if operation.scope == "operate"]
@@ -73,7 +73,7 @@ async def holders(container: Container) -> KeyHolders:
 
 
 def test_the_table_declares_every_route() -> None:
-    assert undeclared(document()) == []
+    assert undeclared(openapi_document()) == []
 
 
 @pytest.mark.postgres

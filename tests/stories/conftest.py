@@ -43,7 +43,9 @@ class SandboxFailures:
         """What the sandbox "delivered" of it."""
         person = (await self.api_tenant.notification(id))["recipient_id"]
         return [
-            message for message in await self.api_tenant.outbox(recipient_id=person) if message["notification_id"] == id
+            message
+            for message in await self.api_tenant.list_outbox(recipient_id=person)
+            if message["notification_id"] == id
         ]
 
 
@@ -127,4 +129,4 @@ async def _person(api_tenant: ApiTenant, word: str, number: int) -> None:
         phone=f"+1555000{number:04}",
         webhook_url=f"https://hooks.example.com/{word}",
     )
-    await api_tenant.device(f"mr-{word}", "phone", f"device-{word}-1")
+    await api_tenant.put_device(f"mr-{word}", "phone", f"device-{word}-1")

@@ -12,7 +12,7 @@ BODY = "{{ total }}: {% for item in items %}{{ item.name }} {% endfor %}"
 
 
 async def news(api_tenant: ApiTenant, digest: dict[str, Any], **more: Any) -> None:
-    await api_tenant.template("news", "email", BODY, subject_template="{{ total }} news")
+    await api_tenant.add_template("news", "email", BODY, subject_template="{{ total }} news")
     given = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "digest": digest, **more}
     await api_tenant.call("PUT", "/notification-types/news", given)
     await api_tenant.put_recipient("ada", email="ada@example.com")
@@ -23,7 +23,7 @@ async def send(api_tenant: ApiTenant, *names: str, person: str = "ada", **more: 
 
 
 async def mails(api_tenant: ApiTenant, person: str = "ada") -> list[str]:
-    return [message["content"]["text"].strip() for message in await api_tenant.outbox(recipient_id=person)]
+    return [message["content"]["text"].strip() for message in await api_tenant.list_outbox(recipient_id=person)]
 
 
 async def digests(api_tenant: ApiTenant, **wanted: str) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ async def test_a_recipient_erased_within_the_window_gets_no_digest(api_tenant: A
     await eventually(lambda: digests(api_tenant), lambda seen: [each["items"] for each in seen] == [1])
     await api_tenant.call("DELETE", "/recipients/ada")
     await api_tenant.wait_for_end(id, "CANCELED")
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_a_send_over_a_throttle_is_collected(api_tenant: ApiTenant) -> None:

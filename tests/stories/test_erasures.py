@@ -42,7 +42,7 @@ async def prepare(api_tenant: ApiTenant) -> None:
     await api_tenant.put_recipient(
         ERIN, email=FORMER, phone=f"+{PHONE}", webhook_url=f"https://hooks.example.com/{CANARY}"
     )
-    await api_tenant.device(ERIN, "phone", f"{CANARY}-token")
+    await api_tenant.put_device(ERIN, "phone", f"{CANARY}-token")
     await api_tenant.call("PUT", f"/topics/news/subscribers/{ERIN}")
     own, shared = {"recipient_id": ERIN, "timezone": "recipient"}, {"recipients": ["bob", ERIN], "timezone": "UTC"}
     quoting = {"payload": {"name": ERIN, "text": f"Call +{PHONE}"}, "tags": [f"for-{ERIN}"]}

@@ -18,7 +18,7 @@ async def alert(api_tenant: ApiTenant, email: str, within: str, until: str = "de
     steps = [{"channels": ["email"], "until": until, "within": within}, {"channels": ["sms"]}]
     templates = {"email": "alert", "sms": "alert"}
     if "always" in more:
-        await api_tenant.template("alert", "in_app")
+        await api_tenant.add_template("alert", "in_app")
         templates["in_app"] = "alert"
     await api_tenant.call("PUT", "/notification-types/alert", {"route": steps, "templates": templates, **more})
     await api_tenant.put_recipient("ada", email=email, phone=PHONE)

@@ -10,7 +10,7 @@ import standardwebhooks
 from tests.engine import ApiTenant, Engine, open_api_tenant
 from tests.polling import eventually
 from tests.providers.harness_http import Reply, Request
-from tests.receivers import EventReceiver, open_event_receiver, verified
+from tests.receivers import EventReceiver, open_event_receiver, verify_request
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -55,8 +55,8 @@ async def test_every_status_of_a_notification_is_posted_and_verifies(
 ) -> None:
     secret = await subscribed(api_tenant, receiver)
     id = await api_tenant.send("news", tags=["spring"])
-    await receiver.got(3)
-    told = {verified(request, secret)["type"]: verified(request, secret) for request in receiver.requests}
+    await receiver.wait_for_requests(3)
+    told = {verify_request(request, secret)["type"]: verify_request(request, secret) for request in receiver.requests}
     assert set(told) == {"notification.sent", "notification.delivered", "notification.opened"}
     assert told["notification.delivered"]["data"] == {
         "notification_id": id,
@@ -70,7 +70,7 @@ async def test_every_status_of_a_notification_is_posted_and_verifies(
         "tags": ["spring"],
     }
     with pytest.raises(standardwebhooks.WebhookVerificationError):
-        verified(receiver.requests[0], "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+        verify_request(receiver.requests[0], "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
 
 
 async def test_reading_an_inbox_message_is_reported_as_an_opening(
@@ -82,8 +82,8 @@ async def test_reading_an_inbox_message_is_reported_as_an_opening(
     await api_tenant.wait_for_end(id, "SENT")
     [item] = (await api_tenant.call("GET", "/inbox?recipient_id=ada"))["items"]
     await api_tenant.call("POST", f"/inbox/{item['id']}/read")
-    [request] = await receiver.got(1)
-    told = verified(request, secret)["data"]
+    [request] = await receiver.wait_for_requests(1)
+    told = verify_request(request, secret)["data"]
     assert (told["notification_id"], told["channel"]) == (id, "in_app")
 
 
@@ -92,13 +92,13 @@ async def test_a_failure_event_has_a_reason(api_tenant: ApiTenant, receiver: Eve
     id = await api_tenant.send("news", "eve")
     held = await api_tenant.send("news", send_at="2099-01-01T00:00:00Z")
     await api_tenant.cancel(held)
-    await receiver.got(2)
-    failed = verified(of(receiver.requests, "notification.failed"), secret)["data"]
+    await receiver.wait_for_requests(2)
+    failed = verify_request(of(receiver.requests, "notification.failed"), secret)["data"]
     shown = await api_tenant.notification(id)
     assert (failed["notification_id"], failed["reason"]) == (id, shown["failure_reason"])
     assert failed["category"] == shown["failure_category"] == "recipient"
     assert "refused_recipient" in failed["reason"]
-    canceled = verified(of(receiver.requests, "notification.canceled"), secret)["data"]
+    canceled = verify_request(of(receiver.requests, "notification.canceled"), secret)["data"]
     assert canceled["notification_id"] == held
 
 
@@ -114,9 +114,9 @@ async def test_an_endpoint_that_was_away_gets_it_when_it_is_back(
     assert (await api_tenant.call("GET", "/event-endpoints/crm"))["failing_since"] is not None
     await receiver.start()
     await make_retries_due(api_tenant)
-    [request] = await receiver.got(1)
+    [request] = await receiver.wait_for_requests(1)
     assert request.headers["webhook-id"] == waiting["id"]
-    assert verified(request, secret)["data"]["notification_id"] == id
+    assert verify_request(request, secret)["data"]["notification_id"] == id
     [done] = await eventually(lambda: attempts(api_tenant, status="delivered"), bool)
     assert done["tries"] >= 2
     assert (await api_tenant.call("GET", "/event-endpoints/crm"))["failing_since"] is None
@@ -125,19 +125,19 @@ async def test_an_endpoint_that_was_away_gets_it_when_it_is_back(
 async def test_a_test_goes_the_same_way(api_tenant: ApiTenant, receiver: EventReceiver) -> None:
     secret = await subscribed(api_tenant, receiver, "notification.expired")
     told = await api_tenant.call("POST", "/event-endpoints/crm/test")
-    [request] = await receiver.got(1)
+    [request] = await receiver.wait_for_requests(1)
     assert request.headers["webhook-id"] == told["message_id"]
-    assert verified(request, secret)["type"] == "endpoint.test"
+    assert verify_request(request, secret)["type"] == "endpoint.test"
 
 
 async def test_lost_events_are_replayed_with_their_ids(api_tenant: ApiTenant, receiver: EventReceiver) -> None:
     """A receiver that said 200 and lost it, and one that was disabled: both get everything again."""
     await subscribed(api_tenant, receiver, "notification.delivered")
     since = (await api_tenant.notification(await api_tenant.send("news")))["created_at"]
-    [first] = await receiver.got(1)
+    [first] = await receiver.wait_for_requests(1)
     await eventually(lambda: attempts(api_tenant, status="delivered"), bool)
     await api_tenant.call("POST", "/event-endpoints/crm/replay", {"message_id": first.headers["webhook-id"]})
-    _, again = await receiver.got(2)
+    _, again = await receiver.wait_for_requests(2)
     assert (again.headers["webhook-id"], again.body) == (first.headers["webhook-id"], first.body)
 
     endpoint = {"url": receiver.url, "events": ["notification.delivered"]}
@@ -147,7 +147,7 @@ async def test_lost_events_are_replayed_with_their_ids(api_tenant: ApiTenant, re
     assert (kept["notification_id"], kept["last_error"], kept["calls"]) == (missed, "endpoint_disabled", [])
     await api_tenant.call("PUT", "/event-endpoints/crm", endpoint)
     assert (await api_tenant.call("POST", "/event-endpoints/crm/replay", {"since": since}))["replayed"] == 1
-    assert (await receiver.got(3))[2].headers["webhook-id"] == kept["id"]
+    assert (await receiver.wait_for_requests(3))[2].headers["webhook-id"] == kept["id"]
 
 
 async def test_an_endpoint_that_returns_gone_is_disabled_and_shown_so(
@@ -170,6 +170,6 @@ async def test_tenants_receive_no_events_of_each_other(
         secret = await subscribed(neighbours, theirs)
         ids = {await api_tenant.send("news"), await api_tenant.send("news", "eve")}
         their_id = await neighbours.send("news")
-        await asyncio.gather(receiver.got(4), theirs.got(3))
-        assert {verified(request, mine)["data"]["notification_id"] for request in receiver.requests} == ids
-        assert {verified(request, secret)["data"]["notification_id"] for request in theirs.requests} == {their_id}
+        await asyncio.gather(receiver.wait_for_requests(4), theirs.wait_for_requests(3))
+        assert {verify_request(request, mine)["data"]["notification_id"] for request in receiver.requests} == ids
+        assert {verify_request(request, secret)["data"]["notification_id"] for request in theirs.requests} == {their_id}

@@ -156,4 +156,4 @@ class TestTheSecondCanBeAsked:
         shown = await pooled.wait_for_end(await pooled.send("news"), "SENT", "DELIVERED")
         assert [(name, outcome) for name, outcome, _ in asked(shown)] == [("smtp", "error"), ("sandbox", "accepted")]
         assert "attempt_unknown" in [entry["kind"] for entry in shown["timeline"]]
-        assert len(await pooled.outbox()) == 1
+        assert len(await pooled.list_outbox()) == 1

@@ -23,7 +23,7 @@ async def flood(api_tenant: ApiTenant) -> tuple[list[str], list["asyncio.Task[ht
     await api_tenant.put_recipient("ada", email="ada@example.com")
     for number in range(TEMPLATES):
         key = f"slow-{number}"
-        await api_tenant.template(key, "email", f"{number}{SLOW}")
+        await api_tenant.add_template(key, "email", f"{number}{SLOW}")
         await api_tenant.call(
             "PUT", f"/notification-types/{key}", {"route": [{"channels": ["email"]}], "templates": {"email": key}}
         )
@@ -72,7 +72,7 @@ async def test_sends_that_find_the_queue_full_are_rendered_later(
 
     monkeypatch.setattr(FairQueue, "remove_surplus", observed)
     await api_tenant.put_type("news", ["email"])
-    await api_tenant.template(
+    await api_tenant.add_template(
         "news", "email", "{% for a in range(2000) %}{% for b in range(999) %}{% endfor %}{% endfor %}."
     )
     await api_tenant.put_recipient("ada", email="ada+silent@example.com")

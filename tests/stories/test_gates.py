@@ -121,7 +121,7 @@ async def test_an_opt_out_during_the_wait_stops_the_send(api_tenant: ApiTenant) 
     await waiting(api_tenant, id, "quiet_hours")
     await api_tenant.call("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"email": False}})
     await api_tenant.wait_for_end(id, "SUPPRESSED")
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_an_opt_in_during_the_wait_allows_the_send(api_tenant: ApiTenant) -> None:
@@ -133,7 +133,7 @@ async def test_an_opt_in_during_the_wait_allows_the_send(api_tenant: ApiTenant) 
     await waiting(api_tenant, id, "quiet_hours")
     await choose(api_tenant, None)
     await api_tenant.wait_for_end(id, "DELIVERED")
-    assert sorted(message["channel"] for message in await api_tenant.outbox()) == ["email", "sms"]
+    assert sorted(message["channel"] for message in await api_tenant.list_outbox()) == ["email", "sms"]
 
 
 async def test_a_send_window_is_waited_for(api_tenant: ApiTenant) -> None:
@@ -150,7 +150,7 @@ async def test_a_send_window_is_waited_for(api_tenant: ApiTenant) -> None:
 async def moments(api_tenant: ApiTenant) -> list[tuple[datetime, str]]:
     """When each message went out, and which."""
     return sorted(
-        (datetime.fromisoformat(one["accepted_at"]), one["notification_id"]) for one in await api_tenant.outbox()
+        (datetime.fromisoformat(one["accepted_at"]), one["notification_id"]) for one in await api_tenant.list_outbox()
     )
 
 
@@ -161,7 +161,7 @@ async def test_a_throttle_admits_its_exact_limit_and_defers_by_priority(api_tena
     first = await asyncio.gather(*(api_tenant.send("news") for _ in range(9)))
     deferred = await eventually(lambda: of(api_tenant, first, "throttled"), lambda held: len(held) == 6)
     urgent = [await api_tenant.send("news", priority=3) for _ in range(3)]
-    through = await eventually(lambda: api_tenant.outbox(), lambda seen: len(seen) >= 6)
+    through = await eventually(lambda: api_tenant.list_outbox(), lambda seen: len(seen) >= 6)
     times = await moments(api_tenant)
     assert {id for _, id in times[3:6]} == set(urgent)
     assert {id for _, id in times[:3]} == set(first) - set(deferred)
@@ -229,7 +229,7 @@ async def test_a_send_that_waits_for_a_slot_can_be_canceled(api_tenant: ApiTenan
     await api_tenant.cancel(canceled)
     await api_tenant.wait_for_end(canceled, "CANCELED")
     await api_tenant.wait_for_end(next_one, "DELIVERED")
-    assert len(await api_tenant.outbox()) == 2
+    assert len(await api_tenant.list_outbox()) == 2
 
 
 async def test_a_wait_at_a_recipients_limit_uses_no_tenant_slot(api_tenant: ApiTenant) -> None:

@@ -25,7 +25,7 @@ async def test_a_paused_send_waits_and_resumes(api_tenant: ApiTenant, what: str)
     await api_tenant.call("POST", f"/{what}/pause", {"reason": "a bad day"})
     id = await api_tenant.send("news")
     await eventually(lambda: held(api_tenant, id), bool)
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
     kind, _, name = what.replace("-", "_").partition("/")
     [pause] = (await api_tenant.call("GET", "/pauses"))["items"]
     assert [pause[key] for key in ("kind", "name", "by", "reason")] == [kind[:-1], name, "test", "a bad day"]
@@ -50,7 +50,7 @@ async def test_other_channels_of_the_same_notification_do_not_wait(api_tenant: A
     id = await api_tenant.send("news")
     await eventually(lambda: held(api_tenant, id), bool)
     await api_tenant.wait_for_status(id, "DELIVERED")
-    assert [message["channel"] for message in await api_tenant.outbox()] == ["sms"]
+    assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
     await api_tenant.call("POST", "/channels/email/resume")
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert len(shown["deliveries"]) == 2

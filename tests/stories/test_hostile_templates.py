@@ -43,7 +43,7 @@ async def poisoned(api_tenant: ApiTenant, body: str, *later_steps: list[str]) ->
         return None
     assert saved.status_code < 300, saved.text
     for step in later_steps:
-        await api_tenant.template("innocent", step[0])
+        await api_tenant.add_template("innocent", step[0])
     steps = [["sms"], *later_steps]
     names = {"sms": "poison"} | {channel: "innocent" for step in later_steps for channel in step}
     route = [{"channels": step} for step in steps]
@@ -70,7 +70,7 @@ async def test_a_hostile_template_fails_quickly_with_a_reason(api_tenant: ApiTen
     begun = time.monotonic()
     await innocent(api_tenant)
     assert time.monotonic() - begun < SECONDS
-    assert {message["channel"] for message in await api_tenant.outbox()} == {"email"}
+    assert {message["channel"] for message in await api_tenant.list_outbox()} == {"email"}
 
 
 async def test_an_unparsable_template_cannot_be_saved(api_tenant: ApiTenant) -> None:

@@ -62,7 +62,7 @@ async def test_hundreds_of_devices_delay_no_other_recipient(api_tenant: ApiTenan
     shown = await api_tenant.wait_until_finished(id)
     [delivery] = shown["deliveries"]
     assert {attempt["outcome"] for attempt in delivery["attempts"]} == {"accepted"}
-    tokens = {message["address"]["token"] for message in await api_tenant.outbox(recipient_id="crowd")}
+    tokens = {message["address"]["token"] for message in await api_tenant.list_outbox(recipient_id="crowd")}
     assert tokens == {f"token-{n}" for n in range(1, MAX_DEVICES_PER_CHANNEL + 1)}
     assert most_at_once(delivery["attempts"]) <= MAX_CONCURRENT_CALLS
     [told] = [entry for entry in shown["timeline"] if entry["kind"] == "devices_skipped"]
@@ -80,7 +80,7 @@ async def test_one_accepting_device_suffices_and_email_does_not_wait_for_the_oth
     await api_tenant.put_type("news", ["push", "email"], give_up_after="2s")
     await api_tenant.put_recipient("crowd", email="crowd@example.com")
     await register(api_tenant, [f"token-error-{n}" for n in range(1, 100)])
-    await api_tenant.device("crowd", "phone", "token-good")
+    await api_tenant.put_device("crowd", "phone", "token-good")
     id = await api_tenant.send("news", "crowd")
     shown = await api_tenant.wait_until_finished(id)
     assert {delivery["channel"]: delivery["status"] for delivery in shown["deliveries"]}.keys() == {"push", "email"}

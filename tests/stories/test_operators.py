@@ -40,7 +40,7 @@ async def waiting(api_tenant: ApiTenant) -> AsyncIterator[str]:
     id = await api_tenant.send("news", send_at=later(600))
     await api_tenant.engine.wait_for_start(id)
     yield id
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_a_failed_notification_is_a_failed_workflow_with_a_reason(engine: Engine, api_tenant: ApiTenant) -> None:
@@ -201,7 +201,7 @@ async def test_a_bug_in_an_activity_ends_the_notification(
     assert (shown["status"], shown["failure_reason"] or "") == ("FAILED", "internal")
     assert await why(engine, id) == "FAILED: internal"
     assert await status_attribute(engine, id) == "FAILED"
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_a_bug_after_the_call_leaves_the_notification_in_doubt(
@@ -214,7 +214,7 @@ async def test_a_bug_after_the_call_leaves_the_notification_in_doubt(
     id = await api_tenant.send("news")
     shown = await api_tenant.wait_until_finished(id)
     assert shown["status"] == "IN_DOUBT"
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
     monkeypatch.undo()
 
 

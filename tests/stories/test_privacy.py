@@ -80,7 +80,7 @@ async def sent_in_every_way(api_tenant: ApiTenant) -> list[str]:
     """Every channel; delivered, refused, retrying and then cancelled, with a template error, expired, a bug of ours."""
     for channel in CHANNELS:
         await api_tenant.put_type(f"by-{channel}", [channel], give_up_after="2s")
-        await api_tenant.template(f"bad-{channel}", channel, "{{ code | round }}{{ 1 // 0 }}")
+        await api_tenant.add_template(f"bad-{channel}", channel, "{{ code | round }}{{ 1 // 0 }}")
         route = {"route": [{"channels": [channel]}], "templates": {channel: f"bad-{channel}"}}
         await api_tenant.call("PUT", f"/notification-types/bad-{channel}", route)
     for word in DIGITS:
@@ -101,7 +101,7 @@ THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per
 async def sent_by_the_clock(api_tenant: ApiTenant) -> list[str]:
     """Collected, dropped or deferred by a throttle, and held in quiet hours."""
     for key, rule in COLLECTED.items():
-        await api_tenant.template(
+        await api_tenant.add_template(
             key, "email", "{{ total }}, {{ items[0].code }}", subject_template="{{ items[0].name }}"
         )
         route = {"route": [{"channels": ["email"]}], "templates": {"email": key}}
@@ -163,7 +163,7 @@ async def _person(api_tenant: ApiTenant, word: str) -> None:
         attributes={"nickname": CANARIES["name"]},
         locale="en",
     )
-    await api_tenant.device(person(word), "phone", f"{CANARIES['token']}-{word}")
+    await api_tenant.put_device(person(word), "phone", f"{CANARIES['token']}-{word}")
 
 
 async def kept_by_temporal(engine: Engine, workflow_id: str) -> bytes:

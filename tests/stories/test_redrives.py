@@ -60,7 +60,7 @@ async def test_one_that_failed_goes_out_again_as_a_new_generation(api_tenant: Ap
         ("delivered", "DELIVERED"),
     ]
     assert (await engine.workflow(id, 2).describe()).status is WorkflowExecutionStatus.COMPLETED
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_it_can_fail_again_and_be_sent_again(api_tenant: ApiTenant) -> None:
@@ -89,7 +89,7 @@ async def test_a_redrive_reads_preferences_again(api_tenant: ApiTenant) -> None:
         "SUPPRESSED",
         "email: opted_out (global_channel_opt_in.email)",
     )
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_pending_and_delivered_sends_are_not_redriven(api_tenant: ApiTenant) -> None:
@@ -100,7 +100,7 @@ async def test_pending_and_delivered_sends_are_not_redriven(api_tenant: ApiTenan
     answer = await redrive(api_tenant, id, force=True)
     assert (answer["redriven"], answer["skipped"]) == (0, [{"id": id, "reason": "already_sent"}])
     assert (answer["status"], answer["generation"]) == ("DELIVERED", 1)
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_an_expired_send_is_not_redriven(api_tenant: ApiTenant, engine: Engine) -> None:
@@ -116,7 +116,7 @@ async def test_a_doubt_is_sent_again_only_by_force(api_tenant: ApiTenant) -> Non
     assert (await redrive(api_tenant, id, force=True))["redriven"] == 1
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert told(shown) == [(1, "email", "IN_DOUBT"), (2, "email", "DELIVERED")]
-    assert len(await api_tenant.outbox()) == 2
+    assert len(await api_tenant.list_outbox()) == 2
 
 
 async def test_a_receipt_of_the_former_generation_stops_pending_deliveries(api_tenant: ApiTenant) -> None:
@@ -131,7 +131,7 @@ async def test_a_receipt_of_the_former_generation_stops_pending_deliveries(api_t
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert told(shown) == [(1, "email", "DELIVERED"), (2, "email", "SKIPPED")]
     assert shown["deliveries"][1]["failure_reason"] == "already_sent (generation 1)"
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_such_a_receipt_leaves_the_steps_behind_it_out(api_tenant: ApiTenant) -> None:
@@ -151,7 +151,7 @@ async def test_such_a_receipt_leaves_the_steps_behind_it_out(api_tenant: ApiTena
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert told(shown)[2:] == [(2, "email", "FAILED"), (2, "sms", "SKIPPED")]
     assert shown["deliveries"][-1]["failure_reason"] == "goal_reached (step 1)"
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_a_redriven_one_can_be_cancelled(api_tenant: ApiTenant) -> None:
@@ -176,7 +176,7 @@ async def test_concurrent_redrives_make_one_generation(api_tenant: ApiTenant) ->
     }
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert told(shown) == [(1, "email", "FAILED"), (2, "email", "DELIVERED")]
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_a_redrive_by_filter_sends_the_notifications_of_its_dry_run(

@@ -38,7 +38,7 @@ async def found(api_tenant: ApiTenant, word: str) -> list[str]:
 async def test_a_text_with_too_many_words_for_the_search_is_delivered(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("note", ["in_app"])
     await api_tenant.put_type("novel", ["in_app"])
-    await api_tenant.template("novel", "in_app", MANY_WORDS)
+    await api_tenant.add_template("novel", "in_app", MANY_WORDS)
     await api_tenant.put_recipient("ada")
     novel, note = await api_tenant.send("novel"), await api_tenant.send("note", payload={"name": "Quokka"})
     for id in (note, novel):
@@ -67,7 +67,7 @@ async def test_an_erasure_before_a_send_is_due_cancels_it(
     await api_tenant.make_due(id)
     shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled")
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 COPIED = """

@@ -13,21 +13,21 @@ PHONE = "+447700900123"
 async def test_the_channels_of_a_step_go_out_together(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("both", ["email", "sms"], ["push"])
     await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
-    await api_tenant.device("ada", "phone", "token-1")
+    await api_tenant.put_device("ada", "phone", "token-1")
     shown = await api_tenant.wait_for_end(await api_tenant.send("both"), "DELIVERED")
     shown = await eventually(
         lambda: api_tenant.notification(shown["id"]),
         lambda shown: {d["status"] for d in shown["deliveries"]} == {"DELIVERED"},
     )
     assert {(d["channel"], d["step"]) for d in shown["deliveries"]} == {("email", 1), ("sms", 1)}
-    assert {message["channel"] for message in await api_tenant.outbox()} == {"email", "sms"}
+    assert {message["channel"] for message in await api_tenant.list_outbox()} == {"email", "sms"}
     assert shown["finished_at"] is not None
 
 
 async def test_a_step_got_through_when_one_of_its_channels_did(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("both", ["email", "sms"], ["push"])
     await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone=PHONE)
-    await api_tenant.device("ada", "phone", "token-1")
+    await api_tenant.put_device("ada", "phone", "token-1")
     shown = await api_tenant.wait_for_end(await api_tenant.send("both"), "DELIVERED")
     said = {d["channel"]: (d["status"], d["failure_reason"]) for d in shown["deliveries"]}
     assert said == {"email": ("FAILED", "refused_recipient"), "sms": ("DELIVERED", None)}
@@ -37,7 +37,7 @@ async def test_a_step_got_through_when_one_of_its_channels_did(api_tenant: ApiTe
 async def test_the_next_step_runs_when_every_channel_of_a_step_failed(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("both", ["email", "sms"], ["push"])
     await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone="+15550000001")
-    await api_tenant.device("ada", "phone", "token-1")
+    await api_tenant.put_device("ada", "phone", "token-1")
     shown = await api_tenant.wait_for_end(await api_tenant.send("both"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {
         "email": "FAILED",
@@ -59,22 +59,22 @@ async def test_every_failed_channel_has_a_reason(api_tenant: ApiTenant) -> None:
 async def test_a_push_is_sent_when_one_of_several_devices_took_it(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("ping", ["push"])
     await api_tenant.put_recipient("ada")
-    await api_tenant.device("ada", "old", "token-refuse-1")
-    await api_tenant.device("ada", "phone", "token-2")
-    await api_tenant.device("ada", "tablet", "token-3", kind="apns")
+    await api_tenant.put_device("ada", "old", "token-refuse-1")
+    await api_tenant.put_device("ada", "phone", "token-2")
+    await api_tenant.put_device("ada", "tablet", "token-3", kind="apns")
     shown = await api_tenant.wait_for_end(await api_tenant.send("ping"), "DELIVERED")
     [delivery] = shown["deliveries"]
     assert sorted(attempt["outcome"] for attempt in delivery["attempts"]) == ["accepted", "accepted", "refused"]
     assert len({attempt["endpoint_id"] for attempt in delivery["attempts"]}) == 3
     assert (delivery["status"], delivery["failure_reason"]) == ("DELIVERED", None)
-    assert {message["address"]["token"] for message in await api_tenant.outbox()} == {"token-2", "token-3"}
+    assert {message["address"]["token"] for message in await api_tenant.list_outbox()} == {"token-2", "token-3"}
 
 
 async def test_a_push_that_every_device_refuses_falls_through(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("ping", ["push"], ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    await api_tenant.device("ada", "old", "token-refuse-1")
-    await api_tenant.device("ada", "older", "token-refuse-2")
+    await api_tenant.put_device("ada", "old", "token-refuse-1")
+    await api_tenant.put_device("ada", "older", "token-refuse-2")
     shown = await api_tenant.wait_for_end(await api_tenant.send("ping"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"push": "FAILED", "email": "DELIVERED"}
 
@@ -88,14 +88,14 @@ async def test_in_app_writes_a_row_of_the_inbox(api_tenant: ApiTenant) -> None:
     assert (shown["status"], delivery["provider"]) == ("SENT", "in_app")
     [item] = (await api_tenant.call("GET", "/inbox?recipient_id=ada"))["items"]
     assert (item["notification_id"], item["content"]) == (id, delivery["rendered_content"])
-    assert [message["channel"] for message in await api_tenant.outbox()] == ["in_app"]
+    assert [message["channel"] for message in await api_tenant.list_outbox()] == ["in_app"]
 
 
 async def test_a_webhook_goes_to_the_persons_url(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("hook", ["webhook"])
     await api_tenant.put_recipient("ada", webhook_url="https://hooks.example.com/ada")
     await api_tenant.wait_for_end(await api_tenant.send("hook"), "DELIVERED")
-    [message] = await api_tenant.outbox()
+    [message] = await api_tenant.list_outbox()
     assert message["address"] == {"url": "https://hooks.example.com/ada"}
 
 
@@ -127,9 +127,9 @@ async def test_words_come_in_the_nearest_language(
     api_tenant: ApiTenant, locale: str | None, said: str, language: str
 ) -> None:
     await api_tenant.put_type("hello", ["sms"])
-    await api_tenant.template("hello", "sms", "Hello")
-    await api_tenant.template("hello", "sms", "Bonjour", language="fr")
-    await api_tenant.template("hello", "sms", "Bonjour en belge", language="fr-BE")
+    await api_tenant.add_template("hello", "sms", "Hello")
+    await api_tenant.add_template("hello", "sms", "Bonjour", language="fr")
+    await api_tenant.add_template("hello", "sms", "Bonjour en belge", language="fr-BE")
     await api_tenant.put_recipient("ada", phone=PHONE, **({"locale": locale} if locale else {}))
     [delivery] = (await api_tenant.wait_for_end(await api_tenant.send("hello"), "DELIVERED"))["deliveries"]
     assert (delivery["rendered_content"]["text"], delivery["language"]) == (said, language)
@@ -139,7 +139,7 @@ async def test_words_come_in_the_nearest_language(
 async def test_the_policy_decides_the_version_of_a_waiting_send(
     api_tenant: ApiTenant, policy: str, said: str, version: int
 ) -> None:
-    await api_tenant.template("news", "sms", "old words")
+    await api_tenant.add_template("news", "sms", "old words")
     await api_tenant.call(
         "PUT",
         "/notification-types/news",
@@ -147,7 +147,7 @@ async def test_the_policy_decides_the_version_of_a_waiting_send(
     )
     await api_tenant.put_recipient("ada", phone=PHONE)
     id = await api_tenant.send("news", send_at=later(600))
-    await api_tenant.template("news", "sms", "new words")
+    await api_tenant.add_template("news", "sms", "new words")
     await api_tenant.make_due(id)
     [delivery] = (await api_tenant.wait_for_status(id, "DELIVERED"))["deliveries"]
     assert (delivery["rendered_content"]["text"], delivery["template_version"]) == (said, version)
@@ -174,4 +174,4 @@ async def test_a_recipient_erased_during_a_wait_gets_no_message(api_tenant: ApiT
     await api_tenant.call("DELETE", "/recipients/ada")
     shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], shown["failure_reason"]) == ("CANCELED", "canceled")
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []

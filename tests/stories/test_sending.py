@@ -20,7 +20,7 @@ async def test_a_send_is_delivered_and_its_record_shows_every_step(api_tenant: A
     assert delivery["rendered_content"]["subject"] == "Hi Ada"
     assert (attempt["outcome"], attempt["endpoint_id"]) == ("accepted", "email")
     assert shown["finished_at"] is not None
-    [message] = await api_tenant.outbox(recipient_id="ada")
+    [message] = await api_tenant.list_outbox(recipient_id="ada")
     assert message["address"] == {"email": "ada@example.com"}
 
 
@@ -30,7 +30,7 @@ async def test_a_refused_push_falls_back_to_sms(api_tenant: ApiTenant) -> None:
     await api_tenant.call("PUT", "/recipients/ada/devices/phone", {"kind": "fcm", "token": "token-refuse-1"})
     shown = await api_tenant.wait_for_status(await api_tenant.send("shipped"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"push": "FAILED", "sms": "DELIVERED"}
-    assert [message["channel"] for message in await api_tenant.outbox()] == ["sms"]
+    assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
 
 
 async def test_opted_out_of_push_and_sms_the_email_goes_out(api_tenant: ApiTenant) -> None:
@@ -58,7 +58,7 @@ async def test_opted_out_of_everything_it_is_suppressed_and_names_the_rule(api_t
     assert shown["status"] == "SUPPRESSED"
     assert "sms: opted_out (global_channel_opt_in.sms)" in shown["failure_reason"]
     assert "email: opted_out (type_channel_preferences.MARKETING.email)" in shown["failure_reason"]
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_one_send_to_a_topic_reaches_each_subscriber_by_their_own_preferences(api_tenant: ApiTenant) -> None:
@@ -81,5 +81,5 @@ async def test_one_send_to_a_topic_reaches_each_subscriber_by_their_own_preferen
         ("ada", "DELIVERED"),
         ("eve", "DELIVERED"),
     ]
-    sent = {(message["recipient_id"], message["content"]["subject"]) for message in await api_tenant.outbox()}
+    sent = {(message["recipient_id"], message["content"]["subject"]) for message in await api_tenant.list_outbox()}
     assert sent == {("ada", "Hi Ada"), ("ada", "Hi Lady"), ("eve", "Hi Ada")}

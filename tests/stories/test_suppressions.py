@@ -70,4 +70,4 @@ async def test_another_recipient_with_the_same_address_is_suppressed(api_tenant:
     await api_tenant.put_recipient("bob", email="ada@example.com")
     stopped = await api_tenant.wait_until_finished(await api_tenant.send("news", "bob"))
     assert (stopped["status"], stopped["failure_reason"]) == ("SUPPRESSED", "email: suppressed (manual)")
-    assert await api_tenant.outbox(recipient_id="bob") == []
+    assert await api_tenant.list_outbox(recipient_id="bob") == []

@@ -122,7 +122,7 @@ async def test_a_tick_sends_due_occurrences_and_reports_their_number(
     overdue = "UPDATE schedule_occurrence SET due_at = now() - interval '1 minute' WHERE tenant = :tenant"
     assert await api_tenant.engine.sql(overdue, tenant=api_tenant.tenant) == 1
     await tick.trigger()
-    sent = await eventually(api_tenant.outbox, lambda items: len(items) == 1)
+    sent = await eventually(api_tenant.list_outbox, lambda items: len(items) == 1)
     assert sent[0]["recipient_id"] == "ada"
     ran = await eventually(tick.describe, lambda seen: seen.info.num_actions == 1)
     action = ran.info.recent_actions[0].action

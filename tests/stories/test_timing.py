@@ -38,7 +38,7 @@ async def test_an_expired_send_is_not_sent(api_tenant: ApiTenant) -> None:
     await api_tenant.put_recipient("ada", email="ada@example.com")
     shown = await api_tenant.wait_until_finished(await api_tenant.send_expired("news"))
     assert (shown["status"], shown["failure_reason"], shown["deliveries"]) == ("EXPIRED", "expired", [])
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_the_types_expiry_holds_for_its_sends(api_tenant: ApiTenant) -> None:
@@ -55,7 +55,7 @@ async def test_retries_end_when_the_notification_expires(api_tenant: ApiTenant) 
     shown = await api_tenant.wait_until_finished(await api_tenant.send("news", expires_in="6s"))
     assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired: unavailable")
     assert shown["finished_at"] < shown["expires_at"], "it waits for an attempt that will not be made"
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_a_send_without_time_for_a_retry_falls_back(api_tenant: ApiTenant) -> None:
@@ -63,7 +63,7 @@ async def test_a_send_without_time_for_a_retry_falls_back(api_tenant: ApiTenant)
     await api_tenant.put_recipient("ada", email="ada+error@example.com", phone="+447700900123")
     shown = await api_tenant.wait_for_end(await api_tenant.send("news", expires_in="6s"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"email": "FAILED", "sms": "DELIVERED"}
-    assert [message["channel"] for message in await api_tenant.outbox()] == ["sms"]
+    assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
 
 
 async def test_cancelled_while_it_waits_for_its_time_nothing_goes_out(api_tenant: ApiTenant) -> None:
@@ -96,7 +96,7 @@ async def test_cancelled_between_two_attempts_there_is_no_further_one(api_tenant
     assert answer == {"id": id, "status": "CANCELED", "channels": {"email": "stopped", "sms": "stopped"}}
     await (await api_tenant.engine.wait_for_start(id)).result()
     assert await answered() == 2
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 async def test_cancelled_after_it_was_sent_it_stays_sent(api_tenant: ApiTenant) -> None:
@@ -136,7 +136,7 @@ async def test_a_send_canceled_during_a_call_ends_with_its_outcome(
     canceled.set()
     shown = await api_tenant.wait_until_finished(id)
     assert (shown["status"], [d["channel"] for d in shown["deliveries"]]) == (status, ["email"])
-    assert len(await api_tenant.outbox()) == (status == "SENT")
+    assert len(await api_tenant.list_outbox()) == (status == "SENT")
 
 
 async def test_canceling_twice_returns_the_same_response(api_tenant: ApiTenant) -> None:

@@ -17,7 +17,7 @@ OURS = re.compile(r'"([^"]*/t/[oc]/[^"]*)"')
 
 async def html_of(api_tenant: ApiTenant, **tracking: bool) -> tuple[str, str]:
     """A notification and the HTML that went out."""
-    await api_tenant.template("mail", "email", BODY)
+    await api_tenant.add_template("mail", "email", BODY)
     given: dict[str, Any] = {"tracking": tracking} if tracking else {}
     await api_tenant.call(
         "PUT",
@@ -27,7 +27,7 @@ async def html_of(api_tenant: ApiTenant, **tracking: bool) -> tuple[str, str]:
     await api_tenant.put_recipient("ada", email="ada@example.com")
     id = await api_tenant.send("mail")
     await api_tenant.wait_for_status(id, "DELIVERED")
-    [message] = await api_tenant.outbox(recipient_id="ada")
+    [message] = await api_tenant.list_outbox(recipient_id="ada")
     return id, message["content"]["html"]
 
 

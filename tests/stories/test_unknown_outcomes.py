@@ -59,17 +59,17 @@ async def test_one_device_in_doubt_outweighs_one_that_refused(api_tenant: ApiTen
     """The next step might tell the person twice."""
     await api_tenant.put_type("code", ["push"], ["email"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    await api_tenant.device("ada", "old", "token-refuse-1")
-    await api_tenant.device("ada", "phone", "token-lost-1")
+    await api_tenant.put_device("ada", "old", "token-refuse-1")
+    await api_tenant.put_device("ada", "phone", "token-lost-1")
     shown = await api_tenant.wait_until_finished(await api_tenant.send("code"))
     assert (shown["status"], [d["channel"] for d in shown["deliveries"]]) == ("IN_DOUBT", ["push"])
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_one_channel_in_doubt_outweighs_one_that_failed(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("code", ["email", "sms"], ["push"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada+lost@example.com", phone="+15550000001")
-    await api_tenant.device("ada", "phone", "token-1")
+    await api_tenant.put_device("ada", "phone", "token-1")
     shown = await api_tenant.wait_until_finished(await api_tenant.send("code"))
     said = {d["channel"]: d["status"] for d in shown["deliveries"]}
     assert (shown["status"], said) == ("IN_DOUBT", {"email": "IN_DOUBT", "sms": "FAILED"})
@@ -78,7 +78,7 @@ async def test_one_channel_in_doubt_outweighs_one_that_failed(api_tenant: ApiTen
 async def test_a_channel_that_arrived_outweighs_one_in_doubt(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("code", ["email", "sms"], ["push"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada+lost@example.com", phone="+447700900123")
-    await api_tenant.device("ada", "phone", "token-1")
+    await api_tenant.put_device("ada", "phone", "token-1")
     shown = await api_tenant.wait_for_end(await api_tenant.send("code"), "DELIVERED")
     assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"email": "IN_DOUBT", "sms": "DELIVERED"}
 
@@ -120,4 +120,4 @@ async def test_an_outcome_that_can_never_be_recorded_ends_in_doubt(api_tenant: A
     assert (shown["status"], shown["failure_reason"]) == ("IN_DOUBT", "internal")
     [attempt] = only_delivery(shown)["attempts"]
     assert (attempt["outcome"], attempt["reason"]) == (None, None)
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1

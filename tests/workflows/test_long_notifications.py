@@ -110,7 +110,7 @@ async def test_a_long_wait_takes_several_runs_and_sends_once(api_tenant: ApiTena
     await choose(api_tenant, None)
     await api_tenant.wait_for_end(id, "DELIVERED")
     assert bounded(await runs(api_tenant, id))
-    assert len(await api_tenant.outbox()) == 1
+    assert len(await api_tenant.list_outbox()) == 1
 
 
 @pytest.mark.usefixtures("short")
@@ -120,7 +120,7 @@ async def test_a_cancel_is_obeyed_by_a_later_run(api_tenant: ApiTenant) -> None:
     await api_tenant.cancel(id)
     await api_tenant.wait_for_end(id, "CANCELED")
     await eventually(lambda: described(api_tenant, id), lambda seen: seen.close_time is not None)
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 @pytest.mark.usefixtures("short")
@@ -128,19 +128,19 @@ async def test_the_expiry_is_obeyed_by_a_later_run(api_tenant: ApiTenant) -> Non
     id = await held_by_quiet_hours(api_tenant, expires_in="15s")
     await woken_until_renewed(api_tenant, id)
     await api_tenant.wait_for_end(id, "EXPIRED")
-    assert await api_tenant.outbox() == []
+    assert await api_tenant.list_outbox() == []
 
 
 @pytest.mark.usefixtures("short")
 async def test_retries_in_several_runs_share_one_time_limit_and_deliver_once(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["push", "email"], give_up_after="8s")
     await api_tenant.put_recipient("ada", email="ada+error@example.com")
-    await api_tenant.device("ada", "phone", "token-good")
-    await api_tenant.device("ada", "tablet", "token-error-1")
+    await api_tenant.put_device("ada", "phone", "token-good")
+    await api_tenant.put_device("ada", "tablet", "token-error-1")
     id = await api_tenant.send("news")
     shown = await api_tenant.wait_until_finished(id, within=120)
     assert bounded(await runs(api_tenant, id))
-    assert len(await api_tenant.outbox(recipient_id="ada")) == 1
+    assert len(await api_tenant.list_outbox(recipient_id="ada")) == 1
     [email] = [delivery for delivery in shown["deliveries"] if delivery["channel"] == "email"]
     assert email["status"] == "FAILED"
     assert email["failure_reason"].startswith("gave_up: ")
@@ -161,4 +161,4 @@ async def test_a_repeatedly_paused_send_waits_in_several_runs(api_tenant: ApiTen
     await api_tenant.call("POST", "/channels/email/resume")
     shown = await api_tenant.wait_for_end(id, "DELIVERED")
     assert bounded(await runs(api_tenant, id))
-    assert len(shown["deliveries"][0]["attempts"]) == len(await api_tenant.outbox()) == 1
+    assert len(shown["deliveries"][0]["attempts"]) == len(await api_tenant.list_outbox()) == 1
