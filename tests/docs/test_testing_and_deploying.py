@@ -6,7 +6,7 @@ import pytest
 
 from embedded.stack import CHECKOUT
 from tests.docs.test_commands import BLOCK, LINK, page
-from tests.stories.test_deploys import STUCK
+from tests.stories.test_deploys import STUCK_QUERY
 
 EXAMPLE = CHECKOUT / "examples" / "testing"
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -24,7 +24,7 @@ def test_the_only_command_is_the_one_that_runs_the_example() -> None:
 
 
 def test_the_documented_query_for_stuck_workflows_is_tested() -> None:
-    assert f"`{STUCK}`" in page("deploying")
+    assert f"`{STUCK_QUERY}`" in page("deploying")
 
 
 @pytest.mark.parametrize("name", ["testing", "deploying"])

@@ -1,4 +1,4 @@
-"""A new version beside notifications that wait: what it may change, how a mistake shows, and that going back mends."""
+"""Deploy new versions while notifications wait: compatible ones, incompatible ones, and a rollback."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,11 +18,11 @@ from workflows.notification import NotificationWorkflow
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 # docs/deploying.md
-STUCK = 'ExecutionStatus = "Running" AND TemporalReportedProblems IN ("category=WorkflowTaskFailed")'
+STUCK_QUERY = 'ExecutionStatus = "Running" AND TemporalReportedProblems IN ("category=WorkflowTaskFailed")'
 
 
 @workflow.defn(name="NotificationWorkflow", sandboxed=False)
-class Incompatible(NotificationWorkflow):
+class IncompatibleWorkflow(NotificationWorkflow):
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
         await workflow.sleep(timedelta(milliseconds=10))
@@ -30,7 +30,7 @@ class Incompatible(NotificationWorkflow):
 
 
 @workflow.defn(name="NotificationWorkflow", sandboxed=False)
-class Patched(NotificationWorkflow):
+class PatchedWorkflow(NotificationWorkflow):
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
         if workflow.patched("a-pause-first"):
@@ -39,16 +39,16 @@ class Patched(NotificationWorkflow):
 
 
 @asynccontextmanager
-async def version(engine: Engine, code: type, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """A worker of this version; at the end it drains, as in a deploy."""
+async def run_version(engine: Engine, workflow_class: type, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Run a worker of this version. It drains at the end, as in a deploy."""
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "NotificationWorkflow", code)
+        patch.setattr(worker, "NotificationWorkflow", workflow_class)
         async with running_worker(engine.container, engine.temporal):
             yield
 
 
-async def waiting(api_tenant: ApiTenant) -> list[str]:
-    """One that waits for its time and one that waits to be opened."""
+async def start_waiting_notifications(api_tenant: ApiTenant) -> list[str]:
+    """Send a notification that waits for `send_at` and one that waits to be opened, and return their ids."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_type("alert", ["email"], ["sms"])
     steps = [{"channels": ["email"], "until": "opened", "within": "1h"}, {"channels": ["sms"]}]
@@ -67,26 +67,27 @@ def is_timer(event: HistoryEvent) -> bool:
     return event.HasField("timer_started_event_attributes")
 
 
-async def stuck(engine: Engine) -> set[str]:
-    return {each.id async for each in engine.temporal.list_workflows(STUCK)}
+async def list_stuck_workflows(engine: Engine) -> set[str]:
+    return {execution.id async for execution in engine.temporal.list_workflows(STUCK_QUERY)}
 
 
 async def test_an_incompatible_version_fails_no_workflow_and_is_fixed_by_a_rollback(
     engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_api_tenant(engine_without_worker) as api_tenant:
-        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
-            ids = await waiting(api_tenant)
-        async with version(engine_without_worker, Incompatible, monkeypatch):
+        async with run_version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            ids = await start_waiting_notifications(api_tenant)
+        async with run_version(engine_without_worker, IncompatibleWorkflow, monkeypatch):
             for id in ids:
                 await engine_without_worker.workflow(id).signal(NotificationWorkflow.evidence_arrived)
             await eventually(
-                lambda: stuck(engine_without_worker), {engine_without_worker.workflow(id).id for id in ids}.__eq__
+                lambda: list_stuck_workflows(engine_without_worker),
+                {engine_without_worker.workflow(id).id for id in ids}.__eq__,
             )
-        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
-            await eventually(lambda: stuck(engine_without_worker), lambda left: not left)
-            shown = [await api_tenant.notification(id) for id in ids]
-            assert [(each["status"], each["finished_at"]) for each in shown] == [("PENDING", None), ("SENT", None)]
+        async with run_version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            await eventually(lambda: list_stuck_workflows(engine_without_worker), lambda ids: not ids)
+            found = [await api_tenant.notification(id) for id in ids]
+            assert [(one["status"], one["finished_at"]) for one in found] == [("PENDING", None), ("SENT", None)]
             for id in ids:
                 await api_tenant.cancel(id)
                 await engine_without_worker.workflow(id).result()
@@ -96,18 +97,20 @@ async def test_a_patched_version_resumes_older_workflows(
     engine_without_worker: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_api_tenant(engine_without_worker) as api_tenant:
-        async with version(engine_without_worker, NotificationWorkflow, monkeypatch):
-            old = await waiting(api_tenant)
-        async with version(engine_without_worker, Patched, monkeypatch):
-            for id in old:
+        async with run_version(engine_without_worker, NotificationWorkflow, monkeypatch):
+            waiting_ids = await start_waiting_notifications(api_tenant)
+        async with run_version(engine_without_worker, PatchedWorkflow, monkeypatch):
+            for id in waiting_ids:
                 await api_tenant.cancel(id)
-            ends = [(await api_tenant.wait_until_finished(id))["status"] for id in old]
+            ends = [(await api_tenant.wait_until_finished(id))["status"] for id in waiting_ids]
             assert ends == ["CANCELED", "SENT"]
-            new = await api_tenant.send("news")
-            assert (await api_tenant.wait_until_finished(new))["status"] == "SENT"
-            # Here, since the rows are final before the last task of their workflows.
-            marked = [any(map(is_marker, (await engine_without_worker.history(id)).events)) for id in (*old, new)]
-    assert marked == [False, False, True]
+            new_id = await api_tenant.send("news")
+            assert (await api_tenant.wait_until_finished(new_id))["status"] == "SENT"
+            # Read the histories while the worker runs: rows are final before the last task of their workflows.
+            has_marker = [
+                any(map(is_marker, (await engine_without_worker.history(id)).events)) for id in (*waiting_ids, new_id)
+            ]
+    assert has_marker == [False, False, True]
 
 
 def is_marker(event: HistoryEvent) -> bool:

@@ -187,7 +187,7 @@ def broken(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(resolution, "read_audience"), (rendering, "insert_deliveries"), (delivery, "claim_attempt")],
+    [(resolution, "read_recipient_context"), (rendering, "insert_deliveries"), (delivery, "claim_attempt")],
     ids=["resolve", "render", "deliver"],
 )
 async def test_a_bug_in_an_activity_ends_the_notification(
@@ -259,6 +259,6 @@ async def test_an_outage_of_the_database_is_no_bug(api_tenant: ApiTenant, monkey
             raise ConnectionRefusedError
         return await recipient_contexts.read_recipient_context(*given)
 
-    monkeypatch.setattr(resolution, "read_audience", away_at_first)
+    monkeypatch.setattr(resolution, "read_recipient_context", away_at_first)
     await api_tenant.wait_for_end(await api_tenant.send("news"), "DELIVERED")
     assert tries == 4

@@ -254,7 +254,7 @@ async def test_the_error_of_a_bug_does_not_carry_quoted_data(
 
     await api_tenant.put_type("news", ["email"])
     await _person(api_tenant, "good")
-    monkeypatch.setattr(resolution, "read_audience", quoting)
+    monkeypatch.setattr(resolution, "read_recipient_context", quoting)
     with product_log() as log:
         id = await api_tenant.send("news", person("good"))
         await api_tenant.wait_until_finished(id)
