@@ -25,7 +25,7 @@ from tests.histories.keep import kept
 from tests.histories.stories import POOLED, STORIES
 from tests.histories.time_gates import CLOCKS, TIMED
 from tests.storage.databases import create_template
-from tests.stories.vendors import environment, vendors
+from tests.stories.vendors import run_vendors, vendor_environment
 
 HERE = Path(__file__).parent
 SINGLE_ENGINE = {**STORIES, **QUEUED, **TIMED, **CLOCKS}
@@ -61,9 +61,9 @@ async def first_run(api_tenant: ApiTenant, workflow_id: str) -> WorkflowHistory:
 @asynccontextmanager
 async def pool() -> AsyncIterator[list[str]]:
     """Two e-mail providers of which the first is down."""
-    async with vendors() as (web, mail):
+    async with run_vendors() as (web, mail):
         await web.stop()
-        os.environ.update(environment(web, mail))
+        os.environ.update(vendor_environment(web, mail))
         yield ["sendgrid=50", "smtp=50"]
 
 

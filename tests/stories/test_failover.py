@@ -1,4 +1,4 @@
-"""One message and two providers: whose turn it is after an error, and whose word counts when an answer is lost."""
+"""Check failover between two providers after an error, a throttled call and a lost response."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -24,30 +24,30 @@ BUSY = "451 4.3.0 Try again later"
 
 
 @pytest.fixture
-async def web() -> AsyncIterator[CountingSendGrid]:
-    web = CountingSendGrid()
-    await web.start()
-    yield web
-    await web.stop()
+async def sendgrid() -> AsyncIterator[CountingSendGrid]:
+    sendgrid = CountingSendGrid()
+    await sendgrid.start()
+    yield sendgrid
+    await sendgrid.stop()
 
 
 @pytest.fixture
-async def mail() -> AsyncIterator[MailServer]:
-    async with MailServer(login=False).open() as mail:
-        yield mail
+async def mail_server() -> AsyncIterator[MailServer]:
+    async with MailServer(login=False).open() as mail_server:
+        yield mail_server
 
 
 @pytest.fixture
-def members() -> list[str]:
-    """The first takes all, the second stands by."""
+def pool_weights() -> list[str]:
+    """Return the providers of the pool. The second is used only if the first fails."""
     return ["sandbox", "smtp"]
 
 
 @pytest.fixture
-async def pooled(
-    web: CountingSendGrid,
-    mail: MailServer,
-    members: list[str],
+async def pool_tenant(
+    sendgrid: CountingSendGrid,
+    mail_server: MailServer,
+    pool_weights: list[str],
     database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -55,105 +55,119 @@ async def pooled(
     environment = {
         "TOCSIN_SENDGRID_API_KEY": "a key",
         "TOCSIN_SENDGRID_FROM": SENDER,
-        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{web.port}",
+        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{sendgrid.port}",
         "TOCSIN_SMTP_HOST": "localhost",
-        "TOCSIN_SMTP_PORT": str(mail.port),
+        "TOCSIN_SMTP_PORT": str(mail_server.port),
         "TOCSIN_SMTP_TLS": "none",
         "TOCSIN_SMTP_FROM": SENDER,
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     async with (
-        running_engine(database_url, tmp_path, email_providers=members) as engine,
+        running_engine(database_url, tmp_path, email_providers=pool_weights) as engine,
         open_api_tenant(engine) as api_tenant,
     ):
         await api_tenant.put_type("news", ["email"])
         yield api_tenant
 
 
-def asked(shown: dict[str, Any]) -> list[tuple[str, str, str | None]]:
-    """Who, and what came of it."""
-    [delivery] = shown["deliveries"]
-    return [(each["provider"], each["outcome"], each["reason"]) for each in delivery["attempts"]]
+def list_attempts(notification: dict[str, Any]) -> list[tuple[str, str, str | None]]:
+    """Return the provider, outcome and reason of each attempt."""
+    [delivery] = notification["deliveries"]
+    return [(attempt["provider"], attempt["outcome"], attempt["reason"]) for attempt in delivery["attempts"]]
 
 
-class TestOneAsksToWait:
+class TestThrottlingProvider:
     @pytest.fixture
-    def members(self) -> list[str]:
+    def pool_weights(self) -> list[str]:
         return ["sendgrid", "smtp"]
 
-    async def test_a_throttling_provider_is_left_alone_and_the_other_is_used(
-        self, pooled: ApiTenant, web: CountingSendGrid, mail: MailServer
+    async def test_a_throttling_provider_is_not_called_and_the_other_is_used(
+        self, pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: MailServer
     ) -> None:
-        web.status, web.headers = 429, {"retry-after": "60"}
-        mail.answers["MAIL"] = BUSY
-        await pooled.put_recipient("ada", email="ada@example.com")
-        id = await pooled.send("news")
-        await eventually(lambda: called(mail), lambda times: times == 1)
-        mail.answers.clear()
-        shown = await pooled.wait_until_finished(id)
-        assert [(name, outcome) for name, outcome, _ in asked(shown)] == [
+        sendgrid.status, sendgrid.headers = 429, {"retry-after": "60"}
+        mail_server.answers["MAIL"] = BUSY
+        await pool_tenant.put_recipient("ada", email="ada@example.com")
+        id = await pool_tenant.send("news")
+        await eventually(lambda: count_calls(mail_server), lambda times: times == 1)
+        mail_server.answers.clear()
+        notification = await pool_tenant.wait_until_finished(id)
+        assert [(name, outcome) for name, outcome, _ in list_attempts(notification)] == [
             ("sendgrid", "error"),
             ("smtp", "error"),
             ("smtp", "accepted"),
         ]
-        assert (sum(web.called.values()), len(mail.ledger)) == (1, 1)
-        assert "rerouted" not in [entry["kind"] for entry in shown["timeline"]], "somebody else has kept it away"
+        assert (sum(sendgrid.received.values()), len(mail_server.ledger)) == (1, 1)
+        assert "rerouted" not in [entry["kind"] for entry in notification["timeline"]], (
+            "another message has caused the failover"
+        )
 
 
-async def called(mail: MailServer) -> int:
-    return mail.mails
+async def count_calls(mail_server: MailServer) -> int:
+    return mail_server.mails
 
 
-class TestTheSecondCannotBeAsked:
-    """The first can. Of a message that was lost with a mail server a second one is sent, as the second's guarantee
-    says; to ask the first for it would prove nothing."""
+class TestSecondProviderWithoutLookup:
+    """Lose a message at a mail server, which has no lookup, after the first provider, which has one.
 
-    async def test_a_lost_message_is_resent(self, pooled: ApiTenant, mail: MailServer) -> None:
-        mail.mode = MailMode.LOSE
-        await pooled.put_recipient("ada", email="ada+throttle@example.com")
-        shown = await pooled.wait_for_end(await pooled.send("news"), "SENT", "DELIVERED", "IN_DOUBT")
-        assert asked(shown) == [
+    The message is sent again, as the guarantee allows. A lookup at the first provider would prove nothing.
+    """
+
+    async def test_a_lost_message_is_resent(self, pool_tenant: ApiTenant, mail_server: MailServer) -> None:
+        mail_server.mode = MailMode.LOSE
+        await pool_tenant.put_recipient("ada", email="ada+throttle@example.com")
+        notification = await pool_tenant.wait_for_end(await pool_tenant.send("news"), "SENT", "DELIVERED", "IN_DOUBT")
+        assert list_attempts(notification) == [
             ("sandbox", "error", "throttled"),
             ("smtp", "unknown", "connection_lost"),
             ("sandbox", "accepted", None),
         ]
 
-    async def test_a_lost_message_is_resent_by_a_successor_workflow(self, pooled: ApiTenant, mail: MailServer) -> None:
-        await pooled.put_recipient("ada", email="ada@example.com")
-        id = await pooled.send("news", send_at=later(600))
-        await lost_with(pooled, id)
-        await pooled.make_due(id)
-        shown = await pooled.wait_for_end(id, "SENT", "DELIVERED", "IN_DOUBT")
-        assert asked(shown)[:2] == [("sandbox", "error", None), ("smtp", "unknown", "worker_lost")]
-        assert [outcome for _, outcome, _ in asked(shown)[2:]] == ["accepted"]
+    async def test_a_lost_message_is_resent_by_a_successor_workflow(
+        self, pool_tenant: ApiTenant, mail_server: MailServer
+    ) -> None:
+        await pool_tenant.put_recipient("ada", email="ada@example.com")
+        id = await pool_tenant.send("news", send_at=later(600))
+        await insert_lost_attempt(pool_tenant, id)
+        await pool_tenant.make_due(id)
+        notification = await pool_tenant.wait_for_end(id, "SENT", "DELIVERED", "IN_DOUBT")
+        assert list_attempts(notification)[:2] == [("sandbox", "error", None), ("smtp", "unknown", "worker_lost")]
+        assert [outcome for _, outcome, _ in list_attempts(notification)[2:]] == ["accepted"]
 
 
-async def lost_with(api_tenant: ApiTenant, id: str) -> None:
-    """Rows of a workflow that was lost during its second call, to the mail server; another one waits for `send_at`."""
+async def insert_lost_attempt(api_tenant: ApiTenant, id: str) -> None:
+    """Insert the rows of a workflow that was lost during its second call, to the mail server.
+
+    Another workflow of the notification waits for `send_at`.
+    """
     database_tenant = DatabaseTenant(
         database=api_tenant.engine.container.database, tenant=api_tenant.tenant, type_id=UUID(int=0)
     )
     await eventually(partial(state_of, database_tenant, UUID(id)), lambda state: state == "waiting")
-    sent = DatabaseSend(database_tenant=database_tenant, id=UUID(id), channels=(Channel.EMAIL,))
-    words = {"subject": "Hi", "text": "Hello"}
-    draft = NewDelivery(id=sent.delivery(), step=1, channel=Channel.EMAIL, rule=None, content=words)
+    send = DatabaseSend(database_tenant=database_tenant, id=UUID(id), channels=(Channel.EMAIL,))
+    content = {"subject": "Hi", "text": "Hello"}
+    draft = NewDelivery(id=send.delivery(), step=1, channel=Channel.EMAIL, rule=None, content=content)
     async with database_tenant.database.transaction() as session:
-        assert await insert_deliveries(session, sent.id, database_tenant.tenant, sent.generation, [draft])
-    assert await sent.claim()
-    await sent.answer(AttemptState.NOT_ACCEPTED)
-    assert await sent.claim(2, provider="smtp")
+        assert await insert_deliveries(session, send.id, database_tenant.tenant, send.generation, [draft])
+    assert await send.claim()
+    await send.answer(AttemptState.NOT_ACCEPTED)
+    assert await send.claim(2, provider="smtp")
 
 
-class TestTheSecondCanBeAsked:
+class TestSecondProviderWithLookup:
     @pytest.fixture
-    def members(self) -> list[str]:
+    def pool_weights(self) -> list[str]:
         return ["smtp", "sandbox"]
 
-    async def test_a_lost_message_is_looked_up_and_not_resent(self, pooled: ApiTenant, mail: MailServer) -> None:
-        mail.answers["MAIL"] = BUSY
-        await pooled.put_recipient("ada", email="ada+lost@example.com")
-        shown = await pooled.wait_for_end(await pooled.send("news"), "SENT", "DELIVERED")
-        assert [(name, outcome) for name, outcome, _ in asked(shown)] == [("smtp", "error"), ("sandbox", "accepted")]
-        assert "attempt_unknown" in [entry["kind"] for entry in shown["timeline"]]
-        assert len(await pooled.list_outbox()) == 1
+    async def test_a_lost_message_is_looked_up_and_not_resent(
+        self, pool_tenant: ApiTenant, mail_server: MailServer
+    ) -> None:
+        mail_server.answers["MAIL"] = BUSY
+        await pool_tenant.put_recipient("ada", email="ada+lost@example.com")
+        notification = await pool_tenant.wait_for_end(await pool_tenant.send("news"), "SENT", "DELIVERED")
+        assert [(name, outcome) for name, outcome, _ in list_attempts(notification)] == [
+            ("smtp", "error"),
+            ("sandbox", "accepted"),
+        ]
+        assert "attempt_unknown" in [entry["kind"] for entry in notification["timeline"]]
+        assert len(await pool_tenant.list_outbox()) == 1

@@ -1,4 +1,4 @@
-"""A person with hundreds of devices: the ones that were registered last are used, a few at a time, and nobody waits."""
+"""Check recipients with hundreds of devices: the last registered ones are called, a few at a time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,31 +19,34 @@ LIMITS = (CountedLimit.DEVICES_USED, CountedLimit.ENDPOINT_CALLS)
 STORED = 900  # more than the API allows
 
 
-async def register(api_tenant: ApiTenant, tokens: Sequence[str]) -> None:
-    """The first token is that of the device that was registered last."""
-    rows = device_rows(api_tenant.engine.container.database.encryption, api_tenant.tenant, "crowd", tokens)
+async def insert_devices(api_tenant: ApiTenant, tokens: Sequence[str]) -> None:
+    """Register devices directly in the database. The first token is that of the last registered device."""
+    rows = device_rows(api_tenant.engine.container.database.encryption, api_tenant.tenant, "many-devices", tokens)
     await api_tenant.engine.sql(REGISTER.format(rows=":rows"), rows=rows)
 
 
-async def seconds_until_sent(api_tenant: ApiTenant) -> float:
-    """Of one message of the highest priority to somebody else."""
-    shown = await api_tenant.wait_until_finished(await api_tenant.send("code", "bob", priority=1))
-    [delivery] = shown["deliveries"]
-    return (at(delivery["sent_at"]) - at(shown["created_at"])).total_seconds()
+async def measure_urgent_send(api_tenant: ApiTenant) -> float:
+    """Return the delay of a message of the highest priority to another recipient."""
+    notification = await api_tenant.wait_until_finished(await api_tenant.send("code", "bob", priority=1))
+    [delivery] = notification["deliveries"]
+    return (parse_time(delivery["sent_at"]) - parse_time(notification["created_at"])).total_seconds()
 
 
-def at(moment: str) -> datetime:
-    return datetime.fromisoformat(moment)
+def parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
-def reached(limit: CountedLimit) -> float:
-    """How often, in this process."""
+def count_reached(limit: CountedLimit) -> float:
+    """Return how often this process has reached the limit."""
     return float(REGISTRY.get_sample_value("tocsin_limits_reached_total", {"limit": limit.value}) or 0)
 
 
-def most_at_once(attempts: Sequence[dict[str, Any]]) -> int:
+def max_concurrent_calls(attempts: Sequence[dict[str, Any]]) -> int:
     return max(
-        sum(at(other["started_at"]) <= at(one["started_at"]) < at(other["finished_at"]) for other in attempts)
+        sum(
+            parse_time(other["started_at"]) <= parse_time(one["started_at"]) < parse_time(other["finished_at"])
+            for other in attempts
+        )
         for one in attempts
     )
 
@@ -52,39 +55,42 @@ async def test_hundreds_of_devices_delay_no_other_recipient(api_tenant: ApiTenan
     await api_tenant.put_type("news", ["push"])
     await api_tenant.put_type("code", ["email"])
     await api_tenant.put_recipient("bob", email="bob@example.com")
-    await api_tenant.put_recipient("crowd")
-    await register(api_tenant, [f"token-{n}" for n in range(1, STORED + 1)])
-    idle = max([await seconds_until_sent(api_tenant) for _ in range(3)])
-    counts = [reached(limit) for limit in LIMITS]
-    id = await api_tenant.send("news", "crowd")
-    beside = [await seconds_until_sent(api_tenant) for _ in range(3)]
-    assert max(beside) <= max(3 * idle, 2)
-    shown = await api_tenant.wait_until_finished(id)
-    [delivery] = shown["deliveries"]
+    await api_tenant.put_recipient("many-devices")
+    await insert_devices(api_tenant, [f"token-{n}" for n in range(1, STORED + 1)])
+    idle_seconds = max([await measure_urgent_send(api_tenant) for _ in range(3)])
+    counts = [count_reached(limit) for limit in LIMITS]
+    id = await api_tenant.send("news", "many-devices")
+    loaded_seconds = [await measure_urgent_send(api_tenant) for _ in range(3)]
+    assert max(loaded_seconds) <= max(3 * idle_seconds, 2)
+    notification = await api_tenant.wait_until_finished(id)
+    [delivery] = notification["deliveries"]
     assert {attempt["outcome"] for attempt in delivery["attempts"]} == {"accepted"}
-    tokens = {message["address"]["token"] for message in await api_tenant.list_outbox(recipient_id="crowd")}
+    tokens = {message["address"]["token"] for message in await api_tenant.list_outbox(recipient_id="many-devices")}
     assert tokens == {f"token-{n}" for n in range(1, MAX_DEVICES_PER_CHANNEL + 1)}
-    assert most_at_once(delivery["attempts"]) <= MAX_CONCURRENT_CALLS
-    [told] = [entry for entry in shown["timeline"] if entry["kind"] == "devices_skipped"]
-    assert (told["channel"], told["reason"]) == ("push", "too_many_devices")
-    assert told["detail"] == {"used": MAX_DEVICES_PER_CHANNEL, "skipped": STORED - MAX_DEVICES_PER_CHANNEL}
-    [limited] = [entry for entry in shown["timeline"] if entry["kind"] == "calls_limited"]
+    assert max_concurrent_calls(delivery["attempts"]) <= MAX_CONCURRENT_CALLS
+    [skipped] = [entry for entry in notification["timeline"] if entry["kind"] == "devices_skipped"]
+    assert (skipped["channel"], skipped["reason"]) == ("push", "too_many_devices")
+    assert skipped["detail"] == {"used": MAX_DEVICES_PER_CHANNEL, "skipped": STORED - MAX_DEVICES_PER_CHANNEL}
+    [limited] = [entry for entry in notification["timeline"] if entry["kind"] == "calls_limited"]
     assert limited["detail"] == {"devices": MAX_DEVICES_PER_CHANNEL, "at_once": MAX_CONCURRENT_CALLS}
-    explained = await api_tenant.call("GET", f"/notifications/{id}/explain")
-    assert f"at most {MAX_CONCURRENT_CALLS} at a time" in str(explained)
-    assert [reached(limit) - before for limit, before in zip(LIMITS, counts, strict=True)] == [1, 1]
+    explanation = await api_tenant.call("GET", f"/notifications/{id}/explain")
+    assert f"at most {MAX_CONCURRENT_CALLS} at a time" in str(explanation)
+    assert [count_reached(limit) - before for limit, before in zip(LIMITS, counts, strict=True)] == [1, 1]
 
 
 async def test_one_accepting_device_suffices_and_email_does_not_wait_for_the_others(api_tenant: ApiTenant) -> None:
-    """Most devices stand in a back-off; the connections that their calls took are free again."""
+    """Release the database connections of calls to devices that wait in a backoff."""
     await api_tenant.put_type("news", ["push", "email"], give_up_after="2s")
-    await api_tenant.put_recipient("crowd", email="crowd@example.com")
-    await register(api_tenant, [f"token-error-{n}" for n in range(1, 100)])
-    await api_tenant.put_device("crowd", "phone", "token-good")
-    id = await api_tenant.send("news", "crowd")
-    shown = await api_tenant.wait_until_finished(id)
-    assert {delivery["channel"]: delivery["status"] for delivery in shown["deliveries"]}.keys() == {"push", "email"}
-    [push] = [delivery for delivery in shown["deliveries"] if delivery["channel"] == "push"]
+    await api_tenant.put_recipient("many-devices", email="many-devices@example.com")
+    await insert_devices(api_tenant, [f"token-error-{n}" for n in range(1, 100)])
+    await api_tenant.put_device("many-devices", "phone", "token-good")
+    id = await api_tenant.send("news", "many-devices")
+    notification = await api_tenant.wait_until_finished(id)
+    assert {delivery["channel"]: delivery["status"] for delivery in notification["deliveries"]}.keys() == {
+        "push",
+        "email",
+    }
+    [push] = [delivery for delivery in notification["deliveries"] if delivery["channel"] == "push"]
     accepted = [attempt for attempt in push["attempts"] if attempt["outcome"] == "accepted"]
     assert push["status"] in ("SENT", "DELIVERED", "OPENED")
     assert len(accepted) == 1

@@ -1,4 +1,4 @@
-"""The page of metrics after real sends: right numbers, and nothing about anybody."""
+"""Check the metrics page after real sends: correct numbers and no personal data."""
 
 import httpx2
 import pytest
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 ATTEMPTS = "tocsin_attempts_total"
 
 
-async def page_of(api_tenant: ApiTenant) -> str:
+async def read_page(api_tenant: ApiTenant) -> str:
     async with httpx2.AsyncClient(trust_env=False) as http:
         response = await http.get(f"{api_tenant.engine.api_url}/metrics")
     assert response.status_code == 200
@@ -22,27 +22,27 @@ async def page_of(api_tenant: ApiTenant) -> str:
     return response.text
 
 
-# What the sandbox has still to report of earlier tests' messages, or the engine to apply.
-UNDER_WAY = text("""
+# Receipts of earlier tests' messages that the sandbox has not posted or the engine has not applied.
+PENDING_RECEIPTS = text("""
 SELECT (SELECT count(*) FROM sandbox_receipt WHERE posted_at IS NULL AND due_at < now() + interval '1 minute')
      + (SELECT count(*) FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL)
 """)
 
 
-async def others_are_done(api_tenant: ApiTenant) -> None:
-    """Metrics count what the process does for all tenants."""
+async def wait_for_other_tests(api_tenant: ApiTenant) -> None:
+    """Wait for the receipts of earlier tests, because the metrics count all tenants of the process."""
 
-    async def under_way() -> int:
+    async def count_pending() -> int:
         async with api_tenant.engine.container.database.transaction() as session:
-            return int((await session.execute(UNDER_WAY)).scalar_one())
+            return int((await session.execute(PENDING_RECEIPTS)).scalar_one())
 
-    await eventually(under_way, (0).__eq__)
+    await eventually(count_pending, (0).__eq__)
 
 
 async def test_sends_are_counted_by_outcome(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("welcome", ["email"])
-    await others_are_done(api_tenant)
-    before = await page_of(api_tenant)
+    await wait_for_other_tests(api_tenant)
+    before = await read_page(api_tenant)
     for recipient, address in (("ada", "ada@example.com"), ("bob", "bob+refuse@example.com")):
         await api_tenant.put_recipient(recipient, email=address)
     await api_tenant.put_recipient("eve", email="eve@example.com")
@@ -50,32 +50,32 @@ async def test_sends_are_counted_by_outcome(api_tenant: ApiTenant) -> None:
     await api_tenant.wait_for_status(await api_tenant.send("welcome", "ada", priority=2), "DELIVERED")
     await api_tenant.wait_for_status(await api_tenant.send("welcome", "bob"), "FAILED")
     await api_tenant.wait_for_status(await api_tenant.send("welcome", "eve"), "SUPPRESSED")
-    after = await page_of(api_tenant)
+    after = await read_page(api_tenant)
 
-    def grown(name: str, **labels: str) -> float:
+    def increase(name: str, **labels: str) -> float:
         return value(after, name, **labels) - value(before, name, **labels)
 
     email = {"provider": "sandbox", "channel": "email"}
-    assert grown("tocsin_notifications_accepted_total") == 3
-    assert grown("tocsin_notifications_accepted_total", priority="2") == 1
-    assert grown(ATTEMPTS, outcome="accepted", **email) == 1
-    assert grown(ATTEMPTS, outcome="refused", **email) == 1
-    assert grown("tocsin_attempt_duration_seconds_count", provider="sandbox") == 2
-    assert grown("tocsin_accept_to_attempt_seconds_count") == 2
-    assert grown("tocsin_accept_duration_seconds_count") == 3
-    assert grown("tocsin_notifications_sent_total") == 1
-    assert grown("tocsin_notifications_delivered_total") == 1
-    assert grown("tocsin_notifications_failed_total", reason="refused") == 1
-    assert grown("tocsin_notifications_suppressed_total") == 1
-    assert grown("tocsin_deliveries_total", channel="email", status="delivered") == 1
+    assert increase("tocsin_notifications_accepted_total") == 3
+    assert increase("tocsin_notifications_accepted_total", priority="2") == 1
+    assert increase(ATTEMPTS, outcome="accepted", **email) == 1
+    assert increase(ATTEMPTS, outcome="refused", **email) == 1
+    assert increase("tocsin_attempt_duration_seconds_count", provider="sandbox") == 2
+    assert increase("tocsin_accept_to_attempt_seconds_count") == 2
+    assert increase("tocsin_accept_duration_seconds_count") == 3
+    assert increase("tocsin_notifications_sent_total") == 1
+    assert increase("tocsin_notifications_delivered_total") == 1
+    assert increase("tocsin_notifications_failed_total", reason="refused") == 1
+    assert increase("tocsin_notifications_suppressed_total") == 1
+    assert increase("tocsin_deliveries_total", channel="email", status="delivered") == 1
 
 
 async def test_an_unknown_outcome_is_counted(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("code", ["email"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada+lost@example.com")
-    before = await page_of(api_tenant)
+    before = await read_page(api_tenant)
     await api_tenant.wait_until_finished(await api_tenant.send("code"))
-    after = await page_of(api_tenant)
+    after = await read_page(api_tenant)
     unknown = {"outcome": "unknown", "provider": "sandbox"}
     assert value(after, ATTEMPTS, **unknown) - value(before, ATTEMPTS, **unknown) == 1
     name = "tocsin_notifications_in_doubt_total"
@@ -85,18 +85,18 @@ async def test_an_unknown_outcome_is_counted(api_tenant: ApiTenant) -> None:
 async def test_a_repeated_send_is_not_counted_twice(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("welcome", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    before = await page_of(api_tenant)
+    before = await read_page(api_tenant)
     for _ in range(2):
         await api_tenant.send("welcome", key="once")
     name = "tocsin_notifications_accepted_total"
-    assert value(await page_of(api_tenant), name) - value(before, name) == 1
+    assert value(await read_page(api_tenant), name) - value(before, name) == 1
 
 
-async def test_the_leader_shows_the_state_of_the_installation(api_tenant: ApiTenant) -> None:
+async def test_the_leader_exports_gauges_of_the_installation(api_tenant: ApiTenant) -> None:
     def is_sampled(page: str) -> bool:
         return set(GAUGE_DEFINITIONS) <= set(families(page))
 
-    page = await eventually(lambda: page_of(api_tenant), is_sampled)
+    page = await eventually(lambda: read_page(api_tenant), is_sampled)
     assert {labels["priority"] for labels, _ in samples(page, "tocsin_queue_depth")} == set("12345")
     circuits = {labels["state"]: number for labels, number in samples(page, "tocsin_provider_circuit_state")}
     assert set(circuits) == set(CIRCUIT_STATES)
@@ -109,14 +109,14 @@ async def test_the_page_holds_no_personal_data(api_tenant: ApiTenant) -> None:
     await api_tenant.wait_until_finished(
         await api_tenant.send("very-private-type", "very-private-recipient", payload={"name": "Ada"})
     )
-    page = await page_of(api_tenant)
+    page = await read_page(api_tenant)
     for private in ("very-private", "example.com", str(api_tenant.tenant), api_tenant.key, "Ada"):
         assert private not in page
 
 
-async def test_names_types_and_labels_keep_the_conventions(api_tenant: ApiTenant) -> None:
+async def test_names_types_and_labels_follow_the_conventions(api_tenant: ApiTenant) -> None:
     known = exported()
-    for name, family in families(await page_of(api_tenant)).items():
+    for name, family in families(await read_page(api_tenant)).items():
         if not name.startswith(PREFIX):
             continue
         assert known[f"{name}_total" if family.type == "counter" else name] == family.type

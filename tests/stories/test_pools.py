@@ -1,4 +1,4 @@
-"""Two providers for one channel: one that is down is gone round, and gets its traffic back when it is well."""
+"""Check a pool of two providers: an unavailable one is bypassed and gets its share back after it recovers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,133 +9,144 @@ import pytest
 
 from tests.engine import ApiTenant, open_api_tenant, running_engine
 from tests.polling import eventually
-from tests.stories.vendors import CountingMailServer, CountingSendGrid, environment, vendors
+from tests.stories.vendors import CountingMailServer, CountingSendGrid, run_vendors, vendor_environment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 @pytest.fixture
-async def pool(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
-    async with vendors() as (web, mail):
-        for name, value in environment(web, mail).items():
+async def vendor_pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
+    async with run_vendors() as (sendgrid, mail_server):
+        for name, value in vendor_environment(sendgrid, mail_server).items():
             monkeypatch.setenv(name, value)
-        yield web, mail
+        yield sendgrid, mail_server
 
 
 @pytest.fixture
-def web(pool: tuple[CountingSendGrid, CountingMailServer]) -> CountingSendGrid:
-    return pool[0]
+def sendgrid(vendor_pair: tuple[CountingSendGrid, CountingMailServer]) -> CountingSendGrid:
+    return vendor_pair[0]
 
 
 @pytest.fixture
-def mail(pool: tuple[CountingSendGrid, CountingMailServer]) -> CountingMailServer:
-    return pool[1]
+def mail_server(vendor_pair: tuple[CountingSendGrid, CountingMailServer]) -> CountingMailServer:
+    return vendor_pair[1]
 
 
 @pytest.fixture
-def members() -> list[str]:
+def pool_weights() -> list[str]:
     return ["sendgrid=50", "smtp=50"]
 
 
 @pytest.fixture
-async def pooled(
-    pool: tuple[CountingSendGrid, CountingMailServer], members: list[str], database_url: str, tmp_path: Path
+async def pool_tenant(
+    vendor_pair: tuple[CountingSendGrid, CountingMailServer], pool_weights: list[str], database_url: str, tmp_path: Path
 ) -> AsyncIterator[ApiTenant]:
     async with (
-        running_engine(database_url, tmp_path, email_providers=members) as engine,
+        running_engine(database_url, tmp_path, email_providers=pool_weights) as engine,
         open_api_tenant(engine) as api_tenant,
     ):
         await api_tenant.put_type("news", ["email"])
         yield api_tenant
 
 
-async def send(api_tenant: ApiTenant, count: int, name: str = "person") -> list[str]:
+async def send(api_tenant: ApiTenant, count: int, name: str = "recipient") -> list[str]:
     for number in range(count):
         await api_tenant.put_recipient(f"{name}-{number}", email=f"{name}-{number}@example.com")
     return await asyncio.gather(*(api_tenant.send("news", f"{name}-{number}") for number in range(count)))
 
 
-async def ended(api_tenant: ApiTenant, ids: list[str]) -> list[dict[str, Any]]:
+async def wait_until_all_finished(api_tenant: ApiTenant, ids: list[str]) -> list[dict[str, Any]]:
     return [await api_tenant.wait_until_finished(id) for id in ids]
 
 
-async def health(api_tenant: ApiTenant, name: str) -> dict[str, Any]:
+async def read_provider(api_tenant: ApiTenant, name: str) -> dict[str, Any]:
     items: list[dict[str, Any]] = (await api_tenant.call("GET", "/providers"))["items"]
     return next(item for item in items if item["name"] == name)
 
 
-async def until_state(api_tenant: ApiTenant, name: str, *states: str) -> dict[str, Any]:
-    return await eventually(lambda: health(api_tenant, name), lambda seen: seen["health"]["state"] in states)
+async def wait_for_circuit(api_tenant: ApiTenant, name: str, *states: str) -> dict[str, Any]:
+    return await eventually(
+        lambda: read_provider(api_tenant, name), lambda provider: provider["health"]["state"] in states
+    )
 
 
-async def test_both_get_their_share(pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer) -> None:
-    await ended(pooled, await send(pooled, 40))
-    assert len(web.kept) + len(mail.kept) == 40
-    assert 8 <= len(mail.kept) <= 32
+async def test_each_provider_of_a_pool_gets_its_share(
+    pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: CountingMailServer
+) -> None:
+    await wait_until_all_finished(pool_tenant, await send(pool_tenant, 40))
+    assert len(sendgrid.accepted) + len(mail_server.accepted) == 40
+    assert 8 <= len(mail_server.accepted) <= 32
 
 
 async def test_a_failing_provider_is_bypassed_and_recovers(
-    pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer
+    pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: CountingMailServer
 ) -> None:
-    await web.stop()
-    first = await send(pooled, 30, "during")
-    seen = await until_state(pooled, "sendgrid", "open", "half_open")
-    # A half-open provider keeps half its weight, so that some messages try it.
-    assert seen["weights"] == {"email": 0 if seen["health"]["state"] == "open" else 25}
-    shown = await ended(pooled, first)
-    assert {each["status"] for each in shown} == {"SENT"}
-    assert sorted(mail.kept) == sorted(f"during-{number}@example.com" for number in range(30))
-    await web.start()
-    await until_state(pooled, "sendgrid", "half_open")
-    # It believes after a few good calls; which messages try it is drawn.
+    await sendgrid.stop()
+    early_ids = await send(pool_tenant, 30, "during")
+    provider = await wait_for_circuit(pool_tenant, "sendgrid", "open", "half_open")
+    # A half-open provider keeps half its weight, so that some messages probe it.
+    assert provider["weights"] == {"email": 0 if provider["health"]["state"] == "open" else 25}
+    notifications = await wait_until_all_finished(pool_tenant, early_ids)
+    assert {notification["status"] for notification in notifications} == {"SENT"}
+    assert sorted(mail_server.accepted) == sorted(f"during-{number}@example.com" for number in range(30))
+    await sendgrid.start()
+    await wait_for_circuit(pool_tenant, "sendgrid", "half_open")
+    # The circuit closes after a few accepted calls. The messages that probe it are selected at random.
     batches = 0
-    while (await health(pooled, "sendgrid"))["health"]["state"] != "closed":
+    while (await read_provider(pool_tenant, "sendgrid"))["health"]["state"] != "closed":
         batches += 1
-        await ended(pooled, await send(pooled, 10, f"probing-{batches}"))
-    assert len(mail.kept) + sum(web.kept.values()) == 30 + 10 * batches
-    assert set(web.kept.values()) == {1}
-    assert sum(web.kept.values()) >= 3
+        await wait_until_all_finished(pool_tenant, await send(pool_tenant, 10, f"probing-{batches}"))
+    assert len(mail_server.accepted) + sum(sendgrid.accepted.values()) == 30 + 10 * batches
+    assert set(sendgrid.accepted.values()) == {1}
+    assert sum(sendgrid.accepted.values()) >= 3
 
 
-async def test_refused_credentials_are_logged_once_and_not_used_again(
-    pooled: ApiTenant, web: CountingSendGrid, mail: CountingMailServer, caplog: pytest.LogCaptureFixture
+async def test_a_provider_that_refuses_credentials_gets_no_further_calls(
+    pool_tenant: ApiTenant,
+    sendgrid: CountingSendGrid,
+    mail_server: CountingMailServer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    web.status = 401
-    shown = await ended(pooled, await send(pooled, 12, "first"))
-    assert {each["status"] for each in shown} == {"SENT"}
-    seen = await until_state(pooled, "sendgrid", "open")
-    assert seen["health"]["reason"] == "credentials_refused"
-    called = sum(web.called.values())
-    await ended(pooled, await send(pooled, 20, "second"))
-    assert sum(web.called.values()) == called
-    assert len(mail.kept) == 32
+    sendgrid.status = 401
+    notifications = await wait_until_all_finished(pool_tenant, await send(pool_tenant, 12, "first"))
+    assert {notification["status"] for notification in notifications} == {"SENT"}
+    provider = await wait_for_circuit(pool_tenant, "sendgrid", "open")
+    assert provider["health"]["reason"] == "credentials_refused"
+    received = sum(sendgrid.received.values())
+    await wait_until_all_finished(pool_tenant, await send(pool_tenant, 20, "second"))
+    assert sum(sendgrid.received.values()) == received
+    assert len(mail_server.accepted) == 32
 
 
-class TestAlone:
+class TestOnlyProvider:
     @pytest.fixture
-    def members(self) -> list[str]:
+    def pool_weights(self) -> list[str]:
         return ["sendgrid"]
 
     async def test_messages_of_the_only_provider_wait_until_it_recovers(
-        self, pooled: ApiTenant, web: CountingSendGrid
+        self, pool_tenant: ApiTenant, sendgrid: CountingSendGrid
     ) -> None:
-        await web.stop()
-        first = await send(pooled, 10, "early")
-        await until_state(pooled, "sendgrid", "open", "half_open")
-        second = await send(pooled, 10, "late")
-        await eventually(lambda: pooled.notification(second[0]), lambda shown: shown["waits_for"] == "circuit_open")
-        await web.start()
-        shown = await ended(pooled, [*first, *second])
-        assert {each["status"] for each in shown} == {"SENT"}
-        assert len(web.kept) == 20
-        assert set(web.kept.values()) == {1}
-        reasons = {entry["reason"] for each in shown for entry in each["timeline"] if entry["kind"] == "held"}
-        assert reasons == {"circuit_open (sendgrid)"}
+        await sendgrid.stop()
+        early_ids = await send(pool_tenant, 10, "early")
+        await wait_for_circuit(pool_tenant, "sendgrid", "open", "half_open")
+        late_ids = await send(pool_tenant, 10, "late")
+        await eventually(
+            lambda: pool_tenant.notification(late_ids[0]), lambda found: found["waits_for"] == "circuit_open"
+        )
+        await sendgrid.start()
+        notifications = await wait_until_all_finished(pool_tenant, [*early_ids, *late_ids])
+        assert {notification["status"] for notification in notifications} == {"SENT"}
+        assert len(sendgrid.accepted) == 20
+        assert set(sendgrid.accepted.values()) == {1}
+        entries = [entry for notification in notifications for entry in notification["timeline"]]
+        assert {entry["reason"] for entry in entries if entry["kind"] == "held"} == {"circuit_open (sendgrid)"}
 
 
-async def test_a_bad_message_opens_no_circuit(pooled: ApiTenant, web: CountingSendGrid) -> None:
-    """One delivery that is tried again and again says nothing of the others."""
-    web.status = 503
-    id = (await send(pooled, 1))[0]
-    await eventually(lambda: pooled.notification(id), lambda shown: shown["status"] == "SENT")
-    assert (await health(pooled, "sendgrid"))["health"]["state"] == "closed"
+async def test_repeated_errors_of_one_message_do_not_open_the_circuit(
+    pool_tenant: ApiTenant, sendgrid: CountingSendGrid
+) -> None:
+    """Count the errors of one delivery as one: they are no evidence about other messages."""
+    sendgrid.status = 503
+    id = (await send(pool_tenant, 1))[0]
+    await eventually(lambda: pool_tenant.notification(id), lambda found: found["status"] == "SENT")
+    assert (await read_provider(pool_tenant, "sendgrid"))["health"]["state"] == "closed"

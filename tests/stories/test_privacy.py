@@ -1,4 +1,4 @@
-"""Personal data stays in Postgres: nothing of a person is in Temporal's store or in our log, however a send ends."""
+"""Check that personal data is neither in Temporal's store nor in the log, for every way in which a send can end."""
 
 import asyncio
 import io
@@ -34,17 +34,17 @@ CANARIES = {
     "token": "canary-token",
     "webhook": "canary-hook",
     "tag": "canary-tag",
-    "recipient id": "canary-person",
+    "recipient id": "canary-recipient",
     "part of a digest": "canary-part",
 }
 CHANNELS = ("email", "sms", "push", "webhook", "in_app")
 PREFIXES = {"notification", "digest", "tick"}
-DIGITS = {"good": "0100", "refuse": "0001", "error": "0002", "open": "0009"}
+PHONE_DIGITS = {"good": "0100", "refuse": "0001", "error": "0002", "open": "0009"}
 
 
 @contextmanager
-def product_log() -> Iterator[io.StringIO]:
-    """What the processes of the product would print, as configured by bootstrap, down to the smallest detail."""
+def capture_log() -> Iterator[io.StringIO]:
+    """Capture the log of the product at level debug, as bootstrap configures it."""
     root, printed, stdout = logging.getLogger(), io.StringIO(), sys.stdout
     handlers, level = root.handlers[:], root.level
     sys.stdout = printed
@@ -60,206 +60,221 @@ def product_log() -> Iterator[io.StringIO]:
         structlog.reset_defaults()
 
 
-def found_in(text: str | bytes) -> set[str]:
+def find_canaries(text: str | bytes) -> set[str]:
     raw = text.encode() if isinstance(text, str) else text
     return {name for name, canary in CANARIES.items() if canary.encode().lower() in raw.lower()}
 
 
-def written(message: Message) -> bytes:
-    """Both ways: protobuf's bytes hold payloads as they are, JSON has the names of everything around them."""
+def serialize(message: Message) -> bytes:
+    """Return a message as protobuf, which has the raw payloads, and as JSON, which has the names of all fields."""
     return message.SerializeToString() + MessageToJson(message).encode()
 
 
-CONTENT: dict[str, Any] = {
+SEND_FIELDS: dict[str, Any] = {
     "payload": {"name": CANARIES["name"], "code": CANARIES["payload"], "part": CANARIES["part of a digest"]},
     "tags": [CANARIES["tag"]],
 }
 
 
-async def sent_in_every_way(api_tenant: ApiTenant) -> list[str]:
-    """Every channel; delivered, refused, retrying and then cancelled, with a template error, expired, a bug of ours."""
+async def send_by_every_channel(api_tenant: ApiTenant) -> list[str]:
+    """Send by every channel: delivered, refused, retried, with a template error, expired."""
     for channel in CHANNELS:
         await api_tenant.put_type(f"by-{channel}", [channel], give_up_after="2s")
         await api_tenant.add_template(f"bad-{channel}", channel, "{{ code | round }}{{ 1 // 0 }}")
         route = {"route": [{"channels": [channel]}], "templates": {channel: f"bad-{channel}"}}
         await api_tenant.call("PUT", f"/notification-types/bad-{channel}", route)
-    for word in DIGITS:
-        await _person(api_tenant, word)
-    kinds = [f"{how}-{channel}" for channel in CHANNELS for how in ("by", "bad")]
-    asks = [api_tenant.send(kind, person(word), **CONTENT) for kind in kinds for word in DIGITS]
-    asks.append(api_tenant.send("by-email", person("error"), expires_in="1s", **CONTENT))
-    return list(await asyncio.gather(*asks))
+    for behavior in PHONE_DIGITS:
+        await _put_recipient(api_tenant, behavior)
+    keys = [f"{prefix}-{channel}" for channel in CHANNELS for prefix in ("by", "bad")]
+    sends = [
+        api_tenant.send(key, recipient_id_for(behavior), **SEND_FIELDS) for key in keys for behavior in PHONE_DIGITS
+    ]
+    sends.append(api_tenant.send("by-email", recipient_id_for("error"), expires_in="1s", **SEND_FIELDS))
+    return list(await asyncio.gather(*sends))
 
 
-COLLECTED: dict[str, dict[str, str]] = {
+DIGEST_RULES: dict[str, dict[str, str]] = {
     "by-window": {"window": "2s", "key": "part"},
     "by-calendar": {"schedule": "0 9 * * *", "key": "part"},
 }
-THROTTLED = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "12s", "on_exceed": "defer"}}
+THROTTLES = {"by-drop": {"limit": 1, "per": "1h"}, "by-defer": {"limit": 1, "per": "12s", "on_exceed": "defer"}}
 
 
-async def sent_by_the_clock(api_tenant: ApiTenant) -> list[str]:
-    """Collected, dropped or deferred by a throttle, and held in quiet hours."""
-    for key, rule in COLLECTED.items():
+async def send_with_time_rules(api_tenant: ApiTenant) -> list[str]:
+    """Send notifications that are collected, dropped or deferred by a throttle, or held in quiet hours."""
+    for key, rule in DIGEST_RULES.items():
         await api_tenant.add_template(
             key, "email", "{{ total }}, {{ items[0].code }}", subject_template="{{ items[0].name }}"
         )
         route = {"route": [{"channels": ["email"]}], "templates": {"email": key}}
         await api_tenant.call("PUT", f"/notification-types/{key}", {**route, "digest": rule})
-    for key, throttle in THROTTLED.items():
+    for key, throttle in THROTTLES.items():
         await api_tenant.put_type(key, ["email"], throttle=throttle)
-    ids = [await api_tenant.send(key, person("good"), **CONTENT) for key in (*COLLECTED, *THROTTLED, *THROTTLED)]
-    ids.append(await sent_in_quiet_hours(api_tenant))
-    await eventually(lambda: api_tenant.notification(ids[1]), lambda shown: shown["digest"] is not None)
-    await ticks(api_tenant, "digest", "closes_at", "by-calendar")
-    collected = [await api_tenant.wait_for_end(id, "DIGESTED") for id in ids[: len(COLLECTED)]]
-    return ids + [str(shown["digest"]["notification_id"]) for shown in collected]
+    ids = [
+        await api_tenant.send(key, recipient_id_for("good"), **SEND_FIELDS)
+        for key in (*DIGEST_RULES, *THROTTLES, *THROTTLES)
+    ]
+    ids.append(await send_in_quiet_hours(api_tenant))
+    await eventually(lambda: api_tenant.notification(ids[1]), lambda found: found["digest"] is not None)
+    await make_due_and_tick(api_tenant, "digest", "closes_at", "by-calendar")
+    collected = [await api_tenant.wait_for_end(id, "DIGESTED") for id in ids[: len(DIGEST_RULES)]]
+    return ids + [str(item["digest"]["notification_id"]) for item in collected]
 
 
-async def sent_in_quiet_hours(api_tenant: ApiTenant) -> str:
-    await _person(api_tenant, "quiet")
-    chosen = f"/recipients/{person('quiet')}/preferences"
-    await api_tenant.call("PUT", chosen, {"quiet_hours": {"start": "00:00", "end": "23:59"}})
-    id = await api_tenant.send("by-email", person("quiet"), **CONTENT)
-    await eventually(lambda: api_tenant.notification(id), lambda shown: shown["waits_for"] == "quiet_hours")
-    await api_tenant.call("PUT", chosen, {"quiet_hours": None})
+async def send_in_quiet_hours(api_tenant: ApiTenant) -> str:
+    await _put_recipient(api_tenant, "quiet")
+    preferences = f"/recipients/{recipient_id_for('quiet')}/preferences"
+    await api_tenant.call("PUT", preferences, {"quiet_hours": {"start": "00:00", "end": "23:59"}})
+    id = await api_tenant.send("by-email", recipient_id_for("quiet"), **SEND_FIELDS)
+    await eventually(lambda: api_tenant.notification(id), lambda found: found["waits_for"] == "quiet_hours")
+    await api_tenant.call("PUT", preferences, {"quiet_hours": None})
     return id
 
 
-async def sent_by_schedules(api_tenant: ApiTenant) -> list[str]:
-    """To a list, and to each of a topic at their own time."""
+async def send_by_schedules(api_tenant: ApiTenant) -> list[str]:
+    """Send by a schedule to a list, and by a schedule to a topic at each subscriber's own time."""
     await api_tenant.put_type("recurring", ["email"])
-    await api_tenant.call("PUT", f"/topics/weekly/subscribers/{person('good')}")
-    audiences: list[dict[str, Any]] = [
-        {"timezone": "UTC", "recipients": [person("good"), person("refuse")]},
+    await api_tenant.call("PUT", f"/topics/weekly/subscribers/{recipient_id_for('good')}")
+    targets: list[dict[str, Any]] = [
+        {"timezone": "UTC", "recipients": [recipient_id_for("good"), recipient_id_for("refuse")]},
         {"timezone": "recipient", "topic": "weekly"},
     ]
-    for number, audience in enumerate(audiences):
-        body = {"notification_type": "recurring", "cron": "0 9 * * *", **CONTENT, **audience}
+    for number, target in enumerate(targets):
+        body = {"notification_type": "recurring", "cron": "0 9 * * *", **SEND_FIELDS, **target}
         await api_tenant.call("PUT", f"/schedules/schedule-{number}", body)
-    await ticks(api_tenant, "schedule_occurrence", "due_at", "recurring")
-    sent = "/notifications?notification_type=recurring"
-    page = await eventually(lambda: api_tenant.call("GET", sent), lambda page: len(page["items"]) == 3)
+    await make_due_and_tick(api_tenant, "schedule_occurrence", "due_at", "recurring")
+    path = "/notifications?notification_type=recurring"
+    page = await eventually(lambda: api_tenant.call("GET", path), lambda page: len(page["items"]) == 3)
     return [str(item["id"]) for item in page["items"]]
 
 
-async def ticks(api_tenant: ApiTenant, table: str, due: str, kind: str) -> None:
+async def make_due_and_tick(api_tenant: ApiTenant, table: str, column: str, notification_type: str) -> None:
     await api_tenant.engine.sql(
-        f"UPDATE {table} SET {due} = now() - interval '1 minute' WHERE tenant = :id", id=api_tenant.tenant
+        f"UPDATE {table} SET {column} = now() - interval '1 minute' WHERE tenant = :id", id=api_tenant.tenant
     )
-    await api_tenant.trigger_tick(kind)
+    await api_tenant.trigger_tick(notification_type)
 
 
-def person(word: str) -> str:
-    return f"{CANARIES['recipient id']}-{word}"
+def recipient_id_for(behavior: str) -> str:
+    return f"{CANARIES['recipient id']}-{behavior}"
 
 
-async def _person(api_tenant: ApiTenant, word: str) -> None:
+async def _put_recipient(api_tenant: ApiTenant, behavior: str) -> None:
     await api_tenant.put_recipient(
-        person(word),
-        email=f"{CANARIES['e-mail']}+{word}@example.com",
-        phone=f"+{CANARIES['phone']}{DIGITS.get(word, DIGITS['good'])}",
-        webhook_url=f"https://hooks.example.com/{CANARIES['webhook']}/{word}",
+        recipient_id_for(behavior),
+        email=f"{CANARIES['e-mail']}+{behavior}@example.com",
+        phone=f"+{CANARIES['phone']}{PHONE_DIGITS.get(behavior, PHONE_DIGITS['good'])}",
+        webhook_url=f"https://hooks.example.com/{CANARIES['webhook']}/{behavior}",
         attributes={"nickname": CANARIES["name"]},
         locale="en",
     )
-    await api_tenant.put_device(person(word), "phone", f"{CANARIES['token']}-{word}")
+    await api_tenant.put_device(recipient_id_for(behavior), "phone", f"{CANARIES['token']}-{behavior}")
 
 
-async def kept_by_temporal(engine: Engine, workflow_id: str) -> bytes:
-    """History with its payloads, summaries and failures; search attributes, memo and current details."""
+async def read_workflow_data(engine: Engine, workflow_id: str) -> bytes:
+    """Return all that Temporal stores of a workflow.
+
+    This is the history with payloads, summaries and failures, and the search attributes, memo and current details.
+    """
     history = await engine.workflow_history(workflow_id)
     handle = await engine.wait_for_workflow(workflow_id)
     description: WorkflowExecutionDescription = await handle.describe()
     details = await handle.query("__temporal_workflow_metadata")
     return b"".join(
         [
-            *(written(event) for event in history.events),
-            written(description.raw_description),
+            *(serialize(event) for event in history.events),
+            serialize(description.raw_description),
             str(details).encode(),
             history.to_json().encode(),
         ]
     )
 
 
-async def workflows_of(engine: Engine, tenant_key: str) -> set[str]:
-    return {each.id async for each in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant_key}'")}
+async def list_workflows(engine: Engine, tenant_key: str) -> set[str]:
+    return {execution.id async for execution in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant_key}'")}
 
 
 def prefixes(workflow_ids: set[str]) -> set[str]:
     return {id.partition("-")[0] for id in workflow_ids}
 
 
-async def schedule_of(engine: Engine, id: str) -> bytes:
-    return written((await engine.temporal.get_schedule_handle(id).describe()).raw_description)
+async def read_schedule(engine: Engine, id: str) -> bytes:
+    return serialize((await engine.temporal.get_schedule_handle(id).describe()).raw_description)
 
 
 @dataclass(frozen=True)
 class PrivateSends:
-    ends: dict[str, dict[str, Any]]
+    """Hold the finished notifications by their id, the log, and the tenant."""
+
+    notifications: dict[str, dict[str, Any]]
     log: str
     tenant: UUID
     tenant_key: str
 
 
 @pytest.fixture(scope="module")
-async def sent(engine: Engine) -> PrivateSends:
+async def private_sends(engine: Engine) -> PrivateSends:
     async with open_api_tenant(engine) as api_tenant:
-        with product_log() as log:
-            ids = await sent_in_every_way(api_tenant)
-            ids += await sent_by_the_clock(api_tenant) + await sent_by_schedules(api_tenant)
-            ends = {id: await api_tenant.wait_until_finished(id) for id in ids}
+        with capture_log() as log:
+            ids = await send_by_every_channel(api_tenant)
+            ids += await send_with_time_rules(api_tenant) + await send_by_schedules(api_tenant)
+            notifications = {id: await api_tenant.wait_until_finished(id) for id in ids}
             await api_tenant.http.post("/notifications/send", json={"recipient": {"email": CANARIES["e-mail"]}})
             logging.getLogger("test").warning("the log is read")
-        return PrivateSends(ends, log.getvalue(), api_tenant.tenant, api_tenant.tenant_key)
+        return PrivateSends(notifications, log.getvalue(), api_tenant.tenant, api_tenant.tenant_key)
 
 
-async def test_the_sends_went_every_way(sent: PrivateSends) -> None:
-    ends = sent.ends.values()
-    assert {end["status"] for end in ends} >= {"FAILED", "EXPIRED", "DIGESTED", "SUPPRESSED"}
-    assert {entry["reason"] for end in ends for entry in end["timeline"] if entry["kind"] == "waiting"} == {
-        "quiet_hours",
-        "throttled",
-    }
-    assert {d["channel"] for end in ends for d in end["deliveries"] if d["sent_at"]} == set(CHANNELS)
-    assert {reason for end in ends if (reason := end["failure_reason"])} >= {
+async def test_the_sends_cover_all_channels_waits_and_results(private_sends: PrivateSends) -> None:
+    notifications = private_sends.notifications.values()
+    assert {notification["status"] for notification in notifications} >= {"FAILED", "EXPIRED", "DIGESTED", "SUPPRESSED"}
+    entries = [entry for notification in notifications for entry in notification["timeline"]]
+    assert {entry["reason"] for entry in entries if entry["kind"] == "waiting"} == {"quiet_hours", "throttled"}
+    deliveries = [delivery for notification in notifications for delivery in notification["deliveries"]]
+    assert {delivery["channel"] for delivery in deliveries if delivery["sent_at"]} == set(CHANNELS)
+    assert {reason for notification in notifications if (reason := notification["failure_reason"])} >= {
         "email: refused_recipient",
         "push: template_error: a value does not fit the operation, filter or function it is used with in body, line 1",
     }
-    assert any(str(end["failure_reason"]).startswith("sms: gave_up") for end in ends)
+    assert any(str(notification["failure_reason"]).startswith("sms: gave_up") for notification in notifications)
 
 
-async def test_temporal_stores_no_personal_data(engine: Engine, sent: PrivateSends) -> None:
-    expected = {end["workflow_id"] for end in sent.ends.values() if end["status"] != "DIGESTED"}
-    listed = await eventually(lambda: workflows_of(engine, sent.tenant_key), lambda ids: prefixes(ids) == PREFIXES)
+async def test_temporal_stores_no_personal_data(engine: Engine, private_sends: PrivateSends) -> None:
+    expected = {
+        notification["workflow_id"]
+        for notification in private_sends.notifications.values()
+        if notification["status"] != "DIGESTED"
+    }
+    listed = await eventually(
+        lambda: list_workflows(engine, private_sends.tenant_key), lambda ids: prefixes(ids) == PREFIXES
+    )
     # Temporal lists eventually, and serves an id at once.
     ids = expected | listed
-    kept = dict(zip(ids, await asyncio.gather(*(kept_by_temporal(engine, id) for id in ids)), strict=True))
-    for id in (tick_schedule(sent.tenant, kind) for kind in ("by-calendar", "recurring")):
-        kept[id] = await schedule_of(engine, id)
-    assert all(id.encode() in everything for id, everything in kept.items()), "the search is blind"
-    assert {id: names for id, everything in kept.items() if (names := found_in(everything))} == {}
+    stored = dict(zip(ids, await asyncio.gather(*(read_workflow_data(engine, id) for id in ids)), strict=True))
+    for id in (tick_schedule(private_sends.tenant, key) for key in ("by-calendar", "recurring")):
+        stored[id] = await read_schedule(engine, id)
+    assert all(id.encode() in data for id, data in stored.items()), "the search finds nothing"
+    assert {id: names for id, data in stored.items() if (names := find_canaries(data))} == {}
 
 
-async def test_the_log_contains_no_personal_data(sent: PrivateSends) -> None:
-    assert json.loads(sent.log.splitlines()[-1])["event"] == "the log is read"
-    assert found_in(sent.log) == set()
+async def test_the_log_contains_no_personal_data(private_sends: PrivateSends) -> None:
+    assert json.loads(private_sends.log.splitlines()[-1])["event"] == "the log is read"
+    assert find_canaries(private_sends.log) == set()
 
 
-async def test_the_error_of_a_bug_does_not_carry_quoted_data(
+async def test_the_error_of_a_bug_contains_no_personal_data(
     engine: Engine, api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def quoting(*_: object) -> None:
+    def raise_with_data(*_: object) -> None:
         raise ValueError(f"{CANARIES['e-mail']} is not what was expected")
 
     await api_tenant.put_type("news", ["email"])
-    await _person(api_tenant, "good")
-    monkeypatch.setattr(resolution, "read_recipient_context", quoting)
-    with product_log() as log:
-        id = await api_tenant.send("news", person("good"))
+    await _put_recipient(api_tenant, "good")
+    monkeypatch.setattr(resolution, "read_recipient_context", raise_with_data)
+    with capture_log() as log:
+        id = await api_tenant.send("news", recipient_id_for("good"))
         await api_tenant.wait_until_finished(id)
-        kept = await kept_by_temporal(engine, engine.workflow(id).id)
-    assert b"ValueError" in kept
-    assert found_in(kept) == set()
+        stored = await read_workflow_data(engine, engine.workflow(id).id)
+    assert b"ValueError" in stored
+    assert find_canaries(stored) == set()
     assert "ValueError" in log.getvalue()
-    assert found_in(log.getvalue()) == set()
+    assert find_canaries(log.getvalue()) == set()

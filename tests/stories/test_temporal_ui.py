@@ -1,4 +1,4 @@
-"""What the README says of Temporal's Web UI: its queries give the runs of what the API shows as open."""
+"""Check the README's queries for Temporal's Web UI: they return the workflows of the API's open notifications."""
 
 import asyncio
 import re
@@ -16,18 +16,18 @@ from domain.channels import Channel
 from providers.sandbox import Sandbox
 from tests.engine import ApiTenant, Engine, later, open_api_tenant
 from tests.polling import eventually
-from tests.stories.test_gates import around_now
+from tests.stories.test_gates import hours_around_now
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-ROW = re.compile(r"^\| [^|]+ \| `([^`]*TocsinStatus = \"(\w+)\"[^`]*)` \| ([A-Z, ]+): (.+) \|$", re.MULTILINE)
+TABLE_ROW = re.compile(r"^\| [^|]+ \| `([^`]*TocsinStatus = \"(\w+)\"[^`]*)` \| ([A-Z, ]+): (.+) \|$", re.MULTILINE)
 PHONE = "+447700900123"
-SETTLES = timedelta(hours=1)
+SETTLE_WINDOW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Query:
+class ReadmeQuery:
     """A row of the README's table."""
 
     query: str
@@ -36,17 +36,19 @@ class Query:
 
 
 QUERIES = {
-    name: Query(query=query, statuses=tuple(statuses.split(", ")), reasons=frozenset(re.findall(r"`(\w+)`", reasons)))
-    for query, name, statuses, reasons in ROW.findall(README)
+    name: ReadmeQuery(
+        query=query, statuses=tuple(statuses.split(", ")), reasons=frozenset(re.findall(r"`(\w+)`", reasons))
+    )
+    for query, name, statuses, reasons in TABLE_ROW.findall(README)
 }
-# What each send waits for, by its type.
-EXPECTED = {
+# The wait of each send, by the send's name.
+EXPECTED_WAITS = {
     "scheduled": "send_at",
     "retried": "retry",
     "quiet": "quiet_hours",
     "throttled": "throttled",
     "paused": "paused",
-    "asked": "receipt",
+    "reconciled": "receipt",
     "goal": "goal",
     "digest": "digest",
 }
@@ -54,45 +56,47 @@ EXPECTED = {
 
 @dataclass(frozen=True, kw_only=True)
 class WaitingSends:
-    """Ids of notifications by the names of EXPECTED."""
+    """Hold the ids of notifications by the names of EXPECTED_WAITS."""
 
     api_tenant: ApiTenant
     ids: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-async def waiting(engine: Engine) -> AsyncIterator[WaitingSends]:
-    """With a provider whose records need an hour to settle, so that a lost outcome is looked for as long."""
+async def waiting_sends(engine: Engine) -> AsyncIterator[WaitingSends]:
+    """Send one notification per wait. The provider's records settle after an hour, so that a lookup waits that long."""
     pools = engine.container.pools
     async with open_api_tenant(engine) as api_tenant:
-        await set_up(api_tenant)
+        await prepare_tenant(api_tenant)
         sends: dict[str, Any] = {
             "scheduled": api_tenant.send("news", send_at=later(600)),
-            "retried": api_tenant.send("retried", "mr-error"),
+            "retried": api_tenant.send("retried", "failing-error"),
             "quiet": api_tenant.send("news", "quiet"),
             "throttled": api_tenant.send("throttled"),
             "paused": api_tenant.send("paused"),
-            "asked": api_tenant.send("asked", "mr-hang"),
+            "reconciled": api_tenant.send("reconciled", "failing-hang"),
             "goal": api_tenant.send("goal"),
             "digest": api_tenant.send("digest"),
         }
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Sandbox, "settle_window", SETTLES.total_seconds())
-            patch.setitem(pools, Channel.EMAIL, [replace(one, settles_within=SETTLES) for one in pools[Channel.EMAIL]])
+            patch.setattr(Sandbox, "settle_window", SETTLE_WINDOW.total_seconds())
+            patch.setitem(
+                pools, Channel.EMAIL, [replace(one, settles_within=SETTLE_WINDOW) for one in pools[Channel.EMAIL]]
+            )
             ids = dict(zip(sends, await asyncio.gather(*sends.values()), strict=True))
             yield WaitingSends(api_tenant=api_tenant, ids=ids)
         for id in ids.values():
             await api_tenant.cancel(id)
-        await engine.workflow(ids["asked"]).terminate()
+        await engine.workflow(ids["reconciled"]).terminate()
         await api_tenant.call("POST", "/channels/sms/resume")
 
 
-async def set_up(api_tenant: ApiTenant) -> None:
+async def prepare_tenant(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_type("retried", ["email"])
     await api_tenant.put_type("paused", ["sms"])
     await api_tenant.put_type("throttled", ["email"], throttle={"limit": 1, "per": "1h", "on_exceed": "defer"})
-    await api_tenant.put_type("asked", ["email"], delivery_guarantee="reconcile")
+    await api_tenant.put_type("reconciled", ["email"], delivery_guarantee="reconcile")
     await api_tenant.put_type("digest", ["email"], digest={"window": "1h"})
     await api_tenant.put_type("goal", ["email"], ["sms"])
     steps = [{"channels": ["email"], "until": "opened", "within": "1h"}, {"channels": ["sms"]}]
@@ -101,9 +105,9 @@ async def set_up(api_tenant: ApiTenant) -> None:
     )
     await api_tenant.put_recipient("ada", email="ada@example.com", phone=PHONE)
     await api_tenant.put_recipient("quiet", email="quiet@example.com", timezone="UTC")
-    await api_tenant.call("PUT", "/recipients/quiet/preferences", {"quiet_hours": around_now()})
-    for word in ("error", "hang"):
-        await api_tenant.put_recipient(f"mr-{word}", email=f"somebody+{word}@example.com")
+    await api_tenant.call("PUT", "/recipients/quiet/preferences", {"quiet_hours": hours_around_now()})
+    for behavior in ("error", "hang"):
+        await api_tenant.put_recipient(f"failing-{behavior}", email=f"recipient+{behavior}@example.com")
     await api_tenant.call("POST", "/channels/sms/pause")
     await api_tenant.wait_until_finished(await api_tenant.send("throttled"))
 
@@ -113,47 +117,55 @@ def test_the_readme_has_a_query_for_each_waiting_status() -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-async def test_a_query_of_the_readme_gives_the_rows_of_the_api(waiting: WaitingSends, name: str) -> None:
-    query, api_tenant = QUERIES[name], waiting.api_tenant
-    expected = {waiting.ids[kind] for kind, reason in EXPECTED.items() if reason in query.reasons}
+async def test_a_query_of_the_readme_returns_the_notifications_of_the_api(
+    waiting_sends: WaitingSends, name: str
+) -> None:
+    query, api_tenant = QUERIES[name], waiting_sends.api_tenant
+    expected = {waiting_sends.ids[send] for send, reason in EXPECTED_WAITS.items() if reason in query.reasons}
 
-    async def by_temporal() -> set[str]:
-        mine = f"{query.query} AND TocsinTenant = '{api_tenant.tenant_key}'"
-        return {run.id async for run in api_tenant.engine.temporal.list_workflows(mine)}
+    async def list_from_temporal() -> set[str]:
+        tenant_query = f"{query.query} AND TocsinTenant = '{api_tenant.tenant_key}'"
+        return {run.id async for run in api_tenant.engine.temporal.list_workflows(tenant_query)}
 
-    async def by_api() -> dict[str, str]:
+    async def list_from_api() -> dict[str, str]:
         pages = [await api_tenant.call("GET", f"/notifications?status={status}&limit=100") for status in query.statuses]
         items = [item for page in pages for item in page["items"] if item["waits_for"] in query.reasons]
         return {item["id"]: item["workflow_id"] for item in items}
 
-    async def both() -> tuple[set[str], dict[str, str]]:
-        return await by_temporal(), await by_api()
+    async def list_both() -> tuple[set[str], dict[str, str]]:
+        return await list_from_temporal(), await list_from_api()
 
-    await eventually(both, lambda seen: seen[1].keys() == expected and seen[0] == set(seen[1].values()))
+    await eventually(list_both, lambda both: both[1].keys() == expected and both[0] == set(both[1].values()))
 
 
-def after(time: str, delay: timedelta) -> str:
+def add_delay(time: str, delay: timedelta) -> str:
     return (datetime.fromisoformat(time) + delay).astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-# Those that are known exactly.
-ENDS: dict[str, Callable[[Any], str | None]] = {
-    "scheduled": lambda shown: shown["send_at"],
+# The ends that are known exactly.
+EXACT_ENDS: dict[str, Callable[[Any], str | None]] = {
+    "scheduled": lambda notification: notification["send_at"],
     "paused": lambda _: None,
-    "goal": lambda shown: after(shown["deliveries"][0]["sent_at"], timedelta(hours=1)),
-    "digest": lambda shown: shown["digest"]["closes_at"],
-    "asked": lambda shown: after(shown["deliveries"][0]["attempts"][-1]["finished_at"], SETTLES),
+    "goal": lambda notification: add_delay(notification["deliveries"][0]["sent_at"], timedelta(hours=1)),
+    "digest": lambda notification: notification["digest"]["closes_at"],
+    "reconciled": lambda notification: add_delay(
+        notification["deliveries"][0]["attempts"][-1]["finished_at"], SETTLE_WINDOW
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", EXPECTED)
-async def test_a_wait_is_shown_with_its_end(waiting: WaitingSends, kind: str) -> None:
-    api_tenant, id = waiting.api_tenant, waiting.ids[kind]
-    shown = await eventually(lambda: api_tenant.notification(id), lambda shown: shown["waits_for"] == EXPECTED[kind])
-    until = ENDS.get(kind)
-    assert shown["waits_until"] == until(shown) if until else shown["waits_until"] is not None
-    explained = f"/notifications/{id}/explain"
-    await eventually(lambda: api_tenant.call("GET", explained), lambda told: told["waits_for"] == EXPECTED[kind])
+@pytest.mark.parametrize("name", EXPECTED_WAITS)
+async def test_the_api_shows_a_wait_with_its_end(waiting_sends: WaitingSends, name: str) -> None:
+    api_tenant, id = waiting_sends.api_tenant, waiting_sends.ids[name]
+    notification = await eventually(
+        lambda: api_tenant.notification(id), lambda found: found["waits_for"] == EXPECTED_WAITS[name]
+    )
+    exact_end = EXACT_ENDS.get(name)
+    assert (
+        notification["waits_until"] == exact_end(notification) if exact_end else notification["waits_until"] is not None
+    )
+    path = f"/notifications/{id}/explain"
+    await eventually(lambda: api_tenant.call("GET", path), lambda found: found["waits_for"] == EXPECTED_WAITS[name])
 
 
 async def test_a_retry_runs_at_its_announced_time(api_tenant: ApiTenant) -> None:
@@ -162,25 +174,25 @@ async def test_a_retry_runs_at_its_announced_time(api_tenant: ApiTenant) -> None
     id = await api_tenant.send("news")
     [delivery] = (await api_tenant.wait_for_end(id, "DELIVERED"))["deliveries"]
     assert (delivery["waits_for"], delivery["waits_until"]) == (None, None)
-    read = "SELECT number, next_at, started_at FROM attempt WHERE notification_id = :id ORDER BY number"
-    first, second, third = await rows(api_tenant, read, id=id)
+    select_attempts = "SELECT number, next_at, started_at FROM attempt WHERE notification_id = :id ORDER BY number"
+    first, second, third = await select_rows(api_tenant, select_attempts, id=id)
     assert third["next_at"] is None
     for failed, retried in ((first, second), (second, third)):
         assert retried["started_at"] > failed["next_at"]
 
 
-async def rows(api_tenant: ApiTenant, statement: str, **values: Any) -> list[Any]:
+async def select_rows(api_tenant: ApiTenant, statement: str, **values: Any) -> list[Any]:
     async with api_tenant.engine.container.database.transaction() as session:
         return list((await session.execute(text(statement), values)).mappings())
 
 
-async def test_a_bounce_after_the_end_is_in_the_failures_only(engine: Engine, api_tenant: ApiTenant) -> None:
+async def test_a_bounce_after_the_end_is_only_in_the_failures(engine: Engine, api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada+bounce@example.com")
     id = await api_tenant.send("news")
     await api_tenant.wait_for_end(id, "FAILED")
-    described = await eventually(engine.workflow(id).describe, lambda seen: seen.close_time is not None)
-    assert described.status is WorkflowExecutionStatus.COMPLETED
+    description = await eventually(engine.workflow(id).describe, lambda found: found.close_time is not None)
+    assert description.status is WorkflowExecutionStatus.COMPLETED
     assert sum(item["count"] for item in (await api_tenant.call("GET", "/failures"))["items"]) == 1
     lines = [line["text"] for line in (await api_tenant.call("GET", f"/notifications/{id}/explain"))["lines"]]
     assert "Its run in Temporal had ended before and does not show this; GET /failures does." in lines

@@ -1,4 +1,4 @@
-"""What ticks for a type stands in Temporal: it is made, follows, goes, and comes back after it was lost."""
+"""Check the Temporal Schedule of a type's ticks: it is created, updated, deleted, and created again after a loss."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.engine import ApiTenant
 from tests.polling import eventually
 from workflows import options
 
-SENT = "TocsinSchedule = 'daily' AND TocsinTenant = '{}' AND WorkflowType = 'NotificationWorkflow'"
+SENT_QUERY = "TocsinSchedule = 'daily' AND TocsinTenant = '{}' AND WorkflowType = 'NotificationWorkflow'"
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
@@ -21,113 +21,124 @@ async def add_schedule(api_tenant: ApiTenant, cron: str, key: str = "daily") -> 
 
 
 @pytest.fixture
-async def tick(api_tenant: ApiTenant) -> ScheduleHandle:
-    """Of a type that is sent to one person."""
+async def tick_handle(api_tenant: ApiTenant) -> ScheduleHandle:
+    """Return the handle of the Temporal Schedule of a type with one recipient."""
     await api_tenant.put_type("report", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     return api_tenant.engine.temporal.get_schedule_handle(tick_schedule(api_tenant.tenant, "report"))
 
 
-async def described(tick: ScheduleHandle) -> ScheduleDescription | None:
+async def describe_or_none(tick_handle: ScheduleHandle) -> ScheduleDescription | None:
     try:
-        return await tick.describe()
+        return await tick_handle.describe()
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
         return None
 
 
-async def every(tick: ScheduleHandle) -> list[timedelta]:
-    found = await described(tick)
+async def list_intervals(tick_handle: ScheduleHandle) -> list[timedelta]:
+    found = await describe_or_none(tick_handle)
     return [] if found is None else [interval.every for interval in found.schedule.spec.intervals]
 
 
-async def ticks_every(tick: ScheduleHandle, minutes: int | None) -> None:
-    wanted = [] if minutes is None else [timedelta(minutes=minutes)]
-    await eventually(lambda: every(tick), lambda seen: seen == wanted)
+async def wait_for_interval(tick_handle: ScheduleHandle, minutes: int | None) -> None:
+    expected = [] if minutes is None else [timedelta(minutes=minutes)]
+    await eventually(lambda: list_intervals(tick_handle), lambda intervals: intervals == expected)
 
 
-async def test_an_operator_sees_for_which_type_how_often_and_when_next(
-    api_tenant: ApiTenant, tick: ScheduleHandle
+async def test_the_temporal_schedule_shows_type_frequency_and_next_ticks(
+    api_tenant: ApiTenant, tick_handle: ScheduleHandle
 ) -> None:
     await add_schedule(api_tenant, "0 9 * * *")
-    await ticks_every(tick, 15)
-    seen = await tick.describe()
-    assert "report" in str(seen.schedule.state.note)
-    assert len(seen.info.next_action_times) > 1
-    assert isinstance(seen.schedule.action, ScheduleActionStartWorkflow)
-    assert seen.typed_search_attributes[options.TYPE] == "report"
-    assert seen.typed_search_attributes[options.TENANT] == api_tenant.tenant_key
+    await wait_for_interval(tick_handle, 15)
+    description = await tick_handle.describe()
+    assert "report" in str(description.schedule.state.note)
+    assert len(description.info.next_action_times) > 1
+    assert isinstance(description.schedule.action, ScheduleActionStartWorkflow)
+    assert description.typed_search_attributes[options.TYPE] == "report"
+    assert description.typed_search_attributes[options.TENANT] == api_tenant.tenant_key
 
 
-async def test_ticks_are_as_frequent_as_the_finest_rule_needs(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+async def test_ticks_are_as_frequent_as_the_finest_rule_needs(
+    api_tenant: ApiTenant, tick_handle: ScheduleHandle
+) -> None:
     await add_schedule(api_tenant, "0 9 * * *")
-    await ticks_every(tick, 15)
+    await wait_for_interval(tick_handle, 15)
     await add_schedule(api_tenant, "5 9 * * *", "finer")
-    await ticks_every(tick, 5)
+    await wait_for_interval(tick_handle, 5)
     await api_tenant.call("POST", "/schedules/finer/pause")
-    await ticks_every(tick, 15)
+    await wait_for_interval(tick_handle, 15)
     await api_tenant.call("DELETE", "/schedules/finer")
     await api_tenant.call("DELETE", "/schedules/daily")
-    await ticks_every(tick, None)
+    await wait_for_interval(tick_handle, None)
 
 
-async def test_a_schedule_is_found_in_temporal_by_key_and_shows_its_pause(
-    api_tenant: ApiTenant, tick: ScheduleHandle
+async def test_a_search_in_temporal_finds_a_schedule_and_shows_its_pause(
+    api_tenant: ApiTenant, tick_handle: ScheduleHandle
 ) -> None:
     for key in ("daily", "weekly"):
         await add_schedule(api_tenant, "0 9 * * *", key)
 
-    async def shown(key: str) -> list[tuple[bool, str | None]]:
+    async def list_states(key: str) -> list[tuple[bool, str | None]]:
         query = f"TocsinSchedule = '{key}' AND TocsinTenant = '{api_tenant.tenant_key}'"
-        found = [each async for each in await api_tenant.engine.temporal.list_schedules(query)]
+        found = [schedule async for schedule in await api_tenant.engine.temporal.list_schedules(query)]
         return [(one.schedule.state.paused, one.schedule.state.note) for one in found if one.schedule]
 
     note = "report: what is due by the calendar, {}. Schedules: daily{}, weekly{}"
-    often, never = "every 15 min", "nothing for now"
-    await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, "", ""))])
+    interval_note, pause_note = "every 15 min", "nothing for now"
+    await eventually(
+        lambda: list_states("weekly"), lambda states: states == [(False, note.format(interval_note, "", ""))]
+    )
     await api_tenant.call("POST", "/schedules/weekly/pause")
-    await eventually(lambda: shown("daily"), lambda seen: seen == [(False, note.format(often, "", " (paused)"))])
+    await eventually(
+        lambda: list_states("daily"), lambda states: states == [(False, note.format(interval_note, "", " (paused)"))]
+    )
     await api_tenant.call("POST", "/schedules/daily/pause")
-    all_paused = note.format(never, " (paused)", " (paused)")
-    await eventually(lambda: shown("weekly"), lambda seen: seen == [(True, all_paused)])
+    all_paused = note.format(pause_note, " (paused)", " (paused)")
+    await eventually(lambda: list_states("weekly"), lambda states: states == [(True, all_paused)])
     await api_tenant.call("POST", "/schedules/weekly/resume")
-    await eventually(lambda: shown("weekly"), lambda seen: seen == [(False, note.format(often, " (paused)", ""))])
+    await eventually(
+        lambda: list_states("weekly"), lambda states: states == [(False, note.format(interval_note, " (paused)", ""))]
+    )
 
 
-async def test_a_pause_that_was_made_in_temporal_is_taken_back(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+async def test_a_pause_in_temporal_is_reverted(api_tenant: ApiTenant, tick_handle: ScheduleHandle) -> None:
     await add_schedule(api_tenant, "0 9 * * *")
-    await ticks_every(tick, 15)
-    await tick.pause(note="by an operator")
-    told_long_ago = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
-    await eventually(lambda: api_tenant.engine.sql(told_long_ago, tenant=api_tenant.tenant), bool)
-    await eventually(tick.describe, lambda seen: not seen.schedule.state.paused)
+    await wait_for_interval(tick_handle, 15)
+    await tick_handle.pause(note="by an operator")
+    age_last_sync = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
+    await eventually(lambda: api_tenant.engine.sql(age_last_sync, tenant=api_tenant.tenant), bool)
+    await eventually(tick_handle.describe, lambda found: not found.schedule.state.paused)
 
 
-async def test_one_that_was_lost_is_made_again(api_tenant: ApiTenant, tick: ScheduleHandle) -> None:
+async def test_a_deleted_temporal_schedule_is_created_again(api_tenant: ApiTenant, tick_handle: ScheduleHandle) -> None:
     await add_schedule(api_tenant, "0 9 * * *")
-    await ticks_every(tick, 15)
-    await tick.delete()
-    await ticks_every(tick, None)
-    told_long_ago = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
-    assert await api_tenant.engine.sql(told_long_ago, tenant=api_tenant.tenant) == 1
-    await ticks_every(tick, 15)
+    await wait_for_interval(tick_handle, 15)
+    await tick_handle.delete()
+    await wait_for_interval(tick_handle, None)
+    age_last_sync = "UPDATE tick SET synced_at = now() - interval '2 hours' WHERE tenant = :tenant"
+    assert await api_tenant.engine.sql(age_last_sync, tenant=api_tenant.tenant) == 1
+    await wait_for_interval(tick_handle, 15)
 
 
 async def test_a_tick_sends_due_occurrences_and_reports_their_number(
-    api_tenant: ApiTenant, tick: ScheduleHandle
+    api_tenant: ApiTenant, tick_handle: ScheduleHandle
 ) -> None:
     await add_schedule(api_tenant, "0 9 * * *")
-    await ticks_every(tick, 15)
-    overdue = "UPDATE schedule_occurrence SET due_at = now() - interval '1 minute' WHERE tenant = :tenant"
-    assert await api_tenant.engine.sql(overdue, tenant=api_tenant.tenant) == 1
-    await tick.trigger()
+    await wait_for_interval(tick_handle, 15)
+    make_overdue = "UPDATE schedule_occurrence SET due_at = now() - interval '1 minute' WHERE tenant = :tenant"
+    assert await api_tenant.engine.sql(make_overdue, tenant=api_tenant.tenant) == 1
+    await tick_handle.trigger()
     sent = await eventually(api_tenant.list_outbox, lambda items: len(items) == 1)
     assert sent[0]["recipient_id"] == "ada"
-    ran = await eventually(tick.describe, lambda seen: seen.info.num_actions == 1)
-    action = ran.info.recent_actions[0].action
+    description = await eventually(tick_handle.describe, lambda found: found.info.num_actions == 1)
+    action = description.info.recent_actions[0].action
     handle = api_tenant.engine.temporal.get_workflow_handle(action.workflow_id)  # type: ignore[attr-defined]
     assert (await handle.result())["done"]["times"] == 1
     assert (await handle.describe()).typed_search_attributes[options.SCHEDULE] == ["daily"]
-    found = [each.id async for each in api_tenant.engine.temporal.list_workflows(SENT.format(api_tenant.tenant_key))]
+    found = [
+        execution.id
+        async for execution in api_tenant.engine.temporal.list_workflows(SENT_QUERY.format(api_tenant.tenant_key))
+    ]
     assert found == [(await api_tenant.notification(sent[0]["notification_id"]))["workflow_id"]]

@@ -1,4 +1,4 @@
-"""Waits of days, skipped: the clocks of Postgres, of this process and of each workflow move ahead together."""
+"""Check waits of days in skipped time: the clocks of Postgres, this process and each workflow advance together."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,48 +13,48 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 PHONE = "+447700900123"
 
 
-def add_type(tocsin: Tocsin, *route: dict[str, Any], **more: Any) -> None:
-    """`news`, with a template for each channel of its route."""
+def add_type(tocsin: Tocsin, *route: dict[str, Any], **fields: Any) -> None:
+    """Put the type `news`, with a template for each channel of its route."""
     channels = {channel for step in route for channel in step["channels"]}
     for channel in channels:
         subject = {"subject_template": "News"} if channel == "email" else {}
         body = {"name": "news", "channel": channel, "language": "en", "body_template": "Hello", **subject}
         tocsin.call("POST", "/templates", {**body, "variables_schema": {}, "publish": True})
-    kind = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
-    tocsin.call("PUT", "/notification-types/news", kind)
+    notification_type = {"route": route, "templates": dict.fromkeys(channels, "news"), **fields}
+    tocsin.call("PUT", "/notification-types/news", notification_type)
 
 
-def add_alert(tocsin: Tocsin, until: str = "delivered", within: str = "3d", **more: Any) -> None:
-    """By e-mail, and by SMS if that does not get as far as it should."""
-    add_type(tocsin, {"channels": ["email"], "until": until, "within": within}, {"channels": ["sms"]}, **more)
+def add_alert(tocsin: Tocsin, until: str = "delivered", within: str = "3d", **fields: Any) -> None:
+    """Put a type that sends by email, and by SMS if the email does not reach its goal."""
+    add_type(tocsin, {"channels": ["email"], "until": until, "within": within}, {"channels": ["sms"]}, **fields)
 
 
-def add_person(tocsin: Tocsin, email: str = "ada@example.com") -> None:
+def put_recipient(tocsin: Tocsin, email: str = "ada@example.com") -> None:
     tocsin.put_recipient("ada", email=email, phone=PHONE)
 
 
-def days(shown: dict[str, Any], *kinds: str) -> list[float]:
-    """When these things happened, in days after it was accepted."""
-    told = [(entry["kind"], datetime.fromisoformat(entry["at"])) for entry in shown["timeline"]]
-    return [round((at - told[0][1]) / timedelta(days=1), 3) for kind, at in told if kind in kinds]
+def list_days(notification: dict[str, Any], *kinds: str) -> list[float]:
+    """Return the times of timeline entries of these kinds, in days after the acceptance."""
+    entries = [(entry["kind"], datetime.fromisoformat(entry["at"])) for entry in notification["timeline"]]
+    return [round((local_time - entries[0][1]) / timedelta(days=1), 3) for kind, local_time in entries if kind in kinds]
 
 
 def test_a_message_undelivered_for_three_days_falls_back(tocsin: Tocsin) -> None:
     add_alert(tocsin)
-    add_person(tocsin, "ada+silent@example.com")
+    put_recipient(tocsin, "ada+silent@example.com")
     id = tocsin.send("news", "ada")
     tocsin.advance(days=3, minutes=-1)
     assert tocsin.statuses(id) == {"email": "SENT"}
     tocsin.advance(minutes=1)
     assert tocsin.statuses(id) == {"email": "SENT", "sms": "DELIVERED"}
-    shown = tocsin.notification(id)
-    assert days(shown, "escalated") == [3]
-    assert shown["finished_at"]
+    notification = tocsin.notification(id)
+    assert list_days(notification, "escalated") == [3]
+    assert notification["finished_at"]
 
 
 def test_a_delivery_on_the_third_day_reaches_the_goal(tocsin: Tocsin) -> None:
     add_alert(tocsin)
-    add_person(tocsin, "ada+silent@example.com")
+    put_recipient(tocsin, "ada+silent@example.com")
     id = tocsin.send("news", "ada")
     tocsin.advance(days=2, hours=23)
     tocsin.report(id, "delivered")
@@ -65,7 +65,7 @@ def test_a_delivery_on_the_third_day_reaches_the_goal(tocsin: Tocsin) -> None:
 
 def test_a_receipt_after_the_next_step_moves_only_the_status(tocsin: Tocsin) -> None:
     add_alert(tocsin, until="opened")
-    add_person(tocsin)
+    put_recipient(tocsin)
     id = tocsin.send("news", "ada")
     tocsin.advance(days=20)
     assert tocsin.statuses(id) == {"email": "DELIVERED", "sms": "DELIVERED"}
@@ -74,27 +74,27 @@ def test_a_receipt_after_the_next_step_moves_only_the_status(tocsin: Tocsin) -> 
     assert len(tocsin.outbox()) == 2
 
 
-def test_steps_that_each_wait_for_days_come_one_after_the_other(tocsin: Tocsin) -> None:
+def test_steps_that_wait_for_days_run_one_after_the_other(tocsin: Tocsin) -> None:
     waits = [{"channels": [channel], "until": "opened", "within": "2d"} for channel in ("email", "sms")]
     add_type(tocsin, *waits, {"channels": ["in_app"]})
-    add_person(tocsin)
+    put_recipient(tocsin)
     id = tocsin.send("news", "ada")
     tocsin.advance(days=7)
-    shown = tocsin.notification(id)
-    assert days(shown, "escalated") == [2, 4]
-    assert [delivery["channel"] for delivery in shown["deliveries"]] == ["email", "sms", "in_app"]
+    notification = tocsin.notification(id)
+    assert list_days(notification, "escalated") == [2, 4]
+    assert [delivery["channel"] for delivery in notification["deliveries"]] == ["email", "sms", "in_app"]
 
 
-def add_fallback(tocsin: Tocsin, channel: str) -> str:
-    """Send by this channel, and by email if it is not opened in three days; the notification's id."""
+def send_with_fallback(tocsin: Tocsin, channel: str) -> str:
+    """Send by this channel, and by email if it is not opened in three days. Return the notification's id."""
     add_type(tocsin, {"channels": [channel], "until": "opened", "within": "3d"}, {"channels": ["email"]})
-    add_person(tocsin)
+    put_recipient(tocsin)
     tocsin.put_device("ada", "phone", "token-silent")
     return tocsin.send("news", "ada")
 
 
-def test_an_inbox_item_that_stays_unread_is_followed_by_an_email(tocsin: Tocsin) -> None:
-    id = add_fallback(tocsin, "in_app")
+def test_an_unread_inbox_item_is_followed_by_an_email(tocsin: Tocsin) -> None:
+    id = send_with_fallback(tocsin, "in_app")
     tocsin.settle()
     [item] = tocsin.call("GET", "/inbox?recipient_id=ada")["items"]
     tocsin.call("POST", f"/inbox/{item['id']}/seen")
@@ -105,23 +105,23 @@ def test_an_inbox_item_that_stays_unread_is_followed_by_an_email(tocsin: Tocsin)
 
 
 @pytest.mark.parametrize("path", ["/inbox/{id}/read", "/inbox/read-all?recipient_id=ada"])
-def test_an_inbox_item_that_is_read_is_followed_by_no_email(tocsin: Tocsin, path: str) -> None:
-    id = add_fallback(tocsin, "in_app")
+def test_a_read_inbox_item_is_followed_by_no_email(tocsin: Tocsin, path: str) -> None:
+    id = send_with_fallback(tocsin, "in_app")
     tocsin.advance(days=2)
     [item] = tocsin.call("GET", "/inbox?recipient_id=ada")["items"]
     for _ in range(2):
         tocsin.call("POST", path.format(id=item["id"]))
         tocsin.settle()
-    shown = tocsin.notification(id)
-    assert shown["finished_at"]
-    assert days(shown, "opened") == [2]
+    notification = tocsin.notification(id)
+    assert notification["finished_at"]
+    assert list_days(notification, "opened") == [2]
     tocsin.advance(days=30)
     assert (tocsin.notification(id)["status"], tocsin.statuses(id)) == ("OPENED", {"in_app": "OPENED"})
 
 
 @pytest.mark.parametrize("event", ["opened", "clicked"])
-def test_a_push_that_the_app_reports_is_followed_by_no_email(tocsin: Tocsin, event: str) -> None:
-    id = add_fallback(tocsin, "push")
+def test_a_push_that_the_app_reports_as_opened_sends_no_email(tocsin: Tocsin, event: str) -> None:
+    id = send_with_fallback(tocsin, "push")
     tocsin.advance(days=2)
     assert tocsin.statuses(id) == {"push": "SENT"}
     for channel in ({}, {"channel": "push"}):
@@ -135,14 +135,14 @@ def test_a_push_that_the_app_reports_is_followed_by_no_email(tocsin: Tocsin, eve
 
 
 def test_a_push_without_an_app_report_is_followed_by_an_email(tocsin: Tocsin) -> None:
-    id = add_fallback(tocsin, "push")
+    id = send_with_fallback(tocsin, "push")
     tocsin.advance(days=3)
     assert tocsin.statuses(id) == {"push": "SENT", "email": "DELIVERED"}
 
 
-def test_a_send_scheduled_in_three_days_waits_from_then(tocsin: Tocsin) -> None:
+def test_the_wait_of_a_scheduled_send_starts_at_its_send_at(tocsin: Tocsin) -> None:
     add_alert(tocsin, within="1d")
-    add_person(tocsin, "ada+silent@example.com")
+    put_recipient(tocsin, "ada+silent@example.com")
     send_at = tocsin.time_in(days=3)
     id = tocsin.send("news", "ada", send_at=send_at)
     tocsin.advance(days=3, minutes=-1)
@@ -158,50 +158,50 @@ def test_a_send_scheduled_in_three_days_waits_from_then(tocsin: Tocsin) -> None:
     assert tocsin.statuses(id)["sms"] == "DELIVERED"
 
 
-def test_a_held_send_expires_while_it_is_held(tocsin: Tocsin) -> None:
+def test_a_held_send_expires_after_days(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]})
-    add_person(tocsin)
+    put_recipient(tocsin)
     tocsin.call("POST", "/channels/email/pause")
     id = tocsin.send("news", "ada", expires_in="3d")
     tocsin.advance(days=3, minutes=-1)
     assert tocsin.notification(id)["status"] == "PENDING"
     tocsin.advance(minutes=1)
-    shown = tocsin.notification(id)
-    assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired")
+    notification = tocsin.notification(id)
+    assert (notification["status"], notification["failure_reason"]) == ("EXPIRED", "email: expired")
     tocsin.call("POST", "/channels/email/resume")
     tocsin.advance(days=1)
     assert tocsin.outbox() == []
 
 
-def test_a_send_held_for_days_goes_out_when_it_is_resumed(tocsin: Tocsin) -> None:
-    """And the hour that a type has before it gives up stands still meanwhile."""
+def test_a_send_held_for_days_is_sent_when_the_pause_ends(tocsin: Tocsin) -> None:
+    """Do not count the time of the pause against the type's `give_up_after` of one hour."""
     add_type(tocsin, {"channels": ["email"]}, give_up_after="1h")
-    add_person(tocsin)
+    put_recipient(tocsin)
     tocsin.call("POST", "/channels/email/pause")
     id = tocsin.send("news", "ada")
     tocsin.advance(days=5)
     tocsin.call("POST", "/channels/email/resume")
     tocsin.settle()
     assert tocsin.notification(id)["status"] == "DELIVERED"
-    assert days(tocsin.notification(id), "held", "sent") == [0, 5]
+    assert list_days(tocsin.notification(id), "held", "sent") == [0, 5]
 
 
-def test_a_vendor_that_is_down_is_tried_until_the_type_gives_up(tocsin: Tocsin) -> None:
+def test_an_unavailable_vendor_is_retried_until_the_types_limit(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]}, give_up_after="2h")
-    add_person(tocsin, "ada+error@example.com")
+    put_recipient(tocsin, "ada+error@example.com")
     id = tocsin.send("news", "ada")
     tocsin.advance(minutes=90)
     assert tocsin.notification(id)["status"] == "PENDING"
     tocsin.advance(minutes=30)
     assert tocsin.notification(id)["status"] == "FAILED"
-    tried = days(tocsin.notification(id), "attempt_not_accepted")
-    assert len(tried) > 15
-    assert tried[-1] <= 2 / 24
+    attempts = list_days(tocsin.notification(id), "attempt_not_accepted")
+    assert len(attempts) > 15
+    assert attempts[-1] <= 2 / 24
 
 
-def test_cancelled_on_the_second_day_the_next_step_stays_out(tocsin: Tocsin) -> None:
+def test_a_cancel_on_the_second_day_stops_the_next_step(tocsin: Tocsin) -> None:
     add_alert(tocsin)
-    add_person(tocsin, "ada+silent@example.com")
+    put_recipient(tocsin, "ada+silent@example.com")
     id = tocsin.send("news", "ada")
     tocsin.advance(days=2)
     assert tocsin.cancel(id)["channels"] == {"email": "already_sent", "sms": "stopped"}
@@ -209,9 +209,9 @@ def test_cancelled_on_the_second_day_the_next_step_stays_out(tocsin: Tocsin) -> 
     assert tocsin.statuses(id) == {"email": "SENT"}
 
 
-def test_the_receipt_of_a_lost_response_does_not_come_early(tocsin: Tocsin) -> None:
+def test_the_receipt_of_a_lost_response_arrives_after_its_delay(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]}, delivery_guarantee="at_most_once")
-    add_person(tocsin, "ada+lost@example.com")
+    put_recipient(tocsin, "ada+lost@example.com")
     id = tocsin.send("news", "ada")
     tocsin.settle()
     assert tocsin.notification(id)["status"] == "IN_DOUBT"
@@ -219,11 +219,11 @@ def test_the_receipt_of_a_lost_response_does_not_come_early(tocsin: Tocsin) -> N
     assert tocsin.notification(id)["status"] == "DELIVERED"
 
 
-def test_a_suppression_is_over_when_its_days_are(tocsin: Tocsin) -> None:
+def test_a_suppression_ends_after_its_days(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]})
-    add_person(tocsin)
-    listed = {"channel": "email", "address": "ada@example.com", "reason": "manual", "expires_in": "3d"}
-    tocsin.call("POST", "/suppressions", listed)
+    put_recipient(tocsin)
+    suppression = {"channel": "email", "address": "ada@example.com", "reason": "manual", "expires_in": "3d"}
+    tocsin.call("POST", "/suppressions", suppression)
     statuses = []
     for _ in range(2):
         id = tocsin.send("news", "ada")
@@ -235,31 +235,31 @@ def test_a_suppression_is_over_when_its_days_are(tocsin: Tocsin) -> None:
 
 def test_many_sends_with_different_times_all_reach_the_correct_state(tocsin: Tocsin) -> None:
     add_alert(tocsin)
-    add_person(tocsin, "ada+silent@example.com")
+    put_recipient(tocsin, "ada+silent@example.com")
     ids = [tocsin.send("news", "ada", send_at=tocsin.time_in(days=day)) for day in range(10)]
     tocsin.advance(days=6, minutes=1)
-    shown = [tocsin.notification(id) for id in ids]
-    assert [len(each["deliveries"]) for each in shown] == [2, 2, 2, 2, 1, 1, 1, 0, 0, 0]
+    notifications = [tocsin.notification(id) for id in ids]
+    assert [len(notification["deliveries"]) for notification in notifications] == [2, 2, 2, 2, 1, 1, 1, 0, 0, 0]
     tocsin.advance(days=30)
     assert [tocsin.statuses(id) for id in ids] == [{"email": "SENT", "sms": "DELIVERED"}] * 10
-    assert [days(tocsin.notification(id), "escalated") for id in ids] == [[day + 3] for day in range(10)]
+    assert [list_days(tocsin.notification(id), "escalated") for id in ids] == [[day + 3] for day in range(10)]
 
 
-def add_digest(tocsin: Tocsin, digest: dict[str, Any], **more: Any) -> None:
+def add_digest(tocsin: Tocsin, digest: dict[str, Any], **fields: Any) -> None:
     body = {"name": "news", "channel": "email", "language": "en", "subject_template": "News", "publish": True}
-    words = "{{ total }}: {% for item in items %}{{ item.name }} {% endfor %}"
-    tocsin.call("POST", "/templates", {**body, "body_template": words, "variables_schema": {}})
-    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "digest": digest, **more}
-    tocsin.call("PUT", "/notification-types/news", kind)
+    template = "{{ total }}: {% for item in items %}{{ item.name }} {% endfor %}"
+    tocsin.call("POST", "/templates", {**body, "body_template": template, "variables_schema": {}})
+    notification_type = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "digest": digest, **fields}
+    tocsin.call("PUT", "/notification-types/news", notification_type)
 
 
-def mails(tocsin: Tocsin, person: str) -> list[str]:
-    return [message["content"]["text"].strip() for message in tocsin.outbox(recipient_id=person)]
+def list_emails(tocsin: Tocsin, recipient_id: str) -> list[str]:
+    return [message["content"]["text"].strip() for message in tocsin.outbox(recipient_id=recipient_id)]
 
 
-def test_a_window_of_days_closes_when_it_is_over(tocsin: Tocsin) -> None:
+def test_a_digest_window_of_days_closes_at_its_end(tocsin: Tocsin) -> None:
     add_digest(tocsin, {"window": "3d"})
-    add_person(tocsin)
+    put_recipient(tocsin)
     first = tocsin.send("news", "ada", {"name": "one"})
     tocsin.advance(days=2)
     tocsin.send("news", "ada", {"name": "two"})
@@ -269,52 +269,55 @@ def test_a_window_of_days_closes_when_it_is_over(tocsin: Tocsin) -> None:
     assert tocsin.notification(first)["status"] == "DIGESTED"
     tocsin.send("news", "ada", {"name": "three"})
     tocsin.advance(days=3)
-    assert mails(tocsin, "ada") == ["2: one two", "1: three"]
+    assert list_emails(tocsin, "ada") == ["2: one two", "1: three"]
 
 
-def test_a_digest_of_the_morning_comes_in_each_ones_morning(tocsin: Tocsin) -> None:
-    """Closed by the tick of its type: once a day for each, whose day it is there."""
+def test_a_morning_digest_is_sent_in_each_recipients_morning(tocsin: Tocsin) -> None:
+    """Close each recipient's window once a day, at 09:00 in the recipient's zone, by the tick of the type."""
     add_digest(tocsin, {"schedule": "0 9 * * *"})
     zones = {"ada": "Asia/Tokyo", "bob": "Europe/Berlin", "cyd": "America/New_York"}
-    for person, zone in zones.items():
-        tocsin.put_recipient(person, email=f"{person}@example.com", timezone=zone)
+    for recipient_id, zone in zones.items():
+        tocsin.put_recipient(recipient_id, email=f"{recipient_id}@example.com", timezone=zone)
     for day in range(3):
-        for person in zones:
-            tocsin.send("news", person, {"name": f"day{day}"})
+        for recipient_id in zones:
+            tocsin.send("news", recipient_id, {"name": f"day{day}"})
         tocsin.advance(days=1)
-    for person, zone in zones.items():
-        assert mails(tocsin, person) == ["1: day0", "1: day1", "1: day2"]
-        local = [datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo(zone)) for one in sent(tocsin, person)]
-        assert {f"{at:%H:%M}" for at in local} == {"09:00"}
+    for recipient_id, zone in zones.items():
+        assert list_emails(tocsin, recipient_id) == ["1: day0", "1: day1", "1: day2"]
+        local_times = [
+            datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo(zone))
+            for one in list_outbox(tocsin, recipient_id)
+        ]
+        assert {f"{local_time:%H:%M}" for local_time in local_times} == {"09:00"}
 
 
-def sent(tocsin: Tocsin, person: str) -> list[dict[str, Any]]:
-    return tocsin.outbox(recipient_id=person)
+def list_outbox(tocsin: Tocsin, recipient_id: str) -> list[dict[str, Any]]:
+    return tocsin.outbox(recipient_id=recipient_id)
 
 
-def test_a_moved_recipient_gets_their_digest_in_the_new_zones_morning(tocsin: Tocsin) -> None:
+def test_a_recipient_who_moves_gets_the_digest_in_the_new_zone(tocsin: Tocsin) -> None:
     add_digest(tocsin, {"schedule": "0 9 * * *"})
     tocsin.put_recipient("ada", email="ada@example.com", timezone="Asia/Tokyo")
     tocsin.send("news", "ada", {"name": "one"})
     tocsin.call("PATCH", "/recipients/ada", {"timezone": "America/New_York"})
     tocsin.advance(days=1)
-    [mail] = sent(tocsin, "ada")
-    at = datetime.fromisoformat(mail["accepted_at"]).astimezone(ZoneInfo("America/New_York"))
-    assert f"{at:%H:%M}" == "09:00"
+    [mail] = list_outbox(tocsin, "ada")
+    local_time = datetime.fromisoformat(mail["accepted_at"]).astimezone(ZoneInfo("America/New_York"))
+    assert f"{local_time:%H:%M}" == "09:00"
 
 
-def test_a_throttle_of_an_hour_admits_the_next_sends_after_an_hour(tocsin: Tocsin) -> None:
+def test_an_hourly_throttle_admits_the_next_sends_after_an_hour(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]}, throttle={"limit": 2, "per": "1h", "on_exceed": "defer"})
-    add_person(tocsin)
+    put_recipient(tocsin)
     ids = [tocsin.send("news", "ada") for _ in range(2)]
     tocsin.settle()
     ids += [tocsin.send("news", "ada", priority=priority) for priority in (5, 4, 3)]
-    for hours, through in ((0, {0, 1}), (1, {0, 1, 3, 4}), (1, {0, 1, 2, 3, 4})):
+    for hours, admitted in ((0, {0, 1}), (1, {0, 1, 3, 4}), (1, {0, 1, 2, 3, 4})):
         tocsin.advance(hours=hours)
-        assert {number for number, id in enumerate(ids) if tocsin.notification(id)["finished_at"]} == through
+        assert {number for number, id in enumerate(ids) if tocsin.notification(id)["finished_at"]} == admitted
 
 
-def test_quiet_hours_are_over_in_the_morning(tocsin: Tocsin) -> None:
+def test_sends_in_quiet_hours_are_sent_in_the_morning(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]})
     tocsin.put_recipient("ada", email="ada@example.com", timezone="Europe/Berlin")
     hours = {"start": "20:00", "end": "08:00"}
@@ -323,8 +326,9 @@ def test_quiet_hours_are_over_in_the_morning(tocsin: Tocsin) -> None:
         tocsin.send("news", "ada")
         tocsin.advance(hours=6)
     tocsin.advance(hours=12)
-    local = [
-        datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo("Europe/Berlin")) for one in sent(tocsin, "ada")
+    local_times = [
+        datetime.fromisoformat(one["accepted_at"]).astimezone(ZoneInfo("Europe/Berlin"))
+        for one in list_outbox(tocsin, "ada")
     ]
-    assert len(local) == 4
-    assert all(8 <= at.hour < 20 for at in local)
+    assert len(local_times) == 4
+    assert all(8 <= local_time.hour < 20 for local_time in local_times)

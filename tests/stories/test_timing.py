@@ -1,4 +1,4 @@
-"""Waiting until `send_at`, expiring, and cancelling at every moment of a notification's life."""
+"""Check `send_at`, expiry, and cancels at every stage of a notification."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -17,17 +17,19 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 BUSY = TemporaryError("busy", {}, retry_after=60)
 
 
-async def test_a_send_waits_for_its_time(api_tenant: ApiTenant) -> None:
+async def test_a_send_waits_for_its_send_at(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     send_at = later(1.5)
     id = await api_tenant.send("news", send_at=send_at)
     [delivery] = (await api_tenant.wait_for_end(id, "DELIVERED"))["deliveries"]
     assert datetime.fromisoformat(delivery["sent_at"]) >= datetime.fromisoformat(send_at)
-    assert datetime.fromisoformat(delivery["created_at"]) >= datetime.fromisoformat(send_at), "rendered too early"
+    assert datetime.fromisoformat(delivery["created_at"]) >= datetime.fromisoformat(send_at), (
+        "it was rendered too early"
+    )
 
 
-async def test_a_time_that_has_passed_means_now(api_tenant: ApiTenant) -> None:
+async def test_a_send_at_in_the_past_sends_immediately(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     await api_tenant.wait_for_end(await api_tenant.send("news", send_at=later(-3_600)), "DELIVERED")
@@ -36,70 +38,78 @@ async def test_a_time_that_has_passed_means_now(api_tenant: ApiTenant) -> None:
 async def test_an_expired_send_is_not_sent(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    shown = await api_tenant.wait_until_finished(await api_tenant.send_expired("news"))
-    assert (shown["status"], shown["failure_reason"], shown["deliveries"]) == ("EXPIRED", "expired", [])
+    notification = await api_tenant.wait_until_finished(await api_tenant.send_expired("news"))
+    assert (notification["status"], notification["failure_reason"], notification["deliveries"]) == (
+        "EXPIRED",
+        "expired",
+        [],
+    )
     assert await api_tenant.list_outbox() == []
 
 
-async def test_the_types_expiry_holds_for_its_sends(api_tenant: ApiTenant) -> None:
+async def test_the_types_expiry_applies_to_its_sends(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"], expires_in="30m")
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    shown = await api_tenant.wait_for_end(await api_tenant.send("news", send_at=later(-60)), "DELIVERED")
-    lifetime = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["send_at"])
+    notification = await api_tenant.wait_for_end(await api_tenant.send("news", send_at=later(-60)), "DELIVERED")
+    lifetime = datetime.fromisoformat(notification["expires_at"]) - datetime.fromisoformat(notification["send_at"])
     assert lifetime == timedelta(minutes=30)
 
 
 async def test_retries_end_when_the_notification_expires(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada+error@example.com")
-    shown = await api_tenant.wait_until_finished(await api_tenant.send("news", expires_in="6s"))
-    assert (shown["status"], shown["failure_reason"]) == ("EXPIRED", "email: expired: unavailable")
-    assert shown["finished_at"] < shown["expires_at"], "it waits for an attempt that will not be made"
+    notification = await api_tenant.wait_until_finished(await api_tenant.send("news", expires_in="6s"))
+    assert (notification["status"], notification["failure_reason"]) == ("EXPIRED", "email: expired: unavailable")
+    assert notification["finished_at"] < notification["expires_at"], "it has waited for an attempt after its expiry"
     assert await api_tenant.list_outbox() == []
 
 
 async def test_a_send_without_time_for_a_retry_falls_back(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"], ["sms"])
     await api_tenant.put_recipient("ada", email="ada+error@example.com", phone="+447700900123")
-    shown = await api_tenant.wait_for_end(await api_tenant.send("news", expires_in="6s"), "DELIVERED")
-    assert {d["channel"]: d["status"] for d in shown["deliveries"]} == {"email": "FAILED", "sms": "DELIVERED"}
+    notification = await api_tenant.wait_for_end(await api_tenant.send("news", expires_in="6s"), "DELIVERED")
+    assert {d["channel"]: d["status"] for d in notification["deliveries"]} == {"email": "FAILED", "sms": "DELIVERED"}
     assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
 
 
-async def test_cancelled_while_it_waits_for_its_time_nothing_goes_out(api_tenant: ApiTenant) -> None:
+async def test_a_send_canceled_before_its_send_at_sends_no_message(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"], ["sms"])
     await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
     id = await api_tenant.send("news", send_at=later(60))
     workflow = await api_tenant.engine.wait_for_start(id)
-    answer = await api_tenant.cancel(id)
-    assert answer == {"id": id, "status": "CANCELED", "channels": {"email": "stopped", "sms": "stopped"}}
+    response = await api_tenant.cancel(id)
+    assert response == {"id": id, "status": "CANCELED", "channels": {"email": "stopped", "sms": "stopped"}}
     assert await workflow.result() == {"status": "CANCELED", "reason": "canceled"}
     description = await workflow.describe()
-    shown = await api_tenant.notification(id)
+    notification = await api_tenant.notification(id)
     assert description.close_time
-    assert description.close_time < datetime.fromisoformat(shown["send_at"]), "the signal did not wake the wait"
-    assert (shown["status"], shown["failure_reason"], shown["deliveries"]) == ("CANCELED", "canceled", [])
-    assert [entry["kind"] for entry in shown["timeline"]] == ["accepted", "canceled"]
+    assert description.close_time < datetime.fromisoformat(notification["send_at"]), "the signal has not ended the wait"
+    assert (notification["status"], notification["failure_reason"], notification["deliveries"]) == (
+        "CANCELED",
+        "canceled",
+        [],
+    )
+    assert [entry["kind"] for entry in notification["timeline"]] == ["accepted", "canceled"]
 
 
-async def test_cancelled_between_two_attempts_there_is_no_further_one(api_tenant: ApiTenant) -> None:
+async def test_a_send_canceled_between_two_attempts_makes_no_further_attempt(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"], ["sms"])
     await api_tenant.put_recipient("ada", email="ada+error@example.com", phone="+447700900123")
     id = await api_tenant.send("news")
 
-    async def answered() -> int:
-        shown = await api_tenant.notification(id)
-        return sum(attempt["outcome"] == "error" for d in shown["deliveries"] for attempt in d["attempts"])
+    async def count_errors() -> int:
+        notification = await api_tenant.notification(id)
+        return sum(attempt["outcome"] == "error" for d in notification["deliveries"] for attempt in d["attempts"])
 
-    await eventually(answered, lambda attempts: attempts == 2)
-    answer = await api_tenant.cancel(id)
-    assert answer == {"id": id, "status": "CANCELED", "channels": {"email": "stopped", "sms": "stopped"}}
+    await eventually(count_errors, lambda attempts: attempts == 2)
+    response = await api_tenant.cancel(id)
+    assert response == {"id": id, "status": "CANCELED", "channels": {"email": "stopped", "sms": "stopped"}}
     await (await api_tenant.engine.wait_for_start(id)).result()
-    assert await answered() == 2
+    assert await count_errors() == 2
     assert await api_tenant.list_outbox() == []
 
 
-async def test_cancelled_after_it_was_sent_it_stays_sent(api_tenant: ApiTenant) -> None:
+async def test_a_cancel_does_not_change_a_delivered_notification(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     id = await api_tenant.send("news")
@@ -109,55 +119,55 @@ async def test_cancelled_after_it_was_sent_it_stays_sent(api_tenant: ApiTenant) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"), [(None, "SENT"), (UnknownOutcome("reset"), "IN_DOUBT"), (BUSY, "CANCELED")]
+    ("error", "status"), [(None, "SENT"), (UnknownOutcome("reset"), "IN_DOUBT"), (BUSY, "CANCELED")]
 )
 async def test_a_send_canceled_during_a_call_ends_with_its_outcome(
-    api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch, answer: Exception | None, status: str
+    api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch, error: Exception | None, status: str
 ) -> None:
     called, canceled = asyncio.Event(), asyncio.Event()
 
     send = Sandbox.send
 
-    async def answers_late(sandbox: Sandbox, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
+    async def send_after_the_cancel(sandbox: Sandbox, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         if message.tenant == api_tenant.tenant:
             called.set()
             await canceled.wait()
-            if answer:
-                raise answer
+            if error:
+                raise error
         return await send(sandbox, message)
 
-    monkeypatch.setattr(Sandbox, "send", answers_late)
+    monkeypatch.setattr(Sandbox, "send", send_after_the_cancel)
     await api_tenant.put_type("news", ["email"], ["sms"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada+silent@example.com", phone="+447700900123")
     id = await api_tenant.send("news")
     await called.wait()
-    said = await api_tenant.cancel(id)
-    assert (said["status"], said["channels"]) == ("PENDING", {"email": "in_doubt", "sms": "stopped"})
+    response = await api_tenant.cancel(id)
+    assert (response["status"], response["channels"]) == ("PENDING", {"email": "in_doubt", "sms": "stopped"})
     canceled.set()
-    shown = await api_tenant.wait_until_finished(id)
-    assert (shown["status"], [d["channel"] for d in shown["deliveries"]]) == (status, ["email"])
+    notification = await api_tenant.wait_until_finished(id)
+    assert (notification["status"], [d["channel"] for d in notification["deliveries"]]) == (status, ["email"])
     assert len(await api_tenant.list_outbox()) == (status == "SENT")
 
 
-async def test_canceling_twice_returns_the_same_response(api_tenant: ApiTenant) -> None:
+async def test_a_repeated_cancel_returns_the_same_response(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     id = await api_tenant.send("news", send_at=later(60))
     assert await api_tenant.cancel(id) == await api_tenant.cancel(id)
-    shown = await api_tenant.wait_until_finished(id)
-    assert [entry["kind"] for entry in shown["timeline"]] == ["accepted", "canceled"]
+    notification = await api_tenant.wait_until_finished(id)
+    assert [entry["kind"] for entry in notification["timeline"]] == ["accepted", "canceled"]
 
 
 async def test_a_cancel_ends_a_send_without_a_dispatcher(api: httpx2.AsyncClient) -> None:
     template = {"name": "t", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
     await api.post("/templates", json={**template, "variables_schema": {}})
     await api.put("/notification-types/t", json={"route": [{"channels": ["sms"]}], "templates": {"sms": "t"}})
-    person = {"recipient_id": "ada", "phone": "+447700900123"}
-    sent = await api.post("/notifications/send", json={"notification_type": "t", "recipient": person})
+    recipient = {"recipient_id": "ada", "phone": "+447700900123"}
+    sent = await api.post("/notifications/send", json={"notification_type": "t", "recipient": recipient})
     assert sent.status_code == 202, sent.text
     id = sent.json()["id"]
     canceled = await api.post(f"/notifications/{id}/cancel")
     assert canceled.status_code == 200
     assert canceled.json() == {"id": id, "status": "CANCELED", "channels": {"sms": "stopped"}}
-    shown = (await api.get(f"/notifications/{id}")).json()
-    assert (shown["status"], shown["finished_at"] is not None) == ("CANCELED", True)
+    notification = (await api.get(f"/notifications/{id}")).json()
+    assert (notification["status"], notification["finished_at"] is not None) == ("CANCELED", True)

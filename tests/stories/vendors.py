@@ -1,4 +1,4 @@
-"""Two e-mail vendors on this machine, with an engine whose pool they are: SendGrid over HTTP, and an SMTP server."""
+"""Run two email vendors on this machine, SendGrid over HTTP and an SMTP server, for an engine's provider pool."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.providers.harness_http import Reply, read_request
 
 @dataclass(frozen=True, kw_only=True)
 class VendorCall:
-    """`at` in seconds, by `time.monotonic`."""
+    """Hold a call. `at` is in seconds, from `time.monotonic`."""
 
     at: float
     to: str
@@ -24,20 +24,22 @@ class VendorCall:
 
 
 class CountingSendGrid:
-    """`status` is what it answers, with `headers`; `up` says whether anybody listens. `called` and `kept` count by our
-    reference; `ledger` has every call, in order."""
+    """Respond with `status` and `headers` while `is_up`, and count messages.
+
+    `received` and `accepted` count by Tocsin's reference, `calls` has every call in order.
+    """
 
     def __init__(self) -> None:
         self.port = free_port()
         self.status = 202
         self.headers: dict[str, str] = {}
-        self.ledger: list[VendorCall] = []
-        self.called: Counter[str] = Counter()
-        self.kept: Counter[str] = Counter()
+        self.calls: list[VendorCall] = []
+        self.received: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
         self._server: asyncio.Server | None = None
 
     @property
-    def up(self) -> bool:
+    def is_up(self) -> bool:
         return self._server is not None
 
     async def start(self) -> None:
@@ -53,10 +55,10 @@ class CountingSendGrid:
         body = json.loads(request.body)
         reference = body["custom_args"]["tocsin_attempt_id"]
         to = body["personalizations"][0]["to"][0]["email"]
-        self.ledger.append(VendorCall(at=time.monotonic(), to=to, status=self.status))
-        self.called[reference] += 1
+        self.calls.append(VendorCall(at=time.monotonic(), to=to, status=self.status))
+        self.received[reference] += 1
         if self.status == 202:
-            self.kept[reference] += 1
+            self.accepted[reference] += 1
         writer.write(Reply(status=self.status, headers={"x-message-id": reference} | self.headers).wire)
         await writer.drain()
         writer.close()
@@ -65,33 +67,33 @@ class CountingSendGrid:
 class CountingMailServer:
     def __init__(self) -> None:
         self.port = free_port()
-        self.kept: list[str] = []
+        self.accepted: list[str] = []
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        self.kept += envelope.rcpt_tos
+        self.accepted += envelope.rcpt_tos
         return "250 OK"
 
 
 @asynccontextmanager
-async def vendors() -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
-    web, mail = CountingSendGrid(), CountingMailServer()
-    await web.start()
+async def run_vendors() -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
+    sendgrid, mail_server = CountingSendGrid(), CountingMailServer()
+    await sendgrid.start()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(mail, hostname="localhost"), "127.0.0.1", mail.port)
+    server = await loop.create_server(lambda: SMTP(mail_server, hostname="localhost"), "127.0.0.1", mail_server.port)
     try:
-        yield web, mail
+        yield sendgrid, mail_server
     finally:
-        await web.stop()
+        await sendgrid.stop()
         server.close()
 
 
-def environment(web: CountingSendGrid, mail: CountingMailServer) -> dict[str, str]:
+def vendor_environment(sendgrid: CountingSendGrid, mail_server: CountingMailServer) -> dict[str, str]:
     return {
         "TOCSIN_SENDGRID_API_KEY": "a key",
         "TOCSIN_SENDGRID_FROM": "shop@example.com",
-        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{web.port}",
+        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{sendgrid.port}",
         "TOCSIN_SMTP_HOST": "127.0.0.1",
-        "TOCSIN_SMTP_PORT": str(mail.port),
+        "TOCSIN_SMTP_PORT": str(mail_server.port),
         "TOCSIN_SMTP_TLS": "none",
         "TOCSIN_SMTP_FROM": "shop@example.com",
     }

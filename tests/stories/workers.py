@@ -1,4 +1,4 @@
-"""Workers as processes of their own, `worker.py` as it is, beside an API that runs in the test's process."""
+"""Run worker processes (`worker.py`) for an API that runs in the test's process."""
 
 import asyncio
 import os
@@ -27,26 +27,26 @@ class WorkerGroup:
         return set(self._supervisor.pids.values())
 
     async def start(self, *names: str) -> None:
-        """Ready to poll their queues by the time that this returns."""
-        await asyncio.gather(*(self._supervisor.start(self._child(name)) for name in names))
+        """Start workers, and return when they poll their queues."""
+        await asyncio.gather(*(self._supervisor.start(self._process_spec(name)) for name in names))
 
-    def _child(self, name: str) -> ProcessSpec:
+    def _process_spec(self, name: str) -> ProcessSpec:
         log = self._home / f"{name}.log"
         return ProcessSpec(
             name=name,
             argv=with_parent_death_signal((sys.executable, str(CHECKOUT / "worker.py"))),
             log=log,
             env=self._environment,
-            cwd=self._home,  # no `.env` there has a say
-            ready=partial(_says_ready, log),
+            cwd=self._home,  # without a `.env` file
+            ready=partial(_is_ready, log),
             ready_timeout=60,
         )
 
     @property
     def _environment(self) -> dict[str, str]:
-        """Vendors' accounts are in the test's own environment already."""
+        """Return the environment of a worker. The test's own environment has the credentials of vendors."""
         settings = self._settings
-        given = {
+        values = {
             "ENV": settings.env,
             "DATABASE_URL": settings.database_url,
             "TEMPORAL_ADDRESS": settings.temporal_address,
@@ -56,16 +56,16 @@ class WorkerGroup:
             "WORKERS": "1",
             "EMAIL_PROVIDERS": ",".join(settings.pool(Channel.EMAIL)),
         }
-        ours = {f"{PREFIX}{name}": value for name, value in given.items()}
-        return {**os.environ, **ours, "PYTHONPATH": str(CHECKOUT)}
+        variables = {f"{PREFIX}{name}": value for name, value in values.items()}
+        return {**os.environ, **variables, "PYTHONPATH": str(CHECKOUT)}
 
 
-async def _says_ready(log: Path) -> bool:
+async def _is_ready(log: Path) -> bool:
     return '"worker ready"' in await asyncio.to_thread(log.read_text)
 
 
 @asynccontextmanager
-async def worker_processes(settings: Settings, home: Path) -> AsyncIterator[WorkerGroup]:
-    """None yet; those that were started are stopped at the end. `home` takes their logs."""
+async def open_worker_group(settings: Settings, home: Path) -> AsyncIterator[WorkerGroup]:
+    """Open a group without workers, and stop its workers at the end. `home` is the folder of their logs."""
     async with Supervisor(home) as supervisor:
         yield WorkerGroup(supervisor, settings, home)
