@@ -1,4 +1,4 @@
-"""Random types and recipients for dry runs. The same seed gives the same ones."""
+"""Draw random types and recipients for dry runs. A seed always gives the same examples."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 Json = dict[str, Any]
 
-# Whole numbers of two hours, also in the zones: many things happen at the same moments, and few have to be skipped to.
-WITHIN = ("2h", "4h")
-HOURS: tuple[Json, ...] = (
+# All times are multiples of two hours, also in the zones, so that few moments have to be skipped to.
+GOAL_WAITS = ("2h", "4h")
+TIME_GATES: tuple[Json, ...] = (
     {"quiet_hours": {"start": "08:00", "end": "16:00"}},
     {"quiet_hours": {"start": "12:00", "end": "14:00"}},
     {"quiet_hours": {"start": "22:00", "end": "08:00"}},
@@ -19,7 +19,7 @@ HOURS: tuple[Json, ...] = (
     {"send_window": {"start": "08:00", "end": "18:00"}, "quiet_hours": {"start": "10:00", "end": "12:00"}},
 )
 ZONES = ("UTC", "Asia/Shanghai", "Pacific/Honolulu")
-DIGESTS: tuple[Json, ...] = (
+DIGEST_RULES: tuple[Json, ...] = (
     {"window": "2h"},
     {"window": "4h", "send_first_immediately": True},
     {"window": "2h", "sliding": True, "max_window": "6h"},
@@ -31,73 +31,73 @@ FREQUENCY_CAP: Json = {"limit": 3, "per": "8h"}
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunExample:
-    """A type, its recipient, and a send after `earlier` ones of the same kind. `silent`: no goal is ever reached."""
+    """Hold a type, its recipient, and a send after `earlier_sends` of the type. `is_silent`: no goal is reached."""
 
-    kind: Json
+    notification_type: Json
     profile: Json
     preferences: Json
     has_device: bool
-    silent: bool
-    earlier: int
+    is_silent: bool
+    earlier_sends: int
     send: Json
     send_after: float | None
 
     @property
     def template(self) -> str:
-        return "digest" if "digest" in self.kind else "single"
+        return "digest" if "digest" in self.notification_type else "single"
 
 
 @st.composite
 def examples(draw: st.DrawFn) -> DryRunExample:
-    silent = draw(st.booleans())
-    hours = draw(st.sampled_from([{}, {}, {}, {}, {}, *HOURS]))
-    profile = _profile(draw, silent=silent)
-    preferences = {"quiet_hours": hours["quiet_hours"]} if "quiet_hours" in hours else {}
-    out = draw(st.sets(st.sampled_from(["email", "sms", "push"]), max_size=2))
+    is_silent = draw(st.booleans())
+    gate = draw(st.sampled_from([{}, {}, {}, {}, {}, *TIME_GATES]))
+    profile = _draw_profile(draw, is_silent=is_silent)
+    preferences = {"quiet_hours": gate["quiet_hours"]} if "quiet_hours" in gate else {}
+    opt_outs = draw(st.sets(st.sampled_from(["email", "sms", "push"]), max_size=2))
     return DryRunExample(
-        kind=_kind(draw) | {name: rule for name, rule in hours.items() if name == "send_window"},
+        notification_type=_draw_type(draw) | {name: rule for name, rule in gate.items() if name == "send_window"},
         profile=profile,
-        preferences=preferences | {"global_channel_opt_in": dict.fromkeys(sorted(out), False)},
+        preferences=preferences | {"global_channel_opt_in": dict.fromkeys(sorted(opt_outs), False)},
         has_device=draw(st.booleans()),
-        silent=silent,
-        # Others that wait for the same hour would compete for what is left of a limit.
-        earlier=0 if hours else draw(st.sampled_from([0, 0, 1, 2, 4])),
+        is_silent=is_silent,
+        # Sends that wait for the same time gate would compete for the slots of a limit.
+        earlier_sends=0 if gate else draw(st.sampled_from([0, 0, 1, 2, 4])),
         send=draw(st.sampled_from([{}, {}, {"expires_in": "3h"}, {"expires_in": "25h"}, {"priority": 1}])),
         send_after=draw(st.sampled_from([None, None, None, 240.0])),
     )
 
 
-def _profile(draw: st.DrawFn, *, silent: bool) -> Json:
-    word, phone = ("silent", "+447700900008") if silent else ("open", "+447700900009")
-    found = {"email": f"ada+{word}@example.com", "phone": phone}
-    chosen = draw(st.sets(st.sampled_from(sorted(found)), min_size=1))
-    return {name: found[name] for name in chosen} | {
+def _draw_profile(draw: st.DrawFn, *, is_silent: bool) -> Json:
+    behavior, phone = ("silent", "+447700900008") if is_silent else ("open", "+447700900009")
+    contact_points = {"email": f"ada+{behavior}@example.com", "phone": phone}
+    chosen = draw(st.sets(st.sampled_from(sorted(contact_points)), min_size=1))
+    return {name: contact_points[name] for name in chosen} | {
         "locale": draw(st.sampled_from(["en", "de-AT", "fr"])),
         "timezone": draw(st.sampled_from(ZONES)),
     }
 
 
-def _kind(draw: st.DrawFn) -> Json:
+def _draw_type(draw: st.DrawFn) -> Json:
     channels = draw(st.permutations(["email", "sms", "push", "in_app"]))
     sizes = draw(st.sampled_from([(1,), (2,), (1, 1), (2, 1), (1, 1, 1), (1, 2, 1)]))
-    left, has_always = list(channels), draw(st.booleans())
-    route = [_step(draw, [left.pop() for _ in range(size)]) for size in sizes]
+    unused_channels, has_always = list(channels), draw(st.booleans())
+    route = [_draw_step(draw, [unused_channels.pop() for _ in range(size)]) for size in sizes]
     route[-1] = {"channels": route[-1]["channels"]}
-    kind: Json = {"route": route, "priority": draw(st.sampled_from([2, 3, 4]))}
-    if left and has_always:
-        kind["always"] = [left.pop()]
+    notification_type: Json = {"route": route, "priority": draw(st.sampled_from([2, 3, 4]))}
+    if unused_channels and has_always:
+        notification_type["always"] = [unused_channels.pop()]
     if draw(st.integers(0, 4)) == 0:
-        kind["default"] = "off"
-    return kind | _limits(draw)
+        notification_type["default"] = "off"
+    return notification_type | _draw_limits(draw)
 
 
-def _step(draw: st.DrawFn, channels: list[str]) -> Json:
+def _draw_step(draw: st.DrawFn, channels: list[str]) -> Json:
     goal = draw(st.sampled_from([{}, {"until": "delivered"}, {"until": "opened"}, {"until": "opened"}]))
-    return {"channels": channels} | (goal | {"within": draw(st.sampled_from(WITHIN))} if goal else {})
+    return {"channels": channels} | (goal | {"within": draw(st.sampled_from(GOAL_WAITS))} if goal else {})
 
 
-def _limits(draw: st.DrawFn) -> Json:
-    digest = draw(st.sampled_from([None, None, *DIGESTS]))
+def _draw_limits(draw: st.DrawFn) -> Json:
+    digest = draw(st.sampled_from([None, None, *DIGEST_RULES]))
     exceeds = ["drop", "defer", "defer"] + (["digest"] if digest else [])
     throttle = {
         "limit": draw(st.integers(1, 3)),
@@ -112,21 +112,21 @@ def _limits(draw: st.DrawFn) -> Json:
     }
 
 
-def drawn(seed: int, count: int) -> list[DryRunExample]:
-    """The same ones for the same seed, each drawn by itself: examples of one run are variations of each other."""
-    return [_drawn(seed * 1_000 + number) for number in range(count)]
+def draw_examples(seed: int, count: int) -> list[DryRunExample]:
+    """Draw examples, each in a run of its own: hypothesis makes the examples of one run similar to each other."""
+    return [_draw_example(seed * 1_000 + number) for number in range(count)]
 
 
-def _drawn(seed: int) -> DryRunExample:
-    found: list[DryRunExample] = []
+def _draw_example(seed: int) -> DryRunExample:
+    drawn: list[DryRunExample] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=6, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck)
     )
     @hypothesis.given(examples())
-    def note(example: DryRunExample) -> None:
-        found.append(example)
+    def record(example: DryRunExample) -> None:
+        drawn.append(example)
 
-    note()
-    return found[-1]  # the first ones are the simplest that there are
+    record()
+    return drawn[-1]  # hypothesis begins with the simplest examples

@@ -1,4 +1,4 @@
-"""Check calls of providers without a rate: they run on the workflow's queue, without a poll, if its process can call."""
+"""Check calls of providers without a rate: they run on the workflow's queue, without a poll, where possible."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
