@@ -1,21 +1,21 @@
 #!/bin/sh
-# Makes what `docker compose up` needs and git must not hold: secrets in deploy/secrets/ and your settings in
-# deploy/server.env. Run it as often as you like: what is there stays as it is.
+# Creates the files that `docker compose up` needs and git must not contain: secrets in deploy/secrets/ and settings in
+# deploy/server.env. Idempotent: existing files do not change.
 set -eu
 cd "$(dirname "$0")"
 
-# The directory is closed to other users of the machine. The files in it are open, because each container reads them
-# as a user of its own.
+# Other users of the machine cannot open the directory. The files in it are readable, because each container reads them
+# as its own user.
 umask 022
 mkdir -p secrets/providers
 chmod 700 secrets
 chmod 755 secrets/providers
-# A clone that was made under a narrow umask cannot be read by the users of the containers.
+# The users of the containers cannot read a clone that was made with a restrictive umask.
 for part in postgres temporal caddy prometheus grafana; do [ ! -d "$part" ] || chmod -R a+rX "$part"; done
 
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# Written beside its place first: a full disk must not leave an empty secret behind.
+# Write to a temporary file first: a full disk must not leave an empty secret.
 keep() {
   [ -s "secrets/$1" ] || { printf %s "$2" > "secrets/$1.new" && mv "secrets/$1.new" "secrets/$1"; }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Roles and databases; Postgres' image runs this once, on an empty volume. Two roles, so that Temporal cannot read
-# what people are sent, and neither is a superuser.
+# Creates roles and databases. The Postgres image runs this once, on an empty volume. Two roles, neither a superuser, so that
+# Temporal cannot read message content.
 set -eu
 export SECRETS="${SECRETS:-/run/secrets}"
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Creates our namespace, or sets its retention when it is there already; run once after each start of the server.
+# Creates Tocsin's namespace, or sets its retention if it exists; runs once after each start of the server.
 # TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and RETENTION come from docker-compose.yml.
 set -eu
 tries=0

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings Temporal's two databases to the schema of this image's version; run once before each start of the server.
-# Both steps find nothing to do on a database that is up to date.
+# Migrates Temporal's two databases to the schema of this image's version; runs once before each start of the server.
+# Both steps change nothing on a database that is up to date.
 set -eu
 SQL_PASSWORD=$(cat "${SECRETS:-/run/secrets}/temporal_password")
 export SQL_PASSWORD SQL_PLUGIN=postgres12 SQL_HOST="${SQL_HOST:-postgres}" SQL_PORT="${SQL_PORT:-5432}" SQL_USER=temporal
