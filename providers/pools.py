@@ -28,7 +28,9 @@ def build_providers(settings: Settings, context: ProviderContext) -> dict[str, P
     errors: list[str] = []
     available = available_providers()
     if unknown := named - set(available):
-        errors.append(f"unknown provider: {', '.join(sorted(unknown))}; known providers: {', '.join(sorted(available))}")
+        errors.append(
+            f"unknown provider: {', '.join(sorted(unknown))}; known providers: {', '.join(sorted(available))}"
+        )
     for name in sorted(named - unknown):
         try:
             providers[name] = available[name].build(context)

@@ -11,9 +11,9 @@ from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp
 from providers.sandbox import Sandbox
-from providers.sendgrid import SendGrid
-from providers.smtp import Smtp
-from providers.twilio import Twilio
+from providers.sendgrid.adapter import SendGrid
+from providers.smtp.adapter import Smtp
+from providers.twilio.adapter import Twilio
 from providers.webhook import Webhook
 
 ENTRY_POINTS = "tocsin.providers"

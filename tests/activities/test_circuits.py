@@ -13,7 +13,7 @@ from activities.delivery import _send_once as send
 from domain.circuits import CircuitHealth, CircuitState, advance_health
 from domain.holds import throttling_hold
 from domain.messages import CallResult
-from providers.smtp import Smtp
+from providers.smtp.adapter import Smtp
 from storage.database import Database
 from tests.domain.ledgers import START, later
 from tests.providers.mail_server import MailServer, to

@@ -15,9 +15,10 @@ def documented(docs: str) -> set[str]:
 
 def missing(name: str, *, parses_receipts: bool, root: Path) -> Iterator[str]:
     """What a registered provider still lacks, as paths."""
-    for path in (f"providers/{name}.py", f"tests/providers/test_{name}.py"):
-        if not (root / path).is_file():
-            yield path
+    if not any((root / "providers" / path).is_file() for path in (f"{name}.py", f"{name}/adapter.py")):
+        yield f"providers/{name}.py or providers/{name}/adapter.py"
+    if not (root / f"tests/providers/test_{name}.py").is_file():
+        yield f"tests/providers/test_{name}.py"
     if f'"{name}": ' not in text_of(root / "tests" / "providers" / "harnesses.py"):
         yield f"tests/providers/harnesses.py: a harness for `{name}`"
     if parses_receipts and not samples(name, root):
@@ -60,7 +61,7 @@ def write(root: Path, *paths: str, text: str = "") -> None:
 
 def test_everything_that_a_provider_lacks_is_named(tmp_path: Path) -> None:
     assert list(missing("twilio", parses_receipts=True, root=tmp_path)) == [
-        "providers/twilio.py",
+        "providers/twilio.py or providers/twilio/adapter.py",
         "tests/providers/test_twilio.py",
         "tests/providers/harnesses.py: a harness for `twilio`",
         "tests/providers/payloads/twilio*",

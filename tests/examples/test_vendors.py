@@ -16,9 +16,9 @@ from domain.evidence import ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.fcm import Fcm, FcmSettings
 from providers.outcomes import ProviderAcceptance
-from providers.sendgrid import SendGrid, SendGridSettings
+from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.transport import Transport
-from providers.twilio import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio, TwilioSettings
 from tests.code.tree import ROOT
 from tests.polling import eventually
 from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor

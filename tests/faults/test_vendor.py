@@ -19,10 +19,10 @@ from embedded.readiness import accepts_connections
 from embedded.stack import CHECKOUT
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
-from providers.sendgrid import SendGrid, SendGridSettings
-from providers.smtp import Smtp, SmtpSettings
+from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.smtp.adapter import Smtp, SmtpSettings
 from providers.transport import Transport, outgoing_client
-from providers.twilio import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio, TwilioSettings
 from tests.faults.environment import SENDER, Ports
 from tests.faults.servers import vendors
 from tests.faults.vendor.control import VendorControl

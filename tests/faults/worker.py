@@ -18,9 +18,9 @@ from temporalio import workflow
 
 import worker
 from domain import circuits, clock
-from providers.sendgrid import SendGrid
-from providers.smtp import Smtp
-from providers.twilio import Twilio
+from providers.sendgrid.adapter import SendGrid
+from providers.smtp.adapter import Smtp
+from providers.twilio.adapter import Twilio
 from watchdog import Watchdog
 from workflows.steps import StepResult, StepRun
 

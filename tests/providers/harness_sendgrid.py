@@ -20,8 +20,8 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from domain.messages import CallResult
 from domain.outgoing_messages import OutgoingMessage
-from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
-from providers.sendgrid_lookup import REFERENCE
+from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.sendgrid.lookup import REFERENCE
 from providers.transport import Transport
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase, Harness

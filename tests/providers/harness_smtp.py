@@ -8,7 +8,7 @@ from uuid import uuid4
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
-from providers.smtp import Smtp
+from providers.smtp.adapter import Smtp
 from storage.database import Database
 from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Bench, ContractCase, Harness, message_to
 from tests.providers.mail_server import MailMode, MailServer

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.transport import Transport
-from providers.twilio import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio, TwilioSettings
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase, Harness
 from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
-from providers.smtp import SmtpSettings
+from providers.smtp.adapter import SmtpSettings
 
 SENDER, NAME = "shop@shop.example", "The shöp, Ltd"
 USER, PASSWORD = "tocsin", "swordfish"

@@ -16,8 +16,10 @@ from domain.suppressions import (
     finding_from_receipt,
     finding_from_refusal,
 )
-from providers import sendgrid_reasons, smtp_status, twilio_reasons
-from providers.smtp_status import find_retry_reason
+from providers.sendgrid import reasons as sendgrid_reasons
+from providers.smtp import reasons as smtp_reasons
+from providers.smtp.reasons import find_retry_reason
+from providers.twilio import reasons as twilio_reasons
 from tests.code.tree import ROOT
 from tests.providers.harness_fcm import fcm_bench
 from tests.providers.harness_http import Reply, VendorMode
@@ -167,7 +169,7 @@ def test_every_bounce_classification_of_sendgrid_has_its_meaning(word: str) -> N
 def test_an_unclassified_bounce_has_the_meaning_of_its_status(status: str) -> None:
     bounce = event(bounce_classification="Unclassified", status=f"5.{status}", type="bounce")
     assert meaning(sendgrid_reasons.reason_of(bounce)) == SMTP[status]
-    assert smtp_status.find_reason(f"5.{status} no") == SMTP[status][0]
+    assert smtp_reasons.find_reason(f"5.{status} no") == SMTP[status][0]
 
 
 def test_a_block_of_one_message_suppresses_no_address() -> None:
@@ -251,7 +253,7 @@ def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
     assert {word.partition(" (")[0].lower() for word in DROPPED} == set(sendgrid_reasons.DROP_REASONS)
     assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.BOUNCE_CLASSIFICATIONS)
     assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
-    assert set(SMTP) == set(smtp_status.REASONS)
+    assert set(SMTP) == set(smtp_reasons.REASONS)
 
 
 def test_only_a_reason_of_the_recipient_suppresses() -> None:

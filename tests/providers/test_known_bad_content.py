@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from providers.outcomes import ProviderRefusal
-from providers.smtp import Smtp
-from providers.twilio import build_validity_period
+from providers.smtp.adapter import Smtp
+from providers.twilio.adapter import build_validity_period
 from tests.providers.harness_http import HttpBench, VendorMode
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_twilio import twilio_bench

@@ -26,9 +26,9 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
-from providers.sendgrid_lookup import REFERENCE
-from providers.sendgrid_options import build_options
+from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
+from providers.sendgrid.lookup import REFERENCE
+from providers.sendgrid.options import build_options
 from tests.providers.harness_http import Reply, VendorMode
 from tests.providers.harness_sendgrid import API_KEY, FOREIGN_KEY, OWN_KEY, SendGridBench, sendgrid_bench, shown
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode

@@ -13,10 +13,10 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-import providers.smtp
+import providers.smtp.adapter
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
-from providers.smtp import Smtp, SmtpSettings
+from providers.smtp.adapter import Smtp, SmtpSettings
 from tests.providers.mail_server import ADA, NAME, SENDER, KeptMail, MailMode, MailServer, to
 
 
@@ -306,7 +306,7 @@ async def test_a_refused_connection_is_temporary(server: MailServer) -> None:
 async def test_a_server_that_stalls_before_the_content_is_temporary(
     server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(providers.smtp, "PRE_DATA_TIMEOUT", 0.2)
+    monkeypatch.setattr(providers.smtp.adapter, "PRE_DATA_TIMEOUT", 0.2)
     server.mode = MailMode.STALL
     with pytest.raises(TemporaryError, match="timeout"):
         await Smtp(server.settings()).send(to())
@@ -406,7 +406,7 @@ async def test_a_check_reports_a_refusal_after_the_login(server: MailServer) -> 
 
 
 async def test_a_check_does_not_wait_for_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers.smtp, "PRE_DATA_TIMEOUT", 0.2)
+    monkeypatch.setattr(providers.smtp.adapter, "PRE_DATA_TIMEOUT", 0.2)
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -437,7 +437,7 @@ def test_an_unencrypted_password_is_detected_beyond_this_machine(changed: dict[s
 
 
 async def test_a_check_warns_of_an_unencrypted_password(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers.smtp, "_is_loopback", lambda host: False)
+    monkeypatch.setattr(providers.smtp.adapter, "_is_loopback", lambda host: False)
     said = await Smtp(server.settings()).check()
     assert said.endswith("; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit")
 

@@ -33,7 +33,7 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from providers.twilio import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio, TwilioSettings
 from tests.providers.harness_http import Reply, VendorMode
 from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, record, sign, twilio_bench
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode

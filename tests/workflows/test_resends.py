@@ -12,7 +12,7 @@ from domain.channels import Channel
 from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
-from providers.smtp import Smtp
+from providers.smtp.adapter import Smtp
 from tests.domain.sample_types import sample_type
 from tests.engine import Engine
 from tests.providers.mail_server import MailMode, MailServer, to

@@ -11,8 +11,8 @@ from uuid import uuid4
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from providers.sendgrid import SIGNATURE_HEADER, TIMESTAMP_HEADER
-from providers.sendgrid_lookup import REFERENCE
+from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER
+from providers.sendgrid.lookup import REFERENCE
 from tests.faults.vendor.http import FaultyHttpVendor
 from tests.faults.vendor.receipts import ReceiptFormat, ReceiptPoster, ReceiptRequest, VendorMessage
 from tests.faults.vendor.vendor_log import VendorLog

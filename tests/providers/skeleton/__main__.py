@@ -55,7 +55,8 @@ def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
     """
     values = template_values(name, channel)
     targets = {template: root / path.format(name=name) for template, path in FILES.items()}
-    if existing := [path for path in targets.values() if path.exists()]:
+    package = root / "providers" / name
+    if existing := [path for path in (*targets.values(), package) if path.exists()]:
         raise SkeletonRefused(f"{existing[0].relative_to(root)} exists")
     for template, path in targets.items():
         path.write_text(rendered(template, values))

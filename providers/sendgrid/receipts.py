@@ -8,7 +8,7 @@ import structlog
 
 from domain.evidence import ReceiptKind
 from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference
-from providers.sendgrid_lookup import REFERENCE
+from providers.sendgrid.lookup import REFERENCE
 
 log = structlog.get_logger(__name__)
 

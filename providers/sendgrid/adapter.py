@@ -27,10 +27,10 @@ from providers.context import ProviderContext
 from providers.email_message import find_refusal
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.queries import parse_json, query_timeout
-from providers.sendgrid_events import build_unreadable_receipt, parse_events
-from providers.sendgrid_lookup import REFERENCE, build_query, email_of, message_id_of, parse_matches
-from providers.sendgrid_options import build_options
-from providers.sendgrid_reasons import receipt_reason
+from providers.sendgrid.lookup import REFERENCE, build_query, email_of, message_id_of, parse_matches
+from providers.sendgrid.options import build_options
+from providers.sendgrid.reasons import receipt_reason
+from providers.sendgrid.receipts import build_unreadable_receipt, parse_events
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()

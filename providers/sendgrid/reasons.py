@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.evidence import ReceiptKind
 from domain.suppressions import GROUP_PREFIX
-from providers import smtp_status
+from providers.smtp import reasons
 
 # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#dropped, without the text in brackets
 DROP_REASONS: Mapping[str, str] = {
@@ -49,7 +49,7 @@ def reason_of(event: Mapping[str, Any]) -> str | None:
     """
     drop_reason = DROP_REASONS.get(_normalize(event.get("reason")))
     classified_reason = BOUNCE_CLASSIFICATIONS.get(_normalize(event.get("bounce_classification")))
-    status_reason = smtp_status.find_reason(str(event.get("status")))
+    status_reason = reasons.find_reason(str(event.get("status")))
     if event.get("type") == BLOCKED_TYPE and status_reason == "invalid_address":
         status_reason = "refused_recipient"
     return drop_reason or classified_reason or status_reason

@@ -20,7 +20,7 @@ from providers.base import Provider
 from providers.context import ProviderContext
 from providers.email_message import build_email, find_refusal
 from providers.outcomes import Json, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
-from providers.smtp_status import STORAGE_EXCEEDED, find_reason, find_retry_reason
+from providers.smtp.reasons import STORAGE_EXCEEDED, find_reason, find_retry_reason
 
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 # Seconds until the server has accepted the recipient: a call that stalls before that has sent nothing.
