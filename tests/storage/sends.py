@@ -85,7 +85,7 @@ class DatabaseSend:
         return attempt_id(self.delivery(channel), channel, number)
 
     def call(self, number: int = 1, channel: Channel = Channel.EMAIL, **more: Any) -> DeliverInput:
-        fields: dict[str, Any] = {"provider": "sandbox", "ends": True, "endpoint_id": channel, **more}
+        fields: dict[str, Any] = {"provider": "sandbox", "finishes_notification": True, "endpoint_id": channel, **more}
         fields.setdefault("generation", self.generation)
         return DeliverInput(
             notification_id=self.id,
