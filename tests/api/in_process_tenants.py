@@ -25,7 +25,7 @@ class InProcessTenant:
     tenant: UUID
     http: AsyncClient
     database: Database
-    recipient_id: str = field(default_factory=lambda: f"person-{uuid4()}")
+    recipient_id: str = field(default_factory=lambda: f"recipient-{uuid4()}")
 
     async def put(self, path: str, body: Any) -> Response:
         return await self.http.put(path, json=body)
@@ -52,7 +52,7 @@ async def open_in_process_tenant(
 def validation_errors(response: Response) -> dict[str, str]:
     """Return the details of a 422 by pointer or parameter."""
     assert response.status_code == 422, response.text
-    return {fault.get("pointer", fault.get("parameter")): fault["detail"] for fault in response.json()["errors"]}
+    return {issue.get("pointer", issue.get("parameter")): issue["detail"] for issue in response.json()["errors"]}
 
 
 def production_settings() -> Settings:

@@ -37,8 +37,8 @@ async def test_the_process_is_healthy_and_ready(database: Database) -> None:
 
 async def test_without_temporal_it_is_ready_but_degraded(database: Database) -> None:
     async with client_of(database, temporal=False) as client:
-        answer = await client.get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "degraded": ["temporal"]})
+        response = await client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "degraded": ["temporal"]})
 
 
 async def test_another_temporal_store_and_its_recovery_are_shown(database_url: str) -> None:
@@ -46,16 +46,16 @@ async def test_another_temporal_store_and_its_recovery_are_shown(database_url: s
         await note_store(database, "old")
         assert (await client.get("/readyz")).json() == {"status": "ok"}
         await note_store(database, "new")
-        answer = (await client.get("/readyz")).json()
-        assert answer["degraded"] == ["temporal_store"]
-        assert answer["other_temporal_store"]["id"] == "new"
+        response = (await client.get("/readyz")).json()
+        assert response["degraded"] == ["temporal_store"]
+        assert response["other_temporal_store"]["id"] == "new"
         database_tenant = await open_database_tenant(database)
         await claim_and_start(database, *(await accept_notifications(database_tenant, 1, 3, 3)))
         await confirm_store(database, "new")
         await note_store(database, "new")
         await recover_batch(database, 2)
-        answer = (await client.get("/readyz")).json()
-        assert (answer["recovery"]["done"], answer["recovery"]["left"]) == (2, 1)
+        response = (await client.get("/readyz")).json()
+        assert (response["recovery"]["done"], response["recovery"]["left"]) == (2, 1)
         await recover_batch(database)
         assert (await client.get("/readyz")).json() == {"status": "ok"}
 
@@ -63,8 +63,8 @@ async def test_another_temporal_store_and_its_recovery_are_shown(database_url: s
 async def test_without_postgres_it_is_alive_and_not_ready() -> None:
     async with client_of(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"), temporal=True) as client:
         assert (await client.get("/healthz")).status_code == 200
-        answer = await client.get("/readyz")
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        response = await client.get("/readyz")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
 async def test_the_docs_load_no_external_resource(api: httpx2.AsyncClient) -> None:

@@ -103,21 +103,21 @@ async def post(client: httpx2.AsyncClient, content: Any, **headers: str) -> http
 
 
 async def test_a_good_request_passes(client: httpx2.AsyncClient) -> None:
-    answer = await post(client, b'{"name": "x"}')
-    assert (answer.status_code, answer.json()) == (200, {"name": "x", "tenant": str(TENANT)})
+    response = await post(client, b'{"name": "x"}')
+    assert (response.status_code, response.json()) == (200, {"name": "x", "tenant": str(TENANT)})
 
 
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer  ", "Bearer bad", "Basic good", "good", "Bearer göod", "Bearer good x"]
 )
 async def test_a_bad_key_is_the_first_thing_noticed(client: httpx2.AsyncClient, authorization: str) -> None:
-    answer = await client.post(
+    response = await client.post(
         "/things", content=b"\xff{" * BODY_LIMIT, headers={b"Authorization": authorization.encode()}
     )
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert answer.headers["content-type"] == MEDIA_TYPE
-    assert answer.json()["type"] == "urn:tocsin:problem:unauthenticated"
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert response.headers["content-type"] == MEDIA_TYPE
+    assert response.json()["type"] == "urn:tocsin:problem:unauthenticated"
 
 
 async def test_two_authorization_headers_are_no_key(client: httpx2.AsyncClient) -> None:
@@ -148,8 +148,8 @@ async def test_the_body_of_a_caller_without_a_key_is_not_read(client: httpx2.Asy
 
 
 async def test_a_missing_scope_comes_before_the_body(client: httpx2.AsyncClient) -> None:
-    answer = await post(client, b"{", Authorization="Bearer reader")
-    assert (answer.status_code, answer.json()["detail"]) == (403, "The API key lacks the scope 'send'.")
+    response = await post(client, b"{", Authorization="Bearer reader")
+    assert (response.status_code, response.json()["detail"]) == (403, "The API key lacks the scope 'send'.")
 
 
 async def test_a_declared_length_is_believed_at_once(client: httpx2.AsyncClient) -> None:
@@ -172,28 +172,28 @@ async def test_a_body_of_exactly_the_limit_is_read(client: httpx2.AsyncClient) -
 
 async def test_a_route_can_allow_a_larger_body(client: httpx2.AsyncClient) -> None:
     raw = b'{"text": "' + b"x" * BODY_LIMIT + b'"}'
-    answer = await client.post("/large", content=raw, headers=GOOD | AS_JSON)
-    assert (answer.status_code, answer.json()) == (200, BODY_LIMIT)
+    response = await client.post("/large", content=raw, headers=GOOD | AS_JSON)
+    assert (response.status_code, response.json()) == (200, BODY_LIMIT)
 
 
 @pytest.mark.parametrize("raw", [b"{", b'{"name": "x", "name": "y"}', b'{"name": "\\ud800"}', b'{"name": NaN}'])
 async def test_unreadable_json_is_400(client: httpx2.AsyncClient, raw: bytes) -> None:
-    answer = await post(client, raw)
-    assert (answer.status_code, answer.headers["content-type"]) == (400, MEDIA_TYPE)
+    response = await post(client, raw)
+    assert (response.status_code, response.headers["content-type"]) == (400, MEDIA_TYPE)
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"]
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16"]
 )
-async def test_another_content_type_is_422(client: httpx2.AsyncClient, kind: str) -> None:
-    answer = await post(client, b'{"name": "x"}', **{"Content-Type": kind})
-    assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"parameter": "Content-Type", "detail": "must be application/json"}]
+async def test_another_content_type_is_422(client: httpx2.AsyncClient, content_type: str) -> None:
+    response = await post(client, b'{"name": "x"}', **{"Content-Type": content_type})
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"parameter": "Content-Type", "detail": "must be application/json"}]
 
 
 async def test_a_charset_of_utf_8_is_allowed(client: httpx2.AsyncClient) -> None:
-    answer = await post(client, b'{"name": "x"}', **{"Content-Type": "application/json; charset=UTF-8"})
-    assert answer.status_code == 200
+    response = await post(client, b'{"name": "x"}', **{"Content-Type": "application/json; charset=UTF-8"})
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b'"x"', b'{"name": 7}', b'{"name": "x", "number": "7"}'])
@@ -204,14 +204,14 @@ async def test_a_body_that_violates_the_model_is_422(client: httpx2.AsyncClient,
 async def test_nul_in_the_path_names_nothing_and_in_the_query_is_invalid(client: httpx2.AsyncClient) -> None:
     headers = {"Authorization": "Bearer reader"}
     assert (await client.get("/things/a%00b", headers=headers)).status_code == 404
-    answer = await client.get("/things/a?x=%00", headers=headers)
-    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "x")
+    response = await client.get("/things/a?x=%00", headers=headers)
+    assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "x")
 
 
 async def test_a_query_parameter_is_named_as_such(client: httpx2.AsyncClient) -> None:
-    answer = await client.get("/things/a?limit=zero", headers={"Authorization": "Bearer reader"})
-    assert answer.status_code == 422
-    assert [error["parameter"] for error in answer.json()["errors"]] == ["limit"]
+    response = await client.get("/things/a?limit=zero", headers={"Authorization": "Bearer reader"})
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == ["limit"]
 
 
 async def test_a_public_route_reads_its_body_itself_and_within_a_limit(client: httpx2.AsyncClient) -> None:
@@ -235,7 +235,7 @@ async def test_openapi_shows_the_model_the_key_and_the_problems(client: httpx2.A
     document = (await client.get("http://localhost/openapi.json")).json()
     operation = document["paths"]["/api/things"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert schema == {"$ref": "#/components/schemas/Body"}
+    assert schema == {"$ref": "#/components/schemas/ThingBody"}
     assert operation["security"] == [{"key": []}]
     assert {"400", "401", "403", "413", "422", "503"} <= set(operation["responses"])
     assert MEDIA_TYPE in operation["responses"]["422"]["content"]

@@ -16,17 +16,17 @@ STOPPED = {"sms": "stopped"}
 async def cart(api_tenant: InProcessTenant) -> InProcessTenant:
     template = {"name": "n", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
     assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-    kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-    assert (await api_tenant.put("/notification-types/n", kind)).status_code == 201
-    for person in ("ada", "bob"):
-        assert (await api_tenant.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
+    type_body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
+    assert (await api_tenant.put("/notification-types/n", type_body)).status_code == 201
+    for recipient_id in ("ada", "bob"):
+        assert (await api_tenant.put(f"/recipients/{recipient_id}", {"phone": "+447700900123"})).status_code == 201
     return api_tenant
 
 
 async def sent(
-    api_tenant: InProcessTenant, person: str = "ada", key: str | None = "cart-1", count: int = 1
+    api_tenant: InProcessTenant, recipient_id: str = "ada", key: str | None = "cart-1", count: int = 1
 ) -> list[str]:
-    one = {"notification_type": "n", "recipient_id": person, "cancel_key": key, "send_at": "2099-01-01T00:00:00Z"}
+    one = {"notification_type": "n", "recipient_id": recipient_id, "cancel_key": key, "send_at": "2099-01-01T00:00:00Z"}
     items = (await api_tenant.http.post("/notifications/send-batch", json={"items": [one] * count})).json()["items"]
     assert {item["status"] for item in items} == {202}
     return [item["id"] for item in items]
@@ -35,15 +35,15 @@ async def sent(
 async def cancel(api_tenant: InProcessTenant, key: str = "cart-1", **more: str) -> Json:
     response = await api_tenant.http.post("/notifications/cancel", json={"cancel_key": key, **more})
     assert response.status_code == 200, response.text
-    answer: Json = response.json()
-    return answer
+    canceled: Json = response.json()
+    return canceled
 
 
 async def test_all_open_ones_with_the_key_are_canceled_and_others_stay(cart: InProcessTenant) -> None:
     ids = [*await sent(cart), *await sent(cart, "bob")]
     others = [*await sent(cart, key="cart-2"), *await sent(cart, key=None)]
-    answer = await cancel(cart)
-    assert answer == {"items": [{"id": id, "status": "CANCELED", "channels": STOPPED} for id in ids], "more": False}
+    response = await cancel(cart)
+    assert response == {"items": [{"id": id, "status": "CANCELED", "channels": STOPPED} for id in ids], "more": False}
     assert await cancel(cart) == {"items": [], "more": False}
     for id in others:
         assert (await cart.http.get(f"/notifications/{id}")).json()["status"] == "PENDING"

@@ -24,8 +24,8 @@ async def test_a_phone_is_shown_without_its_token(api_tenant: InProcessTenant) -
     shown = await api_tenant.http.get(path)
     assert shown.json()["devices"] == [made.json()]
     assert set(made.json()) == {"device", "kind", "locale", "token_ends", "created_at", "updated_at"}
-    told = {name: made.json()[name] for name in ("device", "kind", "locale", "token_ends")}
-    assert told == {"device": "phone", "kind": "fcm", "locale": "fr-BE", "token_ends": "1234"}
+    registered = {name: made.json()[name] for name in ("device", "kind", "locale", "token_ends")}
+    assert registered == {"device": "phone", "kind": "fcm", "locale": "fr-BE", "token_ends": "1234"}
     assert ADDRESS[:-4] not in shown.text + made.text
 
 

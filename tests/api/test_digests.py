@@ -22,20 +22,24 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
         template = {**words, "subject_template": "News", "variables_schema": {}}
         assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
         for key in TYPES:
-            kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "digest": {"window": "1h"}}
-            assert (await api_tenant.put(f"/notification-types/{key}", kind)).status_code == 201
-        for person in ("ada", "bob", "cyd"):
-            assert (await api_tenant.put(f"/recipients/{person}", {})).status_code == 201
+            notification_type = {
+                "route": [{"channels": ["email"]}],
+                "templates": {"email": "news"},
+                "digest": {"window": "1h"},
+            }
+            assert (await api_tenant.put(f"/notification-types/{key}", notification_type)).status_code == 201
+        for recipient_id in ("ada", "bob", "cyd"):
+            assert (await api_tenant.put(f"/recipients/{recipient_id}", {})).status_code == 201
         yield api_tenant
 
 
 async def collect(
-    container: Container, api_tenant: InProcessTenant, *people: str, kind: str = "news", **more: Any
+    container: Container, api_tenant: InProcessTenant, *recipient_ids: str, notification_type: str = "news", **more: Any
 ) -> list[str]:
     """Send one to each recipient and collect them like the dispatcher. Return the ids of the notifications."""
     ids = []
-    for person in people:
-        sent = {"notification_type": kind, "recipient_id": person, "payload": {}, **more}
+    for recipient_id in recipient_ids:
+        sent = {"notification_type": notification_type, "recipient_id": recipient_id, "payload": {}, **more}
         ids.append((await api_tenant.http.post("/notifications/send", json=sent)).json()["id"])
         async with container.database.transaction() as session:
             await collect_waiting(session, container.catalog.type_by_id, 100)
@@ -72,7 +76,7 @@ async def test_digests_are_filtered_by_recipient_type_and_state(
     container: Container, api_tenant: InProcessTenant
 ) -> None:
     await collect(container, api_tenant, "ada", "bob")
-    await collect(container, api_tenant, "ada", kind="orders")
+    await collect(container, api_tenant, "ada", notification_type="orders")
     kinds = [
         (window["notification_type"], window["recipient_id"]) for window in await listed(api_tenant, recipient_id="ada")
     ]
@@ -104,8 +108,8 @@ async def test_a_cancel_of_a_digested_item_stops_nothing(container: Container, a
     [id] = await collect(container, api_tenant, "ada")
     [window] = await listed(api_tenant)
     made = (await api_tenant.http.post(f"/digests/{window['id']}/flush")).json()["notification_id"]
-    answer = (await api_tenant.http.post(f"/notifications/{id}/cancel")).json()
-    assert (answer["status"], answer["channels"]) == ("DIGESTED", {"email": "in_doubt"})
+    response = (await api_tenant.http.post(f"/notifications/{id}/cancel")).json()
+    assert (response["status"], response["channels"]) == ("DIGESTED", {"email": "in_doubt"})
     await api_tenant.http.post(f"/notifications/{made}/cancel")
     assert (await api_tenant.http.post(f"/notifications/{id}/cancel")).json()["channels"] == {"email": "stopped"}
 

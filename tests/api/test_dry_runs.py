@@ -26,8 +26,8 @@ async def add_type(api: httpx2.AsyncClient, *route: dict[str, Any], **more: Any)
         body = {"name": "news", "channel": channel, "language": "en", "body_template": "Hello {{ name }}", **subject}
         schema = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
         assert (await api.post("/templates", json={**body, "variables_schema": schema, "publish": True})).is_success
-    kind = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
-    response = await api.put("/notification-types/news", json=kind)
+    type_body = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
+    response = await api.put("/notification-types/news", json=type_body)
     assert response.is_success, response.text
 
 
@@ -44,8 +44,8 @@ async def ask(api: httpx2.AsyncClient, key: str | None = None, **more: Any) -> h
 async def foretold(api: httpx2.AsyncClient, **more: Any) -> dict[str, Any]:
     response = await ask(api, **more)
     assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    forecast: dict[str, Any] = response.json()
+    return forecast
 
 
 async def rows(database: Database) -> dict[str, list[str]]:
@@ -66,9 +66,9 @@ async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api: 
     )
     await add_person(api, locale="fr")
     await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"sms": False}})
-    answer = await foretold(api)
-    assert (answer["decision"], answer["status"], answer["waits"], answer["digest"]) == ("send", None, [], None)
-    first, second, third = answer["steps"]
+    response = await foretold(api)
+    assert (response["decision"], response["status"], response["waits"], response["digest"]) == ("send", None, [], None)
+    first, second, third = response["steps"]
     [email], [sms], [in_app] = first["channels"], second["channels"], third["channels"]
     assert (first["step"], first["start"], first["goal"], first["within"]) == (1, "always", "opened", "90m")
     assert (third["step"], third["start"], in_app["decision"], in_app["provider"]) == (
@@ -114,11 +114,11 @@ async def test_a_dry_run_stores_nothing(api: httpx2.AsyncClient, database: Datab
 async def test_an_inline_profile_overrides_the_stored_one(api: httpx2.AsyncClient) -> None:
     await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
     await api.put("/recipients/ada", json={"phone": PHONE})
-    answer = await foretold(api, recipient={"recipient_id": "ada", "email": "ada@example.com"})
-    assert [channel["decision"] for step in answer["steps"] for channel in step["channels"]] == ["send", "send"]
+    response = await foretold(api, recipient={"recipient_id": "ada", "email": "ada@example.com"})
+    assert [channel["decision"] for step in response["steps"] for channel in step["channels"]] == ["send", "send"]
     await api.post("/suppressions", json={"channel": "email", "address": "gone@example.com"})
-    answer = await foretold(api, recipient={"recipient_id": "ada", "email": "gone@example.com"})
-    [first, second] = answer["steps"]
+    response = await foretold(api, recipient={"recipient_id": "ada", "email": "gone@example.com"})
+    [first, second] = response["steps"]
     assert first["channels"][0]["reason"] == "suppressed (manual)"
     assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
 
@@ -127,9 +127,9 @@ async def test_a_send_that_reaches_no_channel_is_skipped_with_its_end(api: httpx
     await add_type(api, {"channels": ["email"]})
     await add_person(api)
     await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"email": False}})
-    answer = await foretold(api)
+    response = await foretold(api)
     reason = "email: opted_out (global_channel_opt_in.email)"
-    assert (answer["decision"], answer["status"], answer["reason"]) == ("skip", "SUPPRESSED", reason)
+    assert (response["decision"], response["status"], response["reason"]) == ("skip", "SUPPRESSED", reason)
 
 
 @pytest.mark.parametrize("pause", ["/channels/email/pause", "/notification-types/news/pause"])
@@ -137,9 +137,9 @@ async def test_a_paused_channel_or_type_waits(api: httpx2.AsyncClient, pause: st
     await add_type(api, {"channels": ["email"]})
     await add_person(api)
     assert (await api.post(pause)).is_success
-    answer = await foretold(api)
-    [channel] = answer["steps"][0]["channels"]
-    assert (answer["decision"], channel["decision"]) == ("wait", "wait")
+    response = await foretold(api)
+    [channel] = response["steps"][0]["channels"]
+    assert (response["decision"], channel["decision"]) == ("wait", "wait")
     assert channel["reason"].startswith("paused (")
 
 
@@ -158,9 +158,9 @@ async def test_rules_that_never_let_it_out_end_the_forecast(api: httpx2.AsyncCli
     await add_person(api, timezone="UTC")
     quiet = {"start": "09:00", "end": "12:00", "timezone": "UTC"}
     await api.put("/recipients/ada/preferences", json={"quiet_hours": quiet})
-    answer = await foretold(api)
-    assert (answer["decision"], answer["steps"]) == ("wait", [])
-    assert {wait["reason"] for wait in answer["waits"]} == {"quiet_hours", "send_window"}
+    response = await foretold(api)
+    assert (response["decision"], response["steps"]) == ("wait", [])
+    assert {wait["reason"] for wait in response["waits"]} == {"quiet_hours", "send_window"}
 
 
 async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: httpx2.AsyncClient) -> None:
@@ -168,8 +168,8 @@ async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: 
     await add_person(api)
     real = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
     sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "k"})
-    answer = (await ask(api, key="k")).json()
-    assert (answer["decision"], answer["replays"], answer["steps"]) == ("skip", sent.json()["id"], [])
+    response = (await ask(api, key="k")).json()
+    assert (response["decision"], response["replays"], response["steps"]) == ("skip", sent.json()["id"], [])
     assert set(validation_errors(await ask(api, key="k", payload={"name": "Bob"}))) == {""}
 
 

@@ -70,17 +70,17 @@ async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
 
 
 async def made(api_tenant: InProcessTenant, key: str = "shop", **more: Any) -> dict[str, Any]:
-    answer = await api_tenant.put(f"/event-endpoints/{key}", {"url": URL, **more})
-    assert answer.status_code == 201, answer.text
-    body: dict[str, Any] = answer.json()
+    response = await api_tenant.put(f"/event-endpoints/{key}", {"url": URL, **more})
+    assert response.status_code == 201, response.text
+    body: dict[str, Any] = response.json()
     return body
 
 
 async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: InProcessTenant) -> None:
-    answer = await api_tenant.put(PATH, {"url": URL, "events": ["notification.failed"]})
-    assert (answer.status_code, answer.headers["location"]) == (201, f"/api/v1{PATH}")
-    assert answer.headers["cache-control"] == "no-store"
-    body = answer.json()
+    response = await api_tenant.put(PATH, {"url": URL, "events": ["notification.failed"]})
+    assert (response.status_code, response.headers["location"]) == (201, f"/api/v1{PATH}")
+    assert response.headers["cache-control"] == "no-store"
+    body = response.json()
     secret = body.pop("secret")
     assert secret.startswith("whsec_")
     assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
@@ -99,12 +99,12 @@ async def test_without_events_it_gets_all(api_tenant: InProcessTenant) -> None:
 
 async def test_a_put_replaces_every_field(api_tenant: InProcessTenant) -> None:
     await made(api_tenant, events=["notification.failed"])
-    answer = (await api_tenant.put(PATH, {"url": URL + "/2", "events": ["*", "*"], "enabled": False})).json()
-    assert (answer["url"], answer["events"], answer["enabled"]) == (URL + "/2", ["*"], False)
-    assert answer["disabled_reason"] == "by_request"
-    assert answer["disabled_at"] is not None
-    answer = (await api_tenant.put(PATH, {"url": URL})).json()
-    assert (answer["enabled"], answer["disabled_at"], answer["disabled_reason"]) == (True, None, None)
+    response = (await api_tenant.put(PATH, {"url": URL + "/2", "events": ["*", "*"], "enabled": False})).json()
+    assert (response["url"], response["events"], response["enabled"]) == (URL + "/2", ["*"], False)
+    assert response["disabled_reason"] == "by_request"
+    assert response["disabled_at"] is not None
+    response = (await api_tenant.put(PATH, {"url": URL})).json()
+    assert (response["enabled"], response["disabled_at"], response["disabled_reason"]) == (True, None, None)
 
 
 async def test_lists_are_by_key_and_paged(api_tenant: InProcessTenant) -> None:
@@ -138,9 +138,9 @@ async def test_an_invalid_endpoint_is_refused_with_the_field(
     assert (await api_tenant.http.get(PATH)).status_code == 404
 
 
-@pytest.mark.parametrize("kind", EVENT_TYPES)
-async def test_every_kind_can_be_subscribed_to(api_tenant: InProcessTenant, kind: str) -> None:
-    assert (await made(api_tenant, events=[kind]))["events"] == [kind]
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+async def test_every_kind_can_be_subscribed_to(api_tenant: InProcessTenant, event_type: str) -> None:
+    assert (await made(api_tenant, events=[event_type]))["events"] == [event_type]
 
 
 async def test_outside_development_it_must_be_https(container: Container) -> None:
@@ -179,9 +179,9 @@ async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: I
 
 async def test_a_rotation_returns_the_new_secret_and_the_overlap(api_tenant: InProcessTenant) -> None:
     first = await made(api_tenant)
-    answer = await api_tenant.http.post(f"{PATH}/rotate-secret")
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    body = answer.json()
+    response = await api_tenant.http.post(f"{PATH}/rotate-secret")
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
+    body = response.json()
     assert body["secret"] not in ("", first["secret"])
     left = datetime.fromisoformat(body["previous_secret_until"]) - datetime.now(UTC)
     assert timedelta(hours=23, minutes=59) < left <= timedelta(days=1)
@@ -248,27 +248,27 @@ async def test_attempts_are_paged(api_tenant: InProcessTenant) -> None:
     more: dict[str, str] = {}
     while len(seen) < 5:
         params = {"limit": "2", "status": "failed", **more}
-        answer = (await api_tenant.http.get(f"{PATH}/attempts", params=params)).json()
-        seen += [item["id"] for item in answer["items"]]
-        more = {"cursor": answer["next_cursor"]}
+        response = (await api_tenant.http.get(f"{PATH}/attempts", params=params)).json()
+        seen += [item["id"] for item in response["items"]]
+        more = {"cursor": response["next_cursor"]}
     assert seen == ids[::-1]
-    assert answer["next_cursor"] is None
+    assert response["next_cursor"] is None
 
 
 async def test_a_test_is_a_message_like_any(api_tenant: InProcessTenant) -> None:
     await made(api_tenant, events=["notification.failed"])
-    answer = await api_tenant.http.post(f"{PATH}/test")
-    assert answer.status_code == 202
+    response = await api_tenant.http.post(f"{PATH}/test")
+    assert response.status_code == 202
     [item] = (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"]
-    assert item["id"] == answer.json()["message_id"]
+    assert item["id"] == response.json()["message_id"]
     assert (item["type"], item["status"], item["notification_id"]) == ("endpoint.test", "waiting", None)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/test", None), ("/replay", {"since": "2026-01-01T00:00:00Z"})])
 async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: InProcessTenant, path: str, body: Any) -> None:
     await made(api_tenant, enabled=False)
-    answer = await api_tenant.http.post(PATH + path, json=body)
-    assert (answer.status_code, answer.json()["detail"]) == (409, "The endpoint is disabled; enable it first.")
+    response = await api_tenant.http.post(PATH + path, json=body)
+    assert (response.status_code, response.json()["detail"]) == (409, "The endpoint is disabled; enable it first.")
     assert (await api_tenant.http.get(f"{PATH}/attempts")).json()["items"] == []
 
 
@@ -276,8 +276,8 @@ async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: InProce
 async def test_one_message_is_replayed_in_any_state(api_tenant: InProcessTenant, standing: str) -> None:
     await made(api_tenant)
     first, _ = await messages(api_tenant, standing, "failed")
-    answer = await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(first)})
-    assert (answer.status_code, answer.json()["replayed"]) == (202, 1)
+    response = await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(first)})
+    assert (response.status_code, response.json()["replayed"]) == (202, 1)
     [(replayed, wait)] = await waits(api_tenant)
     assert replayed == first
     assert wait <= 0
@@ -288,8 +288,8 @@ async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(
     standings = ["failed", "failed", "delivered", "waiting", "failed", "failed"]
     ids = await messages(api_tenant, *standings)
     body = {"since": "2026-03-01T09:10:00Z", "until": "2026-03-01T09:50:00Z"}
-    answer = (await api_tenant.http.post(f"{PATH}/replay", json=body)).json()
-    assert answer == {"replayed": 2, "through": "2026-03-01T09:40:00Z", "more": False}
+    response = (await api_tenant.http.post(f"{PATH}/replay", json=body)).json()
+    assert response == {"replayed": 2, "through": "2026-03-01T09:40:00Z", "more": False}
     line = await waits(api_tenant)
     assert [id for id, _ in line] == [ids[1], ids[4]]
     assert line[1][1] - line[0][1] == pytest.approx(0.05)
@@ -298,8 +298,10 @@ async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(
 async def test_a_replay_of_all_includes_delivered_messages(api_tenant: InProcessTenant) -> None:
     await made(api_tenant)
     ids = await messages(api_tenant, "failed", "delivered", "waiting")
-    answer = (await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "all": True})).json()
-    assert answer["replayed"] == 2
+    response = (
+        await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-03-01T09:00:00Z", "all": True})
+    ).json()
+    assert response["replayed"] == 2
     assert [id for id, _ in await waits(api_tenant)] == ids[:2]
 
 
@@ -324,8 +326,8 @@ async def test_old_tests_are_not_replayed_with_the_rest(api_tenant: InProcessTen
     async with api_tenant.database.transaction() as session:
         over = text("UPDATE event_message SET next_attempt_at = NULL, given_up_at = now() WHERE tenant = :tenant")
         await session.execute(over, {"tenant": api_tenant.tenant})
-    answer = await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-01-01T00:00:00Z"})
-    assert answer.json()["replayed"] == 0
+    response = await api_tenant.http.post(f"{PATH}/replay", json={"since": "2026-01-01T00:00:00Z"})
+    assert response.json()["replayed"] == 0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ SECRETS = ("ada@example.com", "+447700900123", "Xyzzy", "Your code")
 
 
 @pytest.fixture(scope="module")
-async def told(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
+async def explained(engine: Engine) -> AsyncIterator[tuple[ApiTenant, str]]:
     """Send a notification by email whose recipient has opted out of SMS."""
     async with open_api_tenant(engine) as api_tenant:
         await api_tenant.put_type("code", ["sms"], ["email"])
@@ -38,11 +38,11 @@ LINES = [
 ]
 
 
-async def test_as_json_it_has_its_lines_with_their_times(told: tuple[ApiTenant, str]) -> None:
-    api_tenant, id = told
-    answer = await api_tenant.call("GET", f"/notifications/{id}/explain")
+async def test_as_json_it_has_its_lines_with_their_times(explained: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = explained
+    response = await api_tenant.call("GET", f"/notifications/{id}/explain")
     shown = await api_tenant.notification(id)
-    assert {**answer, "lines": []} == {
+    assert {**response, "lines": []} == {
         "id": id,
         "summary": "DELIVERED, by email.",
         "waits_for": None,
@@ -50,14 +50,14 @@ async def test_as_json_it_has_its_lines_with_their_times(told: tuple[ApiTenant, 
         "lines": [],
         "temporal_url": shown["temporal_url"],
     }
-    assert [line["text"] for line in answer["lines"]] == LINES
-    times = [line["at"] for line in answer["lines"]]
+    assert [line["text"] for line in response["lines"]] == LINES
+    times = [line["at"] for line in response["lines"]]
     assert times == sorted(times)
     assert times[0] == shown["created_at"]
 
 
-async def test_as_text_it_is_the_same_line_by_line(told: tuple[ApiTenant, str]) -> None:
-    api_tenant, id = told
+async def test_as_text_it_is_the_same_line_by_line(explained: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = explained
     response = await api_tenant.http.get(f"/notifications/{id}/explain", headers={"Accept": "text/plain"})
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     summary, empty, *lines, gap, last = response.text.splitlines()
@@ -65,14 +65,14 @@ async def test_as_text_it_is_the_same_line_by_line(told: tuple[ApiTenant, str]) 
     assert [line.split("  ", 1)[1] for line in lines] == LINES
 
 
-async def test_neither_names_an_address_or_quotes_a_message(told: tuple[ApiTenant, str]) -> None:
-    api_tenant, id = told
-    said = json.dumps(await api_tenant.call("GET", f"/notifications/{id}/explain"))
-    assert [secret for secret in SECRETS if secret in said] == []
+async def test_neither_names_an_address_or_quotes_a_message(explained: tuple[ApiTenant, str]) -> None:
+    api_tenant, id = explained
+    explanation = json.dumps(await api_tenant.call("GET", f"/notifications/{id}/explain"))
+    assert [secret for secret in SECRETS if secret in explanation] == []
 
 
 @pytest.mark.parametrize(
-    ("accept", "kind"),
+    ("accept", "content_type"),
     [
         ("*/*", "application/json"),
         ("application/json", "application/json"),
@@ -82,18 +82,20 @@ async def test_neither_names_an_address_or_quotes_a_message(told: tuple[ApiTenan
         ("Text/Plain; charset=utf-8, */*;q=0.1", "text/plain; charset=utf-8"),
     ],
 )
-async def test_text_is_returned_to_clients_that_accept_it(told: tuple[ApiTenant, str], accept: str, kind: str) -> None:
-    api_tenant, id = told
+async def test_text_is_returned_to_clients_that_accept_it(
+    explained: tuple[ApiTenant, str], accept: str, content_type: str
+) -> None:
+    api_tenant, id = explained
     response = await api_tenant.http.get(f"/notifications/{id}/explain", headers={"Accept": accept})
-    assert response.headers["content-type"] == kind
+    assert response.headers["content-type"] == content_type
 
 
 async def test_a_waiting_send_shows_its_wait_reason(api: httpx2.AsyncClient) -> None:
     await ready(api)
     [id] = await accepted(api, 1)
-    answer = (await api.get(f"/notifications/{id}/explain")).json()
-    assert answer["summary"] == "PENDING: it is on its way, or waits."
-    assert [(line["at"] is None, line["text"]) for line in answer["lines"]][1:] == [
+    response = (await api.get(f"/notifications/{id}/explain")).json()
+    assert response["summary"] == "PENDING: it is on its way, or waits."
+    assert [(line["at"] is None, line["text"]) for line in response["lines"]][1:] == [
         (True, "sms (step 1): its turn has not come."),
         (True, "Now: it waits to be started."),
     ]

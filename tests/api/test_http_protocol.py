@@ -75,7 +75,7 @@ class Served:
             writer.close()
 
 
-async def answer(request: Request) -> Response:
+async def response(request: Request) -> Response:
     if "early" in request.headers:
         return PlainTextResponse("refused before the body")
     body = await request.body()
@@ -85,7 +85,7 @@ async def answer(request: Request) -> Response:
 @asynccontextmanager
 async def served(limits: ConnectionLimits) -> AsyncIterator[Served]:
     app = FastAPI()
-    app.add_route("/", answer, methods=["GET", "POST"])
+    app.add_route("/", response, methods=["GET", "POST"])
     app.add_middleware(RequestIdMiddleware)
     config = server_config(app, HOST, 0, limits)
     server = ApiServer(config)

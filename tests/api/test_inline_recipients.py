@@ -99,7 +99,7 @@ def test_an_address_has_up_to_254_octets_and_64_before_the_at(email: str, accept
 def test_a_development_only_address_is_named_with_its_pointer() -> None:
     profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
     rules = ContactRules(dev=False, targets=TargetPolicy(), phone_regions=None)
-    pointers = [fault["pointer"] for fault in rules.find_profile_issues(profile, "items", 3, "recipient")]
+    pointers = [issue["pointer"] for issue in rules.find_profile_issues(profile, "items", 3, "recipient")]
     assert pointers == ["/items/3/recipient/email", "/items/3/recipient/webhook_url"]
     assert rules.find_profile_issues(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
     assert (

@@ -15,7 +15,7 @@ from tests.api.in_process_tenants import InProcessTenant, validation_errors
 pytestmark = pytest.mark.postgres
 Json = dict[str, Any]
 SCHEMA = {"type": "object", "required": ["shop", "order"], "properties": {"order": {"type": "string"}}}
-PEOPLE = ("ada", "bob", "eve")
+RECIPIENT_IDS = ("ada", "bob", "eve")
 MANY_RECIPIENTS = """
 INSERT INTO recipient (tenant, recipient_id, contact, address_hashes, attributes, created_at, updated_at)
 SELECT :tenant, 'r' || n, '{}', '{}', '{}', now(), now() FROM generate_series(1, 998) n
@@ -32,11 +32,11 @@ async def store(api_tenant: InProcessTenant) -> InProcessTenant:
     template = {"name": "n", "channel": "sms", "language": "en", "body_template": "{{ shop }} {{ order }}"}
     saved = await api_tenant.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
     assert saved.status_code == 201, saved.text
-    kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-    assert (await api_tenant.put("/notification-types/shipped", kind)).status_code == 201
-    for person in PEOPLE:
-        assert (await api_tenant.put(f"/recipients/{person}", {"phone": "+447700900123"})).status_code == 201
-        assert (await api_tenant.http.put(f"/topics/lamps/subscribers/{person}")).status_code == 204
+    type_body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
+    assert (await api_tenant.put("/notification-types/shipped", type_body)).status_code == 201
+    for recipient_id in RECIPIENT_IDS:
+        assert (await api_tenant.put(f"/recipients/{recipient_id}", {"phone": "+447700900123"})).status_code == 201
+        assert (await api_tenant.http.put(f"/topics/lamps/subscribers/{recipient_id}")).status_code == 204
     return api_tenant
 
 
@@ -260,7 +260,9 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
 
     monkeypatch.setattr(multi_sends, "store_results", keep_together)
     async with asyncio.timeout(60):
-        one, other = await asyncio.gather(*(post(store, to(person), to("eve"), key="k") for person in bodies))
+        one, other = await asyncio.gather(
+            *(post(store, to(recipient_id), to("eve"), key="k") for recipient_id in bodies)
+        )
     assert await stored(store) == 2
     if bodies[0] == bodies[1]:
         assert entries(one) == entries(other)

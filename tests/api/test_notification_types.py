@@ -29,10 +29,10 @@ def changed(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (SHIPPED | changes).items() if value is not ...}
 
 
-async def faults(api: httpx2.AsyncClient, body: Any) -> dict[str, str]:
-    answer = await api.put(PATH, json=body)
-    assert answer.status_code == 422
-    return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+async def find_issues(api: httpx2.AsyncClient, body: Any) -> dict[str, str]:
+    response = await api.put(PATH, json=body)
+    assert response.status_code == 422
+    return {error["pointer"]: error["detail"] for error in response.json()["errors"]}
 
 
 async def test_a_type_is_made_and_read_back(api: httpx2.AsyncClient) -> None:
@@ -71,8 +71,8 @@ async def test_a_change_is_a_new_version_and_used_at_once(
 ) -> None:
     await api.put(PATH, json=SHIPPED)
     assert await container.catalog.current_type(tenant.id, "order.shipped")
-    answer = await api.put(PATH, json=changed(priority=5))
-    assert (answer.status_code, answer.json()["version"]) == (201, 2)
+    response = await api.put(PATH, json=changed(priority=5))
+    assert (response.status_code, response.json()["version"]) == (201, 2)
     current = await container.catalog.current_type(tenant.id, "order.shipped")
     assert current is not None
     assert (current.priority, current.default) == (5, {Channel.SMS: False})
@@ -80,8 +80,8 @@ async def test_a_change_is_a_new_version_and_used_at_once(
 
 async def test_writers_at_the_same_time_make_consecutive_versions(api: httpx2.AsyncClient) -> None:
     bodies = [changed(description=f"number {number}") for number in range(8)]
-    answers = await asyncio.gather(*(api.put(PATH, json=body) for body in bodies))
-    assert sorted(answer.json()["version"] for answer in answers) == list(range(1, 9))
+    responses = await asyncio.gather(*(api.put(PATH, json=body) for body in bodies))
+    assert sorted(response.json()["version"] for response in responses) == list(range(1, 9))
 
 
 async def test_a_retired_type_is_not_found_until_it_is_put_again(
@@ -113,9 +113,9 @@ async def test_types_are_listed_by_key_in_pages(api: httpx2.AsyncClient) -> None
 
 @pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 101}, {"limit": "x"}, {"cursor": "ü"}, {"cursor": "a"}])
 async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, Any]) -> None:
-    answer = await api.get("/notification-types", params=query)
-    assert answer.status_code == 422
-    assert [error["parameter"] for error in answer.json()["errors"]] == list(query)
+    response = await api.get("/notification-types", params=query)
+    assert response.status_code == 422
+    assert [error["parameter"] for error in response.json()["errors"]] == list(query)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
 async def test_a_bad_type_is_refused_with_the_place(
     api: httpx2.AsyncClient, changes: dict[str, Any], pointer: str, detail: str
 ) -> None:
-    found = await faults(api, changed(**changes))
+    found = await find_issues(api, changed(**changes))
     assert list(found) == [pointer]
     assert found[pointer].startswith(detail)
 
@@ -270,8 +270,8 @@ async def test_tracking_is_switched_on_by_name(api: httpx2.AsyncClient, asked: A
 
 
 async def test_a_key_that_urls_cannot_carry_is_refused(api: httpx2.AsyncClient) -> None:
-    answer = await api.put("/notification-types/a b", json=SHIPPED)
-    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "key")
+    response = await api.put("/notification-types/a b", json=SHIPPED)
+    assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "key")
 
 
 async def test_a_save_warns_of_missing_and_incomplete_templates(

@@ -108,7 +108,7 @@ async def test_a_search_that_makes_no_sense_is_refused(
 ) -> None:
     response = await api.get("/notifications", params=wanted)
     assert response.status_code == 422
-    assert [fault["parameter"] for fault in response.json()["errors"]] == [parameter]
+    assert [issue["parameter"] for issue in response.json()["errors"]] == [parameter]
 
 
 async def test_a_list_item_has_its_fields_without_payload_and_content(
@@ -172,8 +172,8 @@ def _times(value: Any) -> list[Any]:
 async def test_a_skipped_channel_has_a_reason(archive: tuple[ApiTenant, dict[str, str]]) -> None:
     api_tenant, ids = archive
     shown = await api_tenant.notification(ids["bob without a phone"])
-    said = {d["channel"]: (d["status"], d["failure_reason"]) for d in shown["deliveries"]}
-    assert said == {"sms": ("SKIPPED", "no_address"), "email": ("FAILED", "refused_recipient")}
+    outcomes = {d["channel"]: (d["status"], d["failure_reason"]) for d in shown["deliveries"]}
+    assert outcomes == {"sms": ("SKIPPED", "no_address"), "email": ("FAILED", "refused_recipient")}
     skipped = [entry for entry in shown["timeline"] if entry["kind"] == "channel_skipped"]
     assert [(entry["channel"], entry["reason"]) for entry in skipped] == [("sms", "no_address")]
 
@@ -194,8 +194,8 @@ async def ready(api: httpx2.AsyncClient) -> None:
 async def accepted(api: httpx2.AsyncClient, count: int) -> list[str]:
     """Return ids, in the order of the requests."""
     item = {"notification_type": "t", "recipient_id": "ada"}
-    answers = [await api.post("/notifications/send", json=item) for _ in range(count)]
-    return [answer.json()["id"] for answer in answers]
+    responses = [await api.post("/notifications/send", json=item) for _ in range(count)]
+    return [response.json()["id"] for response in responses]
 
 
 async def test_pages_are_newest_first_and_stand_still_while_others_are_sent(api: httpx2.AsyncClient) -> None:

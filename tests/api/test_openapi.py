@@ -41,19 +41,19 @@ def operation(name: str) -> Json:
 
 def responses(name: str) -> dict[str, Json]:
     """Return the responses of an operation, including the shared ones that it references."""
-    return {status: referred(answer) for status, answer in operation(name)["responses"].items()}
+    return {status: referred(response) for status, response in operation(name)["responses"].items()}
 
 
-def referred(answer: Json) -> Json:
-    reference = answer.get("$ref")
-    return DOCUMENT["components"]["responses"][reference.rpartition("/")[2]] if reference else answer
+def referred(response: Json) -> Json:
+    reference = response.get("$ref")
+    return DOCUMENT["components"]["responses"][reference.rpartition("/")[2]] if reference else response
 
 
 def examples() -> Iterator[tuple[str, str, Json]]:
     """Yield operation id, status and content of every response with an example."""
     for _, one in operations():
-        for status, answer in one["responses"].items():
-            content = answer.get("content", {}).get("application/json", {})
+        for status, response in one["responses"].items():
+            content = response.get("content", {}).get("application/json", {})
             if "example" in content:
                 yield one["operationId"], status, content
 
@@ -132,7 +132,8 @@ def test_secrets_are_returned_only_on_creation() -> None:
     shown = {
         one["operationId"]
         for _, one in operations()
-        if secrets & {name for status, answer in one["responses"].items() if status < "3" for name in answered(answer)}
+        if secrets
+        & {name for status, response in one["responses"].items() if status < "3" for name in answered(response)}
     }
     assert shown == {"put_event_endpoint", "rotate_event_secret", "get_webhook_secret"}
 
@@ -202,10 +203,13 @@ def test_constraints_beyond_the_schema_are_described() -> None:
 
 
 def test_relevant_headers_are_documented() -> None:
-    told = responses("POST /notifications/send")
-    assert set(told["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
-    assert (set(told["401"]["headers"]), set(told["503"]["headers"])) == ({"WWW-Authenticate"}, {"Retry-After"})
-    assert set(told["429"]["headers"]) == {"Retry-After"}
+    documented = responses("POST /notifications/send")
+    assert set(documented["202"]["headers"]) == {"Location", "Idempotent-Replayed"}
+    assert (set(documented["401"]["headers"]), set(documented["503"]["headers"])) == (
+        {"WWW-Authenticate"},
+        {"Retry-After"},
+    )
+    assert set(documented["429"]["headers"]) == {"Retry-After"}
 
 
 def test_the_key_of_a_batch_item_has_the_schema_of_the_header() -> None:
@@ -235,10 +239,10 @@ async def test_a_receipt_gets_the_documented_response(
     now = str(int(time.time()))
     secret = container.settings.secret if genuine else b"a guess"
     headers = {TIMESTAMP_HEADER: now, SIGNATURE_HEADER: sign(secret, now, body), "Authorization": ""}
-    answer = await api.post(f"/receipts/{provider}", content=body, headers=headers)
-    assert answer.status_code == status
+    response = await api.post(f"/receipts/{provider}", content=body, headers=headers)
+    assert response.status_code == status
     documented = responses("POST /receipts/{provider}")[str(status)]
     if status == 401:
-        assert answer.json()["title"] == documented["description"]
+        assert response.json()["title"] == documented["description"]
     if status != 204:
-        assert fits(documented["content"]["application/problem+json"]["schema"], json.loads(answer.content))
+        assert fits(documented["content"]["application/problem+json"]["schema"], json.loads(response.content))

@@ -170,7 +170,7 @@ async def test_the_page_filters_and_reports_an_empty_result(api_tenant: InProces
     (selected,) = [option for option in Tags(shown.text).of("option") if "selected" in option]
     assert selected["value"] == "email"
     nothing = await api_tenant.http.get(PAGE, params={"recipient_id": '"><b>nobody'})
-    assert "Nothing matches." in nothing.text
+    assert "No message matches." in nothing.text
     assert not Tags(nothing.text).of("b")
 
 

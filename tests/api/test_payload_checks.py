@@ -62,8 +62,8 @@ async def open_payload_client(container: Container, email: Json, sms: Json) -> A
         for channel, schema in (("email", email), ("sms", sms)):
             saved = await payload_client.template(channel, schema)
             assert saved.status_code == 201, saved.text
-        kind = {"route": [{"channels": ["email", "sms"]}], "templates": {"email": "news", "sms": "news"}}
-        assert (await http.put("/notification-types/news", json=kind)).status_code < 300
+        type_body = {"route": [{"channels": ["email", "sms"]}], "templates": {"email": "news", "sms": "news"}}
+        assert (await http.put("/notification-types/news", json=type_body)).status_code < 300
         assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
         yield payload_client
 
@@ -125,7 +125,7 @@ async def test_a_valid_payload_costs_no_call_for_a_plain_schema(container: Conta
 async def test_a_check_beyond_the_work_budget_is_refused_alone(
     payload_client: PayloadClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema_checks, "REQUEST_WORK", 50)
+    monkeypatch.setattr(schema_checks, "REQUEST_WORK_LIMIT", 50)
     items = await payload_client.batch(*[{"name": "Ada"}] * 9)
     taken = [item["status"] for item in items].count(202)
     assert 0 < taken < 9

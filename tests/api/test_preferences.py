@@ -23,7 +23,7 @@ WANTED = {
     "type_channel_preferences": {"MARKETING": {"email": False, "push": True}, "order.shipped": {"sms": True}},
     "quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Europe/Vienna", "days": ["mon", "sun"]},
 }
-SHARE = text("SELECT 1 FROM user_preference WHERE tenant = :tenant AND user_id = :person FOR SHARE")
+SHARE = text("SELECT 1 FROM user_preference WHERE tenant = :tenant AND user_id = :recipient_id FOR SHARE")
 
 
 @pytest.fixture
@@ -129,18 +129,21 @@ async def test_a_bad_preference_is_named(
 async def test_a_preference_change_waits_for_a_running_guard(api_tenant: InProcessTenant, path: str, verb: str) -> None:
     """The guard locks preferences before the queue entry, like a change of the preferences."""
     spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
-    kind = NotificationType(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)
+    type_row = NotificationType(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)
     async with api_tenant.database.transaction() as session:
-        session.add(kind)
+        session.add(type_row)
     database_tenant = DatabaseTenant(
-        database=api_tenant.database, tenant=api_tenant.tenant, type_id=kind.id, recipient_id=api_tenant.recipient_id
+        database=api_tenant.database,
+        tenant=api_tenant.tenant,
+        type_id=type_row.id,
+        recipient_id=api_tenant.recipient_id,
     )
     sent = await database_tenant.send()
     gate = Gate(reason=GateReason.QUIET_HOURS, until=datetime.now(UTC))
     async with api_tenant.database.transaction() as session:
         await wait_at_gate(session, sent.key, 1, gate)
     async with api_tenant.database.transaction() as session:
-        await session.execute(SHARE, {"tenant": api_tenant.tenant, "person": api_tenant.recipient_id})
+        await session.execute(SHARE, {"tenant": api_tenant.tenant, "recipient_id": api_tenant.recipient_id})
         choosing = asyncio.create_task(api_tenant.http.request(verb, path, json={"quiet_hours": WANTED["quiet_hours"]}))
         await until_blocked(api_tenant.database, choosing)
         assert await claim_attempt(session, sent.call()) is not None

@@ -63,17 +63,17 @@ async def answer_to(error: Exception) -> httpx2.Response:
     return await client_of(app).get("/")
 
 
-async def faults(client: httpx2.AsyncClient, body: Any) -> list[tuple[str, str]]:
-    answer = await client.post("/bodies", json=body)
-    assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
-    assert answer.json()["status"] == 422
-    assert CANARY not in answer.text
-    return [(error["pointer"], error["detail"]) for error in answer.json()["errors"]]
+async def find_issues(client: httpx2.AsyncClient, body: Any) -> list[tuple[str, str]]:
+    response = await client.post("/bodies", json=body)
+    assert (response.status_code, response.headers["content-type"]) == (422, MEDIA_TYPE)
+    assert response.json()["status"] == 422
+    assert CANARY not in response.text
+    return [(error["pointer"], error["detail"]) for error in response.json()["errors"]]
 
 
 async def test_a_problem_is_returned_as_raised() -> None:
-    answer = await answer_to(invalid(issue_at("/name", "is taken")))
-    assert answer.json() == {
+    response = await answer_to(invalid(issue_at("/name", "is taken")))
+    assert response.json() == {
         "type": "urn:tocsin:problem:invalid",
         "title": "The request is not valid",
         "status": 422,
@@ -84,8 +84,8 @@ async def test_a_problem_is_returned_as_raised() -> None:
 
 async def test_the_other_problems_have_their_status_and_headers() -> None:
     assert (await answer_to(not_found("No such recipient."))).json()["detail"] == "No such recipient."
-    answer = await answer_to(conflict("Still being accepted.", retry_after=1))
-    assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
+    response = await answer_to(conflict("Still being accepted.", retry_after=1))
+    assert (response.status_code, response.headers["retry-after"]) == (409, "1")
     own = await answer_to(Problem(422, "reason", problem_type=("own", "Own title")))
     assert (own.json()["type"], own.json()["title"]) == ("urn:tocsin:problem:own", "Own title")
 
@@ -124,15 +124,15 @@ def test_pointers_follow_rfc_6901(segments: tuple[str | int, ...], pointer: str)
 async def test_a_violation_points_at_its_place_and_does_not_echo(
     client: httpx2.AsyncClient, body: Any, pointer: str, detail: str
 ) -> None:
-    where, said = (await faults(client, body))[0]
+    where, message = (await find_issues(client, body))[0]
     assert where == pointer
-    assert said.startswith(detail)
+    assert message.startswith(detail)
 
 
 async def test_times_are_returned_in_utc(client: httpx2.AsyncClient) -> None:
     sent = {"items": [{"at": "2026-01-31T10:00:00.25+01:00"}]}
-    answer = await client.post("/bodies", json=sent)
-    assert answer.json()["items"][0]["at"] == "2026-01-31T09:00:00.250000Z"
+    response = await client.post("/bodies", json=sent)
+    assert response.json()["items"][0]["at"] == "2026-01-31T09:00:00.250000Z"
 
 
 async def test_an_id_in_the_path_that_is_no_id_names_nothing(client: httpx2.AsyncClient) -> None:
@@ -146,8 +146,8 @@ async def test_unknown_paths_and_methods_are_problems_too(client: httpx2.AsyncCl
     assert {a.headers["content-type"] for a in (missing, wrong, slashed)} == {MEDIA_TYPE}
 
 
-def database_error(orig: BaseException, kind: type[DBAPIError] = DBAPIError) -> DBAPIError:
-    return kind(f"SELECT '{CANARY}'", {}, orig)
+def database_error(orig: BaseException, error_class: type[DBAPIError] = DBAPIError) -> DBAPIError:
+    return error_class(f"SELECT '{CANARY}'", {}, orig)
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def database_error(orig: BaseException, kind: type[DBAPIError] = DBAPIError) -> 
     ],
 )
 async def test_a_database_that_is_away_is_503(error: Exception) -> None:
-    answer = await answer_to(error)
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    response = await answer_to(error)
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
 @pytest.mark.parametrize(
@@ -181,13 +181,13 @@ async def test_a_database_that_is_away_is_503(error: Exception) -> None:
 )
 async def test_a_bug_is_500_without_details(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as logs, caplog.at_level(logging.DEBUG):
-        answer = await answer_to(error)
-    assert (answer.status_code, answer.headers["content-type"]) == (500, MEDIA_TYPE)
-    assert answer.json()["detail"] == "Internal server error"
+        response = await answer_to(error)
+    assert (response.status_code, response.headers["content-type"]) == (500, MEDIA_TYPE)
+    assert response.json()["detail"] == "Internal server error"
     assert logs[0]["error"] == type(error).__name__
-    assert logs[0]["request_id"] == answer.headers["x-request-id"]
+    assert logs[0]["request_id"] == response.headers["x-request-id"]
     assert any("test_problems.py" in frame for frame in logs[0]["at"])
-    assert CANARY not in answer.text + str(logs) + caplog.text
+    assert CANARY not in response.text + str(logs) + caplog.text
 
 
 async def test_a_plain_request_id_is_echoed_and_another_is_replaced(client: httpx2.AsyncClient) -> None:

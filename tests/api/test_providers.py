@@ -83,9 +83,9 @@ async def test_a_given_limit_changes_and_null_restores_the_settings(operator: ht
         ({"rate": None, "tenant_rate": 0}, 50, None),
     ]
     for changes, rate, tenant_rate in steps:
-        answer = await operator.patch(PATH, json=changes)
-        assert answer.status_code == 200, answer.text
-        assert answer.json() == await shown(operator) == before | {"rate": rate, "tenant_rate": tenant_rate}
+        response = await operator.patch(PATH, json=changes)
+        assert response.status_code == 200, response.text
+        assert response.json() == await shown(operator) == before | {"rate": rate, "tenant_rate": tenant_rate}
 
 
 async def test_a_provider_that_no_pool_names_is_not_there(operator: httpx2.AsyncClient) -> None:
@@ -97,15 +97,15 @@ async def test_a_provider_that_no_pool_names_is_not_there(operator: httpx2.Async
 async def test_an_invalid_rate_is_refused_and_changes_nothing(
     operator: httpx2.AsyncClient, name: str, rate: Any
 ) -> None:
-    answer = await operator.patch(PATH, json={name: rate})
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{name}")
+    response = await operator.patch(PATH, json={name: rate})
+    assert (response.status_code, response.json()["errors"][0]["pointer"]) == (422, f"/{name}")
     assert (await shown(operator))["rate"] == 50
 
 
 @pytest.mark.parametrize("body", ['{"rate": NaN}', '{"rate": 1, "rate": 2}', '{"rate": 1e400}', "{"])
 async def test_a_body_that_is_no_strict_json_is_refused(operator: httpx2.AsyncClient, body: str) -> None:
-    answer = await operator.patch(PATH, content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code in (400, 422)
+    response = await operator.patch(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
 
 
 async def test_an_unknown_field_is_refused(operator: httpx2.AsyncClient) -> None:

@@ -70,7 +70,7 @@ def test_names_of_dependencies_aliases_models_and_lists_are_found() -> None:
 )
 def test_a_name_is_unknown_repeated_or_fine(given: list[str], found: dict[str, str]) -> None:
     wrong = find_query_issues({"status": False, "limit": False, "tag": True}, given)
-    assert {fault["parameter"]: fault["detail"] for fault in wrong} == found
+    assert {issue["parameter"]: issue["detail"] for issue in wrong} == found
 
 
 def test_thousands_of_unknown_names_get_a_few_errors() -> None:

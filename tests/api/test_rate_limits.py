@@ -144,11 +144,11 @@ async def test_work_is_counted_and_not_requests(limited: Limited) -> None:
         assert await cost("POST", "/templates", {**template, "publish": True}) == 1 + COMPILE_POINTS
         assert await cost("POST", "/templates/hello/preview", preview) == 1 + RENDER_POINTS
         assert await cost("PUT", "/recipients/ada", many_values) == 1 + 2
-        kind = {
+        type_body = {
             "route": [{"channels": ["sms"]}, {"channels": ["email"]}],
             "templates": {"sms": "hello", "email": "hello"},
         }
-        await client.put("/notification-types/hello", json=kind)
+        await client.put("/notification-types/hello", json=type_body)
         dry = {"notification_type": "hello", "recipient_id": "ada", "payload": {}, "dry_run": True}
         assert await cost("POST", "/notifications/send", dry) == 1 + 2 * RENDER_POINTS
         assert await cost("POST", "/notifications/send", dry | {"channels": ["sms"]}) == 1 + RENDER_POINTS
@@ -235,7 +235,7 @@ async def test_without_limits_nothing_is_counted(limited: Limited) -> None:
 
 @needs_redis
 async def test_processes_that_share_redis_count_like_one_process(limited: Limited, redis: RedisServer) -> None:
-    async def answers(*stores: RateLimits) -> list[tuple[int, str]]:
+    async def responses(*stores: RateLimits) -> list[tuple[int, str]]:
         seen = []
         async with limited.client() as client:
             for number in range(9):
@@ -246,9 +246,9 @@ async def test_processes_that_share_redis_count_like_one_process(limited: Limite
         return seen
 
     given = {"key_rate_limit": 6, "tenant_rate_limit": 100}
-    alone = await answers(RateLimits(settings(**given), limited.clock))
+    alone = await responses(RateLimits(settings(**given), limited.clock))
     shared = [RateLimits(settings(**given, rate_limit_store=redis.url), limited.clock) for _ in range(2)]
-    together = await answers(*shared)
+    together = await responses(*shared)
     for store in shared:
         await store.close()
     assert [status for status, _ in alone] == [202] * 4 + [429] + [202] + [429] * 3

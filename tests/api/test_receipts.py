@@ -40,9 +40,9 @@ async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
     signature = "" if secret is None else sign(secret or container.settings.secret, at, body)
     with capture_logs() as logs:
         headers = {TIMESTAMP_HEADER: at, SIGNATURE_HEADER: signature}
-        answer = await api.post("/receipts/sandbox", content=body, headers=headers)
-    assert answer.status_code == status
-    assert "API key" not in answer.text
+        response = await api.post("/receipts/sandbox", content=body, headers=headers)
+    assert response.status_code == status
+    assert "API key" not in response.text
     [line] = [line for line in logs if line["event"] == "receipt refused"]
     assert (line["log_level"], line["provider"], line["reason"]) == ("warning", "sandbox", reason)
 
@@ -52,8 +52,8 @@ async def test_a_receipt_that_is_refused_is_logged_with_its_reason(
     [("in_app", "This provider sends no receipts."), ("twilio", "No channel's pool has this provider.")],
 )
 async def test_a_receipt_without_a_handler_gets_a_reason(api: httpx2.AsyncClient, provider: str, detail: str) -> None:
-    answer = await api.post(f"/receipts/{provider}", content=BODY)
-    assert (answer.status_code, answer.json()["detail"]) == (404, detail)
+    response = await api.post(f"/receipts/{provider}", content=BODY)
+    assert (response.status_code, response.json()["detail"]) == (404, detail)
 
 
 async def post(api: httpx2.AsyncClient, container: Container, body: bytes) -> httpx2.Response:

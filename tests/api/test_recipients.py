@@ -161,10 +161,10 @@ async def test_an_erasure_returns_an_id_whose_record_names_no_recipient(
     assert list(erased.json()) == ["erasure_id"]
     account = f"/erasures/{erased.json()['erasure_id']}"
     assert erased.headers["location"] == f"/api/v1{account}"
-    told = await api_tenant.http.get(account)
-    assert told.json()["finished_at"]
-    assert (told.json()["counts"]["profiles"], told.json()["counts"]["devices"]) == (1, 1)
-    assert api_tenant.recipient_id not in told.text
+    erasure = await api_tenant.http.get(account)
+    assert erasure.json()["finished_at"]
+    assert (erasure.json()["counts"]["profiles"], erasure.json()["counts"]["devices"]) == (1, 1)
+    assert api_tenant.recipient_id not in erasure.text
     assert (await api_tenant.http.get(path)).status_code == 404
     assert (await api_tenant.http.get(f"{path}/preferences")).status_code == 404
     assert (await other_api_tenant.http.get(account)).status_code == 404

@@ -45,8 +45,8 @@ async def failed(api: httpx2.AsyncClient, database: Database, count: int, **more
 async def many(api: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
     response = await api.post("/notifications/redrive", json={"filter": {}, **body})
     assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return answer
+    result: dict[str, Any] = response.json()
+    return result
 
 
 async def starts(database: Database, ids: Sequence[str]) -> dict[str, float]:
@@ -63,9 +63,9 @@ async def test_a_redriven_notification_is_due_without_temporal(
     api: httpx2.AsyncClient, database: Database, tenant: Tenant
 ) -> None:
     [id] = await failed(api, database, 1)
-    answer = await api.post(f"/notifications/{id}/redrive")
-    assert answer.status_code == 200
-    assert answer.json() == {
+    response = await api.post(f"/notifications/{id}/redrive")
+    assert response.status_code == 200
+    assert response.json() == {
         "id": id,
         "status": "PENDING",
         "generation": 2,
@@ -75,9 +75,9 @@ async def test_a_redriven_notification_is_due_without_temporal(
     }
     shown = (await api.get(f"/notifications/{id}")).json()
     assert (shown["status"], shown["finished_at"], shown["workflow_id"]) == ("PENDING", None, f"notification-{id}-2")
-    [told] = [entry for entry in shown["timeline"] if entry["kind"] == "redriven"]
-    assert told["detail"]["generation"] == 2
-    assert len(told["detail"]["key"]) == 36
+    [redriven_entry] = [entry for entry in shown["timeline"] if entry["kind"] == "redriven"]
+    assert redriven_entry["detail"]["generation"] == 2
+    assert len(redriven_entry["detail"]["key"]) == 36
     assert await starts(database, [id]) == {id: 0}
     [entry, *_] = (await api.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
     assert (entry["subject"], entry["after"]) == (f"notification/{id}", {"redriven": 1, "force": False})
@@ -89,9 +89,9 @@ async def test_again_it_is_not_finished_and_stays_as_it_is(
 ) -> None:
     [id] = await failed(api, database, 1)
     await api.post(f"/notifications/{id}/redrive")
-    answer = (await api.post(f"/notifications/{id}/redrive", json=body)).json()
-    assert (answer["redriven"], answer["generation"], answer["status"]) == (0, 2, "PENDING")
-    assert answer["skipped"] == [{"id": id, "reason": "not_finished"}]
+    response = (await api.post(f"/notifications/{id}/redrive", json=body)).json()
+    assert (response["redriven"], response["generation"], response["status"]) == (0, 2, "PENDING")
+    assert response["skipped"] == [{"id": id, "reason": "not_finished"}]
 
 
 async def test_many_are_due_at_once(api: httpx2.AsyncClient, database: Database) -> None:
@@ -159,8 +159,8 @@ async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(
 ) -> None:
     ids = await failed(api, database, 5)
     await end(database, ids[:1], "IN_DOUBT")
-    answer = await many(api, limit=2)
-    assert answer == {"matched": 5, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
+    response = await many(api, limit=2)
+    assert response == {"matched": 5, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
     states = {item["id"]: item["status"] for item in (await api.get("/notifications")).json()["items"]}
     assert [states[id] for id in ids] == ["IN_DOUBT", "PENDING", "PENDING", "FAILED", "FAILED"]
     assert (await many(api, limit=2))["redriven"] == 2
@@ -173,9 +173,9 @@ async def test_batch_by_batch_each_is_taken_once(
     ids = await failed(api, database, 7)
     await end(database, ids[2:4], "IN_DOUBT")
     assert (await many(api, limit=3, dry_run=True))["redriven"] == 3
-    answer = await many(api)
-    assert (answer["matched"], answer["redriven"]) == (7, 5)
-    assert [one["id"] for one in answer["skipped"]] == ids[2:4]
+    response = await many(api)
+    assert (response["matched"], response["redriven"]) == (7, 5)
+    assert [one["id"] for one in response["skipped"]] == ids[2:4]
     assert set(await starts(database, ids)) == {*ids[:2], *ids[4:]}
 
 
@@ -200,8 +200,8 @@ async def test_a_filter_selects_notifications(
     api: httpx2.AsyncClient, database: Database, wanted: dict[str, str], matched: int
 ) -> None:
     await failed(api, database, 2)
-    answer = await many(api, filter=wanted)
-    assert (answer["matched"], answer["redriven"]) == (matched, matched)
+    response = await many(api, filter=wanted)
+    assert (response["matched"], response["redriven"]) == (matched, matched)
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ async def test_a_refused_redrive_by_id_has_a_reason(
     api: httpx2.AsyncClient, database: Database, status: str, reason: str
 ) -> None:
     [id] = await failed(api, database, 1, status=status)
-    answer = await many(api, filter={"status": status})
-    assert answer == {"matched": 1, "redriven": 0, "skipped": [{"id": id, "reason": reason}]}
+    response = await many(api, filter={"status": status})
+    assert response == {"matched": 1, "redriven": 0, "skipped": [{"id": id, "reason": reason}]}
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
         words = {"name": "report", "channel": "email", "language": "en", "body_template": "{{ figure }}"}
         template = {**words, "subject_template": "Report", "variables_schema": SCHEMA, "publish": True}
         assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        kind = {"route": [{"channels": ["email"]}], "templates": {"email": "report"}}
-        assert (await api_tenant.put("/notification-types/report", kind)).status_code == 201
+        type_body = {"route": [{"channels": ["email"]}], "templates": {"email": "report"}}
+        assert (await api_tenant.put("/notification-types/report", type_body)).status_code == 201
         await api_tenant.put_recipient(email="ada@example.com")
         yield api_tenant
 
@@ -110,16 +110,16 @@ async def due_hours(api_tenant: InProcessTenant) -> set[int]:
 async def test_every_change_of_a_zone_moves_the_occurrences(api_tenant: InProcessTenant) -> None:
     await put(api_tenant, timezone="recipient")
     assert await due_hours(api_tenant) == {9}
-    person = f"/recipients/{api_tenant.recipient_id}"
-    await api_tenant.put(person, {"timezone": "Asia/Tokyo"})
+    recipient_path = f"/recipients/{api_tenant.recipient_id}"
+    await api_tenant.put(recipient_path, {"timezone": "Asia/Tokyo"})
     assert await due_hours(api_tenant) == {0}
-    await api_tenant.http.patch(person, json={"timezone": "Asia/Dubai"})
+    await api_tenant.http.patch(recipient_path, json={"timezone": "Asia/Dubai"})
     assert await due_hours(api_tenant) == {5}
     inline = {"recipient": {"recipient_id": api_tenant.recipient_id, "timezone": "Asia/Kolkata"}}
     sent = await api_tenant.http.post("/notifications/send", json={**inline, **SEND})
     assert sent.status_code == 202, sent.text
     assert await due_hours(api_tenant) == {3}
-    await api_tenant.http.patch(person, json={"timezone": None})
+    await api_tenant.http.patch(recipient_path, json={"timezone": None})
     assert await due_hours(api_tenant) == {9}
     await api_tenant.http.patch("/settings", json={"timezone": "Asia/Tokyo"})
     await done_in_batches(api_tenant)

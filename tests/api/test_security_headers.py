@@ -44,10 +44,10 @@ async def test_the_docs_run_only_scripts_of_their_own(api: httpx2.AsyncClient) -
 @pytest.mark.parametrize("host", ["rebound.example:8000", "localhost.rebound.example", "192.168.1.7"])
 async def test_a_rebound_name_reads_no_page_in_development(api: httpx2.AsyncClient, host: str) -> None:
     for path in PAGES:
-        answer = await api.get(f"{LOCAL}{path}", headers={"Host": host})
-        assert (answer.status_code, answer.json()["type"]) == (421, "urn:tocsin:problem:misdirected"), path
-    answers = {path: (await api.get(f"{LOCAL}{path}", headers={"Host": host})).status_code for path in OPEN}
-    assert 421 not in answers.values()
+        response = await api.get(f"{LOCAL}{path}", headers={"Host": host})
+        assert (response.status_code, response.json()["type"]) == (421, "urn:tocsin:problem:misdirected"), path
+    responses = {path: (await api.get(f"{LOCAL}{path}", headers={"Host": host})).status_code for path in OPEN}
+    assert 421 not in responses.values()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8000", "[::1]:8000", "docs.localhost"])
@@ -57,10 +57,10 @@ async def test_a_name_of_this_machine_reads_the_pages(api: httpx2.AsyncClient, h
 
 @pytest.mark.parametrize(("public_url", "sent"), [("https://tocsin.example", True), ("http://tocsin.example", False)])
 async def test_https_is_kept_by_browsers_where_it_is_the_public_url(public_url: str, sent: bool) -> None:
-    async def answer(request: Request) -> PlainTextResponse:
+    async def response(request: Request) -> PlainTextResponse:
         return PlainTextResponse("", headers={"Cache-Control": "max-age=1"})
 
-    app = RequestIdMiddleware(Starlette(routes=[Route("/", answer)]), public_url)
+    app = RequestIdMiddleware(Starlette(routes=[Route("/", response)]), public_url)
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=public_url) as client:
         headers = (await client.get("/")).headers
     assert headers.get("strict-transport-security") == ("max-age=31536000" if sent else None)

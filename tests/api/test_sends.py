@@ -53,9 +53,9 @@ class SendClient:
         headers = {} if key is None else {"Idempotency-Key": key}
         response = await self.http.post(BATCH, json={"items": items}, headers=headers)
         assert response.status_code == 202, response.text
-        answers: list[dict[str, Any]] = response.json()["items"]
-        assert [answer["index"] for answer in answers] == list(range(len(items)))
-        return answers
+        responses: list[dict[str, Any]] = response.json()["items"]
+        assert [item["index"] for item in responses] == list(range(len(items)))
+        return responses
 
 
 @asynccontextmanager
@@ -78,8 +78,8 @@ async def open_send_client(container: Container, *scopes: str) -> AsyncIterator[
             saved = await http.post("/templates", json={**template, "variables_schema": NEEDS_NAME, "publish": True})
             assert saved.status_code < 300, saved.text
         route = [{"channels": ["email"]}, {"channels": ["sms"]}]
-        kind = {"route": route, "templates": {"email": "news", "sms": "news"}, "priority": 4}
-        assert (await http.put("/notification-types/news", json=kind)).status_code < 300
+        type_body = {"route": route, "templates": {"email": "news", "sms": "news"}, "priority": 4}
+        assert (await http.put("/notification-types/news", json=type_body)).status_code < 300
         assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
         http.headers["Authorization"] = f"Bearer {key}"
         yield SendClient(container, tenant, http)
@@ -101,7 +101,7 @@ async def send_client(container: Container) -> AsyncIterator[SendClient]:
 def refused(response: httpx2.Response) -> dict[str, str]:
     assert response.status_code == 422, response.text
     assert response.headers["content-type"] == "application/problem+json"
-    return {fault.get("pointer", fault.get("parameter")): fault["detail"] for fault in response.json()["errors"]}
+    return {issue.get("pointer", issue.get("parameter")): issue["detail"] for issue in response.json()["errors"]}
 
 
 # Accepting
@@ -109,8 +109,10 @@ def refused(response: httpx2.Response) -> dict[str, str]:
 
 async def test_concurrent_sends_share_transactions_and_fail_one_by_one(send_client: SendClient) -> None:
     unknown = GOOD | {"recipient_id": "nobody"}
-    answers = await asyncio.gather(*(send_client.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
-    assert [answer.status_code for answer in answers] == [422 if number % 10 == 0 else 202 for number in range(40)]
+    responses = await asyncio.gather(*(send_client.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
+    assert [response.status_code for response in responses] == [
+        422 if number % 10 == 0 else 202 for number in range(40)
+    ]
     assert await send_client.rows() == 36
     assert await transactions(send_client) < 18
 
@@ -120,19 +122,19 @@ async def test_concurrent_profiles_of_one_recipient_are_all_kept(send_client: Se
         {"notification_type": "news", "payload": {"name": "Bob"}, "recipient": {"recipient_id": "bob", **given}}
         for given in ({"email": "bob@example.com"}, {"phone": "+4915112345678"}, {"locale": "de"})
     ]
-    answers = await asyncio.gather(*(send_client.send(body) for body in bodies))
-    assert [answer.status_code for answer in answers] == [202] * 3
+    responses = await asyncio.gather(*(send_client.send(body) for body in bodies))
+    assert [response.status_code for response in responses] == [202] * 3
     profile = (await send_client.http.get("/recipients/bob")).json()
     assert (profile["email"], profile["phone"], profile["locale"]) == ("bob@example.com", "+4915112345678", "de")
 
 
 async def test_a_send_returns_the_row_and_its_location(send_client: SendClient) -> None:
     response = await send_client.send()
-    answer = response.json()
+    body = response.json()
     assert response.status_code == 202
-    assert response.headers["location"] == f"/api/v1/notifications/{answer['id']}"
-    assert UUID(answer["id"]).version == 7
-    plain = {name: answer[name] for name in ("status", "notification_type", "recipient_id", "priority", "send_at")}
+    assert response.headers["location"] == f"/api/v1/notifications/{body['id']}"
+    assert UUID(body["id"]).version == 7
+    plain = {name: body[name] for name in ("status", "notification_type", "recipient_id", "priority", "send_at")}
     assert plain == {
         "status": "PENDING",
         "notification_type": "news",
@@ -140,14 +142,14 @@ async def test_a_send_returns_the_row_and_its_location(send_client: SendClient) 
         "priority": 4,
         "send_at": None,
     }
-    assert answer["created_at"].endswith("Z")
+    assert body["created_at"].endswith("Z")
     shown = await send_client.http.get(f"http://test{response.headers['location']}")
     assert (shown.status_code, shown.json()["status"]) == (200, "PENDING")
 
 
 async def test_times_are_accepted_in_any_zone_and_returned_in_utc(send_client: SendClient) -> None:
-    answer = (await send_client.send({**GOOD, "send_at": "2031-01-31T10:00:00+01:00", "expires_in": "1h"})).json()
-    assert (answer["send_at"], answer["expires_at"]) == ("2031-01-31T09:00:00Z", "2031-01-31T10:00:00Z")
+    response = (await send_client.send({**GOOD, "send_at": "2031-01-31T10:00:00+01:00", "expires_in": "1h"})).json()
+    assert (response["send_at"], response["expires_at"]) == ("2031-01-31T09:00:00Z", "2031-01-31T10:00:00Z")
 
 
 EXPIRED = {
@@ -158,8 +160,8 @@ EXPIRED = {
 
 @pytest.mark.parametrize(("asked", "limit"), EXPIRED.values(), ids=EXPIRED)
 async def test_a_send_that_has_expired_already_is_refused(send_client: SendClient, asked: Any, limit: str) -> None:
-    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "expires_in": "30m"}
-    assert (await send_client.http.put("/notification-types/brief", json=kind)).status_code == 201
+    type_body = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "expires_in": "30m"}
+    assert (await send_client.http.put("/notification-types/brief", json=type_body)).status_code == 201
     body = {**GOOD, **asked}
     detail = refused(await send_client.send(body, key="k"))["/send_at"]
     assert f"in the past, and {limit}: already expired" in detail
@@ -177,12 +179,12 @@ async def test_a_send_in_the_past_that_has_time_left_is_accepted(send_client: Se
 
 
 async def test_fifty_identical_requests_at_once_are_one_notification(send_client: SendClient) -> None:
-    answers = await asyncio.gather(*(send_client.send(key="same") for _ in range(50)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.text for answer in answers}) == 1
-    replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
+    responses = await asyncio.gather(*(send_client.send(key="same") for _ in range(50)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.text for response in responses}) == 1
+    replayed = [response.headers.get("idempotent-replayed") for response in responses]
     assert (replayed.count("true"), replayed.count(None)) == (49, 1)
-    assert len({answer.headers["location"] for answer in answers}) == 1
+    assert len({response.headers["location"] for response in responses}) == 1
     assert await send_client.rows() == 1
 
 
@@ -195,10 +197,10 @@ async def test_a_key_stands_for_one_body(send_client: SendClient) -> None:
 
 
 async def test_different_bodies_at_once_with_one_key_are_one_notification(send_client: SendClient) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(send_client.send({**GOOD, "payload": {"name": str(number)}}, key="k") for number in range(20))
     )
-    assert sorted(answer.status_code for answer in answers) == [202] + [422] * 19
+    assert sorted(response.status_code for response in responses) == [202] + [422] * 19
     assert await send_client.rows() == 1
 
 
@@ -288,35 +290,35 @@ async def test_a_key_is_free_again_after_its_window(send_client: SendClient) -> 
 # Rejected sends
 
 
-def told(**changes: Any) -> dict[str, Any]:
+def changed_send(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in (GOOD | changes).items() if value is not ...}
 
 
 INLINE = {"recipient_id": "grace", "email": "grace@example.com"}
 INVALID = {
-    "unknown type": (told(notification_type="nothing"), "/notification_type"),
-    "no type": (told(notification_type=...), "/notification_type"),
-    "missing variable": (told(payload={}), "/payload/name"),
-    "variable of another kind": (told(payload={"name": 7}), "/payload/name"),
-    "payload is a list": (told(payload=[]), "/payload"),
-    "unknown recipient": (told(recipient_id="nobody"), "/recipient_id"),
-    "bad e-mail": (told(recipient_id=..., recipient={**INLINE, "email": "no address"}), "/recipient/email"),
-    "bad phone": (told(recipient_id=..., recipient={**INLINE, "phone": "0123"}), "/recipient/phone"),
-    "both recipients": (told(recipient=INLINE), ""),
-    "neither recipient": (told(recipient_id=...), ""),
-    "channel beside the route": (told(channels=["sms", "push"]), "/channels/1"),
-    "no such channel": (told(channels=["fax"]), "/channels/0"),
-    "no channels": (told(channels=[]), "/channels"),
-    "priority 0": (told(priority=0), "/priority"),
-    "priority 6": (told(priority=6), "/priority"),
-    "priority as text": (told(priority="3"), "/priority"),
-    "priority true": (told(priority=True), "/priority"),
-    "priority 3.5": (told(priority=3.5), "/priority"),
-    "time without a zone": (told(send_at="2031-01-31T10:00:00"), "/send_at"),
-    "a time that does not exist": (told(send_at="2031-02-30T10:00:00Z"), "/send_at"),
-    "no duration": (told(expires_in="soon"), "/expires_in"),
-    "an empty tag": (told(tags=[""]), "/tags/0"),
-    "unknown field": (told(surprise=1), "/surprise"),
+    "unknown type": (changed_send(notification_type="nothing"), "/notification_type"),
+    "no type": (changed_send(notification_type=...), "/notification_type"),
+    "missing variable": (changed_send(payload={}), "/payload/name"),
+    "variable of another kind": (changed_send(payload={"name": 7}), "/payload/name"),
+    "payload is a list": (changed_send(payload=[]), "/payload"),
+    "unknown recipient": (changed_send(recipient_id="nobody"), "/recipient_id"),
+    "bad e-mail": (changed_send(recipient_id=..., recipient={**INLINE, "email": "no address"}), "/recipient/email"),
+    "bad phone": (changed_send(recipient_id=..., recipient={**INLINE, "phone": "0123"}), "/recipient/phone"),
+    "both recipients": (changed_send(recipient=INLINE), ""),
+    "neither recipient": (changed_send(recipient_id=...), ""),
+    "channel beside the route": (changed_send(channels=["sms", "push"]), "/channels/1"),
+    "no such channel": (changed_send(channels=["fax"]), "/channels/0"),
+    "no channels": (changed_send(channels=[]), "/channels"),
+    "priority 0": (changed_send(priority=0), "/priority"),
+    "priority 6": (changed_send(priority=6), "/priority"),
+    "priority as text": (changed_send(priority="3"), "/priority"),
+    "priority true": (changed_send(priority=True), "/priority"),
+    "priority 3.5": (changed_send(priority=3.5), "/priority"),
+    "time without a zone": (changed_send(send_at="2031-01-31T10:00:00"), "/send_at"),
+    "a time that does not exist": (changed_send(send_at="2031-02-30T10:00:00Z"), "/send_at"),
+    "no duration": (changed_send(expires_in="soon"), "/expires_in"),
+    "an empty tag": (changed_send(tags=[""]), "/tags/0"),
+    "unknown field": (changed_send(surprise=1), "/surprise"),
 }
 
 
@@ -327,21 +329,21 @@ async def test_an_invalid_field_is_named_and_no_row_is_stored(send_client: SendC
 
 
 async def test_everything_that_is_wrong_is_named_at_once(send_client: SendClient) -> None:
-    wrong = told(channels=["push"], payload={})
+    wrong = changed_send(channels=["push"], payload={})
     assert set(refused(await send_client.send(wrong))) == {"/channels/0"}, (
         "the payload is checked for channels that count"
     )
-    wrong = told(channels=["push", "sms"], payload={})
+    wrong = changed_send(channels=["push", "sms"], payload={})
     assert set(refused(await send_client.send(wrong))) == {"/channels/0", "/payload/name"}
 
 
 async def test_a_refusal_does_not_repeat_the_request(send_client: SendClient) -> None:
     canary = "canary-4711"
     for body in (
-        told(recipient_id=..., recipient={"recipient_id": "x", "email": canary, "phone": canary}),
-        told(payload={"name": [canary]}, channels=[canary]),
-        told(recipient_id=canary),
-        told(notification_type=canary),
+        changed_send(recipient_id=..., recipient={"recipient_id": "x", "email": canary, "phone": canary}),
+        changed_send(payload={"name": [canary]}, channels=[canary]),
+        changed_send(recipient_id=canary),
+        changed_send(notification_type=canary),
     ):
         response = await send_client.send(body)
         assert response.status_code == 422
@@ -374,14 +376,14 @@ async def test_unreadable_json_is_400_and_leaves_no_row(send_client: SendClient,
 
 async def test_sixty_four_levels_are_readable(send_client: SendClient) -> None:
     assert (await send_client.raw(DEEP.replace("[" * 63 + "]" * 63, "[" * 62 + "]" * 62).encode())).status_code == 422
-    allowed = json.dumps(told(payload={"name": "Ada", "deep": "DEEP"})).replace('"DEEP"', "[" * 62 + "]" * 62)
+    allowed = json.dumps(changed_send(payload={"name": "Ada", "deep": "DEEP"})).replace('"DEEP"', "[" * 62 + "]" * 62)
     assert (await send_client.raw(allowed.encode())).status_code == 202
 
 
 async def test_a_body_over_256_kib_is_413_and_leaves_no_row(send_client: SendClient) -> None:
-    fits = told(payload={"name": "Ada", "more": "x" * (255 * 1024)})
+    fits = changed_send(payload={"name": "Ada", "more": "x" * (255 * 1024)})
     assert (await send_client.send(fits)).status_code == 202
-    too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
+    too_large = changed_send(payload={"name": "Ada", "more": "x" * (256 * 1024)})
     assert (await send_client.send(too_large)).status_code == 413
     assert await send_client.rows() == 1
 
@@ -426,16 +428,18 @@ async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
 
 
 async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(send_client: SendClient) -> None:
-    answers = await send_client.batch(GOOD, told(priority=9), told(payload={}), told(recipient_id="nobody"), GOOD)
-    assert [answer["status"] for answer in answers] == [202, 422, 422, 422, 202]
-    assert [[fault["pointer"] for fault in answer["errors"] or []] for answer in answers] == [
+    responses = await send_client.batch(
+        GOOD, changed_send(priority=9), changed_send(payload={}), changed_send(recipient_id="nobody"), GOOD
+    )
+    assert [response["status"] for response in responses] == [202, 422, 422, 422, 202]
+    assert [[issue["pointer"] for issue in response["errors"] or []] for response in responses] == [
         [],
         ["/priority"],
         ["/payload/name"],
         ["/recipient_id"],
         [],
     ]
-    assert len({answer["id"] for answer in answers if answer["id"]}) == 2
+    assert len({response["id"] for response in responses if response["id"]}) == 2
     assert await send_client.rows() == 2
 
 
@@ -444,7 +448,7 @@ async def test_an_item_has_a_key_of_its_own(send_client: SendClient) -> None:
     [same, other] = await send_client.batch({**GOOD, "idempotency_key": "k"}, {**GOOD, "idempotency_key": "l"})
     assert (same["id"], same["replayed"]) == (alone.json()["id"], True)
     assert (other["id"] != same["id"], other["replayed"]) == (True, False)
-    [clash] = await send_client.batch({**told(priority=1), "idempotency_key": "l"})
+    [clash] = await send_client.batch({**changed_send(priority=1), "idempotency_key": "l"})
     assert (clash["status"], clash["id"]) == (422, None)
     assert await send_client.rows() == 2
 
@@ -452,8 +456,8 @@ async def test_an_item_has_a_key_of_its_own(send_client: SendClient) -> None:
 @pytest.mark.parametrize("key", [*BAD_KEYS, "a\n", 7])
 async def test_a_bad_key_of_an_item_is_refused_as_in_the_header(send_client: SendClient, key: Any) -> None:
     bad, good = await send_client.batch({**GOOD, "idempotency_key": key}, {**GOOD, "idempotency_key": "~ " * 127 + "k"})
-    assert [answer["status"] for answer in (bad, good)] == [422, 202]
-    assert [fault["pointer"] for fault in bad["errors"]] == ["/idempotency_key"]
+    assert [response["status"] for response in (bad, good)] == [422, 202]
+    assert [issue["pointer"] for issue in bad["errors"]] == ["/idempotency_key"]
     assert await send_client.rows() == 1
 
 
@@ -467,18 +471,21 @@ async def test_the_key_of_a_batch_counts_for_each_item_by_its_place(send_client:
 
 
 async def test_a_repeated_batch_is_replayed(send_client: SendClient) -> None:
-    items = [told(payload={"name": str(number)}) for number in range(20)]
+    items = [changed_send(payload={"name": str(number)}) for number in range(20)]
     first, again = await send_client.batch(*items, key="b"), await send_client.batch(*items, key="b")
-    assert [answer["id"] for answer in again] == [answer["id"] for answer in first]
-    assert ({answer["replayed"] for answer in first}, {answer["replayed"] for answer in again}) == ({False}, {True})
+    assert [response["id"] for response in again] == [response["id"] for response in first]
+    assert ({response["replayed"] for response in first}, {response["replayed"] for response in again}) == (
+        {False},
+        {True},
+    )
     assert await send_client.rows() == 20
 
 
 async def test_batches_at_once_with_the_same_keys_make_each_notification_once(send_client: SendClient) -> None:
-    items = [told(payload={"name": str(number)}) for number in range(20)]
+    items = [changed_send(payload={"name": str(number)}) for number in range(20)]
     batches = await asyncio.gather(*(send_client.batch(*items, key="b") for _ in range(8)))
-    assert len({answer["id"] for answers in batches for answer in answers}) == 20
-    assert sum(not answer["replayed"] for answers in batches for answer in answers) == 20
+    assert len({response["id"] for responses in batches for response in responses}) == 20
+    assert sum(not response["replayed"] for responses in batches for response in responses) == 20
     assert await send_client.rows() == 20
 
 
@@ -492,14 +499,16 @@ async def test_a_key_that_a_batch_names_twice_is_one_notification(send_client: S
 
 
 async def test_an_item_may_create_the_recipient_of_the_next_one(send_client: SendClient) -> None:
-    person = {"recipient_id": "grace", "email": "grace@example.com"}
-    answers = await send_client.batch(told(recipient_id=..., recipient=person), told(recipient_id="grace"))
-    assert [answer["status"] for answer in answers] == [202, 202]
+    recipient = {"recipient_id": "grace", "email": "grace@example.com"}
+    responses = await send_client.batch(
+        changed_send(recipient_id=..., recipient=recipient), changed_send(recipient_id="grace")
+    )
+    assert [response["status"] for response in responses] == [202, 202]
 
 
 async def test_a_batch_takes_a_thousand_items_and_no_more(send_client: SendClient) -> None:
-    answers = await send_client.batch(*[GOOD] * 1_000)
-    assert {answer["status"] for answer in answers} == {202}
+    responses = await send_client.batch(*[GOOD] * 1_000)
+    assert {item["status"] for item in responses} == {202}
     assert await send_client.rows() == 1_000
     response = await send_client.http.post(BATCH, json={"items": [GOOD] * 1_001})
     assert set(refused(response)) == {"/items"}
@@ -508,13 +517,13 @@ async def test_a_batch_takes_a_thousand_items_and_no_more(send_client: SendClien
 
 
 async def test_an_item_over_256_kib_is_refused_alone(send_client: SendClient) -> None:
-    too_large = told(payload={"name": "Ada", "more": "x" * (256 * 1024)})
-    answers = await send_client.batch(GOOD, too_large)
-    assert [answer["status"] for answer in answers] == [202, 413]
+    too_large = changed_send(payload={"name": "Ada", "more": "x" * (256 * 1024)})
+    responses = await send_client.batch(GOOD, too_large)
+    assert [response["status"] for response in responses] == [202, 413]
     assert await send_client.rows() == 1
 
 
 async def test_a_batch_over_8_mib_is_413(send_client: SendClient) -> None:
-    large = told(payload={"name": "Ada", "more": "x" * (200 * 1024)})
+    large = changed_send(payload={"name": "Ada", "more": "x" * (200 * 1024)})
     assert (await send_client.http.post(BATCH, json={"items": [large] * 45})).status_code == 413
     assert await send_client.rows() == 0

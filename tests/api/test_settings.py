@@ -54,14 +54,14 @@ async def test_regions_of_phone_numbers_are_set_whole_and_audited(api_tenant: In
     assert await patch(api_tenant, phone_regions=["DE", "AT", "DE"]) == {**FIRST, "phone_regions": ["AT", "DE"]}
     assert (await patch(api_tenant, timezone="UTC"))["phone_regions"] == ["AT", "DE"]
     assert await patch(api_tenant, phone_regions=None) == FIRST
-    changes = await shop_audit(api_tenant)
+    changes = await audit_entries(api_tenant)
     assert [(one["before"], one["after"]) for one in changes] == [
         ({"phone_regions": ["AT", "DE"]}, {"phone_regions": None}),
         ({"phone_regions": None}, {"phone_regions": ["AT", "DE"]}),
     ]
 
 
-async def shop_audit(api_tenant: InProcessTenant) -> list[dict[str, Any]]:
+async def audit_entries(api_tenant: InProcessTenant) -> list[dict[str, Any]]:
     """Return the audit entries of the tenant, newest first."""
     rows = (await api_tenant.http.get("/audit")).json()["items"]
     return [row for row in rows if row["action"] == "settings.changed"]

@@ -57,14 +57,14 @@ async def test_an_item_of_a_batch_may_be_as_large_as_a_send(
     assert alone.status_code == status
     batch = await api_tenant.http.post(BATCH, content=compact({"items": [send, item(api_tenant, 1_000)]}), headers=JSON)
     assert batch.status_code == 202
-    assert [answer["status"] for answer in batch.json()["items"]] == [status, 202]
+    assert [response["status"] for response in batch.json()["items"]] == [status, 202]
 
 
 async def test_an_oversized_item_gets_the_limit(api_tenant: InProcessTenant) -> None:
     batch = await api_tenant.http.post(BATCH, json={"items": [item(api_tenant, BODY_LIMIT + 1)]})
-    [answer] = batch.json()["items"]
-    assert (answer["status"], answer["id"]) == (413, None)
-    assert [fault["detail"] for fault in answer["errors"]] == ["an item may have at most 262144 bytes"]
+    [response] = batch.json()["items"]
+    assert (response["status"], response["id"]) == (413, None)
+    assert [issue["detail"] for issue in response["errors"]] == ["an item may have at most 262144 bytes"]
 
 
 @pytest.mark.parametrize("duration", ["25h", "2d", "86401s", "1441m"])
@@ -78,8 +78,8 @@ async def test_a_type_that_would_retry_for_longer_than_a_day_is_refused(
 
 @pytest.mark.parametrize("duration", ["1d", "24h", "6s"])
 async def test_a_type_may_retry_for_a_day(api_tenant: InProcessTenant, duration: str) -> None:
-    answer = await api_tenant.put(TYPE, {**KIND, "give_up_after": duration})
-    assert (answer.is_success, answer.json().get("give_up_after")) == (True, duration)
+    response = await api_tenant.put(TYPE, {**KIND, "give_up_after": duration})
+    assert (response.is_success, response.json().get("give_up_after")) == (True, duration)
 
 
 def sends_with_values(count: int) -> dict[str, Any]:

@@ -47,10 +47,12 @@ async def shown(sent: DatabaseSend) -> tuple[Shown, Explanation]:
     async with sent.database_tenant.database.transaction() as session:
         record = await notifications.read_record(session, sent.database_tenant.tenant, sent.id, now())
         assert record is not None
-        kind = await notification_types.find_by_id(session, sent.database_tenant.tenant, record.notification.type_id)
-    assert kind is not None
+        notification_type = await notification_types.find_by_id(
+            session, sent.database_tenant.tenant, record.notification.type_id
+        )
+    assert notification_type is not None
     view = notification_view(record, SETTINGS).model_dump(mode="json")
-    return view, build_explanation(record, kind, (), SETTINGS)
+    return view, build_explanation(record, notification_type, (), SETTINGS)
 
 
 async def groups(webhook_tenant: WebhookTenant) -> dict[str, tuple[str | None, str | None]]:
@@ -70,21 +72,21 @@ async def posted(webhook_tenant: WebhookTenant) -> dict[str, Shown]:
 
 
 async def agree(webhook_tenant: WebhookTenant, ends: list[tuple[DatabaseSend, Reason]]) -> None:
-    listed, told = await groups(webhook_tenant), await posted(webhook_tenant)
+    listed, events = await groups(webhook_tenant), await posted(webhook_tenant)
     for sent, reason in ends:
-        view, told_in_words = await shown(sent)
+        view, explanation = await shown(sent)
         [delivery] = view["deliveries"]
         [event] = [entry for entry in view["timeline"] if entry["status"] == "FAILED"]
-        said, category = reason_line(reason), category_of(reason)
-        assert (view["failure_reason"], view["failure_category"]) == (f"email: {said}", category)
+        reason_text, category = reason_line(reason), category_of(reason)
+        assert (view["failure_reason"], view["failure_category"]) == (f"email: {reason_text}", category)
         assert view["failures"] == [{"channel": "email", "code": reason.code, "args": reason.args}]
-        assert (delivery["failure_reason"], delivery["failure_category"]) == (said, category)
+        assert (delivery["failure_reason"], delivery["failure_category"]) == (reason_text, category)
         detail = event["detail"] or {}
-        assert (event["reason"], detail.get("category")) == (said, category)
+        assert (event["reason"], detail.get("category")) == (reason_text, category)
         assert reason.args.items() <= detail.items()
-        assert listed[said] == ("email", category)
-        assert (told[str(sent.id)]["reason"], told[str(sent.id)]["category"]) == (f"email: {said}", category)
-        assert f"(email: {reason_sentence(reason)})." in told_in_words.summary
+        assert listed[reason_text] == ("email", category)
+        assert (events[str(sent.id)]["reason"], events[str(sent.id)]["category"]) == (f"email: {reason_text}", category)
+        assert f"(email: {reason_sentence(reason)})." in explanation.summary
 
 
 async def test_every_reported_reason_is_the_same_on_each_surface(webhook_tenant: WebhookTenant) -> None:
@@ -151,9 +153,9 @@ async def test_an_opening_is_shown_with_its_reporter(webhook_tenant: WebhookTena
         webhook_tenant.database_tenant.database, receipt("opened", attempt_id=sent.attempt(), provider=reporter)
     )
     await apply_waiting(webhook_tenant.database_tenant.database)
-    view, told = await shown(sent)
+    view, explanation = await shown(sent)
     [entry] = [entry for entry in view["timeline"] if entry["kind"] == "opened"]
     of_provider = reporter == "sandbox"
     assert entry["detail"] == {"provider" if of_provider else "reported_by": reporter, "receipt": "opened"}
-    assert f"email: {words}. With that the notification is OPENED." in [line.text for line in told.lines]
+    assert f"email: {words}. With that the notification is OPENED." in [line.text for line in explanation.lines]
     assert (await posted(webhook_tenant))[str(sent.id)]["reported_by"] == (None if of_provider else reporter)

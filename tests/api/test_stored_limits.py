@@ -27,8 +27,8 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
     async with open_in_process_tenant(container) as api_tenant:
         template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
         assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        kind = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
-        assert (await api_tenant.put("/notification-types/news", kind)).status_code == 201
+        type_body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
+        assert (await api_tenant.put("/notification-types/news", type_body)).status_code == 201
         await api_tenant.put_recipient()
         yield api_tenant
 
@@ -65,8 +65,8 @@ async def test_a_put_has_the_same_limits(api_tenant: InProcessTenant, large: dic
 
 async def test_concurrent_patches_cannot_exceed_the_limit_together(api_tenant: InProcessTenant) -> None:
     patches = [{"attributes": {f"part {index}": "x" * 30_000}} for index in range(6)]
-    answers = await asyncio.gather(*(api_tenant.http.patch(path(api_tenant), json=patch) for patch in patches))
-    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [422] * 4
+    responses = await asyncio.gather(*(api_tenant.http.patch(path(api_tenant), json=patch) for patch in patches))
+    assert sorted(response.status_code for response in responses) == [200] * 2 + [422] * 4
     assert len(await attributes(api_tenant, api_tenant.recipient_id)) == 2
 
 
@@ -89,17 +89,17 @@ async def test_an_item_over_the_limit_does_not_block_other_items(api_tenant: InP
         inline(api_tenant.recipient_id, b="x" * 200),
         {"notification_type": "news", "recipient_id": api_tenant.recipient_id},
     ]
-    answers = (await api_tenant.http.post("/notifications/send-batch", json={"items": items})).json()["items"]
-    assert [answer["status"] for answer in answers] == [202, 422, 202]
-    assert answers[1]["errors"] == [{"pointer": "/recipient/attributes", "detail": ATTRIBUTES_TOO_LARGE}]
+    responses = (await api_tenant.http.post("/notifications/send-batch", json={"items": items})).json()["items"]
+    assert [response["status"] for response in responses] == [202, 422, 202]
+    assert responses[1]["errors"] == [{"pointer": "/recipient/attributes", "detail": ATTRIBUTES_TOO_LARGE}]
     assert await attributes(api_tenant, api_tenant.recipient_id) == {"first": ALMOST}
     assert await attributes(api_tenant, "new") == {"a": 1}
 
 
 async def test_concurrent_inline_profiles_cannot_exceed_the_limit_together(api_tenant: InProcessTenant) -> None:
     sends = [inline("new", **{f"part {index}": "x" * 30_000}) for index in range(6)]
-    answers = await asyncio.gather(*(api_tenant.http.post("/notifications/send", json=send) for send in sends))
-    assert sorted(answer.status_code for answer in answers) == [202] * 2 + [422] * 4
+    responses = await asyncio.gather(*(api_tenant.http.post("/notifications/send", json=send) for send in sends))
+    assert sorted(response.status_code for response in responses) == [202] * 2 + [422] * 4
     assert len(await attributes(api_tenant, "new")) == 2
 
 

@@ -17,9 +17,9 @@ async def post(api_tenant: InProcessTenant, **body: Any) -> Response:
 
 
 async def found(api_tenant: InProcessTenant, **query: Any) -> list[str]:
-    answer = await api_tenant.http.get("/suppressions", params=query)
-    assert answer.status_code == 200, answer.text
-    return [item["id"] for item in answer.json()["items"]]
+    response = await api_tenant.http.get("/suppressions", params=query)
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
 
 
 async def test_an_added_suppression_is_shown_unchanged(api_tenant: InProcessTenant) -> None:
@@ -29,8 +29,8 @@ async def test_an_added_suppression_is_shown_unchanged(api_tenant: InProcessTena
     assert set(shown) == {
         *("id", "channel", "address", "reason", "source", "notification_id", "created_at", "expires_at", "lifted_at")
     }
-    told = {name: shown[name] for name in ("channel", "address", "reason", "source", "notification_id", "expires_at")}
-    assert told == {
+    stored = {name: shown[name] for name in ("channel", "address", "reason", "source", "notification_id", "expires_at")}
+    assert stored == {
         "channel": "email",
         "address": ADDRESS,
         "reason": "manual",
@@ -106,9 +106,9 @@ async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: InProcessT
 async def test_a_bad_one_is_named_and_never_repeated(
     api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
 ) -> None:
-    answer = await post(api_tenant, **body)
-    assert list(validation_errors(answer)) == [pointer]
-    assert "canary" not in answer.text.replace("/canary", "")
+    response = await post(api_tenant, **body)
+    assert list(validation_errors(response)) == [pointer]
+    assert "canary" not in response.text.replace("/canary", "")
     assert await found(api_tenant) == []
 
 
@@ -116,6 +116,6 @@ async def test_a_bad_one_is_named_and_never_repeated(
     "query", [{"channel": "canary"}, {"reason": "canary"}, {"address": "canary"}, {"address": " 4917012345678"}]
 )
 async def test_a_filter_that_means_nothing_is_named(api_tenant: InProcessTenant, query: dict[str, str]) -> None:
-    answer = await api_tenant.http.get("/suppressions", params=query)
-    assert list(validation_errors(answer)) == list(query)
-    assert "canary" not in answer.text
+    response = await api_tenant.http.get("/suppressions", params=query)
+    assert list(validation_errors(response)) == list(query)
+    assert "canary" not in response.text

@@ -25,16 +25,16 @@ PLACE = {"channel": "email", "language": "en"}
 
 
 async def save(api: httpx2.AsyncClient, **changes: Any) -> dict[str, Any]:
-    answer = await api.post("/templates", json=EMAIL | changes)
-    assert answer.status_code == 201, answer.text
-    saved: dict[str, Any] = answer.json()
+    response = await api.post("/templates", json=EMAIL | changes)
+    assert response.status_code == 201, response.text
+    saved: dict[str, Any] = response.json()
     return saved
 
 
-async def faults(api: httpx2.AsyncClient, path: str, body: Any) -> dict[str, str]:
-    answer = await api.post(path, json=body)
-    assert answer.status_code == 422, answer.text
-    return {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+async def find_issues(api: httpx2.AsyncClient, path: str, body: Any) -> dict[str, str]:
+    response = await api.post(path, json=body)
+    assert response.status_code == 422, response.text
+    return {error["pointer"]: error["detail"] for error in response.json()["errors"]}
 
 
 async def body_in_force(container: Container, tenant: Tenant) -> str | None:
@@ -43,12 +43,12 @@ async def body_in_force(container: Container, tenant: Tenant) -> str | None:
 
 
 async def test_a_save_is_a_new_version(api: httpx2.AsyncClient) -> None:
-    answer = await api.post("/templates", json=EMAIL)
-    assert answer.status_code == 201
-    first = answer.json()
+    response = await api.post("/templates", json=EMAIL)
+    assert response.status_code == 201
+    first = response.json()
     assert {name: first[name] for name in EMAIL if name in first} == {n: v for n, v in EMAIL.items() if n != "publish"}
     assert (first["version"], first["published_version"], first["warnings"]) == (1, 1, [])
-    listed = await api.get(answer.headers["location"].removeprefix("/api/v1"))
+    listed = await api.get(response.headers["location"].removeprefix("/api/v1"))
     assert [item["id"] for item in listed.json()["items"]] == [first["id"]]
     second = await save(api, publish=False)
     assert (second["version"], second["published_version"]) == (2, 1)
@@ -93,8 +93,8 @@ async def test_publishing_and_rolling_back_choose_the_version(
     for text in ("two", "one"):
         assert (await api.post("/templates/shipped/rollback", json=PLACE)).json()["body_template"] == text
         assert await body_in_force(container, tenant) == text
-    answer = await api.post("/templates/shipped/rollback", json=PLACE)
-    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    response = await api.post("/templates/shipped/rollback", json=PLACE)
+    assert (response.status_code, response.headers["content-type"]) == (409, "application/problem+json")
     assert await body_in_force(container, tenant) == "one"
 
 
@@ -127,14 +127,14 @@ def test_a_rollback_goes_back_one_publication(published: list[int], before: int 
 async def test_a_bad_template_is_refused_with_the_place(
     api: httpx2.AsyncClient, changes: dict[str, Any], pointer: str, detail: str
 ) -> None:
-    found = await faults(api, "/templates", EMAIL | changes)
+    found = await find_issues(api, "/templates", EMAIL | changes)
     assert pointer in {place[: len(pointer)] for place in found}
-    assert any(detail in said for said in found.values())
+    assert any(detail in message for message in found.values())
     assert (await api.get("/templates")).json()["items"] == []
 
 
 async def test_a_hostile_template_is_a_bad_template(api: httpx2.AsyncClient) -> None:
-    await faults(api, "/templates", EMAIL | {"body_template": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}"})
+    await find_issues(api, "/templates", EMAIL | {"body_template": "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}"})
 
 
 async def test_a_save_returns_warnings(api: httpx2.AsyncClient) -> None:
@@ -157,8 +157,8 @@ async def test_templates_of_digests_get_no_false_warnings(api: httpx2.AsyncClien
     each = {"subject_template": "{{ total }}", "body_template": "{% for item in items %}{{ item.name }}{% endfor %}"}
     assert (await save(api, **each))["warnings"] == []
     assert undeclared in (await save(api, **total))["warnings"]
-    kind = {"route": [{"channels": ["email"]}], "templates": {"email": "shipped"}, "digest": {"window": "1h"}}
-    assert (await api.put("/notification-types/news", json=kind)).status_code == 201
+    type_body = {"route": [{"channels": ["email"]}], "templates": {"email": "shipped"}, "digest": {"window": "1h"}}
+    assert (await api.put("/notification-types/news", json=type_body)).status_code == 201
     assert (await save(api, **total))["warnings"] == []
     assert (await api.delete("/notification-types/news")).status_code == 204
     assert undeclared in (await save(api, **total))["warnings"]
@@ -192,8 +192,8 @@ async def test_versions_are_listed_newest_first_in_pages(api: httpx2.AsyncClient
 async def test_a_cursor_of_another_list_is_refused(api: httpx2.AsyncClient, cursor: str) -> None:
     await save(api)
     for path in ("/templates", "/templates/shipped/versions"):
-        answer = await api.get(path, params={"cursor": cursor})
-        assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, "cursor")
+        response = await api.get(path, params={"cursor": cursor})
+        assert (response.status_code, response.json()["errors"][0]["parameter"]) == (422, "cursor")
 
 
 async def test_an_unknown_name_is_404_and_an_unknown_version_422(api: httpx2.AsyncClient) -> None:
@@ -202,15 +202,15 @@ async def test_an_unknown_name_is_404_and_an_unknown_version_422(api: httpx2.Asy
     for action, body in (("publish", version), ("rollback", PLACE), ("preview", {"channel": "email"})):
         assert (await api.post(f"/templates/none/{action}", json=body)).status_code == 404
     await save(api)
-    assert list(await faults(api, "/templates/shipped/publish", version)) == ["/version"]
-    assert list(await faults(api, "/templates/shipped/preview", version)) == ["/version"]
+    assert list(await find_issues(api, "/templates/shipped/publish", version)) == ["/version"]
+    assert list(await find_issues(api, "/templates/shipped/preview", version)) == ["/version"]
 
 
 async def test_a_preview_shows_the_sent_content(api: httpx2.AsyncClient) -> None:
     await save(api)
-    answer = await api.post("/templates/shipped/preview", json={"channel": "email", "payload": {"name": "A & B"}})
-    assert answer.status_code == 200
-    shown = answer.json()
+    response = await api.post("/templates/shipped/preview", json={"channel": "email", "payload": {"name": "A & B"}})
+    assert response.status_code == 200
+    shown = response.json()
     assert (shown["version"], shown["language"]) == (1, "en")
     assert shown["content"] == {
         "subject": "Hello A & B", "html": "<p>A &amp; B &amp; co</p>", "text": shown["content"]["text"]
@@ -221,7 +221,7 @@ async def test_a_preview_shows_the_sent_content(api: httpx2.AsyncClient) -> None
 async def test_a_preview_can_show_a_version_that_is_not_published(api: httpx2.AsyncClient) -> None:
     await save(api, body_template="draft for {{ recipient.attributes.plan }}", publish=False)
     body = {"channel": "email", "payload": {"name": "A"}, "recipient": {"attributes": {"plan": "gold"}}}
-    assert "/channel" in await faults(api, "/templates/shipped/preview", body)
+    assert "/channel" in await find_issues(api, "/templates/shipped/preview", body)
     shown = (await api.post("/templates/shipped/preview", json=body | {"version": 1})).json()
     assert shown["content"]["html"] == "draft for gold"
 
@@ -238,7 +238,7 @@ async def test_a_preview_follows_the_language_of_the_recipient(api: httpx2.Async
 async def test_a_failing_preview_has_a_reason_without_values(api: httpx2.AsyncClient) -> None:
     await save(api, body_template="{{ order }}")
     path = "/templates/shipped/preview"
-    assert await faults(api, path, {"channel": "email", "payload": {}}) == {"/payload/name": "is required"}
+    assert await find_issues(api, path, {"channel": "email", "payload": {}}) == {"/payload/name": "is required"}
     failed = await api.post(path, json={"channel": "email", "payload": {"name": "canary"}})
     assert (failed.status_code, failed.json()["type"]) == (422, "urn:tocsin:problem:template-failed")
     assert failed.json()["errors"][0]["pointer"] == "/body_template"

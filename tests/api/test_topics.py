@@ -14,13 +14,13 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
     async with open_in_process_tenant(container) as api_tenant:
-        for person in ("ada", "bob"):
-            await api_tenant.put(f"/recipients/{person}", {})
+        for recipient_id in ("ada", "bob"):
+            await api_tenant.put(f"/recipients/{recipient_id}", {})
         yield api_tenant
 
 
-async def status(api_tenant: InProcessTenant, verb: str, topic: str, person: str) -> int:
-    return (await api_tenant.http.request(verb, f"/topics/{topic}/subscribers/{person}")).status_code
+async def status(api_tenant: InProcessTenant, verb: str, topic: str, recipient_id: str) -> int:
+    return (await api_tenant.http.request(verb, f"/topics/{topic}/subscribers/{recipient_id}")).status_code
 
 
 async def listed(api_tenant: InProcessTenant, path: str, **query: Any) -> list[dict[str, Any]]:
@@ -39,14 +39,14 @@ async def test_a_recipient_subscribed_twice_has_one_subscription(api_tenant: InP
 
 
 async def test_lists_go_page_by_page(api_tenant: InProcessTenant) -> None:
-    for topic, person in (("news", "ada"), ("news", "bob"), ("alerts", "bob")):
-        await status(api_tenant, "PUT", topic, person)
+    for topic, recipient_id in (("news", "ada"), ("news", "bob"), ("alerts", "bob")):
+        await status(api_tenant, "PUT", topic, recipient_id)
     assert await listed(api_tenant, "/topics", limit=1) == [
         {"key": "alerts", "subscribers": 1},
         {"key": "news", "subscribers": 2},
     ]
-    people = await listed(api_tenant, "/topics/news/subscribers", limit=1)
-    assert people == [{"recipient_id": "ada"}, {"recipient_id": "bob"}]
+    subscribers = await listed(api_tenant, "/topics/news/subscribers", limit=1)
+    assert subscribers == [{"recipient_id": "ada"}, {"recipient_id": "bob"}]
 
 
 async def test_a_topic_exists_while_it_has_a_subscriber(api_tenant: InProcessTenant) -> None:

@@ -26,14 +26,14 @@ KIND: dict[str, Any] = {
 OPEN_DIGEST = text("""
 INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, items, bytes, filled,
        opened_at, closes_at)
-SELECT :id, tenant, key, id, :person, :group, true, 1, 1, false, now(), :closes_at FROM notification_type
+SELECT :id, tenant, key, id, :recipient_id, :group, true, 1, 1, false, now(), :closes_at FROM notification_type
  WHERE tenant = :tenant
 """)
 WAIT = text("""
 UPDATE queue_entry q SET state = 'waiting', waits_for = :reason, recipient_id = n.recipient_id
   FROM notification n WHERE n.id = q.notification_id AND n.id = ANY(:ids)
 """)
-TOLD = text("SELECT state = 'due' FROM queue_entry WHERE notification_id = :id")
+IS_CHECK_REQUESTED = text("SELECT state = 'due' FROM queue_entry WHERE notification_id = :id")
 CLOSES = text("SELECT closes_at FROM digest WHERE tenant = :tenant")
 SCHEDULE = {**SEND, "cron": "0 9 * * *", "timezone": "recipient"}
 DUE = text("SELECT due_at FROM schedule_occurrence WHERE tenant = :tenant")
@@ -51,8 +51,8 @@ async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
 
 
 async def sent(api_tenant: InProcessTenant, **more: Any) -> UUID:
-    person = {} if "recipient" in more else {"recipient_id": api_tenant.recipient_id}
-    response = await api_tenant.http.post("/notifications/send", json={**SEND, **person, **more})
+    recipient = {} if "recipient" in more else {"recipient_id": api_tenant.recipient_id}
+    response = await api_tenant.http.post("/notifications/send", json={**SEND, **recipient, **more})
     assert response.status_code == 202, response.text
     return UUID(response.json()["id"])
 
@@ -64,9 +64,9 @@ async def waiting(api_tenant: InProcessTenant, reason: str = "quiet_hours") -> U
     return id
 
 
-async def told(api_tenant: InProcessTenant, id: UUID) -> bool:
+async def is_check_requested(api_tenant: InProcessTenant, id: UUID) -> bool:
     async with api_tenant.database.transaction() as session:
-        return bool((await session.execute(TOLD, {"id": id})).scalar_one())
+        return bool((await session.execute(IS_CHECK_REQUESTED, {"id": id})).scalar_one())
 
 
 async def hours(api_tenant: InProcessTenant, of: Any) -> list[int]:
@@ -109,19 +109,27 @@ async def test_waits_for_local_time_move_with_the_recipient(api_tenant: InProces
     opened = {
         "id": new_id(),
         "tenant": api_tenant.tenant,
-        "person": api_tenant.recipient_id,
+        "recipient_id": api_tenant.recipient_id,
         "group": str(id),
         "closes_at": later,
     }
     async with api_tenant.database.transaction() as session:
         await session.execute(OPEN_DIGEST, opened)
-    assert (await told(api_tenant, id), await hours(api_tenant, CLOSES), await hours(api_tenant, DUE)) == (
+    assert (
+        await is_check_requested(api_tenant, id),
+        await hours(api_tenant, CLOSES),
+        await hours(api_tenant, DUE),
+    ) == (
         False,
         [9],
         [9],
     )
     await move(api_tenant)
-    assert (await told(api_tenant, id), await hours(api_tenant, CLOSES), await hours(api_tenant, DUE)) == (
+    assert (
+        await is_check_requested(api_tenant, id),
+        await hours(api_tenant, CLOSES),
+        await hours(api_tenant, DUE),
+    ) == (
         True,
         [0],
         [0],
@@ -135,7 +143,7 @@ async def test_a_send_with_an_unchanged_profile_triggers_no_check(
     """Otherwise each further send to a recipient with a hundred waiting notifications would send a hundred signals."""
     id = await waiting(api_tenant)
     await sent(api_tenant, recipient={"recipient_id": api_tenant.recipient_id, "timezone": timezone})
-    assert not await told(api_tenant, id)
+    assert not await is_check_requested(api_tenant, id)
 
 
 @pytest.mark.parametrize("cap", [{"limit": 2, "per": "31d"}, None])
@@ -145,6 +153,6 @@ async def test_a_changed_frequency_cap_is_applied_to_waiting_sends(
     await change_settings(api_tenant, frequency_cap={"limit": 1, "per": "31d"})
     capped, quiet = await waiting(api_tenant, "capped"), await waiting(api_tenant)
     await change_settings(api_tenant, default_language="de", frequency_cap={"limit": 1, "per": "31d"})
-    assert not await told(api_tenant, capped)
+    assert not await is_check_requested(api_tenant, capped)
     await change_settings(api_tenant, frequency_cap=cap)
-    assert (await told(api_tenant, capped), await told(api_tenant, quiet)) == (True, False)
+    assert (await is_check_requested(api_tenant, capped), await is_check_requested(api_tenant, quiet)) == (True, False)

@@ -90,8 +90,8 @@ async def test_the_response_is_not_cached(
     api: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    answer = await api.get(PATH)
-    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    secret = answer.json()["secret"]
+    response = await api.get(PATH)
+    assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
+    secret = response.json()["secret"]
     assert len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) == 32
     assert secret not in caplog.text + "".join(capfd.readouterr())

@@ -21,10 +21,10 @@ def run_in_fork(
         socket.send_fds(line, [b"\n"], list(streams))
         line.sendall(request)
         line.shutdown(socket.SHUT_WR)
-        answer = line.recv(16)
-    if not answer:
+        response = line.recv(16)
+    if not response:
         raise RuntimeError("the fork server has ended")
-    return int(answer)
+    return int(response)
 
 
 def write_launcher(place: Path, server: Path) -> None:

@@ -17,7 +17,7 @@ HELLO_TYPE = "route:\n  - channels: [sms]\ntemplates: {sms: hello}\n"
 SHOP_ITEMS = 27
 
 
-def shop_of_ones_own(terminal: Terminal) -> Path:
+def copy_example_shop(terminal: Terminal) -> Path:
     folder = terminal.folder / "mine"
     shutil.copytree(CHECKOUT / "examples" / "shop", folder)
     return folder
@@ -30,7 +30,8 @@ def write_hello(terminal: Terminal) -> None:
 
 async def everything(api_tenant: ApiTenant) -> list[Any]:
     return [
-        (await api_tenant.call("GET", f"/{kind}?limit=100"))["items"] for kind in ("templates", "notification-types")
+        (await api_tenant.call("GET", f"/{type_file}?limit=100"))["items"]
+        for type_file in ("templates", "notification-types")
     ]
 
 
@@ -39,8 +40,8 @@ async def test_warnings_of_the_server_are_shown(terminal: Terminal, api_tenant: 
     terminal.write("mine/types/hello.yaml", f"route:\n{steps}templates: {{sms: hello, in_app: hello}}\n")
     for channel in ("sms", "in_app"):
         terminal.write(f"mine/templates/hello/{channel}.en.txt", "Hello\n")
-    said = await terminal.tocsin("apply", "mine")
-    assert "warning: notification type hello: /route/0: no provider of in_app reports clicked" in said.err
+    result = await terminal.tocsin("apply", "mine")
+    assert "warning: notification type hello: /route/0: no provider of in_app reports clicked" in result.err
 
 
 async def test_a_second_apply_changes_nothing_and_reports_that(terminal: Terminal, api_tenant: ApiTenant) -> None:
@@ -65,10 +66,10 @@ async def test_warnings_name_file_and_variable_and_come_again_without_a_change(
         "push.en.txt:1: 'carrier' is used but not required in the schema: a payload without it can fail",
         "push.en.txt:1: 'nmae' is used but not declared in the schema",
     ]
-    for said in (await terminal.tocsin("apply", "mine"), await terminal.tocsin("apply", "mine")):
-        assert said.code == 0
-        assert said.err.splitlines() == [f"warning: mine/templates/hello/{line}" for line in wanted]
-    assert said.out == "Nothing to change: all 4 match the files.\n"
+    for result in (await terminal.tocsin("apply", "mine"), await terminal.tocsin("apply", "mine")):
+        assert result.code == 0
+        assert result.err.splitlines() == [f"warning: mine/templates/hello/{line}" for line in wanted]
+    assert result.out == "Nothing to change: all 4 match the files.\n"
 
 
 async def test_an_unused_variable_is_reported_once_at_its_schema_line(terminal: Terminal) -> None:
@@ -76,9 +77,9 @@ async def test_an_unused_variable_is_reported_once_at_its_schema_line(terminal: 
     schema = "variables_schema:\n  required: [name, why]\n  properties:\n    name: {}\n    due: {}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo\n")
-    said = await terminal.tocsin("apply", "mine")
+    result = await terminal.tocsin("apply", "mine")
     file = "warning: mine/templates/hello/template.yaml"
-    assert said.err.splitlines() == [
+    assert result.err.splitlines() == [
         f"{file}:5: 'due' is declared in the schema but not used",
         f"{file}:3: 'why' is required in the schema but not used",
     ]
@@ -89,17 +90,19 @@ async def test_templates_of_a_digest_get_no_false_warnings(terminal: Terminal) -
     schema = "variables_schema:\n  required: [name]\n  properties: {name: {}}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
     terminal.write("mine/templates/hello/sms.en.txt", "{{ total }} new\n")
-    said = await terminal.tocsin("apply", "mine")
-    assert (said.code, said.err) == (0, "")
+    result = await terminal.tocsin("apply", "mine")
+    assert (result.code, result.err) == (0, "")
 
 
 async def test_a_type_without_a_text_in_the_default_language_is_reported(terminal: Terminal) -> None:
     terminal.write("mine/types/hello.yaml", HELLO_TYPE)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo {{ name }}\n")
-    said = await terminal.tocsin("apply", "mine")
-    assert said.code == 0
-    assert said.err.startswith("warning: mine/types/hello.yaml:3: templates.sms: 'hello' has no text for sms in 'en', ")
-    assert len(said.err.splitlines()) == 1
+    result = await terminal.tocsin("apply", "mine")
+    assert result.code == 0
+    assert result.err.startswith(
+        "warning: mine/types/hello.yaml:3: templates.sms: 'hello' has no text for sms in 'en', "
+    )
+    assert len(result.err.splitlines()) == 1
     terminal.write("mine/templates/hello/sms.en.txt", "Hello {{ name }}\n")
     assert (await terminal.tocsin("apply", "mine")).err == ""
     (terminal.folder / "mine/templates/hello/sms.en.txt").unlink()
@@ -116,8 +119,8 @@ async def test_an_error_of_a_schema_is_reported_once_with_its_reason(terminal: T
     write_hello(terminal)
     terminal.write("mine/templates/hello/sms.de.txt", "Hallo\n")
     terminal.write("mine/templates/hello/template.yaml", "variables_schema:\n  required: name\n")
-    said = await terminal.tocsin("apply", "mine")
-    assert said.err == (
+    result = await terminal.tocsin("apply", "mine")
+    assert result.err == (
         "tocsin: mine/templates/hello/template.yaml:2: variables_schema.required:"
         " is not valid JSON Schema (draft 2020-12): must be of type array\n"
     )
@@ -127,8 +130,8 @@ async def test_an_error_of_a_schema_is_reported_once_with_its_reason(terminal: T
 async def test_a_folder_with_almost_the_right_name_is_not_passed_over(terminal: Terminal, name: str) -> None:
     write_hello(terminal)
     (terminal.folder / "mine" / name).mkdir()
-    said = await terminal.tocsin("apply", "mine")
-    assert (said.code, said.err) == (1, f"tocsin: mine/{name}: is not read; rename it to {name}s\n")
+    result = await terminal.tocsin("apply", "mine")
+    assert (result.code, result.err) == (1, f"tocsin: mine/{name}: is not read; rename it to {name}s\n")
 
 
 async def test_an_applied_type_can_be_sent(terminal: Terminal, api_tenant: ApiTenant) -> None:
@@ -140,12 +143,12 @@ async def test_an_applied_type_can_be_sent(terminal: Terminal, api_tenant: ApiTe
 
 
 async def test_a_changed_file_is_shown_as_a_diff_and_published(terminal: Terminal, api_tenant: ApiTenant) -> None:
-    folder = shop_of_ones_own(terminal)
+    folder = copy_example_shop(terminal)
     await terminal.ok("apply", "mine")
     sms = folder / "templates/order-shipped/sms.en.txt"
     sms.write_text("It is coming: {{ order }}\n")
-    kind = folder / "types/order.shipped.yaml"
-    kind.write_text(kind.read_text() + "priority: 2\n")
+    type_file = folder / "types/order.shipped.yaml"
+    type_file.write_text(type_file.read_text() + "priority: 2\n")
     wanted = [
         "~ template order-shipped sms en",
         "    body_template:",
@@ -199,9 +202,9 @@ async def test_a_template_with_an_undeclared_variable_is_reported(terminal: Term
     write_hello(terminal)
     schema = "variables_schema: {type: object, properties: {nam: {type: string}}}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)
-    said = await terminal.tocsin("apply", "mine")
-    assert said.code == 0
-    assert "warning: mine/templates/hello/sms.en.txt:1: " in said.err
+    result = await terminal.tocsin("apply", "mine")
+    assert result.code == 0
+    assert "warning: mine/templates/hello/sms.en.txt:1: " in result.err
 
 
 BROKEN = [
@@ -257,21 +260,23 @@ async def test_a_broken_file_names_file_line_and_reason_and_nothing_is_applied(
     write_hello(terminal)
     terminal.write("mine/types/fine.yaml", HELLO_TYPE)
     terminal.write(f"mine/{name}", text)
-    said: list[str] = []
+    result: list[str] = []
     with pytest.raises(CommandError) as refused:
         async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
-            await apply(api, terminal.folder / "mine", dry_run=False, print_line=said.append, print_warning=said.append)
+            await apply(
+                api, terminal.folder / "mine", dry_run=False, print_line=result.append, print_warning=result.append
+            )
     assert refused.value.lines[0].startswith(f"{terminal.folder}/mine/{complaint}")
-    assert said == []
+    assert result == []
     assert await everything(api_tenant) == [[], []]
 
 
 async def test_all_faults_are_named_at_once(terminal: Terminal) -> None:
     for number in (1, 2):
         terminal.write(f"mine/types/t{number}.yaml", HELLO_TYPE + "priority: 9\n")
-    said = await terminal.tocsin("apply", "mine")
-    assert (said.code, said.out) == (1, "")
-    named = [line.partition(": ")[2].rpartition(": ")[0] for line in said.err.splitlines()]
+    result = await terminal.tocsin("apply", "mine")
+    assert (result.code, result.out) == (1, "")
+    named = [line.partition(": ")[2].rpartition(": ")[0] for line in result.err.splitlines()]
     assert named == [f"mine/types/t{number}.yaml:{place}" for number in (1, 2) for place in ("4: priority",)] + [
         f"mine/types/t{number}.yaml:3: templates.sms" for number in (1, 2)
     ]
@@ -279,6 +284,6 @@ async def test_all_faults_are_named_at_once(terminal: Terminal) -> None:
 
 async def test_a_folder_that_is_none_is_an_error(terminal: Terminal) -> None:
     for folder, reason in (("nowhere", "nowhere is not a folder"), ("examples", "neither types/ nor templates/")):
-        said = await terminal.tocsin("apply", folder)
-        assert said.code == 1
-        assert reason in said.err
+        result = await terminal.tocsin("apply", folder)
+        assert result.code == 1
+        assert reason in result.err

@@ -18,13 +18,13 @@ PAGE = b"<!doctype html><title>Sign in</title>"
 async def foreign_server(reply: Reply) -> AsyncIterator[str]:
     """Start a server that always responds with this reply. Yield its URL."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         writer.write(reply.wire)
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(response, "127.0.0.1", 0) as server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
@@ -73,6 +73,6 @@ async def test_an_error_of_the_api_is_printed() -> None:
     ours = {"content-type": "application/problem+json"}
     one = await complaint(Reply(status=409, body={"detail": "Somebody was faster."}, headers=ours), "POST")
     assert one == "POST /notifications: Somebody was faster."
-    fault = {"pointer": "/payload/name", "detail": "is required"}
-    named = await complaint(Reply(status=422, body={"detail": "Odd.", "errors": [fault]}, headers=ours), "POST")
+    issue = {"pointer": "/payload/name", "detail": "is required"}
+    named = await complaint(Reply(status=422, body={"detail": "Odd.", "errors": [issue]}, headers=ours), "POST")
     assert named == "payload/name: is required"

@@ -53,13 +53,13 @@ async def test_a_dry_run_of_a_send_shows_each_channel_and_sends_nothing(
 async def test_send_to_several_recipients_prints_each_id_and_each_refusal(
     terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
-    for person in ("ada", "bob"):
-        await api_tenant.put_recipient(person, email=f"{person}@example.com")
-        await api_tenant.call("PUT", f"/topics/lamps/subscribers/{person}")
-    said = await terminal.tocsin("send", "hello", "ada", "nobody", "bob", "--payload", '{"name": "A"}')
-    shown = [await api_tenant.notification(id) for id in said.out.split()]
+    for recipient_id in ("ada", "bob"):
+        await api_tenant.put_recipient(recipient_id, email=f"{recipient_id}@example.com")
+        await api_tenant.call("PUT", f"/topics/lamps/subscribers/{recipient_id}")
+    result = await terminal.tocsin("send", "hello", "ada", "nobody", "bob", "--payload", '{"name": "A"}')
+    shown = [await api_tenant.notification(id) for id in result.out.split()]
     assert [one["recipient_id"] for one in shown] == ["ada", "bob"]
-    assert (said.code, said.err.startswith("tocsin: nobody: there is no such recipient")) == (1, True)
+    assert (result.code, result.err.startswith("tocsin: nobody: there is no such recipient")) == (1, True)
     out = await terminal.ok("send", "hello", "--topic", "lamps", "--payload", '{"name": "A"}', "--wait")
     assert re.findall(r"^DELIVERED  hello to (\w+)$", out, re.MULTILINE) == ["ada", "bob"]
     for wrong in ((), ("ada", "--topic", "lamps"), ("ada", "bob", "--locale", "de")):
@@ -89,11 +89,11 @@ async def test_send_waits_and_prints_the_outcome(terminal: Terminal, api_tenant:
 
 
 async def test_an_unsent_notification_is_exit_code_1_with_a_reason(terminal: Terminal, hello: None) -> None:
-    said = await terminal.run(
+    result = await terminal.run(
         *(TOCSIN, "send", "hello", "ada", "--email", "ada+refuse@example.com", "--payload", '{"name": "A"}', "--wait")
     )
-    assert said.code == 1
-    assert said.out.startswith("FAILED  email: refused")
+    assert result.code == 1
+    assert result.out.startswith("FAILED  email: refused")
 
 
 async def test_the_same_idempotency_key_is_the_same_notification(
@@ -159,11 +159,11 @@ async def test_a_wait_that_times_out_prints_its_duration(
     terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
     await api_tenant.put_recipient("ada", email="ada+error@example.com")
-    said = await terminal.tocsin("send", "hello", "ada", "--payload", '{"name": "A"}', "--wait", "--timeout", "0.5")
-    assert said.code == 1
-    assert said.out.startswith("PENDING")
+    result = await terminal.tocsin("send", "hello", "ada", "--payload", '{"name": "A"}', "--wait", "--timeout", "0.5")
+    assert result.code == 1
+    assert result.out.startswith("PENDING")
     id = (await api_tenant.call("GET", "/notifications"))["items"][0]["id"]
-    assert said.err == f"tocsin: still in progress after 0.5 s; check again with 'tocsin show {id}'\n"
+    assert result.err == f"tocsin: still in progress after 0.5 s; check again with 'tocsin show {id}'\n"
     await api_tenant.cancel(id)
 
 
@@ -171,9 +171,9 @@ async def test_tail_prints_entries_in_order_and_filters_on_request(
     terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
     await api_tenant.put_type("bye", ["email"])
-    for person, kind in (("ada", "hello"), ("bob", "bye")):
-        await api_tenant.put_recipient(person, email=f"{person}@example.com")
-        await api_tenant.wait_for_status(await api_tenant.send(kind, person), "DELIVERED")
+    for recipient_id, notification_type in (("ada", "hello"), ("bob", "bye")):
+        await api_tenant.put_recipient(recipient_id, email=f"{recipient_id}@example.com")
+        await api_tenant.wait_for_status(await api_tenant.send(notification_type, recipient_id), "DELIVERED")
     lines = (await terminal.ok("tail")).splitlines()
     assert len(lines) == 8
     assert "hello to ada" in lines[0]
@@ -185,7 +185,7 @@ async def test_tail_prints_entries_in_order_and_filters_on_request(
 
 
 async def test_tail_prints_new_entries(terminal: Terminal, api_tenant: ApiTenant, hello: None) -> None:
-    async def told() -> str:
+    async def printed() -> str:
         return log.read_text() if log.exists() else ""
 
     log = terminal.folder / "tail.log"
@@ -194,7 +194,7 @@ async def test_tail_prints_new_entries(terminal: Terminal, api_tenant: ApiTenant
         await api_tenant.put_recipient("ada", email="ada@example.com")
         for count in (1, 2):
             await api_tenant.wait_for_status(await api_tenant.send("hello"), "DELIVERED")
-            seen = await eventually(told, partial(mentions_count, count))
+            seen = await eventually(printed, partial(mentions_count, count))
             assert seen.count("accepted") == count
     finally:
         process.send_signal(signal.SIGINT)
@@ -204,9 +204,9 @@ async def test_tail_prints_new_entries(terminal: Terminal, api_tenant: ApiTenant
 async def test_tail_prints_more_new_entries_than_its_initial_limit(
     terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:
-    told: list[str] = []
+    printed: list[str] = []
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: told.append(f"{one['id']} {entry['kind']}"))
+    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: printed.append(f"{one['id']} {entry['kind']}"))
     first = await api_tenant.send("hello")
     await tail.print_latest(1)
     ids = [await api_tenant.send("hello") for _ in range(5)]
@@ -214,15 +214,15 @@ async def test_tail_prints_more_new_entries_than_its_initial_limit(
         await api_tenant.wait_for_status(id, "DELIVERED")
     await tail.poll()
     await tail.poll()
-    assert {line for line in told if line.endswith(" delivered")} >= {f"{id} delivered" for id in ids}
-    assert len(set(told)) == len(told)
-    assert f"{first} delivered" in told
+    assert {line for line in printed if line.endswith(" delivered")} >= {f"{id} delivered" for id in ids}
+    assert len(set(printed)) == len(printed)
+    assert f"{first} delivered" in printed
 
 
 async def test_tail_prints_an_entry_without_a_status_change(api_tenant: ApiTenant, hello: None) -> None:
-    told: list[str] = []
+    printed: list[str] = []
     await api_tenant.put_recipient("ada", email="ada@example.com")
-    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: told.append(entry["kind"]))
+    tail = Tail(ApiClient(api_tenant.http), lambda one, entry: printed.append(entry["kind"]))
     id = await api_tenant.send("hello")
     await api_tenant.wait_for_status(id, "DELIVERED")
     await tail.print_latest(1)
@@ -232,7 +232,7 @@ async def test_tail_prints_an_entry_without_a_status_change(api_tenant: ApiTenan
         )
         session.add(note)
     await tail.poll()
-    assert told[-1] == "clicked"
+    assert printed[-1] == "clicked"
 
 
 def mentions_count(count: int, text: str) -> bool:
@@ -282,18 +282,18 @@ async def test_a_tenant_is_created_once_with_a_valid_name(terminal: Terminal, ap
 
 
 async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, api_tenant: ApiTenant) -> None:
-    said = await terminal.run(TOCSIN, "keys", "webhook-secret")
-    assert (said.code, said.out, said.err) == (
+    result = await terminal.run(TOCSIN, "keys", "webhook-secret")
+    assert (result.code, result.out, result.err) == (
         0,
         (await api_tenant.call("GET", "/webhook-secret"))["secret"] + "\n",
         "",
     )
 
 
-async def one_line(said: CommandResult) -> str:
-    assert said.code == 1
-    assert said.out == ""
-    [line] = said.err.splitlines()
+async def one_line(result: CommandResult) -> str:
+    assert result.code == 1
+    assert result.out == ""
+    [line] = result.err.splitlines()
     return line
 
 
@@ -346,26 +346,26 @@ NO_SENDER = "set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SI
 
 
 async def test_a_server_with_invalid_settings_prints_one_line_each(terminal: Terminal, api_tenant: ApiTenant) -> None:
-    said = await terminal.tocsin("api", TOCSIN_ENV="dev", **NOWHERE, **TWILIO)
-    assert (said.code, said.err) == (2, f"api: {NO_SENDER}")
-    said = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many", **KEY_VARIABLES)
-    assert said.code == 2
-    port, secret = said.err.splitlines()
+    result = await terminal.tocsin("api", TOCSIN_ENV="dev", **NOWHERE, **TWILIO)
+    assert (result.code, result.err) == (2, f"api: {NO_SENDER}")
+    result = await terminal.tocsin("worker", TOCSIN_ENV="production", TOCSIN_API_PORT="many", **KEY_VARIABLES)
+    assert result.code == 2
+    port, secret = result.err.splitlines()
     assert port.startswith("worker: TOCSIN_API_PORT: ")
     assert secret.startswith("worker: TOCSIN_SECRET_KEY must be set")
     there = {"TOCSIN_DATABASE_URL": api_tenant.engine.container.settings.database_url}
     temporal = {"TOCSIN_TEMPORAL_ADDRESS": api_tenant.engine.temporal_address}
-    said = await terminal.tocsin("worker", TOCSIN_ENV="dev", **there, **temporal, **TWILIO)
-    assert (said.code, said.err) == (2, f"worker: {NO_SENDER}")
+    result = await terminal.tocsin("worker", TOCSIN_ENV="dev", **there, **temporal, **TWILIO)
+    assert (result.code, result.err) == (2, f"worker: {NO_SENDER}")
 
 
 async def test_make_run_starts_nothing_with_settings_that_are_wrong(terminal: Terminal) -> None:
     data = terminal.folder / "data"
-    said = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **TWILIO)
-    assert (said.code, said.out, said.err) == (1, "", f"tocsin: {NO_SENDER}")
+    result = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **TWILIO)
+    assert (result.code, result.out, result.err) == (1, "", f"tocsin: {NO_SENDER}")
     file = {"TOCSIN_PUSH_PROVIDERS": "fcm", "TOCSIN_FCM_CREDENTIALS_FILE": "nowhere.json"}
-    said = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **file)
-    assert said.err == "tocsin: TOCSIN_FCM_CREDENTIALS_FILE: nowhere.json cannot be read\n"
+    result = await terminal.tocsin("dev", TOCSIN_DATA_DIR=str(data), **file)
+    assert result.err == "tocsin: TOCSIN_FCM_CREDENTIALS_FILE: nowhere.json cannot be read\n"
     assert not data.exists()
 
 
@@ -380,9 +380,9 @@ async def test_an_unknown_queue_is_an_error_that_names_valid_queues(
     terminal: Terminal,
 ) -> None:
     async with asyncio.timeout(60):
-        said = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **NOWHERE)
-    assert said.code == 2
-    assert said.err == (
+        result = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **NOWHERE)
+    assert result.code == 2
+    assert result.err == (
         "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox\n"
     )
 

@@ -17,7 +17,7 @@ async def failed(api_tenant: ApiTenant) -> list[str]:
     await api_tenant.put_type("hello", ["email"])
     await api_tenant.put_type("bye", ["email"])
     await api_tenant.put_recipient("ada", email="ada+refuse@example.com")
-    ids = await asyncio.gather(*(api_tenant.send(kind) for kind in ("hello", "hello", "bye")))
+    ids = await asyncio.gather(*(api_tenant.send(notification_type) for notification_type in ("hello", "hello", "bye")))
     for id in ids:
         await api_tenant.wait_for_end(id, "FAILED")
     await api_tenant.put_recipient("ada", email="ada@example.com")
@@ -29,9 +29,9 @@ async def test_explain_prints_one_account_line_by_line(terminal: Terminal, faile
     summary, *lines, last = out.splitlines()
     assert summary == "FAILED: it reached the recipient by no channel (email: the provider refuses this recipient)."
     assert last == failed[0]
-    told = [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in lines]
-    assert told[0] == "Accepted as hello (version 1 of the type), priority 3."
-    assert "email, attempt 1: sandbox refused this recipient (refused_recipient)." in told
+    lines_without_times = [re.sub(r"^\d\d:\d\d:\d\d\.\d{3}  ", "", line) for line in lines]
+    assert lines_without_times[0] == "Accepted as hello (version 1 of the type), priority 3."
+    assert "email, attempt 1: sandbox refused this recipient (refused_recipient)." in lines_without_times
 
 
 async def test_failures_are_counted_and_filtered(terminal: Terminal, failed: list[str]) -> None:
@@ -48,8 +48,8 @@ async def test_redrive_sends_one_again_and_refuses_with_a_reason(
 ) -> None:
     assert await terminal.ok("redrive", failed[0]) == "redriven as generation 2\n"
     await api_tenant.wait_for_end(failed[0], "DELIVERED")
-    said = await terminal.tocsin("redrive", failed[0], "--force")
-    assert (said.code, said.out, said.err) == (1, "", "tocsin: not redriven: already_sent; it is DELIVERED\n")
+    result = await terminal.tocsin("redrive", failed[0], "--force")
+    assert (result.code, result.out, result.err) == (1, "", "tocsin: not redriven: already_sent; it is DELIVERED\n")
 
 
 async def test_redrive_by_filter_can_be_tried_first(
@@ -74,6 +74,6 @@ async def test_a_skipped_notification_is_named(terminal: Terminal, api_tenant: A
 
 @pytest.mark.parametrize("arguments", [(), ("some-id", "--type", "hello"), ("some-id", "--dry-run"), ("--force",)])
 async def test_redrive_requires_a_selection(terminal: Terminal, arguments: tuple[str, ...]) -> None:
-    said = await terminal.tocsin("redrive", *arguments)
-    assert said.code == 2
-    assert said.out == ""
+    result = await terminal.tocsin("redrive", *arguments)
+    assert result.code == 2
+    assert result.out == ""

@@ -49,9 +49,9 @@ async def test_a_rotation_prints_its_progress_and_the_rest(url: str) -> None:
         await rotate_secrets(settings(url, NEW_KEY), lambda line: None)
     both = settings(url, f"{NEW_KEY},{KEYS['encryption_keys']}")
     assert (await status_lines(both))[:2] == ["current key: k2", "device           2 by k1"]
-    said: list[str] = []
-    assert await rotate_secrets(both, said.append) == "all secrets are encrypted with k2; other keys can be removed"
-    assert said == ["device: 2 rows", "recipient: 1 rows", "event_endpoint: 1 rows", "sandbox_message: 1 rows"]
+    lines: list[str] = []
+    assert await rotate_secrets(both, lines.append) == "all secrets are encrypted with k2; other keys can be removed"
+    assert lines == ["device: 2 rows", "recipient: 1 rows", "event_endpoint: 1 rows", "sandbox_message: 1 rows"]
     assert (await status_lines(settings(url, NEW_KEY)))[1:] == [
         "device           2 by k2",
         "recipient        1 by k2",
@@ -62,5 +62,5 @@ async def test_a_rotation_prints_its_progress_and_the_rest(url: str) -> None:
 
 async def test_the_status_is_printed_with_a_running_stack(terminal: Terminal) -> None:
     (terminal.folder / ".tocsin" / "encryption_keys").write_text(f"{NEW_KEY}\n")
-    said = await terminal.tocsin("encryption", "status")
-    assert (said.code, said.out.splitlines()[0]) == (0, "current key: k2")
+    lines = await terminal.tocsin("encryption", "status")
+    assert (lines.code, lines.out.splitlines()[0]) == (0, "current key: k2")

@@ -67,53 +67,53 @@ async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
 async def asks_its_vendor(terminal: Terminal, name: str, given: dict[str, str], *, says: str, **wrong: str) -> None:
     """Check with credentials that the vendor accepts, and with others that it rejects."""
     settings = {f"TOCSIN_{name.upper()}_{variable}": value for variable, value in given.items()}
-    said = await terminal.tocsin("providers", "check", name, **settings)
-    assert said.code == 0, said.err
-    assert said.out.startswith(f"{name}: ")
-    assert says in said.out
+    result = await terminal.tocsin("providers", "check", name, **settings)
+    assert result.code == 0, result.err
+    assert result.out.startswith(f"{name}: ")
+    assert says in result.out
     others = {f"TOCSIN_{name.upper()}_{variable}": value for variable, value in wrong.items()}
-    said = await terminal.tocsin("providers", "check", name, **{**settings, **others})
-    assert (said.code, said.err) == (1, f"tocsin: {name}: permanent error: credentials_refused\n")
+    result = await terminal.tocsin("providers", "check", name, **{**settings, **others})
+    assert (result.code, result.err) == (1, f"tocsin: {name}: permanent error: credentials_refused\n")
 
 
 async def test_a_vendor_that_is_not_there_is_a_temporary_error(terminal: Terminal) -> None:
     given = {"ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM, "BASE_URL": "http://127.0.0.1:1"}
     settings = {f"TOCSIN_TWILIO_{variable}": value for variable, value in given.items()}
-    said = await terminal.tocsin("providers", "check", "twilio", **settings)
-    assert (said.code, said.err) == (1, "tocsin: twilio: temporary error: connect_failed\n")
+    result = await terminal.tocsin("providers", "check", "twilio", **settings)
+    assert (result.code, result.err) == (1, "tocsin: twilio: temporary error: connect_failed\n")
 
 
 async def test_an_unknown_provider_is_an_error_that_names_those_there_are(terminal: Terminal) -> None:
-    said = await terminal.tocsin("providers", "check", "pigeon")
-    assert said.code == 1
-    assert said.err.startswith("tocsin: unknown provider: pigeon; there are ")
+    result = await terminal.tocsin("providers", "check", "pigeon")
+    assert result.code == 1
+    assert result.err.startswith("tocsin: unknown provider: pigeon; there are ")
 
 
 async def test_a_missing_setting_is_named(terminal: Terminal) -> None:
-    said = await terminal.tocsin("providers", "check", "sendgrid")
-    assert said.code == 1
-    assert said.err.startswith("tocsin: sendgrid: TOCSIN_SENDGRID_")
-    assert len(said.err.splitlines()) == 1
+    result = await terminal.tocsin("providers", "check", "sendgrid")
+    assert result.code == 1
+    assert result.err.startswith("tocsin: sendgrid: TOCSIN_SENDGRID_")
+    assert len(result.err.splitlines()) == 1
 
 
 async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Terminal) -> None:
     (terminal.folder / ".tocsin" / "run.json").unlink()
     here = {"TOCSIN_DATA_DIR": ".tocsin"}
     assert (await terminal.tocsin("providers", "check", "sandbox", **here)).code == 0
-    said = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **KEY_VARIABLES, **here)
-    assert (said.code, said.err) == (
+    result = await terminal.tocsin("providers", "check", "sandbox", TOCSIN_ENV="production", **KEY_VARIABLES, **here)
+    assert (result.code, result.err) == (
         2,
         "tocsin: TOCSIN_SECRET_KEY must be set to a secret of your own outside TOCSIN_ENV=dev; create one with: "
         "openssl rand -base64 32\n",
     )
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
-    said = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=STRONG_SECRET, **KEY_VARIABLES, **here)
-    assert said.err == "tocsin: webhook: temporary error: connect_failed\n"
+    result = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=STRONG_SECRET, **KEY_VARIABLES, **here)
+    assert result.err == "tocsin: webhook: temporary error: connect_failed\n"
 
 
 async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> None:
-    said = await terminal.tocsin("providers", "check", "fcm", TOCSIN_FCM_CREDENTIALS_FILE="nowhere.json")
-    assert (said.code, said.err) == (
+    result = await terminal.tocsin("providers", "check", "fcm", TOCSIN_FCM_CREDENTIALS_FILE="nowhere.json")
+    assert (result.code, result.err) == (
         1,
         "tocsin: fcm: TOCSIN_FCM_CREDENTIALS_FILE: nowhere.json cannot be read\n",
     )
@@ -144,30 +144,30 @@ async def test_a_test_message_names_the_callback_of_the_stack_that_runs(
         assert (await terminal.tocsin(*send, TOCSIN_API_PORT="0", **settings)).code == 0
         public = {"TOCSIN_PUBLIC_URL": "https://tunnel.example"}
         assert (await terminal.tocsin(*send, **public, **settings)).code == 0
-    said = [request.form["StatusCallback"].partition("?")[0] for request in vendor.requests]
-    assert said == [f"{url}/api/v1/receipts/twilio" for url in (api_tenant.engine.api_url, "https://tunnel.example")]
+    result = [request.form["StatusCallback"].partition("?")[0] for request in vendor.requests]
+    assert result == [f"{url}/api/v1/receipts/twilio" for url in (api_tenant.engine.api_url, "https://tunnel.example")]
 
 
 async def test_an_unresponsive_vendor_is_an_error_with_a_plain_message(terminal: Terminal) -> None:
-    said = await terminal.tocsin(
+    result = await terminal.tocsin(
         *("providers", "check", "sendgrid", "--send-to", "ada@example.com"),
         TOCSIN_SENDGRID_API_KEY="SG.none",
         TOCSIN_SENDGRID_FROM="shop@example.com",
         TOCSIN_SENDGRID_BASE_URL="http://127.0.0.1:1",
     )
-    assert said.code == 1
-    assert said.err.startswith("tocsin: sendgrid: temporary error: "), said.err
+    assert result.code == 1
+    assert result.err.startswith("tocsin: sendgrid: temporary error: "), result.err
 
 
 @asynccontextmanager
-async def receiver(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def receiver(response: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     """Yield the address of a webhook, and the headers of the requests it receives. Without an answer it keeps the
     connection open."""
     heads: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(answer)
+        writer.write(response)
         await reader.read()
         writer.close()
 
@@ -194,8 +194,8 @@ async def test_a_webhook_to_a_private_address_needs_the_setting() -> None:
         with pytest.raises(CommandError, match="webhook: temporary error: connect_failed"):
             await check_named_provider(here(**open_port(url)), "webhook", url)
         assert heads == []
-        said = await check_named_provider(here(webhook_allow_private=True, **open_port(url)), "webhook", url)
-        assert said.startswith("webhook: accepted, message id ")
+        result = await check_named_provider(here(webhook_allow_private=True, **open_port(url)), "webhook", url)
+        assert result.startswith("webhook: accepted, message id ")
         assert len(heads) == 1
 
 

@@ -136,9 +136,9 @@ def test_more_workers_than_the_connections_suffice_for_are_refused() -> None:
         Settings(env="dev", workers=11, database_pool=40)
 
 
-def lines_of(kind: type[Settings] = Settings, **given: Any) -> tuple[str, ...]:
+def lines_of(settings_class: type[Settings] = Settings, **given: Any) -> tuple[str, ...]:
     with pytest.raises(InvalidSettings) as wrong:
-        kind.read(**given)
+        settings_class.read(**given)
     return wrong.value.lines
 
 

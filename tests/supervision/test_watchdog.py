@@ -77,16 +77,16 @@ async def running(file: Path, work: str) -> Process:
 
 async def ended(process: Process) -> tuple[int | None, str]:
     async with asyncio.timeout(60):
-        _, said = await process.communicate()
-    return process.returncode, said.decode()
+        _, output = await process.communicate()
+    return process.returncode, output.decode()
 
 
 @pytest.mark.parametrize("hang", ["time.sleep(300)", "[None for _ in iter(int, 1)]"])
 async def test_a_blocked_event_loop_ends_its_process_and_shows_where_it_hangs(file: Path, hang: str) -> None:
-    code, said = await ended(await running(file, hang))
+    code, output = await ended(await running(file, hang))
     assert code == HANG_EXIT_CODE
-    assert "all workflows hang" in said
-    assert "in main" in said
+    assert "all workflows hang" in output
+    assert "in main" in output
 
 
 @pytest.mark.parametrize("hang", ["time.sleep(300)", "await asyncio.Event().wait()"])
@@ -148,12 +148,12 @@ async def test_the_supervisor_of_make_run_does_the_same(tmp_path: Path, monkeypa
     child = ProcessSpec(
         name="worker", argv=["sh", "-c", f"touch {file}; exec sleep 300"], log=tmp_path / "log", liveness=file
     )
-    said: list[str] = []
-    async with Supervisor(tmp_path, print_line=said.append) as supervisor:
+    output: list[str] = []
+    async with Supervisor(tmp_path, print_line=output.append) as supervisor:
         await supervisor.start(child)
         first = supervisor.pids["worker"]
         await wait_until(lambda: supervisor.pids.get("worker", first) != first)
-    assert "hangs and is killed" in said[0]
+    assert "hangs and is killed" in output[0]
 
 
 def test_looks_at_a_beat_that_changes_are_no_silence() -> None:

@@ -39,8 +39,8 @@ async def stored(container: Container, attempt_id: UUID) -> list[dict[str, Any]]
         return [dict(row) for row in rows.mappings()]
 
 
-def leads_nowhere(answer: Response) -> bool:
-    return answer.status_code == 404 and "location" not in answer.headers and "example.com" not in answer.text
+def leads_nowhere(response: Response) -> bool:
+    return response.status_code == 404 and "location" not in response.headers and "example.com" not in response.text
 
 
 async def test_a_link_leads_to_its_target_and_is_stored_once(
@@ -48,9 +48,9 @@ async def test_a_link_leads_to_its_target_and_is_stored_once(
 ) -> None:
     attempt = uuid4()
     for _ in range(2):
-        answer = await anonymous_client.get(f"/t/c/{token(container, attempt)}")
-        assert (answer.status_code, answer.headers["location"]) == (302, "https://example.com/a?b=c&d=%C3%A9#e")
-        assert (answer.headers["cache-control"], answer.headers["referrer-policy"]) == ("no-store", "no-referrer")
+        response = await anonymous_client.get(f"/t/c/{token(container, attempt)}")
+        assert (response.status_code, response.headers["location"]) == (302, "https://example.com/a?b=c&d=%C3%A9#e")
+        assert (response.headers["cache-control"], response.headers["referrer-policy"]) == ("no-store", "no-referrer")
     await anonymous_client.get(f"/t/c/{token(container, attempt, target='https://example.com/another')}")
     assert await stored(container, attempt) == [{"provider": "tracking", "kind": "clicked", "raw": {}}]
 
@@ -67,10 +67,10 @@ async def test_parameters_that_others_append_to_a_link_change_nothing(
 async def test_the_pixel_is_a_dot_that_is_never_kept(anonymous_client: AsyncClient, container: Container) -> None:
     attempt = uuid4()
     for _ in range(2):
-        answer = await anonymous_client.get(f"/t/o/{token(container, attempt, 'opened')}")
-        assert (answer.status_code, answer.headers["content-type"], len(answer.content)) == (200, "image/gif", 43)
-        assert answer.content.startswith(b"GIF89a\x01\x00\x01\x00")
-        assert answer.headers["cache-control"] == "no-store"
+        response = await anonymous_client.get(f"/t/o/{token(container, attempt, 'opened')}")
+        assert (response.status_code, response.headers["content-type"], len(response.content)) == (200, "image/gif", 43)
+        assert response.content.startswith(b"GIF89a\x01\x00\x01\x00")
+        assert response.headers["cache-control"] == "no-store"
     assert [row["kind"] for row in await stored(container, attempt)] == ["opened"]
 
 
@@ -100,9 +100,9 @@ async def test_an_unsigned_link_leads_nowhere(anonymous_client: AsyncClient, con
         "%E2%98%83",
         "a" * 9_000,
     ]
-    answers = [await anonymous_client.request(method, f"/t/c/{one}") for one in tokens]
-    answers.append(await anonymous_client.request(method, f"/t/o/{genuine}"))
-    assert [leads_nowhere(answer) for answer in answers] == [True] * len(answers)
+    responses = [await anonymous_client.request(method, f"/t/c/{one}") for one in tokens]
+    responses.append(await anonymous_client.request(method, f"/t/o/{genuine}"))
+    assert [leads_nowhere(response) for response in responses] == [True] * len(responses)
     assert await stored(container, attempt) == []
 
 
@@ -128,8 +128,8 @@ async def test_they_work_while_the_database_is_away() -> None:
 async def test_a_stalled_database_delays_no_redirect(anonymous_client: AsyncClient, container: Container) -> None:
     async with container.database.transaction() as session:
         await session.execute(text("LOCK TABLE receipt"))
-        answer = await anonymous_client.get(f"/t/c/{token(container, uuid4())}", timeout=5)
-    assert answer.status_code == 302
+        response = await anonymous_client.get(f"/t/c/{token(container, uuid4())}", timeout=5)
+    assert response.status_code == 302
 
 
 async def test_they_are_no_part_of_the_described_api(anonymous_client: AsyncClient) -> None:
