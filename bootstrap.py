@@ -1,6 +1,6 @@
-"""The only place that builds and closes things: settings → database → providers → activities → Temporal client.
+"""Build and close everything that a process needs: settings → database → providers → activities → Temporal client.
 
-Worker, API, command line and tests all come through here.
+Worker, API, command line and tests all use this module; no other builds these objects.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -63,7 +63,7 @@ UNUSED_DATABASE_URL = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """Everything a process may use; closed by `open_container`."""
+    """The objects of a process. `open_container` closes them."""
 
     settings: Settings
     database: Database
@@ -85,7 +85,7 @@ class Container:
 
     @property
     def process_id(self) -> UUID:
-        """New at each start."""
+        """A new id at each start."""
         return self.process_registration.process_id
 
     async def is_temporal_available(self) -> bool:
@@ -119,7 +119,7 @@ class Container:
 
     @property
     def provider_activities(self) -> Sequence[Callable[..., Any]]:
-        """What calls a provider: on its own queue, or on the notifications queue if it has no rate."""
+        """Activities that call a provider: on its own queue, or on the notifications queue if it has no rate limit."""
         database, providers = self.database.for_activities, self.providers
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
@@ -141,7 +141,7 @@ class Container:
         return RecordingActivities(self.database.for_activities, self.providers)
 
     async def watch_circuits(self) -> None:
-        """What a worker runs beside its queues: its view of the circuits."""
+        """Keep this worker's view of the circuits up to date. Workers run it beside their queues."""
         await Loop("circuits", self.circuits.sync).run()
 
     def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -165,8 +165,8 @@ async def open_container(
     role: str = "api",
     page: MetricsPage | None = None,
 ) -> AsyncIterator[Container]:
-    """`client` if one is connected already (a worker needs that); `children` renders at a time; `kind` of process;
-    `page` of its metrics, if that is served already."""
+    """Open the container. `client` is a connected client, which a worker needs. `render_processes` is the number of
+    rendering processes, `role` the role of this process, `page` its metrics page if it is already served."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool, encryption=Encryption.of(settings))
         stack.push_async_callback(database.close)
@@ -187,12 +187,12 @@ async def open_container(
 
 
 def open_guarded_client(settings: Settings) -> httpx2.AsyncClient:
-    """The one that goes to addresses that users choose."""
+    """Return the client for addresses that users choose."""
     return outgoing_client(guarded_http_transport(GuardedBackend(settings.targets)))
 
 
 async def check_settings(settings: Settings) -> None:
-    """Build the providers of all pools, as each process does; needs no server. Raises InvalidSettings."""
+    """Build the providers of all pools, like each process. Needs no server. Raise InvalidSettings."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
@@ -203,7 +203,8 @@ async def check_settings(settings: Settings) -> None:
 def build_provider_context(
     settings: Settings, database: Database, http: httpx2.AsyncClient, guarded_http: httpx2.AsyncClient
 ) -> ProviderContext:
-    """`chosen` goes where users say. Providers are called by activities."""
+    """Return the context of the providers, which only activities call. `guarded_http` is the client for addresses that
+    users choose."""
     return ProviderContext(
         transport=Transport(http),
         guarded_transport=Transport(guarded_http),

@@ -1,6 +1,6 @@
-"""Process entry: in each of TOCSIN_WORKERS processes one Temporal worker per task queue, until SIGTERM drains them.
+"""Run the workers: in each of TOCSIN_WORKERS processes one Temporal worker per task queue, until SIGTERM drains them.
 
-`worker.py NAME ...` serves these queues only.
+`worker.py NAME ...` serves only these queues.
 """
 
 import asyncio
@@ -50,27 +50,28 @@ from workflows.tick import TickWorkflow
 log = structlog.get_logger(__name__)
 
 RECONNECT_DELAY = 1.0
-# Per queue, five by default. Most calls start without a poll; a poll that a frozen process leaves behind takes a call,
-# which then ends by its time-out only.
+# Pollers per queue; the default is five. Most calls start without a poll. A poll of a frozen process can receive a call,
+# which then ends only by its timeout.
 ACTIVITY_POLLS = 2
 
 
 class UnknownQueue(Exception):
-    """Its text names those there are."""
+    """The message names the known queues."""
 
 
 def check_queues(settings: Settings, queues: Sequence[str]) -> None:
-    """Before anything is connected: which queues there are follows from the channels' pools. Raises UnknownQueue."""
+    """Check the queue names before anything is connected. The known queues follow from the channels' pools. Raise
+    UnknownQueue."""
     providers = {name for channel in Channel for name in settings.pool(channel)}
     known = [NOTIFICATIONS_QUEUE, *map(delivery_queue, sorted(providers))]
     if unknown := [name for name in queues if name not in known]:
-        raise UnknownQueue(f"there is no queue {', '.join(unknown)}; there are {', '.join(known)}")
+        raise UnknownQueue(f"there is no queue {', '.join(unknown)}; choose from {', '.join(known)}")
 
 
 def build_workers(
     container: Container, client: Client, queues: Sequence[str] = (), threads: WorkflowThreads | None = None
 ) -> list[Worker]:
-    """Return those of these queues, of all if none is named: the one of workflows, and one per configured provider."""
+    """Build the worker of workflows and one per configured provider, or only those of the given queues."""
     drain = timedelta(seconds=container.settings.drain_timeout)
     serve_metrics = {NOTIFICATIONS_QUEUE: partial(_build_workflow_worker, container, client, drain, threads)} | {
         delivery_queue(name): partial(_build_delivery_worker, container, client, name, drain)
@@ -86,8 +87,8 @@ def _build_workflow_worker(
         client,
         task_queue=NOTIFICATIONS_QUEUE,
         workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow],
-        # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, does
-        # the server hand an activity to the worker that schedules it.
+        # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, the
+        # server returns an activity directly to the worker that schedules it.
         activities=[*container.activities, *container.provider_activities],
         max_concurrent_activities=2 * MAX_SHARED_QUEUE_CALLS,
         max_concurrent_activity_task_polls=ACTIVITY_POLLS,
@@ -100,7 +101,7 @@ def _build_workflow_worker(
 
 
 def _build_delivery_worker(container: Container, client: Client, provider: str, drain: timedelta) -> Worker:
-    """The server holds the provider's rate over all workers of its queue."""
+    """Build the worker of a provider. The server enforces the provider's rate over all workers of its queue."""
     return Worker(
         client,
         task_queue=delivery_queue(provider),
@@ -112,10 +113,11 @@ def _build_delivery_worker(container: Container, client: Client, provider: str, 
 
 
 async def wait_for_temporal(settings: Settings) -> Client:
-    """Until it answers and has our search attributes and Schedules; inside the process, as a restart would help nobody.
+    """Wait until the server is available and has our search attributes and Schedules. The process does not exit,
+    because a restart would not help.
 
-    A worker cannot start before its namespace exists, so it asks by preparing it; the sweep does the same for a store
-    that is lost later. Several may do so at once: whoever comes second finds it done.
+    A worker cannot start before its namespace exists, so it creates what is missing. The sweep does the same for a
+    store that is lost later. Several processes may do so at once; the later ones find it done.
     """
     while True:
         try:
@@ -136,7 +138,7 @@ async def run(
     queues: Sequence[str] = (),
     page: MetricsPage | None = None,
 ) -> None:
-    """Until told to stop. `page` shows the metrics of this process, if it is served."""
+    """Run until stopped. `page` shows the metrics of this process, if it is served."""
     check_queues(settings, queues)
     stopping = asyncio.create_task(stop.wait())
     connecting = asyncio.create_task(wait_for_temporal(settings))
@@ -160,7 +162,7 @@ async def run(
 
 
 async def _wait_until_released(container: Container, stopping: asyncio.Task[bool]) -> bool:
-    """Wait while everything is held; False if the process is to stop before that ends."""
+    """Wait while everything is held. Return False if the process is stopped before."""
     await verify_keys(container.database)
     await hold_on_start(container.database, container.settings.hold_on_start)
     waiting = asyncio.create_task(wait_for_release(container.database))
@@ -178,8 +180,9 @@ async def serve(
     background_loops: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     on_end: Callable[[], None] = do_nothing,
 ) -> None:
-    """Until told to stop, or until one of them ends by itself: then no new work is polled, and what runs has the drain
-    time to end. A loop of ours that died is an error of the whole process, which is then started again."""
+    """Run until stopped, or until a worker or a background loop ends by itself. Then poll no new work, and let running
+    work finish within the drain time. Raise the error of a background loop that died; the supervisor restarts the
+    process."""
     running = [asyncio.create_task(worker.run()) for worker in all_workers]
     loops = [asyncio.create_task(loop()) for loop in background_loops]
     log.info("worker ready", queues=[worker.task_queue for worker in all_workers])
@@ -196,7 +199,7 @@ async def serve(
 
 
 async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets: MetricsSockets | None = None) -> None:
-    """Run one of so many processes. `sockets` are where their metrics are served."""
+    """Run one of `processes` processes. `sockets` serve their metrics."""
     settings = settings_of_one_worker(ServerSettings.read(), processes)
     configure_logging(settings)
     stop = asyncio.Event()
@@ -231,7 +234,7 @@ def run_processes() -> int:
     count, heartbeat, number = worker_count(settings), liveness_writer(settings.liveness_path), 0
     sockets = open_metrics_sockets(settings, count)
     if count > 1:
-        asyncio.run(check_settings(settings))  # once, and not by each of them
+        asyncio.run(check_settings(settings))  # once, not in each process
         processes = WorkerProcesses(count, settings.drain_timeout, heartbeat)
         if (code := processes.supervise()) is not None:
             return code
@@ -254,5 +257,5 @@ if __name__ == "__main__":
         code = USAGE_EXIT_CODE
     sys.stdout.flush()
     sys.stderr.flush()
-    # A plain exit can abort in the SDK's native threads while the interpreter shuts down.
+    # During interpreter shutdown, a normal exit can abort in the native threads of the SDK.
     os._exit(code)

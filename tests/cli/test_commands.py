@@ -383,7 +383,7 @@ async def test_an_unknown_queue_is_an_error_that_names_valid_queues(
         result = await terminal.tocsin("worker", "--queue", "deliver-pigeon", TOCSIN_ENV="dev", **NOWHERE)
     assert result.code == 2
     assert result.err == (
-        "worker: there is no queue deliver-pigeon; there are notifications, deliver-in_app, deliver-sandbox\n"
+        "worker: there is no queue deliver-pigeon; choose from notifications, deliver-in_app, deliver-sandbox\n"
     )
 
 
