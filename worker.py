@@ -50,7 +50,7 @@ from workflows.tick import TickWorkflow
 log = structlog.get_logger(__name__)
 
 RECONNECT_DELAY = 1.0
-# Pollers per queue; the default is five. Most calls start without a poll. A poll of a frozen process can receive a call,
+# Pollers per queue; the default is five. Most calls start without a poll. A poll of a frozen process can get a call,
 # which then ends only by its timeout.
 ACTIVITY_POLLS = 2
 
