@@ -186,7 +186,7 @@ async def test_a_collected_send_uses_its_requested_channels(api_tenant: ApiTenan
 async def test_the_digest_workflow_shows_its_type_and_not_its_recipient(api_tenant: ApiTenant) -> None:
     await put_digest_type(api_tenant, {"window": "1h", "key": "project"})
     await api_tenant.put_recipient("quokka", email="quokka@example.com")
-    [id] = await send(api_tenant, "one", person="quokka", project="wombat")
+    [id] = await send(api_tenant, "one", recipient_id="quokka", project="wombat")
     notification = await eventually(lambda: api_tenant.notification(id), lambda found: found["digest"] is not None)
     handle = await api_tenant.engine.wait_for_workflow(notification["workflow_id"])
     history = await eventually(handle.fetch_history, lambda history: len(history.events) > 5)

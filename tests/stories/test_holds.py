@@ -137,11 +137,11 @@ async def list_accepted(engine: Engine, api_tenant: ApiTenant) -> list[str]:
         "SELECT notification_id::text FROM sandbox_message WHERE tenant = :tenant ORDER BY accepted_at, id"
     )
     async with engine.container.database.transaction() as session:
-        return list((await session.execute(statement, {"id": api_tenant.tenant})).scalars())
+        return list((await session.execute(statement, {"tenant": api_tenant.tenant})).scalars())
 
 
 async def test_an_unknown_provider_or_type_cannot_be_paused(api_tenant: ApiTenant) -> None:
-    for path in ("/providers/nobody/pause", "/notification-types/nothing/pause"):
+    for path in ("/providers/unknown/pause", "/notification-types/unknown/pause"):
         assert (await api_tenant.http.post(path)).status_code == 404
     assert (await api_tenant.http.post("/channels/pigeon/pause")).status_code == 404
 
