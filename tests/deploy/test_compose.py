@@ -1,4 +1,4 @@
-"""Test the content of docker-compose.yml. No engine runs it here; docs/operating.md lists what was not tested."""
+"""Test the content of docker-compose.yml. No engine runs it here; docs/installing.md lists what was not tested."""
 
 import json
 import re
