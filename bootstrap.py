@@ -35,11 +35,8 @@ from dispatch.notify_listener import NotifyListener, build_api_listener
 from dispatch.process_registration import ProcessRegistration
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_receipts import SandboxReceiptPoster
-from dispatch.search_attributes import ensure_search_attributes
 from dispatch.start_holds import run_after_release
-from dispatch.starter import WorkflowStarter
-from dispatch.stores import confirm_store
-from dispatch.temporal_connection import connect, connect_with_settings, convert_connection_errors
+from dispatch.temporal_connection import connect_with_settings, convert_connection_errors
 from dispatch.work_announcer import WorkAnnouncer
 from domain.tracking import TraceSigner
 from metrics.page import MetricsPage
@@ -102,19 +99,15 @@ class Container:
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Our own work, on the notifications queue."""
-        settlement, digesting = (
-            SettlementActivities(self.database.for_activities),
-            DigestActivities(self.database.for_activities),
-        )
+        database = self.database.for_activities
+        settlement, digests = SettlementActivities(database), DigestActivities(database)
         return (
             self.resolution.resolve_preferences,
             self.composition.render_messages,
             *(settlement.settle, settlement.check_step),
-            digesting.close_digest,
+            digests.close_digest,
             self._recording.record_outcome,
-            TickActivities(
-                self.database.for_activities, {**self.recurring.due_work_by_name, "digests": digesting.close_due}
-            ).run_tick,
+            TickActivities(database, {**self.recurring.due_work_by_name, "digests": digests.close_due}).run_tick,
         )
 
     @property
@@ -147,13 +140,9 @@ class Container:
     def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What the API process runs beside its requests."""
         event_poster = partial(run_after_release, self.database, self.event_poster.run)
-        always: list[Callable[[], Coroutine[Any, Any, None]]] = [
-            event_poster,
-            self.listener.run,
-            self.work_announcer.run,
-        ]
-        always += [self.receipts.run, self.process_registration.run]
-        return [*always, self.receipt_poster.run] if self.receipt_poster else always
+        loops: list[Callable[[], Coroutine[Any, Any, None]]] = [event_poster, self.listener.run]
+        loops += [self.work_announcer.run, self.receipts.run, self.process_registration.run]
+        return [*loops, self.receipt_poster.run] if self.receipt_poster else loops
 
 
 @asynccontextmanager
@@ -256,16 +245,3 @@ def _assemble(
 
 def _build_receipt_poster(settings: Settings, database: Database, http: httpx2.AsyncClient) -> SandboxReceiptPoster:
     return SandboxReceiptPoster(database, http, f"{settings.base_url}/api/v1/receipts/sandbox", settings.secret)
-
-
-async def prepare_temporal(
-    address: str, namespace: str, database_url: str | None = None, settings: Settings | None = None
-) -> None:
-    """After each start of the server. A new store is adopted at once for a database that has no other server.
-    `settings` are those of a server that is not ours, with TLS and API key."""
-    client = await (
-        connect_with_settings(settings, lazy=False) if settings else connect(address, namespace, lazy=False)
-    )
-    await ensure_search_attributes(client)
-    if database_url is not None:
-        await confirm_store(database_url, WorkflowStarter(client))

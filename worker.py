@@ -31,7 +31,7 @@ from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging
 from metrics.engine import FailureCause, count_background_failure
 from metrics.page import MetricsPage
-from metrics.server import MetricsSockets, serve_metrics
+from metrics.server import MetricsSockets, open_metrics_sockets, serve_metrics
 from process_flags import hide_memory
 from storage.encryption_keys import verify_keys
 from supervision import (
@@ -73,11 +73,11 @@ def build_workers(
 ) -> list[Worker]:
     """Build the worker of workflows and one per configured provider, or only those of the given queues."""
     drain = timedelta(seconds=container.settings.drain_timeout)
-    serve_metrics = {NOTIFICATIONS_QUEUE: partial(_build_workflow_worker, container, client, drain, threads)} | {
+    builders = {NOTIFICATIONS_QUEUE: partial(_build_workflow_worker, container, client, drain, threads)} | {
         delivery_queue(name): partial(_build_delivery_worker, container, client, name, drain)
         for name in container.providers
     }
-    return [build() for name, build in serve_metrics.items() if name in queues or not queues]
+    return [build() for name, build in builders.items() if name in queues or not queues]
 
 
 def _build_workflow_worker(
@@ -214,25 +214,13 @@ async def main(watchdog: Watchdog, processes: int = 1, number: int = 0, sockets:
         await run(settings, stop, watchdog, sys.argv[1:], page)
 
 
-def open_metrics_sockets(settings: Settings, processes: int) -> MetricsSockets | None:
-    """None if they cannot be had: messages matter more than metrics."""
-    try:
-        sockets = MetricsSockets.open(settings.metrics_host, settings.metrics_port, processes)
-    except OSError as error:
-        place = {"host": settings.metrics_host, "port": settings.metrics_port}
-        log.error("metrics are not served; is the port taken?", error=type(error).__name__, **place)
-        return None
-    log.info("metrics are served", host=settings.metrics_host, port=sockets.port)
-    return sockets
-
-
 def run_processes() -> int:
     """Run one process, or supervise several. Return the exit code."""
     settings = ServerSettings.read()
     configure_logging(settings)
     check_queues(settings, sys.argv[1:])
     count, heartbeat, number = worker_count(settings), liveness_writer(settings.liveness_path), 0
-    sockets = open_metrics_sockets(settings, count)
+    sockets = open_metrics_sockets(settings.metrics_host, settings.metrics_port, count)
     if count > 1:
         asyncio.run(check_settings(settings))  # once, not in each process
         processes = WorkerProcesses(count, settings.drain_timeout, heartbeat)

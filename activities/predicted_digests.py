@@ -55,7 +55,7 @@ class DigestPredictor:
                 return None
             others = [id for id in window.members if id != arrival.new.id]
             members = await digest_previews.list_members(session, tenant, window.id, others)
-        closes_at = arrival.at if window.full else window.closes_at
+        closes_at = arrival.at if window.is_full else window.closes_at
         merged_items = merge_items([*members, _digest_member(check, arrival)], closes_at)
         digest_notification = await self._digest_notification(check, window, merged_items, closes_at)
         return DigestPrediction(
@@ -98,7 +98,7 @@ def _window_of_last_item(
         raise LookupError(f"{check.notification_type.key} collects nothing")
     released = None
     for item in items:
-        is_over = window is not None and (window.full or window.closes_at <= item.at)
+        is_over = window is not None and (window.is_full or window.closes_at <= item.at)
         collected = collect_items(rule, None if is_over else window, [item], new_id)
         window, released = collected.windows[-1], collected.released
     return window if released is None else None
@@ -111,7 +111,7 @@ def _digest_item(check: GateCheck, arrival: DigestArrival) -> DigestItem:
         bytes=len(to_json(check.context.template_context.payload).encode()),
         type_id=check.notification_type.id,
         zone=check.context.timezone,
-        handed_over=arrival.is_handed_over,
+        is_handed_over=arrival.is_handed_over,
     )
 
 

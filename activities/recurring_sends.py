@@ -44,9 +44,9 @@ class RecurringSends:
     def due_work_by_name(self) -> dict[str, DueWork]:
         """What a tick does of it, in this order."""
         return {
-            "times": self.run_shared_occurrences,
-            "own_times": self.run_recipient_occurrences,
-            "people": self.continue_run_of_type,
+            "shared_occurrences": self.run_shared_occurrences,
+            "recipient_occurrences": self.run_recipient_occurrences,
+            "runs": self.continue_run_of_type,
         }
 
     async def run_shared_occurrences(self, tenant: UUID, notification_type: str) -> int:
@@ -111,10 +111,10 @@ class RecurringSends:
             )
             for at in catch_up_result.missed:
                 skipped_recipients[at][SkipReason.MISSED] += 1
-            if catch_up_result.skipped_recipients is None:
+            if catch_up_result.skip_reason is None:
                 recipient_ids[catch_up_result.run].append(occurrence.recipient_id)
             else:
-                skipped_recipients[catch_up_result.run][catch_up_result.skipped_recipients] += 1
+                skipped_recipients[catch_up_result.run][catch_up_result.skip_reason] += 1
             following.append(_next_occurrence(occurrence, catch_up_result))
         await schedule_runs.record_runs(
             session,
@@ -170,8 +170,8 @@ async def _last_run_by_tenant(
     session: AsyncSession, schedule: ScheduleDefinition, catch_up_result: CatchUpResult
 ) -> list[NewScheduleRun]:
     missed = [build_due_run(schedule, at, skipped=SkipReason.MISSED) for at in catch_up_result.missed]
-    if catch_up_result.skipped_recipients is not None:
-        return [*missed, build_due_run(schedule, catch_up_result.run, skipped=catch_up_result.skipped_recipients)]
+    if catch_up_result.skip_reason is not None:
+        return [*missed, build_due_run(schedule, catch_up_result.run, skipped=catch_up_result.skip_reason)]
     if schedule.overlap is Overlap.SKIP and await schedule_runs.has_unfinished(session, schedule.id):
         return [*missed, build_due_run(schedule, catch_up_result.run, skipped=SkipReason.OVERLAP)]
     return [*missed, build_due_run(schedule, catch_up_result.run, finished=False)]

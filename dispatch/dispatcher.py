@@ -35,7 +35,7 @@ END_WAITS_INTERVAL = 1.0
 DEMOTE_INTERVAL = 1.0
 BATCH_SIZE = 500  # entries that one statement makes due or demotes
 SWEEP_INTERVAL = 5.0
-STARTED_LOOP = "begun"
+STARTED_LOOP = "starts"
 
 
 class Dispatcher:

@@ -33,7 +33,7 @@ class EventPoster:
         self._limits = room or ConcurrencyLimits()
         self._in_flight: dict[asyncio.Task[None], DuePost] = {}
         self._loop = Loop("event posts", self.post_due)
-        self._prune_loop = Loop("event tidying", self.prune)
+        self._prune_loop = Loop("event pruning", self.prune)
 
     def wake(self) -> None:
         self._loop.wake()

@@ -81,7 +81,7 @@ def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -
         DIGEST_DUE: digests.signal_pending_windows,
         THROTTLE_DUE: throttles.open_next,
         "lost rows": UnknownWorkflowTask(database, dependencies.client).terminate_unknown_workflows,
-        "forget": throttles.purge,
+        "throttle purge": throttles.purge,
         "pruning": PruningTask(database, timedelta(seconds=min_retention)).prune,
         TICKS_DUE: ticks.ensure_schedules,
         PLANS_DUE: SchedulePlanTask(database, dependencies.recurring).plan_batch,

@@ -51,11 +51,13 @@ class WorkflowStarter:
         try:
             await self._start(claimed)
         except WorkflowAlreadyStartedError:
-            if claimed.send_at is not None and not claimed.waits:
+            if claimed.send_at is not None and not claimed.waits_for_send_at:
                 # It was started when `send_at` was to come, by a start that was not marked, and may wait for that.
                 await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
         return StartedClaim(
-            id=claimed.id, generation=claimed.generation, waits_until=claimed.send_at if claimed.waits else None
+            id=claimed.id,
+            generation=claimed.generation,
+            waits_until=claimed.send_at if claimed.waits_for_send_at else None,
         )
 
     async def _start(self, claimed: ClaimedNotification) -> None:
@@ -159,7 +161,7 @@ def start_message_of(due: ClaimedNotification) -> NotificationStart:
         priority=due.priority,
         send_at=due.send_at,
         expires_at=due.expires_at,
-        waits=due.waits,
+        waits_for_send_at=due.waits_for_send_at,
     )
 
 

@@ -25,19 +25,19 @@ MAX_TAGS = 20  # of one notification
 class DigestItem:
     """`at` is when it was accepted, is to be sent, or was handed over; `zone` that of its person by now.
 
-    `handed_over`: by a gate, so that it has had a workflow, and cannot go out by itself any more."""
+    `is_handed_over`: by a gate, so that it has had a workflow, and cannot go out by itself any more."""
 
     id: UUID
     at: datetime
     bytes: int
     type_id: UUID
     zone: str
-    handed_over: bool = False
+    is_handed_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestWindow:
-    """`calendar`: it closes by a schedule. `members` are those that came now; `full`: nothing more may join, it is to
+    """`calendar`: it closes by a schedule. `members` are those that came now; `is_full`: nothing more may join, it is to
     be closed."""
 
     id: UUID
@@ -49,7 +49,7 @@ class DigestWindow:
     items: int = 0
     bytes: int = 0
     members: tuple[UUID, ...] = ()
-    full: bool = False
+    is_full: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,11 +105,11 @@ def collect_items(
     released: DigestItem | None = None
     for item in items:
         current = windows[-1] if windows else None
-        if current is not None and not current.full and current.closes_at <= item.at:
-            current = windows[-1] = replace(current, full=True)
-        if current is None or current.full:
+        if current is not None and not current.is_full and current.closes_at <= item.at:
+            current = windows[-1] = replace(current, is_full=True)
+        if current is None or current.is_full:
             windows.append(_open_window(rule, item, new_id()))
-            if current is None and rule.send_first_immediately and not item.handed_over:
+            if current is None and rule.send_first_immediately and not item.is_handed_over:
                 released = item
                 continue
         windows[-1] = _join_window(rule, windows[-1], item)
@@ -150,7 +150,7 @@ def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> Di
         bytes=window.bytes + item.bytes,
         members=(*window.members, item.id),
     )
-    return replace(joined, full=joined.items >= rule.max_items or joined.bytes >= MAX_BYTES)
+    return replace(joined, is_full=joined.items >= rule.max_items or joined.bytes >= MAX_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -111,8 +111,8 @@ def _device_skipped(event: TimelineEvent, history: NotificationHistory) -> str:
 
 
 def _calls_limited(event: TimelineEvent, history: NotificationHistory) -> str:
-    devices, at_once = ((event.detail or {}).get(name) for name in ("devices", "at_once"))
-    return f"The {devices} devices of {event.channel} are called at most {at_once} at a time."
+    devices, limit = ((event.detail or {}).get(name) for name in ("devices", "limit"))
+    return f"The {devices} devices of {event.channel} are called at most {limit} at a time."
 
 
 def _escalated(event: TimelineEvent, history: NotificationHistory) -> str:
@@ -145,10 +145,10 @@ def _status_sentence(event: TimelineEvent, history: NotificationHistory) -> str 
         return None
     status_text = f" With that the notification is {event.status}." if event.status is not None else ""
     if "receipt" in detail:
-        said = RECEIPT_TEXTS.get(str(detail["receipt"]), str(detail["receipt"]))
+        outcome_text = RECEIPT_TEXTS.get(str(detail["receipt"]), str(detail["receipt"]))
         cause = detail.get("cause") or (event.reason if event.reason != "bounced" else None)
         why = f": {code_text(cause)}" if cause else ""
-        return f"{event.channel}: {_reporter(detail)} reports that it {said}{why}.{status_text}"
+        return f"{event.channel}: {_reporter(detail)} reports that it {outcome_text}{why}.{status_text}"
     if event.delivery_status is not None:
         return f"{event.channel} ended {event.delivery_status}: {sentence_of(event)}.{status_text}"
     if event.status is not None:

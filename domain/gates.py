@@ -18,7 +18,7 @@ class GateReason(StoredEnum):
     QUIET_HOURS = "quiet_hours"
     SEND_WINDOW = "send_window"
     THROTTLED = "throttled"
-    CAPPED = "capped"
+    FREQUENCY_CAPPED = "frequency_capped"
     PROVIDER_BUSY = "provider_busy"
 
 
@@ -55,7 +55,7 @@ def counted_limits(
             key=f"type {notification_type.key}{scope_suffix}", limit=throttle.limit
         )
     if cap is not None and not notification_type.required and priority > URGENT_PRIORITY:
-        found[GateReason.CAPPED] = CountedLimit(key=f"person {recipient_id}", limit=cap)
+        found[GateReason.FREQUENCY_CAPPED] = CountedLimit(key=f"recipient {recipient_id}", limit=cap)
     return found
 
 
@@ -63,7 +63,7 @@ def action_on_exceed(notification_type: NotificationType, gate_reason: GateReaso
     """Return what becomes of a notification that exceeds this limit. A cap defers, into the type's digest where it has
     one; a digest itself can only wait."""
     timing = notification_type.timing
-    if gate_reason is GateReason.CAPPED:
+    if gate_reason is GateReason.FREQUENCY_CAPPED:
         wanted = OnExceed.DIGEST if timing.digest is not None else OnExceed.DEFER
     else:
         wanted = timing.throttle.on_exceed if timing.throttle is not None else OnExceed.DEFER

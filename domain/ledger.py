@@ -8,10 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence, strongest_evidence
-from domain.failure_reasons import category_of_code, dominant_code
-from domain.overview import ARRIVED_STATUSES, channel_failures, overall_status
-from domain.reasons import ChannelReason, Reason, bounce_reason
+from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence
+from domain.failure_reasons import category_of_code
+from domain.overview import channel_failures, overall_status
+from domain.proofs import TIMESTAMP_FIELDS, ProvenStatus, is_in_doubt, proven_status, with_evidence
+from domain.reasons import ChannelReason, Reason
 from domain.records import AttemptRecord, DeliveryRecord, Json, Ledger, TimelineEvent, Verdict
 from domain.statuses import (
     DELIVERY_TRANSITIONS,
@@ -22,38 +23,7 @@ from domain.statuses import (
 )
 from domain.timeline import failure_fields, reason_fields, with_details
 
-TIMESTAMP_FIELDS: dict[Evidence, str] = {
-    Evidence.SENT: "sent_at",
-    Evidence.DELIVERED: "delivered_at",
-    Evidence.BOUNCED: "bounced_at",
-    Evidence.OPENED: "opened_at",
-    Evidence.CLICKED: "clicked_at",
-}
-
-STATUS_BY_EVIDENCE: dict[Evidence, DeliveryStatus] = {
-    Evidence.IN_DOUBT: DeliveryStatus.IN_DOUBT,
-    Evidence.SENT: DeliveryStatus.SENT,
-    Evidence.DELIVERED: DeliveryStatus.DELIVERED,
-    Evidence.BOUNCED: DeliveryStatus.FAILED,
-    Evidence.OPENED: DeliveryStatus.OPENED,
-    Evidence.CLICKED: DeliveryStatus.OPENED,
-}
-
 OPEN_STATUSES = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
-ProvenStatus = tuple[DeliveryStatus, Reason | None]  # a status, and the reason for it
-
-
-def with_evidence(attempt: AttemptRecord, evidence: Evidence, at: datetime, reason: str | None = None) -> AttemptRecord:
-    """The attempt with one more fact; a click counts as an opening at the same time. `reason` is why it bounced."""
-    times = {
-        TIMESTAMP_FIELDS[e]
-        for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIMESTAMP_FIELDS)
-    }
-    earliest = {name: min(filter(None, (getattr(attempt, name), at))) for name in times}
-    updated = (
-        dominant_code((attempt.receipt_reason, reason)) if evidence is Evidence.BOUNCED else attempt.receipt_reason
-    )
-    return replace(attempt, evidence=strongest_evidence(attempt.evidence, evidence), receipt_reason=updated, **earliest)
 
 
 def record_outcome(ledger: Ledger, attempt: AttemptRecord, state: AttemptState, at: datetime) -> Ledger:
@@ -118,7 +88,7 @@ def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: date
     """
     if ledger.deliveries[delivery_id].status not in OPEN_STATUSES:
         return ledger
-    status = DeliveryStatus.IN_DOUBT if _is_in_doubt(ledger.attempts_of(delivery_id)) else verdict.status
+    status = DeliveryStatus.IN_DOUBT if is_in_doubt(ledger.attempts_of(delivery_id)) else verdict.status
     return _move_delivery(ledger, delivery_id, status, verdict.reason, at, None)
 
 
@@ -150,7 +120,7 @@ def _detail(attempt: AttemptRecord) -> Json:
 
 def _with_attempt(ledger: Ledger, attempt: AttemptRecord, at: datetime, detail: Json) -> Ledger:
     ledger = replace(ledger, attempts={**ledger.attempts, attempt.id: attempt})
-    proof = _proven_status(ledger.attempts_of(attempt.delivery_id)) or _canceled_status(ledger, attempt.delivery_id)
+    proof = proven_status(ledger.attempts_of(attempt.delivery_id)) or _canceled_status(ledger, attempt.delivery_id)
     return _move_delivery(ledger, attempt.delivery_id, *proof, at, detail) if proof else ledger
 
 
@@ -177,35 +147,9 @@ def _with_event(
 def _canceled_status(ledger: Ledger, delivery_id: UUID) -> ProvenStatus | None:
     """A delivery that was cancelled while it was in doubt, once nobody can have it after all."""
     in_doubt = ledger.deliveries[delivery_id].status is DeliveryStatus.IN_DOUBT
-    if ledger.cancel_requested_at is None or not in_doubt or _is_in_doubt(ledger.attempts_of(delivery_id)):
+    if ledger.cancel_requested_at is None or not in_doubt or is_in_doubt(ledger.attempts_of(delivery_id)):
         return None
     return DeliveryStatus.CANCELED, Reason("canceled")
-
-
-def _proven_status(attempts: list[AttemptRecord]) -> ProvenStatus | None:
-    """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
-
-    An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy. But beside one
-    that bounced it keeps the delivery from having failed.
-    """
-    statuses = {STATUS_BY_EVIDENCE[a.evidence] for a in attempts if a.evidence in STATUS_BY_EVIDENCE}
-    for status in ARRIVED_STATUSES:
-        if status in statuses:
-            return status, None
-    if DeliveryStatus.FAILED not in statuses:
-        return None
-    if _is_in_doubt(attempts):
-        return DeliveryStatus.IN_DOUBT, Reason("outcome_unknown")
-    bounced = (attempt.receipt_reason for attempt in attempts if attempt.evidence is Evidence.BOUNCED)
-    return DeliveryStatus.FAILED, bounce_reason(dominant_code(bounced))
-
-
-def _is_in_doubt(attempts: list[AttemptRecord]) -> bool:
-    """Somebody may have the message and nobody has said so: given up as unknown, or not answered yet."""
-    unanswered = (None, Evidence.IN_DOUBT)
-    return any(
-        a.evidence in unanswered and a.state in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) for a in attempts
-    )
 
 
 def _move_delivery(

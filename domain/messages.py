@@ -26,7 +26,7 @@ class NotificationStart:
     priority: int
     send_at: datetime | None = None
     expires_at: datetime | None = None
-    waits: bool = False
+    waits_for_send_at: bool = False
     run_state: RunState | None = None
 
 
@@ -155,7 +155,7 @@ class CallResult(StrEnum):
     STOPPED = "stopped"
     HELD = "held"
     REROUTED = "rerouted"
-    NEEDS_PROVIDER_QUEUE = "elsewhere"
+    NEEDS_PROVIDER_QUEUE = "needs_provider_queue"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,7 +58,7 @@ VOCABULARY: dict[str, Phrase] = {
     "template_error": Phrase("its template failed", "its template failed: {cause}"),
     "refused": Phrase("the provider refuses {whom}", "the provider refuses {whom}: {cause}"),
     "provider_failed": Phrase("no provider can send it", "no provider can send it: {cause}"),
-    "gave_up": Phrase("given up after {attempts}", "given up after {attempts}, the last one: {cause}"),
+    "retries_exhausted": Phrase("given up after {attempts}", "given up after {attempts}, the last one: {cause}"),
     "outcome_unknown": Phrase("it is not known whether it arrived", "it is not known whether it arrived: {cause}"),
     "bounced": Phrase("the provider did not deliver it", "the provider did not deliver it: {cause}"),
     "not_sent": Phrase("it was not sent"),
@@ -78,7 +78,7 @@ VOCABULARY: dict[str, Phrase] = {
     "quiet_hours": Phrase("the recipient has quiet hours"),
     "send_window": Phrase("the type goes out at other hours"),
     "throttled": Phrase("there were as many of this type as it allows"),
-    "capped": Phrase("the recipient got as many as the frequency cap allows"),
+    "frequency_capped": Phrase("the recipient got as many as the frequency cap allows"),
     # Of a step.
     "goal_missed": Phrase("not {goal} in time", shown="{goal}"),
 }
@@ -111,7 +111,7 @@ def bounce_reason(cause: str | None) -> Reason:
 
 
 def reason_line(reason: Reason) -> str:
-    """Return the text that the API shows: `opted_out (global_channel_opt_in.sms)`, `gave_up: timeout`."""
+    """Return the text that the API shows: `opted_out (global_channel_opt_in.sms)`, `retries_exhausted: timeout`."""
     cause = reason.cause
     if reason.code == "refused" and cause is not None and "refused" in cause:
         return cause
@@ -121,7 +121,7 @@ def reason_line(reason: Reason) -> str:
 
 
 def failure_line(failures: Iterable[ChannelReason]) -> str | None:
-    """Return the `failure_reason` of a notification: `email: gave_up: timeout; sms: no_address`."""
+    """Return the `failure_reason` of a notification: `email: retries_exhausted: timeout; sms: no_address`."""
     return "; ".join(_of_channel(one.channel, reason_line(one.reason)) for one in failures) or None
 
 

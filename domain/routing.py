@@ -150,13 +150,10 @@ class Router:
         pool = self._order_pool(self.pools.get(channel, ()), rand)
         if channel in (Channel.PUSH, Channel.WEB_PUSH):
             devices = [
-                (id, notification_type)
-                for id, notification_type in self.recipient.devices
-                if notification_type.channel is channel
+                (id, device_kind) for id, device_kind in self.recipient.devices if device_kind.channel is channel
             ]
             return [
-                self._endpoint(id, [p for p in pool if notification_type in p.device_kinds])
-                for id, notification_type in devices
+                self._endpoint(id, [p for p in pool if device_kind in p.device_kinds]) for id, device_kind in devices
             ]
         contact = CONTACT_OF.get(channel)
         reachable = contact is None or contact in self.recipient.contacts

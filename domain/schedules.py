@@ -48,7 +48,7 @@ class SkipReason(StoredEnum):
     SCHEDULE_DELETED = "schedule_deleted"
     UNKNOWN_RECIPIENT = "unknown_recipient"
     UNKNOWN_TIMEZONE = "unknown_timezone"
-    NO_RECIPIENTS = "nobody"
+    NO_RECIPIENTS = "no_recipients"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,14 +166,14 @@ def has_same_occurrences(one: ScheduleDefinition, other: ScheduleDefinition) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatchUpResult:
-    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `skipped_recipients`
+    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `skip_reason`
     nothing is sent at that time, for this reason."""
 
     run: datetime
     missed: tuple[datetime, ...]
     next: datetime | None
     last_local_time: str
-    skipped_recipients: SkipReason | None = None
+    skip_reason: SkipReason | None = None
 
 
 def catch_up(
@@ -203,7 +203,7 @@ def _skip_unknown_zone(rule: ScheduleRule, due_at: datetime, now: datetime, next
         missed=(),
         next=rule.next_for_recipient(next_zone, max(now, due_at), None),
         last_local_time=to_local_time(due_at, load_zone(UTC_ZONE)).isoformat(),
-        skipped_recipients=SkipReason.UNKNOWN_TIMEZONE,
+        skip_reason=SkipReason.UNKNOWN_TIMEZONE,
     )
 
 

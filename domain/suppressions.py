@@ -26,10 +26,10 @@ class SuppressionReason(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuppressionFinding:
-    """`said` is the vendor's word for it, in ours. `group`: it is about this unsubscribe group of the vendor alone."""
+    """`vendor_reason` is the vendor's word for it, in ours. `group`: it is about this unsubscribe group of the vendor alone."""
 
     reason: SuppressionReason
-    said: str
+    vendor_reason: str
     group: str | None = None
 
 
@@ -86,8 +86,8 @@ def finding_from_refusal(reason: str | None) -> SuppressionFinding | None:
     return _finding(REASON_BY_REFUSAL_CODE.get(reason or ""), reason)
 
 
-def _finding(reason: SuppressionReason | None, said: str | None) -> SuppressionFinding | None:
-    return None if reason is None else SuppressionFinding(reason=reason, said=said or "")
+def _finding(reason: SuppressionReason | None, vendor_reason: str | None) -> SuppressionFinding | None:
+    return None if reason is None else SuppressionFinding(reason=reason, vendor_reason=vendor_reason or "")
 
 
 def with_suppression_events(
@@ -104,7 +104,7 @@ def with_suppression_events(
             kind="suppressed_address",
             channel=channel,
             reason=finding.reason,
-            detail={"provider": attempt.provider, "said": finding.said},
+            detail={"provider": attempt.provider, "vendor_reason": finding.vendor_reason},
         )
         for finding in findings
     )

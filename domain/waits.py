@@ -17,7 +17,7 @@ class WaitReason(StoredEnum):
     QUIET_HOURS = "quiet_hours"
     SEND_WINDOW = "send_window"
     THROTTLED = "throttled"
-    CAPPED = "capped"
+    FREQUENCY_CAPPED = "frequency_capped"
     PROVIDER_BUSY = "provider_busy"
     PROVIDER_THROTTLED = "provider_throttled"
     CIRCUIT_OPEN = "circuit_open"

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from typing import Self
 
 from config import Settings
 from embedded.cluster import Cluster, find_binaries
+from embedded.components import stop_order
 from embedded.datadir import DataDir
 from embedded.environment import (
     METRICS_PORT,
@@ -26,23 +27,22 @@ from embedded.errors import StackError
 from embedded.orphan_processes import stop_orphan_processes
 from embedded.ports import LOOPBACK, claim_ports, free_port
 from embedded.postgres import Postgres, max_connections, stop_orphan_postgres
-from embedded.processes import ProcessSpec, with_parent_death_signal
+from embedded.processes import ProcessSpec
 from embedded.readiness import responds_ok
 from embedded.runfile import RunInfo
+from embedded.server_processes import server_process
 from embedded.supervisor import Supervisor, print_line
 from embedded.temporal import Temporal, find_binary
 from embedded.ui_guard import random_loopback_address, serve_guarded_ui
 from supervision import worker_count
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-COMPONENTS = ("api", "worker", "temporal", "postgres")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 API_READY_TIMEOUT = 60.0
 API_PORT = "TOCSIN_API_PORT"
 POSTGRES_PORT = "TOCSIN_POSTGRES_PORT"
 TEMPORAL_PORT = "TOCSIN_TEMPORAL_PORT"
 TEMPORAL_UI_PORT = "TOCSIN_TEMPORAL_UI_PORT"
-LIVENESS_PATH = "TOCSIN_LIVENESS_PATH"
 
 Migrate = Callable[[str], Awaitable[None]]
 AfterTemporalStart = Callable[[str, str | None], Awaitable[None]]
@@ -208,8 +208,8 @@ class Stack:
         is_ready = partial(responds_ok, addresses.reachable_host, addresses.api_port, "/readyz")
         for number, port in enumerate(addresses.metrics_ports):
             worker_env = env | worker_environment(self._settings, len(addresses.metrics_ports), port)
-            await self._supervisor.start(self._server_child("worker", worker_env, grace=10, min_grace=3, number=number))
-        api = self._server_child("api", env, grace=3, min_grace=1)
+            await self._supervisor.start(self._server("worker", worker_env, 10, 3, number))
+        api = self._server("api", env, 3, 1)
         await self._supervisor.start(replace(api, ready=is_ready, ready_timeout=API_READY_TIMEOUT))
         self.info = RunInfo(
             api_url=addresses.api_url,
@@ -223,25 +223,12 @@ class Stack:
         self._write_run_file()
         await self._greet(self.info)
 
-    def _server_child(
-        self, component: str, env: dict[str, str], *, grace: float, min_grace: float, number: int = 0
+    def _server(
+        self, component: str, env: dict[str, str], grace: float, min_grace: float, number: int = 0
     ) -> ProcessSpec:
-        """Describe a process. The first one of a part has the part's name, the others are `worker-2`, `worker-3` and so
-        on.
-        """
-        name = f"{component}-{number + 1}" if number else component
-        liveness = self._data_dir.records / f"{name}.alive" if component == "worker" else None
-        return ProcessSpec(
-            name=name,
-            stage=component,
-            argv=with_parent_death_signal(self._commands[component]),
-            log=self._data_dir.logs / f"{name}.log",
-            env=env if liveness is None else {**env, LIVENESS_PATH: str(liveness)},
-            cwd=CHECKOUT,
-            grace=grace,
-            min_grace=min_grace,
-            liveness=liveness,
-        )
+        argv = self._commands[component]
+        spec = server_process(self._data_dir, component, number, argv, env)
+        return replace(spec, cwd=CHECKOUT, grace=grace, min_grace=min_grace)
 
     def _write_run_file(self) -> None:
         """Write run.json with the current pids, once all parts have started."""
@@ -250,16 +237,6 @@ class Stack:
         pids = self._supervisor.pids
         self.info = replace(self.info, pids={name: pids.get(name) for name in stop_order(pids)})
         self.info.write(self._data_dir.run_file)
-
-
-def stop_order(names: Iterable[str]) -> list[str]:
-    """Return all parts, with their further processes among the names."""
-    further = sorted(name for name in names if name not in COMPONENTS)
-    return [
-        name
-        for component in COMPONENTS
-        for name in (component, *(each for each in further if each.startswith(f"{component}-")))
-    ]
 
 
 async def _cancel_tasks(*tasks: asyncio.Task[object]) -> None:

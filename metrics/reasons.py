@@ -10,7 +10,7 @@ CATEGORIES = frozenset(
     {
         "bounced",
         "expired",
-        "gave_up",
+        "retries_exhausted",
         "internal",
         "no_address",
         "no_channel",

@@ -11,9 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
+
 from domain.hosts import is_local_request, is_loopback
 from metrics.fetch import LOOPBACK, METRICS_PATH, fetch_page
 from metrics.page import CONTENT_TYPE, MetricsPage, merge_pages
+
+log = structlog.get_logger(__name__)
 
 REQUEST_TIMEOUT = 5.0  # seconds
 BACKLOG = 16
@@ -43,6 +47,17 @@ class MetricsSockets:
         """Only where nothing is served any more."""
         for each in (self.shared, *self.by_process):
             each.close()
+
+
+def open_metrics_sockets(host: str, port: int, processes: int) -> MetricsSockets | None:
+    """Open the sockets. Return None and log the error if that fails: messages matter more than metrics."""
+    try:
+        sockets = MetricsSockets.open(host, port, processes)
+    except OSError as error:
+        log.error("metrics are not served; is the port taken?", error=type(error).__name__, host=host, port=port)
+        return None
+    log.info("metrics are served", host=host, port=sockets.port)
+    return sockets
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ STORAGE_PARAMETERS = {
 }
 
 # Who waits for room in a limit is shown when its window ends, and made due only if the next one has room.
-WAITS_FOR_LIMIT = "COALESCE(waits_for, '') IN ('throttled', 'capped')"
+WAITS_FOR_LIMIT = "COALESCE(waits_for, '') IN ('throttled', 'frequency_capped')"
 IS_TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {WAITS_FOR_LIMIT})"
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"
 IS_TO_START = "started_at IS NULL AND state IN ('due', 'claimed', 'waiting')"

@@ -41,7 +41,7 @@ def resolve_slots(total: int) -> Slots:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedNotification:
-    """`started`: its workflow exists and is to be resumed. `waits`: `send_at` is to come, by the
+    """`started`: its workflow exists and is to be resumed. `waits_for_send_at`: `send_at` is to come, by the
     clock of the database: a worker whose clock is ahead would send early. `restored`: it is older than a restore of the
     database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and `schedule_key`, that of the
     recurring send, are for operators to read, and empty if `started`."""
@@ -54,7 +54,7 @@ class ClaimedNotification:
     send_at: datetime | None
     expires_at: datetime | None
     started: bool
-    waits: bool = False
+    waits_for_send_at: bool = False
     restored: bool = False
     tenant_key: str = ""
     route: str = ""
@@ -74,7 +74,7 @@ EARLIEST_DUE = "now() - CAST(:look_back AS interval)"
 # The claim does not wait until it is on disk. One that Postgres loses in a crash is due again, as if it had expired,
 # and its workflow is found started. A write that follows from a claim takes the claim to the disk with it.
 CLAIM_DUE = text(f"""
-SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits,
+SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits_for_send_at,
        COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored,
        (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
                (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))

@@ -13,7 +13,7 @@ from storage.rows import Json
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationFilter:
     """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the
-    code of one channel (of `channel`, if that is named) or of its cause: `gave_up`, `timeout` or `gave_up: timeout`; or
+    code of one channel (of `channel`, if that is named) or of its cause: `retries_exhausted`, `timeout` or `retries_exhausted: timeout`; or
     several with their channels, as in the text of a notification."""
 
     notification_type: str | None = None
@@ -80,7 +80,7 @@ def _reason_values(criteria: NotificationFilter) -> Json:
 
 
 def _parse_failure(text: str, channel: str | None) -> Json:
-    """What a failure of this text has, such as `email: gave_up: timeout`."""
+    """What a failure of this text has, such as `email: retries_exhausted: timeout`."""
     first, _, rest = text.partition(": ")
     if first in set(Channel):
         channel, text = channel or first, rest

@@ -84,7 +84,7 @@ WITH open AS (
 ), waiting AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, detail, delivery_id)
   SELECT item.calls_event_id, open.tenant, open.id, clock_timestamp(), 'calls_limited', channel,
-         jsonb_build_object('devices', devices, 'at_once', {MAX_CONCURRENT_CALLS}), item.id
+         jsonb_build_object('devices', devices, 'limit', {MAX_CONCURRENT_CALLS}), item.id
     FROM item JOIN deliveries USING (id), open
    WHERE calls_limited
   ON CONFLICT (id) DO NOTHING

@@ -56,7 +56,7 @@ SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, items, 
 SELECT_ITEMS = """
 SELECT n.tenant, n.digest_key, n.id, n.notification_type, n.type_id, n.recipient_id,
        greatest(n.created_at, n.send_at, q.next_at) AS at, octet_length(n.event_payload::text) AS bytes,
-       COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS handed_over
+       COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS is_handed_over
   FROM notification n
   JOIN queue_entry q ON q.notification_id = n.id AND q.generation = n.generation
   JOIN tenant t ON t.id = n.tenant
@@ -203,7 +203,7 @@ def _window_row(group: WaitingGroup, window: DigestWindow) -> Json:
         "notification_type": group.notification_type,
         "recipient_id": group.recipient_id,
         "digest_key": group.key,
-        "filled": window.full,
+        "filled": window.is_full,
         **{name: getattr(window, name) for name in WINDOW_COLUMNS},
     }
 

@@ -64,7 +64,7 @@ SELECT count(*) AS waiting, GREATEST(extract(epoch FROM now() - min(next_attempt
      ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) m
    WHERE p.enabled LIMIT {MAX_COUNTED}) due
 """)  # noqa: S608
-GATE_REASONS = ("capped", "provider_busy", "quiet_hours", "send_window", "throttled")
+GATE_REASONS = ("frequency_capped", "provider_busy", "quiet_hours", "send_window", "throttled")
 HOLD_KINDS = ("channel", "provider", "type")
 
 

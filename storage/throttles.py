@@ -36,12 +36,12 @@ ON CONFLICT (tenant, key) DO UPDATE SET most = EXCLUDED.most, per = EXCLUDED.per
 READ_WINDOWS = text("""
 SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, clock_timestamp() AS now,
        EXISTS (SELECT 1 FROM throttle_queue_entry t WHERE t.notification_id = :id AND t.generation = :generation
-                  AND t.key = w.key AND t.granted_at IS NOT NULL) AS granted,
+                  AND t.key = w.key AND t.granted_at IS NOT NULL) AS has_slot,
        (SELECT count(*) FROM (
           SELECT 1 FROM throttle_queue_entry t JOIN notification n ON n.id = t.notification_id
            WHERE t.tenant = :tenant AND t.key = w.key AND t.granted_at IS NULL
              AND (t.priority, t.notification_id) < (:priority, CAST(:id AS uuid))
-             AND n.finished_at IS NULL AND n.generation = t.generation LIMIT wanted.most) better) AS ahead
+             AND n.finished_at IS NULL AND n.generation = t.generation LIMIT wanted.most) better) AS waiting_ahead
   FROM throttle_window w
   JOIN unnest(CAST(:keys AS text[]), CAST(:most AS int[])) AS wanted(key, most) USING (key)
  WHERE w.tenant = :tenant ORDER BY w.key
@@ -75,7 +75,7 @@ SELECT max(ends_at) FROM awaited
 MAX_COUNTED = 10_000
 SELECT_WINDOWS = text(f"""
 SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, count(waiting.*) AS waiting,
-       count(waiting.*) FILTER (WHERE waiting.priority <= :priority) AS ahead
+       count(waiting.*) FILTER (WHERE waiting.priority <= :priority) AS waiting_ahead
   FROM throttle_window w LEFT JOIN LATERAL (
        SELECT t.priority FROM throttle_queue_entry t JOIN notification n ON n.id = t.notification_id
         WHERE t.tenant = w.tenant AND t.key = w.key AND t.granted_at IS NULL
@@ -115,11 +115,11 @@ async def acquire_slots(
 async def read_windows(
     session: Executor, request: SlotRequest, keys: Sequence[str]
 ) -> dict[str, tuple[LimitWindow, SlotQueue]]:
-    """By key, the windows that have begun and who waits for them; `ahead` are those that a new one stands behind.
+    """By key, the windows that have begun and who waits for them; `waiting_ahead` are those that a new one stands behind.
     Nothing is locked or written."""
     values = {"tenant": request.tenant, "priority": request.priority, "keys": list(keys)}
     rows = [dict(row) for row in (await session.execute(SELECT_WINDOWS, values)).mappings()]
-    lines = {row["key"]: SlotQueue(waiting=row.pop("waiting"), ahead=row.pop("ahead")) for row in rows}
+    lines = {row["key"]: SlotQueue(waiting=row.pop("waiting"), waiting_ahead=row.pop("waiting_ahead")) for row in rows}
     return {row["key"]: (LimitWindow(**row), lines[row["key"]]) for row in rows}
 
 

@@ -16,9 +16,10 @@ from temporalio.client import Client
 
 import worker
 from api.server import serve
-from bootstrap import Container, open_container, prepare_database, prepare_temporal
+from bootstrap import Container, open_container, prepare_database
 from config import Settings
 from dispatch.temporal_connection import connect
+from dispatch.temporal_preparation import prepare_temporal
 from embedded.ports import free_port
 from embedded.temporary import temporary_postgres, temporary_temporal
 from supervision import run_on_uvloop

@@ -29,7 +29,7 @@ WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])
 REPORT_MARGIN = timedelta(seconds=6)
 # The queue ends these waits; their workflows' own timers are later. Waits for a slot of a limit end with its window.
 WAITING = """FROM queue_entry
- WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'capped')"""
+ WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'frequency_capped')"""
 BUSY = text(f"""
 SELECT 'a notification is not started or resumed' FROM queue_entry
  WHERE tenant = :tenant AND state IN ('due', 'claimed')

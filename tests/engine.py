@@ -13,9 +13,10 @@ from sqlalchemy import text
 from temporalio.client import Client, WorkflowHandle, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 
-from bootstrap import Container, prepare_temporal
+from bootstrap import Container
 from config import Settings
 from dispatch.temporal_connection import connect
+from dispatch.temporal_preparation import prepare_temporal
 from domain.names import tick_schedule, workflow_id
 from embedded.ports import free_port
 from embedded.temporary import temporary_temporal

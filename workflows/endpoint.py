@@ -1,6 +1,6 @@
 """Getting one message to one endpoint: attempts, backoff, failover, holds, and the policy for unknown outcomes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -19,37 +19,17 @@ with workflow.unsafe.imports_passed_through():
     from domain.names import attempt_id
     from domain.notification_types import Guarantee
     from domain.reasons import Reason, reason_line, reason_with_cause
-    from domain.retries import (
-        INTERNAL_REASONS,
-        MAX_INTERNAL_FAILURES,
-        AttemptBudget,
-        backoff,
-        capped_retry_after,
-        rand_of,
-    )
+    from domain.retries import backoff, capped_retry_after, rand_of
     from domain.statuses import DeliveryStatus
     from workflows import options
-    from workflows.concurrency import CallSlots
+    from workflows.attempt_limits import AttemptLimits, AttemptPolicy
     from workflows.endpoint_results import EndpointResult
     from workflows.provider_queue import ProviderQueueCall, deliver_on_shared_queue
     from workflows.reconciliation import Reconciliation
-    from workflows.waits import WorkflowWaits
 
 
 # The reason of a receiver of webhooks that answered 5xx: it may have taken the message.
 SERVER_ERROR = "server_error"
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptPolicy:
-    """What limits the attempts, and how to wait between them. `guarantee` is for providers that name none."""
-
-    guarantee: Guarantee
-    is_last_step: bool
-    give_up_after: timedelta
-    expires_at: datetime | None
-    waits: WorkflowWaits
-    call_slots: CallSlots
 
 
 class EndpointDelivery:
@@ -57,7 +37,7 @@ class EndpointDelivery:
         self._call = call
         self._pool: list[PooledProvider] = list(endpoint.providers)
         self._policy = policy
-        self._endpoint_key = f"{call.delivery_id}/{endpoint.id}"
+        self._limits = AttemptLimits(policy, f"{call.delivery_id}/{endpoint.id}")
         self._unknown_count = endpoint.earlier_unknown_outcomes
         self._available_at: dict[str, datetime] = {}
         self._uses_provider_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
@@ -66,7 +46,7 @@ class EndpointDelivery:
         while True:
             seen = self._policy.waits.evidence_count
             result = await self._attempt()
-            self._count_result(result)
+            self._limits.count_result(result)
             if result.result is CallResult.UNKNOWN and self._guarantee(result) is Guarantee.RECONCILE:
                 result = await Reconciliation(self._call, self._called_provider(result), self._policy.waits).run(
                     result, seen
@@ -77,19 +57,6 @@ class EndpointDelivery:
             if end is not None:
                 return end
             self._call = replace(self._call, attempt_number=self._call.attempt_number + 1)
-
-    def _count_result(self, result: DeliverResult) -> None:
-        """What is slow or lost on our side uses up no attempts and starts no clock."""
-        waits = self._policy.waits
-        if result.reason in INTERNAL_REASONS and self._internal_failures < MAX_INTERNAL_FAILURES:
-            waits.internal_failures[self._endpoint_key] = self._internal_failures + 1
-        else:
-            waits.first_response_times.setdefault(self._endpoint_key, workflow.now())
-
-    @property
-    def _internal_failures(self) -> int:
-        """Attempts that were slow or lost on our side."""
-        return self._policy.waits.internal_failures.get(self._endpoint_key, 0)
 
     async def _attempt(self) -> DeliverResult:
         """One call that was really made, or the end: round open circuits, and past holds."""
@@ -117,8 +84,7 @@ class EndpointDelivery:
         end = await waits.wait_for_resume(
             seen, f"{self._call.channel}: {reason_line(result.full_reason)}", result.until
         )
-        if self._endpoint_key in waits.first_response_times:
-            waits.first_response_times[self._endpoint_key] += workflow.now() - since
+        self._limits.exclude_time(workflow.now() - since)
         return end
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
@@ -214,13 +180,13 @@ class EndpointDelivery:
         call, now, number = self._call, workflow.now(), self._call.attempt_number
         rand = rand_of(attempt_id(call.delivery_id, call.endpoint_id, number))
         delay = backoff(number, rand, self._delay_until_next_provider(result))
-        if end := self._end_if_exhausted(now + delay, result):
-            last = self._budget().last_attempt_time(self._attempts_made, now + backoff(number, rand, None))
+        if end := self._limits.end_if_exhausted(number, now + delay, result):
+            last = self._limits.last_attempt_time(number, now + backoff(number, rand, None))
             if result.retry_after is None or last is None:
                 return end
             delay = last - now
         why = result.reason or str(result.result)
-        summary = f"{call.channel}: {why}, attempt {call.attempt_number + 1} next"
+        summary = f"{call.channel}: {why}, attempt {number + 1} next"
         if await self._policy.waits.wait_before_retry(delay, summary, options.RETRYING):
             return None
         return EndpointResult(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
@@ -237,26 +203,3 @@ class EndpointDelivery:
             self._available_at[result.provider or called.name] = now + capped_retry_after(result.retry_after)
         self._pool.sort(key=lambda provider: max(now, self._available_at.get(provider.name, now)))
         return max(now, self._available_at.get(self._pool[0].name, now)) - now
-
-    def _end_if_exhausted(self, next_attempt: datetime, result: DeliverResult) -> EndpointResult | None:
-        policy = self._policy
-        # With a later step there may be time for that one yet; whether there is, its own guard says.
-        if policy.is_last_step and policy.expires_at is not None and next_attempt >= policy.expires_at:
-            return EndpointResult(status=DeliveryStatus.EXPIRED, reason=reason_with_cause("expired", result.reason))
-        if self._budget().allows(self._attempts_made, next_attempt):
-            return None
-        reason = Reason("gave_up", {"attempts": self._attempts_made, "cause": result.reason})
-        return EndpointResult(status=DeliveryStatus.FAILED, reason=reason)
-
-    @property
-    def _attempts_made(self) -> int:
-        return self._call.attempt_number - self._internal_failures
-
-    def _budget(self) -> AttemptBudget:
-        policy = self._policy
-        return AttemptBudget.of_step(
-            first_attempt=policy.waits.first_response_times.get(self._endpoint_key, workflow.now()),
-            is_last_step=policy.is_last_step,
-            give_up_after=policy.give_up_after,
-            expires_at=policy.expires_at,
-        )

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, NoReturn
 
 from temporalio import workflow
@@ -12,8 +11,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.resolution import ResolutionActivities
     from activities.settlement import SettlementActivities
     from domain.evidence import Evidence
-    from domain.goal_messages import GoalCheckInput, GoalState
-    from domain.goals import goal_deadline
     from domain.messages import (
         DeliveryEnd,
         NotificationOutcome,
@@ -29,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
     from workflows.concurrency import ConcurrencyLimits
     from workflows.continuation import ContinueAsNew
+    from workflows.goal_wait import GoalWait
     from workflows.local_steps import run_local_then_remote
     from workflows.steps import StepResult, StepRun
     from workflows.waits import WorkflowWaits
@@ -38,9 +36,6 @@ FINAL_STATUSES: dict[DeliveryStatus | None, NotificationStatus] = {
     DeliveryStatus.CANCELED: NotificationStatus.CANCELED,
     DeliveryStatus.EXPIRED: NotificationStatus.EXPIRED,
 }
-
-# Patch: workflows fail that end IN_DOUBT, and those that end by an error or a cancel in Temporal show their status.
-END_STATUS_PATCH = "shown-ends"
 
 
 @workflow.defn
@@ -76,7 +71,7 @@ class NotificationWorkflow:
             cancelled = is_cancelled_exception(error)
             verdict = NotificationStatus.CANCELED if cancelled else NotificationStatus.FAILED
             outcome = await self._settle(verdict, reason="canceled_in_temporal" if cancelled else "internal")
-            if outcome.status not in SENT_STATUSES and workflow.patched(END_STATUS_PATCH):
+            if outcome.status not in SENT_STATUSES:
                 self._waits.show_status(outcome.status)
             if cancelled:
                 raise
@@ -94,7 +89,7 @@ class NotificationWorkflow:
         await workflow.wait_condition(lambda: self._waits.calls_in_progress == 0)
         if self._always_run is not None and self._always_run.done():
             self._always_run.exception()  # of no interest, and logged unless it is looked at
-        workflow.continue_as_new(replace(self._start, waits=False, run_state=self._waits.run_state))
+        workflow.continue_as_new(replace(self._start, waits_for_send_at=False, run_state=self._waits.run_state))
 
     async def _send(self) -> NotificationOutcome:
         if stopped := await self._wait_for_send_at():
@@ -111,7 +106,7 @@ class NotificationWorkflow:
         return await self._finish(NotificationStatus.FAILED)
 
     async def _wait_for_send_at(self) -> NotificationOutcome | None:
-        if self._start.waits:
+        if self._start.waits_for_send_at:
             self._waits.show_status(options.SCHEDULED)
             await self._waits.wait_for_resume(0, "until send_at", self._start.send_at)
         return await self._finish_if_stopped()
@@ -184,32 +179,12 @@ class NotificationWorkflow:
         """Wait for what the step is for. None: not in time, or it failed meanwhile."""
         if step_result.failed_deliveries:
             await self._settle(None, step_result.failed_deliveries, step=step_result.step.number, waits_for=goal)
-        if await self._has_reached_goal(goal, step_result):
+        goal_wait = GoalWait(self._waits, self._key(), self._start.expires_at)
+        if await goal_wait.run(goal, step_result):
             return await self._finish(NotificationStatus.FAILED)  # the rows know better by now
         if self._waits.cancel_requested:
             return await self._finish(NotificationStatus.CANCELED, reason="canceled")
         return None
-
-    async def _has_reached_goal(self, goal: Evidence, step_result: StepResult) -> bool:
-        # The rows' clock is another's, and may be ahead of this one.
-        sent_at = min(step_result.sent_at or workflow.now(), workflow.now())
-        deadline = goal_deadline(sent_at, step_result.step.within, self._start.expires_at)
-        self._waits.show_status(options.WAITING)
-        queued = deadline if deadline - workflow.now() > options.QUEUED_WAIT_THRESHOLD else None
-        while True:
-            stopped = deadline <= workflow.now() or self._waits.cancel_requested
-            seen = self._waits.signal_counts
-            goal_state = await self._check_goal(step_result.step, goal, stopped=stopped, queued=queued)
-            if stopped or goal_state is not GoalState.WAITING:
-                return goal_state is GoalState.REACHED
-            await self._waits.wait_for_goal(seen, f"until {goal}", deadline, queued=queued is not None)
-
-    async def _check_goal(self, step: StepPlan, goal: Evidence, *, stopped: bool, queued: datetime | None) -> GoalState:
-        goal_check = GoalCheckInput(**self._key(), step=step.number, goal=goal, stopped=stopped, queued=queued)
-        answer = await run_local_then_remote(
-            SettlementActivities.check_step, goal_check, f"is step {step.number} {goal}?"
-        )
-        return answer.goal_state
 
     async def _finish(
         self, verdict: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
@@ -247,7 +222,7 @@ class NotificationWorkflow:
             self._waits.show_status(outcome.status)
         if outcome.status is NotificationStatus.FAILED:
             raise ApplicationError(f"FAILED: {outcome.reason}", type="NotificationFailed", non_retryable=True)
-        if outcome.status is NotificationStatus.IN_DOUBT and workflow.patched(END_STATUS_PATCH):
+        if outcome.status is NotificationStatus.IN_DOUBT:
             raise ApplicationError(f"IN_DOUBT: {outcome.reason}", type="NotificationInDoubt", non_retryable=True)
         return outcome
 

@@ -23,8 +23,9 @@ with workflow.unsafe.imports_passed_through():
     from domain.reasons import Reason
     from domain.statuses import DeliveryStatus
     from workflows import options
+    from workflows.attempt_limits import AttemptPolicy
     from workflows.concurrency import ConcurrencyLimits
-    from workflows.endpoint import AttemptPolicy, EndpointDelivery
+    from workflows.endpoint import EndpointDelivery
     from workflows.endpoint_results import EndpointResult, most_severe
     from workflows.local_steps import run_local_then_remote
     from workflows.waits import WorkflowWaits

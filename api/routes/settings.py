@@ -45,7 +45,7 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         if after.timezone != before.timezone:
             await timezone_changes.apply_timezone_changes(session, caller.tenant, None)
         if after.frequency_cap != before.frequency_cap:
-            await gates.reconsider(session, caller.tenant, None, (GateReason.CAPPED,))
+            await gates.reconsider(session, caller.tenant, None, (GateReason.FREQUENCY_CAPPED,))
         await catalog.notify_catalog_change(session)
     container.catalog.flush()
     return _view(after)

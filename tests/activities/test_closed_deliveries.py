@@ -22,9 +22,9 @@ from tests.storage.sends import DatabaseSend, DatabaseTenant
 D, N = DeliveryStatus, NotificationStatus
 
 
-async def gave_up(sent: DatabaseSend, channel: Channel) -> None:
+async def retries_exhausted(sent: DatabaseSend, channel: Channel) -> None:
     """The delivery is closed, and the notification goes on."""
-    closed = DeliveryEnd(delivery_id=sent.delivery(channel), status=D.FAILED, reason="gave_up")
+    closed = DeliveryEnd(delivery_id=sent.delivery(channel), status=D.FAILED, reason="retries_exhausted")
     end = SettleInput(notification_id=sent.id, tenant=sent.database_tenant.tenant, generation=1, ends=(closed,))
     outcome = await ActivityEnvironment().run(SettlementActivities(sent.database_tenant.database).settle, end)
     assert outcome.status is N.PENDING
@@ -35,10 +35,10 @@ async def test_a_failed_delivery_makes_no_call(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
-    await gave_up(sent, Channel.EMAIL)
+    await retries_exhausted(sent, Channel.EMAIL)
     before = await sent.row()
     told = await activity_worker.deliver(sent.call(finishes_notification=False))
-    assert (told.result, told.stopped_status, told.reason) == (CallResult.STOPPED, D.FAILED, "gave_up")
+    assert (told.result, told.stopped_status, told.reason) == (CallResult.STOPPED, D.FAILED, "retries_exhausted")
     assert (activity_worker.sandbox.calls, await sent.rows("attempt")) == ([], [])
     assert await sent.row() == before
     assert (await activity_worker.deliver(sent.call(channel=Channel.SMS))).result is CallResult.ACCEPTED
@@ -87,7 +87,7 @@ def unanswered() -> tuple[Ledger, SettleInput]:
     email = ledgers.delivery()
     call = ledgers.attempt(email)
     before = ledgers.with_outcome(ledgers.ledger(email, call), call, AttemptState.UNKNOWN)
-    closed = DeliveryEnd(delivery_id=email.id, status=D.FAILED, reason="gave_up")
+    closed = DeliveryEnd(delivery_id=email.id, status=D.FAILED, reason="retries_exhausted")
     end = SettleInput(notification_id=before.notification_id, tenant=before.tenant, generation=1, ends=(closed,))
     return before, end
 

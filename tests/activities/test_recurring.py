@@ -392,7 +392,7 @@ async def test_a_topic_without_subscribers_is_reported(schedule_tenant: Schedule
     schedule = await schedule_tenant.schedule(topic="news")
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert [run.skipped for run in await schedule_tenant.runs(schedule)] == ["nobody"]
+    assert [run.skipped for run in await schedule_tenant.runs(schedule)] == ["no_recipients"]
 
 
 async def test_recipients_beyond_one_statement_are_all_sent_to(schedule_tenant: ScheduleTenant) -> None:

@@ -28,7 +28,7 @@ async def settle(sent: DatabaseSend, *ends: DeliveryEnd, **more: Any) -> Notific
 
 
 def end(sent: DatabaseSend, status: DeliveryStatus = D.FAILED, channel: Channel = Channel.EMAIL) -> DeliveryEnd:
-    return DeliveryEnd(delivery_id=sent.delivery(channel), status=status, reason="gave_up")
+    return DeliveryEnd(delivery_id=sent.delivery(channel), status=status, reason="retries_exhausted")
 
 
 async def statuses(sent: DatabaseSend) -> dict[str, str]:
@@ -48,7 +48,7 @@ async def test_with_a_verdict_it_is_over(database_tenant: DatabaseTenant) -> Non
     assert await statuses(sent) == {"email": "FAILED", "sms": "FAILED"}
     row = await sent.row()
     assert row["finished_at"] is not None
-    assert row["failure_reason"] == outcome.reason == "email: gave_up; sms: not_sent"
+    assert row["failure_reason"] == outcome.reason == "email: retries_exhausted; sms: not_sent"
 
 
 async def test_run_twice_it_is_written_once(sent: DatabaseSend) -> None:

@@ -21,14 +21,14 @@ async def listed(api: httpx2.AsyncClient, **wanted: Any) -> dict[str, Any]:
 
 
 async def test_similar_failures_are_one_item(api: httpx2.AsyncClient, database: Database) -> None:
-    ids = await failed(api, database, 7, reason="sms: gave_up: timeout")
+    ids = await failed(api, database, 7, reason="sms: retries_exhausted: timeout")
     [item] = (await listed(api))["items"]
     shown = [(await api.get(f"/notifications/{id}")).json()["created_at"] for id in (ids[0], ids[-1])]
     assert item == {
         "notification_type": "t",
         "status": "FAILED",
         "channel": "sms",
-        "reason": "gave_up: timeout",
+        "reason": "retries_exhausted: timeout",
         "category": "unreachable",
         "count": 7,
         "oldest": shown[0],
@@ -40,7 +40,7 @@ async def test_similar_failures_are_one_item(api: httpx2.AsyncClient, database: 
 
 
 async def test_a_listed_failure_can_be_redriven_by_its_filter(api: httpx2.AsyncClient, database: Database) -> None:
-    ids = await failed(api, database, 3, reason="sms: gave_up: timeout")
+    ids = await failed(api, database, 3, reason="sms: retries_exhausted: timeout")
     await end(database, ids[:1], reason="sms: no_provider")
     found = next(item for item in (await listed(api))["items"] if item["count"] == 2)
     reason = f"{found['channel']}: {found['reason']}"

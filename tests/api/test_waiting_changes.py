@@ -151,7 +151,7 @@ async def test_a_changed_frequency_cap_is_applied_to_waiting_sends(
     api_tenant: InProcessTenant, cap: dict[str, Any] | None
 ) -> None:
     await change_settings(api_tenant, frequency_cap={"limit": 1, "per": "31d"})
-    capped, quiet = await waiting(api_tenant, "capped"), await waiting(api_tenant)
+    capped, quiet = await waiting(api_tenant, "frequency_capped"), await waiting(api_tenant)
     await change_settings(api_tenant, default_language="de", frequency_cap={"limit": 1, "per": "31d"})
     assert not await is_check_requested(api_tenant, capped)
     await change_settings(api_tenant, frequency_cap=cap)

@@ -104,6 +104,6 @@ async def test_a_late_rate_is_replaced_by_the_newer_one(
             await current.update_rates()
             await tell(*given)
 
-        monkeypatch.setattr(late, "_tell", stand_still)
+        monkeypatch.setattr(late, "_update_queue", stand_still)
         await late.update_rates()
         await until(client, "deliver-sendgrid", 20)

@@ -107,9 +107,11 @@ async def test_an_unmarked_start_is_resumed_when_send_at_has_passed(database: Da
     send_at = datetime.now(UTC) + timedelta(seconds=30)
     sent = await database_tenant.send(send_at=send_at)
     [due] = await claim(database)
-    assert due.waits
+    assert due.waits_for_send_at
     assert await starter.start_or_resume(due) == StartedClaim(id=sent.id, generation=1, waits_until=send_at)
-    assert await starter.start_or_resume(replace(due, waits=False)) == StartedClaim(id=sent.id, generation=1)
+    assert await starter.start_or_resume(replace(due, waits_for_send_at=False)) == StartedClaim(
+        id=sent.id, generation=1
+    )
     assert await signals_of(client, sent) == ["resume"]
 
 

@@ -1,4 +1,4 @@
-"""Reasons as tests write them: `gave_up: timeout`, and `email: bounced; sms: no_address` of a notification."""
+"""Reasons as tests write them: `retries_exhausted: timeout`, and `email: bounced; sms: no_address` of a notification."""
 
 from domain.channels import Channel
 from domain.reasons import ChannelReason, Reason, reason_with_cause

@@ -48,14 +48,14 @@ def sizes(done: CollectResult) -> list[int]:
 
 def test_a_window_begins_with_its_first_item_and_does_not_move() -> None:
     [window] = collected(FIXED, item(0), item(30), item(59)).windows
-    assert (window.opened_at, window.closes_at, window.items, window.full) == (later(0), later(60), 3, False)
+    assert (window.opened_at, window.closes_at, window.items, window.is_full) == (later(0), later(60), 3, False)
 
 
 def test_an_item_at_its_end_falls_into_the_next_one() -> None:
     """Whether or not whoever closes it has come by."""
     first, second = collected(FIXED, item(0), item(60)).windows
-    assert (first.full, first.items) == (True, 1)
-    assert (second.opened_at, second.closes_at, second.full) == (later(60), later(120), False)
+    assert (first.is_full, first.items) == (True, 1)
+    assert (second.opened_at, second.closes_at, second.is_full) == (later(60), later(120), False)
 
 
 def test_a_sliding_window_moves_with_each_item_up_to_its_end() -> None:
@@ -81,7 +81,7 @@ def test_an_open_window_accepts_items() -> None:
 def test_as_soon_as_it_is_full_the_next_one_opens() -> None:
     done = collected(replace(FIXED, max_items=3), *(item(second) for second in range(7)))
     assert sizes(done) == [3, 3, 1]
-    assert [window.full for window in done.windows] == [True, True, False]
+    assert [window.is_full for window in done.windows] == [True, True, False]
 
 
 def test_large_items_fill_it_too() -> None:
@@ -118,7 +118,7 @@ def test_the_first_item_is_sent_alone_only_without_recent_items() -> None:
 def test_an_item_from_a_gate_is_collected_even_as_the_first() -> None:
     """It has had its workflow, and would never get another one."""
     rule = replace(FIXED, send_first_immediately=True)
-    done = collected(rule, item(0, handed_over=True), item(1))
+    done = collected(rule, item(0, is_handed_over=True), item(1))
     assert (done.released, sizes(done)) == (None, [2])
 
 
@@ -137,13 +137,13 @@ def test_an_unknown_zone_counts_as_utc() -> None:
 def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
     seconds: list[int], max_items: int, send_first_immediately: bool
 ) -> None:
-    items = [item(second, handed_over=second % 3 == 0) for second in sorted(seconds)]
+    items = [item(second, is_handed_over=second % 3 == 0) for second in sorted(seconds)]
     done = collected(replace(SLIDING, max_items=max_items, send_first_immediately=send_first_immediately), *items)
     members = [id for window in done.windows for id in window.members]
     released = [] if done.released is None else [done.released.id]
     assert sorted([*members, *released], key=str) == sorted([one.id for one in items], key=str)
     assert all(window.items == len(window.members) <= max_items for window in done.windows)
-    assert [window.full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
+    assert [window.is_full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
 
 
 def member(number: int, **more: Any) -> DigestMember:

@@ -391,8 +391,8 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
         story(
             event("waiting", 2, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
             event("waiting", 3, None, reason="throttled", detail={"until": "2026-03-02T07:00:00Z"}),
-            event("waiting", 4, None, reason="capped", detail={"until": None}),
-            waits_for=Reason("capped"),
+            event("waiting", 4, None, reason="frequency_capped", detail={"until": None}),
+            waits_for=Reason("frequency_capped"),
         ),
         [
             "2: It waits until 2026-03-02T06:00:00Z: the recipient has quiet hours.",
@@ -616,7 +616,7 @@ WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
         ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: there were as many of this type as it allows."],
     ),
     "room in the person's limit, and it is to be cancelled": (
-        story(waits_for=Reason("capped"), cancel_requested_at=later(3)),
+        story(waits_for=Reason("frequency_capped"), cancel_requested_at=later(3)),
         [
             "Now: it waits: the recipient got as many as the frequency cap allows.",
             "Now: it is canceled as soon as what is under way has ended.",

@@ -20,7 +20,7 @@ EMAIL = delivery()
 SMS = delivery(Channel.SMS, step=2)
 CALL = attempt(EMAIL)
 SMS_CALL = attempt(SMS, endpoint="sms")
-FAILED = Verdict(status=DeliveryStatus.FAILED, reason=Reason("gave_up"))
+FAILED = Verdict(status=DeliveryStatus.FAILED, reason=Reason("retries_exhausted"))
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 
 
@@ -120,7 +120,7 @@ def test_a_receipt_outlives_the_proof_of_absence() -> None:
 def test_a_failed_verdict_over_an_unknown_call_is_in_doubt(state: AttemptState) -> None:
     before = with_everything() if state is S.SUBMITTING else with_outcome(with_everything(), CALL, state)
     after = close_delivery(before, EMAIL.id, FAILED, later(5))
-    assert (only_delivery(after).status, only_delivery(after).failure) == (D.IN_DOUBT, Reason("gave_up"))
+    assert (only_delivery(after).status, only_delivery(after).failure) == (D.IN_DOUBT, Reason("retries_exhausted"))
 
 
 @pytest.mark.parametrize("state", [S.REFUSED, S.NOT_ACCEPTED])

@@ -98,16 +98,16 @@ REASONS = {
     ),
     "bounced: mailbox_full": (bounce_reason("mailbox_full"), "the provider did not deliver it: the mailbox is full"),
     "bounced": (bounce_reason(None), "the provider did not deliver it"),
-    "gave_up: timeout": (
-        Reason("gave_up", {"attempts": 12, "cause": "timeout"}),
+    "retries_exhausted: timeout": (
+        Reason("retries_exhausted", {"attempts": 12, "cause": "timeout"}),
         "given up after 12 attempts, the last one: no answer came in time",
     ),
-    "gave_up: throttled": (
-        Reason("gave_up", {"attempts": 1, "cause": "throttled"}),
+    "retries_exhausted: throttled": (
+        Reason("retries_exhausted", {"attempts": 1, "cause": "throttled"}),
         "given up after one attempt, the last one: the provider is rate-limiting",
     ),
-    "gave_up: proved_absent": (
-        reason_with_cause("gave_up", "proved_absent"),
+    "retries_exhausted: proved_absent": (
+        reason_with_cause("retries_exhausted", "proved_absent"),
         "given up after several attempts, the last one: the provider does not have it",
     ),
     "outcome_unknown: worker_lost": (
@@ -134,9 +134,9 @@ REASONS = {
     "provider_throttled (smtp)": (throttling_hold("smtp").reason, "smtp wants no calls for a while"),
     # Of another version: a code that is not listed, and one whose argument is missing.
     "something new": (Reason("something new"), "something new"),
-    "gave_up after 3 attempts: timeout": (
-        Reason("gave_up after 3 attempts: timeout"),
-        "gave_up after 3 attempts: timeout",
+    "retries_exhausted after 3 attempts: timeout": (
+        Reason("retries_exhausted after 3 attempts: timeout"),
+        "retries_exhausted after 3 attempts: timeout",
     ),
     "goal_reached": (Reason("goal_reached"), "goal_reached"),
 }
@@ -177,13 +177,17 @@ def test_the_reason_of_a_notification_names_each_channel() -> None:
 
 
 def test_reasons_are_the_same_after_they_were_stored() -> None:
-    some = (*BOTH, ChannelReason(None, Reason("gave_up", {"attempts": 3, "cause": "timeout"})))
+    some = (*BOTH, ChannelReason(None, Reason("retries_exhausted", {"attempts": 3, "cause": "timeout"})))
     assert failures_from_json(json.loads(json.dumps(failures_to_json(some)))) == some
 
 
 def test_a_row_that_has_the_text_alone_is_shown_as_it_is() -> None:
-    old = stored_failures(None, "email: gave_up after 3 attempts: timeout; sms: no_address")
-    assert failure_line(old) == failure_sentence(old) == "email: gave_up after 3 attempts: timeout; sms: no_address"
+    old = stored_failures(None, "email: retries_exhausted after 3 attempts: timeout; sms: no_address")
+    assert (
+        failure_line(old)
+        == failure_sentence(old)
+        == "email: retries_exhausted after 3 attempts: timeout; sms: no_address"
+    )
     assert stored_failures(None, None) == ()
 
 
@@ -191,7 +195,7 @@ def test_a_row_that_has_the_text_alone_is_shown_as_it_is() -> None:
     ("text", "category"),
     [
         ("email: expired; sms: bounced: mailbox_full", "recipient"),
-        ("email: gave_up: timeout; sms: no_address", "unreachable"),
+        ("email: retries_exhausted: timeout; sms: no_address", "unreachable"),
         ("email: provider_failed: quota_exceeded", "account"),
         ("email: template_error: undefined", "content"),
         ("email: refused: status_404", "recipient"),

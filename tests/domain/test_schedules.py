@@ -96,7 +96,7 @@ def test_the_next_occurrence_uses_the_recipients_current_zone() -> None:
 def test_an_unknown_zone_sends_nothing_and_is_checked_again() -> None:
     """Not an error: it would keep all others of the type waiting."""
     caught = catch_up(NOON, "Mars/Olympus", at("2026-07-01T03:00"), at("2026-07-01T03:01"))
-    assert (caught.run, caught.missed, caught.skipped_recipients) == (
+    assert (caught.run, caught.missed, caught.skip_reason) == (
         at("2026-07-01T03:00"),
         (),
         SkipReason.UNKNOWN_TIMEZONE,
@@ -109,7 +109,7 @@ def test_an_unknown_zone_sends_nothing_and_is_checked_again() -> None:
 
 def test_a_recipient_in_an_unknown_zone_is_sent_to_and_checked_again() -> None:
     caught = catch_up(NOON, TOKYO, at("2026-07-01T03:00"), at("2026-07-01T03:01"), "Mars/Olympus")
-    assert (caught.run, caught.skipped_recipients) == (at("2026-07-01T03:00"), None)
+    assert (caught.run, caught.skip_reason) == (at("2026-07-01T03:00"), None)
     assert caught.next == at("2026-07-02T12:00")
 
 

@@ -44,7 +44,7 @@ def test_a_bounced_message_suppresses_only_definite_reasons(
     kind: ReceiptKind, word: str | None, reason: SuppressionReason | None
 ) -> None:
     found = finding_from_receipt(kind, word)
-    assert found == (None if reason is None else SuppressionFinding(reason=reason, said=str(word)))
+    assert found == (None if reason is None else SuppressionFinding(reason=reason, vendor_reason=str(word)))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_complaints_and_opt_outs_need_no_reason_and_the_rest_has_none(
 ) -> None:
     for word in (None, "invalid_address"):
         found = finding_from_receipt(kind, word)
-        assert found == (None if reason is None else SuppressionFinding(reason=reason, said=str(kind)))
+        assert found == (None if reason is None else SuppressionFinding(reason=reason, vendor_reason=str(kind)))
 
 
 def test_of_refusals_only_an_opt_out_suppresses() -> None:
-    assert finding_from_refusal("opted_out") == SuppressionFinding(reason=O, said="opted_out")
+    assert finding_from_refusal("opted_out") == SuppressionFinding(reason=O, vendor_reason="opted_out")
     for word in ("invalid_address", "refused_recipient", "mailbox_disabled", "unsubscribed", "", None):
         assert finding_from_refusal(word) is None
 
@@ -79,7 +79,9 @@ def test_a_persons_word_weighs_more_than_a_mailboxs_and_an_operators_most() -> N
 def test_the_timeline_shows_the_finding_and_its_reporter() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     before = ledger(DELIVERY, CALL)
-    after = with_suppression_events(before, CALL.id, [SuppressionFinding(reason=B, said="invalid_address")], at)
+    after = with_suppression_events(
+        before, CALL.id, [SuppressionFinding(reason=B, vendor_reason="invalid_address")], at
+    )
     [event] = after.events[len(before.events) :]
     assert (event.at, event.kind, event.channel, event.reason) == (
         at,
@@ -87,5 +89,5 @@ def test_the_timeline_shows_the_finding_and_its_reporter() -> None:
         DELIVERY.channel,
         "bounced",
     )
-    assert event.detail == {"provider": CALL.provider, "said": "invalid_address"}
+    assert event.detail == {"provider": CALL.provider, "vendor_reason": "invalid_address"}
     assert with_suppression_events(before, CALL.id, [], at) is before

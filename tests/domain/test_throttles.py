@@ -40,7 +40,7 @@ WINDOW = LimitWindow(key="k", starts_at=later(0), ends_at=later(3600), used=0)
     ],
 )
 def test_free_capacity_excludes_used_and_promised_slots(used: int, ahead: int, at: float, room: bool) -> None:
-    assert has_free_slot(THREE, replace(WINDOW, used=used, ahead=ahead), later(at)) is room
+    assert has_free_slot(THREE, replace(WINDOW, used=used, waiting_ahead=ahead), later(at)) is room
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_a_slot_is_free_when_those_ahead_have_theirs(
     used: int, waiting: int, ahead: int, at: float, slot: float
 ) -> None:
     window = replace(WINDOW, used=used, awaited=waiting > 0)
-    assert slot_at(THREE, window, SlotQueue(waiting=waiting, ahead=ahead), later(at)) == later(slot)
+    assert slot_at(THREE, window, SlotQueue(waiting=waiting, waiting_ahead=ahead), later(at)) == later(slot)
 
 
 def test_a_window_with_waiting_requests_is_not_opened_by_others() -> None:
     assert not has_free_slot(THREE, replace(WINDOW, awaited=True), later(4000))
     assert has_free_slot(THREE, replace(WINDOW, awaited=True), later(10))
-    assert has_free_slot(THREE, replace(WINDOW, awaited=True, granted=True), later(4000))
+    assert has_free_slot(THREE, replace(WINDOW, awaited=True, has_slot=True), later(4000))
 
 
 def test_a_granted_slot_is_kept() -> None:
-    full = replace(WINDOW, used=3, ahead=3, granted=True)
+    full = replace(WINDOW, used=3, waiting_ahead=3, has_slot=True)
     assert has_free_slot(THREE, full, later(10))
     assert with_slot_taken(THREE, full, later(10)) is full
 
@@ -110,4 +110,4 @@ def test_a_throttle_counts_by_recipient_or_for_all() -> None:
 def test_a_frequency_cap_counts_all_but_urgent_and_required_sends(
     priority: int, more: dict[str, Any], counts: bool
 ) -> None:
-    assert claimed(priority, THREE, **more) == ({GateReason.CAPPED: "person ada"} if counts else {})
+    assert claimed(priority, THREE, **more) == ({GateReason.FREQUENCY_CAPPED: "recipient ada"} if counts else {})

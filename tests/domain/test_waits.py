@@ -50,7 +50,7 @@ CASES: dict[str, tuple[WaitingRows, WaitReason | None, datetime | None]] = {
     "quiet hours": (rows(gate="quiet_hours", gate_until=later(9)), W.QUIET_HOURS, later(9)),
     "its send window": (rows(gate="send_window", gate_until=later(9)), W.SEND_WINDOW, later(9)),
     "a limit of its type": (rows(gate="throttled", gate_until=later(9)), W.THROTTLED, later(9)),
-    "a limit of the recipient": (rows(gate="capped", gate_until=later(9)), W.CAPPED, later(9)),
+    "a limit of the recipient": (rows(gate="frequency_capped", gate_until=later(9)), W.FREQUENCY_CAPPED, later(9)),
     "a provider's rate": (rows(gate="provider_busy (smtp)"), W.PROVIDER_BUSY, None),
     "a worker": (rows(is_queued=True), W.DISPATCH, None),
     "a pause, whatever else holds it": (rows(delivery(hold=HoldState(paused=True, **HELD))), W.PAUSED, None),

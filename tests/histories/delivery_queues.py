@@ -14,7 +14,7 @@ from tests.polling import eventually
 from workflows import options
 
 
-async def moved_to_the_own_queue(api_tenant: ApiTenant) -> str:
+async def moved_to_the_provider_queue(api_tenant: ApiTenant) -> str:
     """A rate is set between two attempts: the call is `elsewhere` on the queue that providers without a rate share."""
     id = await retried_then_accepted(api_tenant)
     await eventually(lambda: api_tenant.notification(id), lambda shown: any(d["attempts"] for d in shown["deliveries"]))
@@ -23,7 +23,7 @@ async def moved_to_the_own_queue(api_tenant: ApiTenant) -> str:
     return id
 
 
-async def canceled_in_the_own_queue(api_tenant: ApiTenant) -> str:
+async def canceled_in_the_provider_queue(api_tenant: ApiTenant) -> str:
     """Not taken in time behind calls that use up the rate; the guard knew of no reason to end it then."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options, "QUEUE_TIMEOUT", timedelta(seconds=1))
@@ -54,5 +54,5 @@ def times_queued(history: WorkflowHistory) -> int:
 
 
 QUEUED: dict[str, HistoryStory] = {
-    story.__name__: story for story in (moved_to_the_own_queue, canceled_in_the_own_queue)
+    story.__name__: story for story in (moved_to_the_provider_queue, canceled_in_the_provider_queue)
 }

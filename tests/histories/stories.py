@@ -33,7 +33,7 @@ async def retried_then_accepted(api_tenant: ApiTenant) -> str:
     return await api_tenant.send("news")
 
 
-async def retried_until_given_up(api_tenant: ApiTenant) -> str:
+async def retried_until_exhausted(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"], give_up_after="2s")
     await api_tenant.put_recipient("ada", email="ada+error@example.com")
     return await api_tenant.send("news")
@@ -55,11 +55,6 @@ async def in_doubt_at_most_once(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"], delivery_guarantee="at_most_once")
     await api_tenant.put_recipient("ada", email="ada+lost@example.com")
     return await api_tenant.send("news")
-
-
-async def failed_in_doubt(api_tenant: ApiTenant) -> str:
-    """Since the patch `shown-ends`; the one above was recorded before."""
-    return await in_doubt_at_most_once(api_tenant)
 
 
 async def resent_at_least_once(api_tenant: ApiTenant) -> str:
@@ -97,11 +92,6 @@ async def canceled_in_temporal(api_tenant: ApiTenant) -> str:
     return id
 
 
-async def shown_as_canceled(api_tenant: ApiTenant) -> str:
-    """Since the patch `shown-ends`; the one above was recorded before."""
-    return await canceled_in_temporal(api_tenant)
-
-
 async def scheduled_then_delivered(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
@@ -136,13 +126,13 @@ async def template_error(api_tenant: ApiTenant) -> str:
     return await api_tenant.send("news")
 
 
-async def found_after_a_lost_answer(api_tenant: ApiTenant) -> str:
+async def found_after_a_lost_response(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"], delivery_guarantee="reconcile")
     await api_tenant.put_recipient("ada", email="ada+lost@example.com")
     return await api_tenant.send("news")
 
 
-async def proved_absent_until_given_up(api_tenant: ApiTenant) -> str:
+async def proved_absent_until_exhausted(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"], delivery_guarantee="reconcile", give_up_after="20s")
     await api_tenant.put_recipient("ada", email="ada+hang@example.com")
     return await api_tenant.send("news")
@@ -169,7 +159,7 @@ async def goal_missed_by_a_bounce(api_tenant: ApiTenant) -> str:
     return await api_tenant.send("alert")
 
 
-async def canceled_while_it_waits_for_its_goal(api_tenant: ApiTenant) -> str:
+async def canceled_while_waiting_for_goal(api_tenant: ApiTenant) -> str:
     await alert(api_tenant, "ada+silent@example.com", "1h")
     id = await api_tenant.send("alert")
     await api_tenant.wait_for_status(id, "SENT")
@@ -179,7 +169,7 @@ async def canceled_while_it_waits_for_its_goal(api_tenant: ApiTenant) -> str:
     return id
 
 
-async def always_beside_the_route(api_tenant: ApiTenant) -> str:
+async def always_step_with_the_route(api_tenant: ApiTenant) -> str:
     await api_tenant.add_template("alert", "in_app")
     await alert(api_tenant, "ada+refuse@example.com", "1h", always=["in_app"])
     return await api_tenant.send("alert")
@@ -241,29 +231,27 @@ STORIES: dict[str, HistoryStory] = {
         delivered,
         fallback_after_refusal,
         retried_then_accepted,
-        retried_until_given_up,
+        retried_until_exhausted,
         expired_between_attempts,
         provider_failed,
         in_doubt_at_most_once,
-        failed_in_doubt,
         resent_at_least_once,
         canceled_before_send_at,
         canceled_between_attempts,
         canceled_in_temporal,
-        shown_as_canceled,
         scheduled_then_delivered,
         expired_at_the_start,
         fan_out_to_channels_and_devices,
         suppressed,
         template_error,
-        found_after_a_lost_answer,
-        proved_absent_until_given_up,
+        found_after_a_lost_response,
+        proved_absent_until_exhausted,
         escalated_after_within,
         escalated_by_the_queue,
         goal_reached_by_a_receipt,
         goal_missed_by_a_bounce,
-        canceled_while_it_waits_for_its_goal,
-        always_beside_the_route,
+        canceled_while_waiting_for_goal,
+        always_step_with_the_route,
         held_then_released,
         held_until_it_expired,
     )

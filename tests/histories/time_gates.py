@@ -18,7 +18,7 @@ ACTIVITY = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
 SIGNAL = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
 
-async def asked_again_in_quiet_hours(api_tenant: ApiTenant) -> str:
+async def rechecked_in_quiet_hours(api_tenant: ApiTenant) -> str:
     """In a zone where it is as late, and then in one where it is not."""
     id = await quiet(api_tenant, 60)
     workflow = await api_tenant.engine.wait_for_start(id)
@@ -28,7 +28,7 @@ async def asked_again_in_quiet_hours(api_tenant: ApiTenant) -> str:
     return id
 
 
-async def quiet_hours_were_over(api_tenant: ApiTenant) -> str:
+async def quiet_hours_ended(api_tenant: ApiTenant) -> str:
     return await quiet(api_tenant, 1.5)  # to the minute
 
 
@@ -80,7 +80,7 @@ async def digest_closed(api_tenant: ApiTenant) -> str:
     return (await opened(api_tenant, {"window": "1s"})).id
 
 
-async def digest_moved_by_an_item(api_tenant: ApiTenant) -> str:
+async def digest_window_extended(api_tenant: ApiTenant) -> str:
     """Its window slides: when the first timer is over it closes only later."""
     workflow = await opened(api_tenant, {"window": "3s", "sliding": True, "max_window": "1h"})
     await has(workflow, TIMER)
@@ -88,7 +88,7 @@ async def digest_moved_by_an_item(api_tenant: ApiTenant) -> str:
     return workflow.id
 
 
-async def digest_told_of_the_next_window(api_tenant: ApiTenant) -> str:
+async def digest_signaled_next_window(api_tenant: ApiTenant) -> str:
     """Its first one is full before its time, and the next one is opened."""
     workflow = await opened(api_tenant, {"window": "5s", "max_items": 2})
     await has(workflow, TIMER)
@@ -98,7 +98,7 @@ async def digest_told_of_the_next_window(api_tenant: ApiTenant) -> str:
     return workflow.id
 
 
-async def digest_told_while_it_closes(api_tenant: ApiTenant) -> str:
+async def digest_signaled_while_closing(api_tenant: ApiTenant) -> str:
     """Somebody holds its window, so that closing takes long."""
     workflow = await opened(api_tenant, {"window": "2s"})
     async with api_tenant.engine.container.database.transaction() as session:
@@ -118,7 +118,7 @@ async def tick_closed_a_digest(api_tenant: ApiTenant) -> str:
     return await api_tenant.trigger_tick()
 
 
-async def tick_sent_what_recurs(api_tenant: ApiTenant) -> str:
+async def tick_sent_occurrences(api_tenant: ApiTenant) -> str:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     rule = {"cron": "0 9 * * *", "timezone": "Europe/Vienna"}
@@ -195,8 +195,8 @@ async def has(workflow: Handle, event_type: EventType.ValueType, times: int = 1)
 TIMED: dict[str, HistoryStory] = {
     story.__name__: story
     for story in (
-        asked_again_in_quiet_hours,
-        quiet_hours_were_over,
+        rechecked_in_quiet_hours,
+        quiet_hours_ended,
         canceled_in_quiet_hours,
         expired_in_quiet_hours,
         retry_into_quiet_hours,
@@ -212,10 +212,10 @@ CLOCKS: dict[str, HistoryStory] = {
     story.__name__: story
     for story in (
         digest_closed,
-        digest_moved_by_an_item,
-        digest_told_of_the_next_window,
-        digest_told_while_it_closes,
+        digest_window_extended,
+        digest_signaled_next_window,
+        digest_signaled_while_closing,
         tick_closed_a_digest,
-        tick_sent_what_recurs,
+        tick_sent_occurrences,
     )
 }

@@ -11,7 +11,7 @@ from metrics.reasons import CATEGORIES, OTHER, category_of
     [
         ([Reason("no_address"), Reason("bounced")], "bounced"),
         ([reason_with_cause("refused", "refused_recipient")], "refused"),
-        ([Reason("gave_up", {"attempts": 3, "cause": "throttled"})], "gave_up"),
+        ([Reason("retries_exhausted", {"attempts": 3, "cause": "throttled"})], "retries_exhausted"),
         ([reason_with_cause("provider_failed", "credentials_refused")], "provider_failed"),
         ([Reason("workflow_ended", {"how": "terminated"})], "workflow"),
         ([reason_with_cause("template_error", "'name' is undefined"), Reason("no_address")], "no_address"),

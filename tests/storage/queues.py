@@ -94,7 +94,7 @@ def _ended_ledger(ledger: Ledger, *, canceled: bool) -> Ledger:
     return (
         cancel_notification(ledger, now())
         if canceled
-        else finish_notification(ledger, now(), NotificationStatus.FAILED, Reason("gave_up"))
+        else finish_notification(ledger, now(), NotificationStatus.FAILED, Reason("retries_exhausted"))
     )
 
 

@@ -113,7 +113,7 @@ class DatabaseSend:
             await amend(
                 session,
                 self.key,
-                lambda ledger: finish_notification(ledger, datetime.now(UTC), reason=Reason("gave_up")),
+                lambda ledger: finish_notification(ledger, datetime.now(UTC), reason=Reason("retries_exhausted")),
             )
         return self
 

@@ -49,7 +49,7 @@ async def test_a_claim_returns_the_workflow_input(database_tenant: DatabaseTenan
         send_at=None,
         expires_at=None,
         started=False,
-        waits=False,
+        waits_for_send_at=False,
         tenant_key=owner["key"],
         route="email",
     )
@@ -64,7 +64,7 @@ async def test_the_database_clock_decides_whether_send_at_has_passed(database_te
         claimed = await claim(database_tenant.database)
     finally:
         set_offset(timedelta())
-    assert {one.id: one.waits for one in claimed} == {items[0].id: True, items[1].id: False}
+    assert {one.id: one.waits_for_send_at for one in claimed} == {items[0].id: True, items[1].id: False}
 
 
 async def test_a_claim_does_not_wait_until_it_is_on_disk(database_tenant: DatabaseTenant) -> None:

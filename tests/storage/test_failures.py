@@ -44,13 +44,14 @@ def counts(found: list[DeadLetterGroup]) -> dict[tuple[str, str | None], int]:
 async def test_failures_that_differ_in_a_number_are_the_same(database_tenant: DatabaseTenant) -> None:
     for attempts in (3, 4, 12):
         await failed(
-            database_tenant, ChannelReason("email", Reason("gave_up", {"attempts": attempts, "cause": "timeout"}))
+            database_tenant,
+            ChannelReason("email", Reason("retries_exhausted", {"attempts": attempts, "cause": "timeout"})),
         )
-    for text in ("email: gave_up: unavailable", "email: refused: status_404", "internal"):
+    for text in ("email: retries_exhausted: unavailable", "email: refused: status_404", "internal"):
         await failed(database_tenant, *failures_of(text))
     assert counts(await groups(database_tenant)) == {
-        ("order.shipped", "email: gave_up: timeout"): 3,
-        ("order.shipped", "email: gave_up: unavailable"): 1,
+        ("order.shipped", "email: retries_exhausted: timeout"): 3,
+        ("order.shipped", "email: retries_exhausted: unavailable"): 1,
         ("order.shipped", "email: refused: status_404"): 1,
         ("order.shipped", "internal"): 1,
     }
@@ -73,7 +74,7 @@ async def test_failures_are_grouped_by_type_channel_and_status(database_tenant: 
     }
 
 
-@pytest.mark.parametrize("text", ["email: gave_up after 3 attempts: timeout", None])
+@pytest.mark.parametrize("text", ["email: retries_exhausted after 3 attempts: timeout", None])
 async def test_a_failure_from_before_there_were_codes_is_shown_as_it_is(
     database_tenant: DatabaseTenant, text: str | None
 ) -> None:

@@ -53,7 +53,7 @@ async def due(database_tenant: DatabaseTenant) -> int:
 async def test_all_waiting_sends_are_reconsidered_batch_by_batch(database: Database) -> None:
     database_tenant = await open_database_tenant(database)
     await wait(database_tenant, 25)
-    await wait(database_tenant, 3, GateReason.CAPPED)
+    await wait(database_tenant, 3, GateReason.FREQUENCY_CAPPED)
     await change(database_tenant)
     seen = []
     while await batch(database, 10):

@@ -53,7 +53,7 @@ async def ended(database_tenant: DatabaseTenant, one: UUID) -> None:
         await amend(
             session,
             key,
-            lambda ledger: finish_notification(ledger, now(), NotificationStatus.FAILED, Reason("gave_up")),
+            lambda ledger: finish_notification(ledger, now(), NotificationStatus.FAILED, Reason("retries_exhausted")),
         )
 
 

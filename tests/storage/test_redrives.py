@@ -222,21 +222,21 @@ async def test_a_filter_by_time_takes_its_start_and_leaves_its_end(failed: Datab
 @pytest.mark.parametrize(
     ("wanted", "fits"),
     [
-        ({"failure_reason": "gave_up"}, True),
-        ({"failure_reason": "gave_up: timeout"}, True),
-        ({"failure_reason": "gave_up: unavailable"}, False),
-        ({"failure_reason": "email: gave_up"}, True),
-        ({"failure_reason": "email: gave_up: timeout"}, True),
-        ({"failure_reason": "sms: gave_up"}, False),
+        ({"failure_reason": "retries_exhausted"}, True),
+        ({"failure_reason": "retries_exhausted: timeout"}, True),
+        ({"failure_reason": "retries_exhausted: unavailable"}, False),
+        ({"failure_reason": "email: retries_exhausted"}, True),
+        ({"failure_reason": "email: retries_exhausted: timeout"}, True),
+        ({"failure_reason": "sms: retries_exhausted"}, False),
         ({"failure_reason": "sms: no_address"}, True),
         ({"failure_reason": "no_address"}, True),
         ({"failure_reason": "timeout"}, True),
-        ({"failure_reason": "email: gave_up: timeout; sms: no_address"}, True),
-        ({"failure_reason": "email: gave_up: timeout; sms: no_template"}, False),
-        ({"failure_reason": "gave_up (old)"}, True),
+        ({"failure_reason": "email: retries_exhausted: timeout; sms: no_address"}, True),
+        ({"failure_reason": "email: retries_exhausted: timeout; sms: no_template"}, False),
+        ({"failure_reason": "retries_exhausted (old)"}, True),
         ({"failure_reason": "%"}, False),
-        ({"failure_reason": "gave_up", "channel": "email"}, True),
-        ({"failure_reason": "gave_up", "channel": "sms"}, False),
+        ({"failure_reason": "retries_exhausted", "channel": "email"}, True),
+        ({"failure_reason": "retries_exhausted", "channel": "sms"}, False),
         ({"failure_reason": "no_address", "channel": "sms"}, True),
     ],
 )
@@ -244,17 +244,17 @@ async def test_a_reason_is_known_by_its_code_and_its_cause(
     database_tenant: DatabaseTenant, wanted: dict[str, str], fits: bool
 ) -> None:
     both = await (await database_tenant.send(Channel.EMAIL, Channel.SMS)).failed()
-    gave_up = Reason("gave_up", {"attempts": 4, "cause": "timeout"})
-    await both.fail(ChannelReason("email", gave_up), ChannelReason("sms", Reason("no_address")))
+    retries_exhausted = Reason("retries_exhausted", {"attempts": 4, "cause": "timeout"})
+    await both.fail(ChannelReason("email", retries_exhausted), ChannelReason("sms", Reason("no_address")))
     assert await ids(database_tenant, **wanted) == ({both.id} if fits else set())
 
 
 async def test_a_reason_of_the_last_generation_is_none_of_this_one(failed: DatabaseSend) -> None:
     again = await failed.redriven()
     await again.failed()
-    await again.fail(ChannelReason("email", Reason("gave_up")))
+    await again.fail(ChannelReason("email", Reason("retries_exhausted")))
     assert await ids(failed.database_tenant, failure_reason="not_accepted") == set()
-    assert await ids(failed.database_tenant, failure_reason="gave_up") == {failed.id}
+    assert await ids(failed.database_tenant, failure_reason="retries_exhausted") == {failed.id}
 
 
 async def test_the_pages_of_a_search_have_each_row_once(database_tenant: DatabaseTenant) -> None:

@@ -79,7 +79,7 @@ PERIODIC: dict[str, Work] = {
     "receipts": lambda s, _: receipt_batches.lease_batch(s, 100),
     "event posts": lambda s, _: event_posting.claim_posts(s, ConcurrencyLimits(), []),
     "next event post": lambda s, _: event_posting.seconds_to_next(s),
-    "event tidying": lambda s, _: event_retention.prune(s),
+    "event pruning": lambda s, _: event_retention.prune(s),
     "sandbox reports": lambda s, _: sandbox.claim_due_receipts(s, 100),
     "next sandbox report": lambda s, _: sandbox.seconds_to_next(s),
 }

@@ -77,7 +77,7 @@ async def test_only_waits_until_a_moment_that_was_not_long_ago_end(database_tena
     assert ids(await claim(database_tenant.database)) == [old]
 
 
-@pytest.mark.parametrize("reason", [GateReason.THROTTLED, GateReason.CAPPED])
+@pytest.mark.parametrize("reason", [GateReason.THROTTLED, GateReason.FREQUENCY_CAPPED])
 async def test_a_wait_for_a_slot_does_not_end_with_the_window(
     database_tenant: DatabaseTenant, reason: GateReason
 ) -> None:

@@ -218,7 +218,7 @@ async def test_a_frequency_cap_counts_all_types_but_required_and_urgent_ones(api
     for key in ("news", "offers"):
         await api_tenant.wait_for_end(await api_tenant.send(key), "DELIVERED")
     capped_id = await api_tenant.send("news")
-    await wait_for_gate(api_tenant, capped_id, "capped")
+    await wait_for_gate(api_tenant, capped_id, "frequency_capped")
     await api_tenant.wait_for_end(await api_tenant.send("bill"), "DELIVERED")
     await api_tenant.wait_for_end(await api_tenant.send("offers", priority=1), "DELIVERED")
     await api_tenant.wait_for_end(capped_id, "DELIVERED")
@@ -251,7 +251,7 @@ async def test_a_frequency_capped_send_uses_no_slot_of_the_tenants_throttle(api_
     capped_id = await api_tenant.send("alert", "ada")
     for id in [await api_tenant.send("alert", recipient_id) for recipient_id in ("cyd", "dan")]:
         await api_tenant.wait_for_end(id, "DELIVERED")
-    await wait_for_gate(api_tenant, capped_id, "capped")
+    await wait_for_gate(api_tenant, capped_id, "frequency_capped")
     await api_tenant.cancel(capped_id)
 
 

@@ -110,7 +110,7 @@ async def test_repeated_errors_fail_the_delivery_after_the_types_limit(
     notification = await sandbox_failures.wait_until_finished(channel, "error")
     attempts = len(list_outcomes(notification))
     assert list_outcomes(notification) == [("error", "unavailable")] * attempts
-    reason = f"{channel}: gave_up: unavailable"
+    reason = f"{channel}: retries_exhausted: unavailable"
     assert (notification["status"], notification["failure_reason"]) == ("FAILED", reason)
     assert attempts in (2, 3)  # on a slow machine the third would be later than the six seconds
     assert await sandbox_failures.list_outbox(notification["id"]) == []
@@ -121,7 +121,7 @@ async def test_four_errors_fail_a_step_that_has_a_later_step(sandbox_failures: S
         sandbox_failures.extra_ids["error with a later step"], "DELIVERED"
     )
     email, sms = sorted(notification["deliveries"], key=lambda delivery: delivery["step"])
-    assert (email["status"], email["failure_reason"]) == ("FAILED", "gave_up: unavailable")
+    assert (email["status"], email["failure_reason"]) == ("FAILED", "retries_exhausted: unavailable")
     assert [attempt["outcome"] for attempt in email["attempts"]] == ["error"] * 4
     assert (sms["channel"], sms["status"], len(sms["attempts"])) == ("sms", "DELIVERED", 1)
     assert [message["channel"] for message in await sandbox_failures.list_outbox(notification["id"])] == ["sms"]

@@ -135,7 +135,7 @@ async def test_a_tick_sends_due_occurrences_and_reports_their_number(
     description = await eventually(tick_handle.describe, lambda found: found.info.num_actions == 1)
     action = description.info.recent_actions[0].action
     handle = api_tenant.engine.temporal.get_workflow_handle(action.workflow_id)  # type: ignore[attr-defined]
-    assert (await handle.result())["done"]["times"] == 1
+    assert (await handle.result())["done"]["shared_occurrences"] == 1
     assert (await handle.describe()).typed_search_attributes[options.SCHEDULE] == ["daily"]
     found = [
         execution.id

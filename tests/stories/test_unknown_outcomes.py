@@ -43,7 +43,7 @@ async def test_reconcile_finds_an_accepted_message_after_a_lost_response(sandbox
 async def test_reconcile_resends_a_message_that_a_lookup_proves_absent(sandbox_failures: SandboxFailures) -> None:
     notification = await sandbox_failures.api_tenant.wait_until_finished(sandbox_failures.extra_ids["hang reconcile"])
     assert notification["status"] == "FAILED"
-    assert notification["failure_reason"] == "email: gave_up: proved_absent"
+    assert notification["failure_reason"] == "email: retries_exhausted: proved_absent"
     assert list_outcomes(notification) == [("error", "proved_absent")]
     assert [entry["kind"] for entry in notification["timeline"]][-3:-1] == ["attempt_unknown", "attempt_not_accepted"]
     assert await sandbox_failures.list_outbox(notification["id"]) == []

@@ -142,7 +142,7 @@ async def test_a_supervisor_kills_a_worker_that_does_not_beat_and_starts_another
 
 
 async def test_the_supervisor_of_make_run_does_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "EVERY", 0.1)
+    monkeypatch.setattr(embedded, "HEARTBEAT_INTERVAL", 0.1)
     monkeypatch.setattr(embedded, "CHECKS_BEFORE_KILL", 5)
     file = tmp_path / "alive"
     child = ProcessSpec(

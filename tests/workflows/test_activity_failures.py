@@ -131,7 +131,10 @@ async def test_own_failures_use_up_none_of_the_attempts_before_the_next_step(eng
     await scripted.run(engine)
     assert scripted.made == {"email": 3 + retries.MAX_FALLBACK_ATTEMPTS, "sms": 1}
     end = scripted.settled[0].ends[0]
-    assert (end.reason, end.args) == ("gave_up", {"attempts": retries.MAX_FALLBACK_ATTEMPTS, "cause": "unavailable"})
+    assert (end.reason, end.args) == (
+        "retries_exhausted",
+        {"attempts": retries.MAX_FALLBACK_ATTEMPTS, "cause": "unavailable"},
+    )
 
 
 async def test_own_failures_without_end_are_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ async def test_retries_in_several_runs_share_one_time_limit_and_deliver_once(api
     assert len(await api_tenant.list_outbox(recipient_id="ada")) == 1
     [email] = [delivery for delivery in shown["deliveries"] if delivery["channel"] == "email"]
     assert email["status"] == "FAILED"
-    assert email["failure_reason"].startswith("gave_up: ")
+    assert email["failure_reason"].startswith("retries_exhausted: ")
     times = sorted(datetime.fromisoformat(attempt["started_at"]) for attempt in email["attempts"])
     began, ended = times[0], times[-1]
     assert ended - began < timedelta(seconds=8)

@@ -842,7 +842,7 @@ def _create_queue() -> None:
         "queue_entry",
         ["next_at"],
         postgresql_where=sa.text(
-            "state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR COALESCE(waits_for, '') IN ('throttled', 'capped')))"
+            "state = 'started' OR (state = 'waiting' AND (waits_until IS NULL OR COALESCE(waits_for, '') IN ('throttled', 'frequency_capped')))"
         ),
     )
     op.create_index(
@@ -862,7 +862,7 @@ def _create_queue() -> None:
         "queue_entry",
         ["priority", "next_at"],
         postgresql_where=sa.text(
-            "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT COALESCE(waits_for, '') IN ('throttled', 'capped'))"
+            "state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT COALESCE(waits_for, '') IN ('throttled', 'frequency_capped'))"
         ),
     )
     op.create_index(
