@@ -72,7 +72,7 @@ async def test_a_worker_with_a_wrong_clock_records_database_time(
     activity_worker: ActivityWorker, database: Database, monkeypatch: pytest.MonkeyPatch, off: timedelta
 ) -> None:
     """A step that waits for its goal counts from there."""
-    monkeypatch.setattr(clock, "_ahead", off)
+    monkeypatch.setattr(clock, "_offset", off)
     lost = await (await open_database_tenant(database, {"email": "ada+lost@example.com"})).send()
     await activity_worker.deliver(lost.call())
     activity_worker.sandbox.found = [ProviderAcceptance(message_id=str(uuid4()))]

@@ -12,7 +12,7 @@ def test_it_is_the_machines_time() -> None:
 
 
 def test_the_clock_is_ahead_by_the_skipped_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "_ahead", timedelta())
+    monkeypatch.setattr(clock, "_offset", timedelta())
     clock.set_offset(timedelta(days=3))
     ahead = clock.now() - datetime.now(UTC)
     assert timedelta(days=3) - timedelta(seconds=1) < ahead <= timedelta(days=3)
