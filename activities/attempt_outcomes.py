@@ -1,4 +1,4 @@
-"""Provider outcomes as the workflow's values and the ledger's states: the one translation between the two worlds."""
+"""Translate provider outcomes into workflow values and ledger states. No other module does."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,8 +30,8 @@ ERROR_TYPE_BY_RESULT: dict[CallResult, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptOutcome:
-    """What one call told us. `response` and `cost` are for the row; they do not travel through Temporal. `gone` is the
-    vendor's definite word that a device's token is dead."""
+    """Hold the outcome of one call. `response` and `cost` are for the row and do not travel through Temporal.
+    `is_gone`: the vendor reported that the device token is permanently invalid."""
 
     result: DeliverResult
     response: Json = field(default_factory=dict)
@@ -48,7 +48,7 @@ class AttemptOutcome:
 
     @property
     def without_response(self) -> "AttemptOutcome":
-        """What the call came to, and nothing else that the vendor sent."""
+        """Return the outcome without other data from the vendor."""
         essentials = DeliverResult(
             result=self.result.result, reason=self.result.reason, retry_after=self.result.retry_after
         )
@@ -67,8 +67,8 @@ class AttemptOutcome:
 
 
 def next_at(call: DeliverInput, result: DeliverResult, at: datetime, settles_within: timedelta) -> datetime | None:
-    """When the workflow makes the next attempt at the latest, or ends the search for what became of this one. It is
-    earlier if another provider of the pool is free, or the type gives up before."""
+    """Return the latest time at which the workflow makes the next attempt, or ends the reconciliation of this one.
+    It may be earlier if another provider of the pool is available, or if the type gives up before."""
     if result.result is CallResult.UNKNOWN and call.waits_for_evidence:
         return at + settles_within
     if result.result not in (CallResult.NOT_ACCEPTED, CallResult.UNKNOWN):
@@ -97,7 +97,7 @@ def _result_without_acceptance(outcome: ProviderRefusal | ProviderError) -> Deli
 
 
 def result_from_attempt(ledger: Ledger, attempt: AttemptRecord, retry_after: timedelta | None = None) -> DeliverResult:
-    """What this attempt's row says by now: a receipt may know better than the call's own answer."""
+    """Return the result that the attempt's row shows now. A receipt may have replaced the outcome of the call."""
     call_result = _call_result(attempt)
     return DeliverResult(
         result=call_result,

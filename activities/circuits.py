@@ -1,5 +1,5 @@
-"""How the providers are doing, as this process knows it: it counts what its own calls came to, tells the database every
-second, and learns what the others saw. The guard and the choice of a provider ask it, at no cost on their way."""
+"""Monitor provider health in this process: count the outcomes of its calls, write the counts to the database every
+second, and read the counts of other processes. The guard and the choice of a provider read it without I/O."""
 
 import time
 from collections import defaultdict
@@ -22,10 +22,10 @@ from storage.statements import Executor
 
 log = structlog.get_logger(__name__)
 
-SYNC_INTERVAL = 1.0  # seconds between two looks
-MAX_REMEMBERED_DELIVERIES = 1_000  # deliveries whose error has been counted already
-SLOW_CALL_SHARE = 0.5  # of the adapter's deadline
-# What says that the provider, not the message or our rate, is in trouble.
+SYNC_INTERVAL = 1.0  # seconds between two syncs
+MAX_REMEMBERED_DELIVERIES = 1_000  # deliveries whose error has been counted
+SLOW_CALL_SHARE = 0.5  # share of the adapter's deadline
+# Results that indicate trouble at the provider, not with the message or our rate.
 TROUBLE_RESULTS = (CallResult.NOT_ACCEPTED, CallResult.UNKNOWN)
 THROTTLED = "throttled"
 
@@ -51,8 +51,8 @@ class _CallCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedCall:
-    """One call that was really made. `share` is the part of the adapter's deadline that it took, `began` is by
-    `time.monotonic`; `retry_after` is what the vendor asked for."""
+    """Describe one call that was made. `deadline_share` is the share of the adapter's deadline that it took,
+    `started` is from `time.monotonic`, `retry_after` is the vendor's."""
 
     provider: str
     delivery_id: UUID
@@ -65,7 +65,7 @@ class ObservedCall:
 
 
 class CircuitMonitor:
-    """What a vendor tells this process is obeyed here at once, and by the others within a second or two."""
+    """Apply throttling by a vendor immediately in this process, and within two seconds in the others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,17 +74,17 @@ class CircuitMonitor:
         self._throttled_until: dict[str, float] = defaultdict(float)
         self._deliveries_with_trouble: dict[UUID, None] = {}
         self._state_changed_at: dict[str, float] = {}
-        # Deliveries with trouble since the circuit's state changed.
+        # Deliveries with trouble since the state of the circuit changed.
         self._deliveries_since_change: dict[str, set[UUID]] = defaultdict(set)
 
     @property
     def healths(self) -> Mapping[str, CircuitHealth]:
-        """As of a second ago; a provider that is missing is well."""
+        """Return the health as of the last sync, one second ago. A provider that is missing is healthy."""
         return self._known_healths
 
     async def find_hold(self, session: Executor, provider: str, now: datetime) -> DeliveryHold | None:
-        """Why this call is not to be made, asked in the guard's own transaction; `now` is by the database's clock. A
-        half-open circuit passes only as many as the database counts."""
+        """Return why this call must not be made. Runs in the guard's transaction; `now` is from the database clock.
+        The database limits the number of probes of a half-open circuit."""
         health = self._known_healths.get(provider)
         if (known := self.known_hold(provider, now)) is not None:
             return known
@@ -93,7 +93,7 @@ class CircuitMonitor:
         return circuit_hold(provider, health.openings)
 
     def known_hold(self, provider: str, now: datetime) -> DeliveryHold | None:
-        """The same for a call that is not made: an open circuit, or a vendor that wants no calls for a while."""
+        """Return the hold that is known without a call: an open circuit or throttling by the vendor."""
         health = self._known_healths.get(provider)
         if health is not None and health.state is CircuitState.OPEN:
             return circuit_hold(provider, health.openings)
@@ -116,22 +116,25 @@ class CircuitMonitor:
         if call.result is CallResult.PERMANENT and affects_whole_account(call.reason):
             counts.credential_failures.append(str(derived_id("refused", call.recipient)))
         elif not trouble:
-            counts.credential_failures.clear()  # what somebody's message passes with is not broken
+            counts.credential_failures.clear()  # Credentials that another message passes with are valid.
 
     def _throttle(self, provider: str, throttled_for: timedelta) -> None:
-        """The whole provider, for it asks us and not this one message. The longest that it has asked for."""
+        """Throttle the whole provider: a 429 limits the account, not this message. Keep the longest requested
+        duration."""
         until = max(self._throttled_until[provider], time.monotonic() + throttled_for.total_seconds())
         self._throttled_until[provider] = self._call_counts[provider].throttled_until = until
 
     def _is_stale(self, call: ObservedCall) -> bool:
-        """It began before the circuit was tried again: a call that hung until now says nothing of today."""
+        """Return whether the call began before the circuit became half-open. Its outcome proves nothing about the
+        present."""
         health = self._known_healths.get(call.provider)
         is_probing = health is not None and health.state is CircuitState.HALF_OPEN
         return is_probing and call.started < self._state_changed_at[call.provider]
 
     def _counts_as_error(self, call: ObservedCall) -> bool:
-        """Of one message that is tried again and again the first trouble. While a circuit is being tried, every one of
-        several messages: a message that had trouble before proves nothing alone."""
+        """Return whether the failure counts as an error. Of one message that is retried only the first failure
+        counts. While the circuit is open or half-open, each failure counts once several messages have failed: one
+        message alone proves nothing."""
         health = self._known_healths.get(call.provider)
         is_first = self._is_first_trouble(call.delivery_id)
         if health is None or health.is_circuit_closed:
@@ -140,7 +143,7 @@ class CircuitMonitor:
         return is_first or len(self._deliveries_since_change[call.provider]) > 1
 
     def _is_first_trouble(self, delivery_id: UUID) -> bool:
-        """One bad message, tried again and again, is one error."""
+        """Return whether this is the first failure of the message. A message that is retried counts once."""
         if delivery_id in self._deliveries_with_trouble:
             return False
         self._deliveries_with_trouble[delivery_id] = None
@@ -149,7 +152,7 @@ class CircuitMonitor:
         return True
 
     async def sync(self) -> float:
-        """Tell what was seen, move what time alone moves, and learn the rest."""
+        """Write the counts, apply changes that depend on time alone, and read the health from all processes."""
         moving = {name for name, health in self._known_healths.items() if health.changes_with_time}
         if changed := sorted({*self._call_counts, *moving}):
             async with self._database.quick_transaction() as session:
@@ -160,12 +163,12 @@ class CircuitMonitor:
         return SYNC_INTERVAL
 
     async def refresh(self) -> None:
-        """Learn how the providers are doing, for a process that calls none."""
+        """Read the health, in a process that calls no provider."""
         async with self._database.statement() as session:
             self.update_healths(await provider_health.read_health(session))
 
     def take_tally(self, provider: str) -> CallTally:
-        """What was seen since this was asked last."""
+        """Return and reset the counts since the last call."""
         return self._call_counts.pop(provider, _CallCounts()).take_tally()
 
     def update_healths(self, healths: Mapping[str, CircuitHealth]) -> None:
@@ -177,7 +180,7 @@ class CircuitMonitor:
 
 
 def _log_change(before: CircuitHealth, after: CircuitHealth) -> None:
-    """Once per change, by the process that made it."""
+    """Log a change once, in the process that made it."""
     if after.throttled_until is not None and before.throttled_until is None:
         log.info("a provider wants no calls for a while", provider=after.provider, until=str(after.throttled_until))
     if before.state is after.state:

@@ -1,4 +1,5 @@
-"""`deliver`: guard, send, record, in that order and idempotently. One call to one provider for one endpoint."""
+"""Implement `deliver`: guard, send, record, in that order and idempotently. One call to one provider for one
+endpoint."""
 
 import asyncio
 import time
@@ -37,14 +38,15 @@ from storage.statements import Executor
 
 ERASED_VERDICT = Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
 NEEDS_PROVIDER_QUEUE = DeliverResult(result=CallResult.NEEDS_PROVIDER_QUEUE)
-# Calls of one provider on the shared queue at a time, half of what the worker runs there: a vendor that hangs leaves
-# the other half to the rest, and its own further calls wait in its own queue.
+# Concurrent calls of one provider on the shared queue, half of the worker's slots there. A vendor that hangs leaves the
+# other half to the others, and its further calls wait in its own queue.
 MAX_SHARED_QUEUE_CALLS = 50
-STALLED_AFTER = 4.0  # seconds; less than what the activity's time-out adds to the provider's deadline
+STALLED_AFTER = 4.0  # seconds; less than the activity timeout adds to the provider's deadline
 
 
 class DeliveryActivities:
-    """Raises only our own errors (database away), which Temporal retries without limit; the provider's are values."""
+    """Raise only our own errors (database unavailable), which Temporal retries without limit. The provider's errors
+    are values."""
 
     def __init__(
         self,
@@ -65,7 +67,8 @@ class DeliveryActivities:
 
     @activity.defn
     async def deliver(self, call: DeliverInput) -> DeliverResult:
-        """On the queue that all providers without a rate share, `elsewhere` for calls that need the provider's own."""
+        """Deliver one message. On the shared queue of providers without a rate, return `needs_provider_queue` for a
+        call that belongs to the provider's own queue."""
         if not _on_shared_queue():
             return await self._deliver(call)
         if self._calls_in_flight[call.provider] >= MAX_SHARED_QUEUE_CALLS:
@@ -121,7 +124,8 @@ class DeliveryActivities:
         return refusal or (await self._hold_back(call, hold) if hold else claim)
 
     async def _note_unreadable(self, call: DeliverInput) -> None:
-        """Of a channel's one address the failed delivery tells it; of one device among several nothing else would."""
+        """Record an unreadable device address. An unreadable single address of a channel fails the delivery, which
+        shows it."""
         count_unreadable_address(call.channel)
         if call.endpoint_id != call.channel:
             async with self._database.statement() as session:
@@ -130,8 +134,9 @@ class DeliveryActivities:
     async def _result_if_unconfigured(
         self, session: Executor, call: DeliverInput, claim: AttemptClaim
     ) -> DeliverResult | None:
-        """Plans may wait for weeks, and processes differ while their settings are changed: another one may have the
-        provider, unless none does after minutes in its queue."""
+        """Return the call to the provider's queue if this process does not have the provider. Plans may wait for
+        weeks, and processes differ during a change of settings. Fail it if no live process has the provider after
+        minutes in that queue."""
         if call.provider in self._providers or not claim.fresh:
             return None
         if call.is_unserved and await processes.is_provider_absent(session, call.provider):
@@ -139,18 +144,19 @@ class DeliveryActivities:
         return NEEDS_PROVIDER_QUEUE
 
     def _result_if_rate_limited(self, call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
-        """The plan knew no rate, and one has been set since: the server holds it on the provider's own queue only."""
+        """Return the call to the provider's queue if a rate was set after the plan was made: the server enforces the
+        rate only there."""
         limits = claim.limits.effective(self._rates.get(call.provider, 0))
         return NEEDS_PROVIDER_QUEUE if claim.fresh and limits.is_limited and _on_shared_queue() else None
 
     async def _find_hold(self, session: Executor, call: DeliverInput, claim: AttemptClaim) -> DeliveryHold | None:
-        """Asked for calls that would really be made."""
+        """Return the hold of a call that would be made."""
         if not claim.fresh:
             return None
         return claim.held or await self._circuits.find_hold(session, call.provider, claim.now)
 
     async def _hold_back(self, call: DeliverInput, hold: DeliveryHold) -> DeliverResult:
-        """In a transaction of its own: the claim was never there."""
+        """Record the hold or the reroute in its own transaction. The claim was rolled back."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if call.has_alternatives and not hold.is_manual:
                 await holds.record_reroute(session, call, hold)
@@ -159,7 +165,7 @@ class DeliveryActivities:
         return DeliverResult(result=CallResult.HELD, reason=hold.reason.code, args=hold.reason.args)
 
     async def _wait_for_gate(self, call: DeliverInput, gate: Gate) -> DeliverResult:
-        """In a transaction of its own, as above."""
+        """Record the wait in its own transaction. The claim was rolled back."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             key = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
             await gates.wait_at_gate(session, key, call.generation, gate)
@@ -168,10 +174,11 @@ class DeliveryActivities:
     async def _call_provider(self, call: DeliverInput, claim: AttemptClaim, started: float) -> AttemptOutcome:
         provider = self._providers.get(call.provider)
         if claim.fresh and time.monotonic() - started > STALLED_AFTER:
-            # Stopped between the row and the call: by now another worker may have said unknown. The socket is not open.
+            # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
+            # not open.
             return attempt_outcome(TemporaryError("stalled"))
         if claim.fresh and claim.restored and not (provider is not None and provider.idempotent):
-            # The database was restored to a state before this call, which may have been made: nobody knows.
+            # The database was restored to a state before this call, which may have been made: the outcome is unknown.
             return attempt_outcome(UnknownOutcome("restored"))
         may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
         if provider is not None and (claim.fresh or (may_repeat and not claim.attempt.reached)):
@@ -180,7 +187,7 @@ class DeliveryActivities:
                 outgoing_message_of(call, claim), provider.name, claim.notification_type.tracking
             )
             return await self._send(provider, message)
-        # The row was written and no answer recorded: somebody called, or died just before. Never call again.
+        # The row was written and no outcome recorded: a worker called, or died just before the call. Never call again.
         return attempt_outcome(UnknownOutcome("worker_lost"))
 
     async def _send(self, provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
@@ -207,8 +214,8 @@ def _on_shared_queue() -> bool:
 
 
 async def _send_once(provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
-    """One try under the adapter's deadline. An error that is not the provider's is ours: if the database went away,
-    Temporal tries `deliver` again, which finds the row and says unknown; a bug ends the workflow as internal."""
+    """Make one attempt within the adapter's deadline. Any error except ProviderError is internal: after a database
+    failure Temporal retries `deliver`, which finds the row and returns unknown; a bug ends the workflow as internal."""
     try:
         async with asyncio.timeout(provider.deadline):
             return attempt_outcome(await provider.send(message))

@@ -1,4 +1,4 @@
-"""Why the guard of `deliver` makes no call, from what the claim has read."""
+"""Decide from the claim why the guard of `deliver` makes no call."""
 
 from activities.attempt_outcomes import result_from_attempt
 from activities.outgoing_messages import address_of, number_refused
@@ -19,20 +19,20 @@ UNREADABLE_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason(NOT_DEC
 
 
 def stopped_result(verdict: Verdict) -> DeliverResult:
-    """Return the delivery's end as the result of the call that was not made."""
+    """Return the final status of the delivery as the result of a call that was not made."""
     reason = verdict.reason
     return DeliverResult(result=CallResult.STOPPED, stopped_status=verdict.status, reason=reason.code, args=reason.args)
 
 
 def time_gate_of(claim: AttemptClaim) -> Gate | None:
-    """A later step, or another attempt, may have come into the quiet hours."""
+    """Return the time gate of the call. A later step or attempt may fall into the quiet hours."""
     if not claim.fresh:
         return None
     return time_gate(claim.notification_type, claim.priority, claim.quiet_hours, claim.timezone, claim.now)
 
 
 def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
-    """Return what is known already, or why no call is to be made; None lets it be made."""
+    """Return the known result, or why no call may be made. Return None to allow the call."""
     if not claim.fresh:
         has_answer = claim.attempt.state is not AttemptState.SUBMITTING
         return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
@@ -41,7 +41,7 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
     if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
         return stopped_result(already_sent_verdict(earlier.generation))
     delivery = claim.ledger.deliveries[call.delivery_id]
-    # Closed by a verdict of ours, as by a workflow that was lost since; one of several devices may have it already.
+    # Closed by our own verdict, for example of a lost workflow. One of several devices may have the message already.
     if delivery.status not in OPEN_STATUSES and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
         return stopped_result(Verdict(status=delivery.status, reason=delivery.failure or Reason("")))
     if claim.ledger.finished_at is not None:

@@ -1,4 +1,4 @@
-"""`close_digest`: closes a window that is due, or says when it will be."""
+"""Implement `close_digest`: close a digest window that is due, or return when it closes."""
 
 from uuid import UUID
 
@@ -15,11 +15,12 @@ class DigestActivities:
 
     @activity.defn
     async def close_digest(self, request: DigestCloseInput) -> DigestCloseResult:
-        """By the database's clock. Safe to run twice: a window is closed once, and its notification made with it."""
+        """Close the window by the database clock. Idempotent: a window and its notification are written once,
+        together."""
         async with self._database.transaction() as session:
             return DigestCloseResult(closes_at=await digests.close_group(session, request.tenant, request.digest_key))
 
     async def close_due(self, tenant: UUID, notification_type: str) -> int:
-        """For ticks: one window of what closes by the calendar."""
+        """Close one window that closes by a schedule. Called by ticks."""
         async with self._database.transaction() as session:
             return await digests.close_due(session, tenant, notification_type)

@@ -1,4 +1,4 @@
-"""May it go out by now? The gates of a notification before it is rendered; used by `resolve_preferences`."""
+"""Check the gates of a notification before it is rendered. Used by `resolve_preferences`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from storage.throttles import SlotRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateCheck:
-    """One notification at the gates."""
+    """Hold what the gates need of one notification."""
 
     start: ResolveInput
     notification_type: NotificationType
@@ -47,12 +47,12 @@ class GateCheck:
 
     @property
     def time_gate(self) -> Gate | None:
-        """What holds it at the moment of `audience.now`."""
+        """Return the time gate that is closed at `context.now`."""
         context = self.context
         return time_gate(self.notification_type, context.priority, context.quiet_hours, context.timezone, context.now)
 
     def digest_key(self, secret: bytes) -> str:
-        """The key of the digests that it may be collected in."""
+        """Return the key of the digests that may collect the notification."""
         context = self.context
         payload = context.template_context.payload
         return digest_key_of(
@@ -65,13 +65,13 @@ class GateCheck:
         return counted_limits(self.notification_type, context.priority, context.recipient_id, context.frequency_cap)
 
 
-# Its digest goes for it from now on; the row's own end comes with that.
+# The digest is sent in its place. The row gets its final status when the digest closes.
 COLLECTED_OUTCOME = NotificationOutcome(status=NotificationStatus.DIGESTED, reason="collected")
 GateDecision = Gate | NotificationOutcome | None
 
 
 class GateChecker(Protocol):
-    """None lets it go on; a Gate is waited for, an outcome is its end."""
+    """Check one gate. None lets the notification pass, a Gate is waited for, a NotificationOutcome is final."""
 
     async def time_gate(self, check: GateCheck) -> Gate | None: ...
 
@@ -81,14 +81,14 @@ class GateChecker(Protocol):
 
 
 class LiveGateChecker:
-    """The checks of a notification that is sent, which write what it waits for. See GateChecks."""
+    """Check the gates of a notification that is sent, and write its wait. See GateChecker."""
 
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
         self._secret = secret
 
     async def time_gate(self, check: GateCheck) -> Gate | None:
-        """Costs nothing where no hour is held."""
+        """Check quiet hours and send window. Without a closed gate this costs no I/O."""
         gate = check.time_gate
         if gate is not None:
             async with self._database.transaction() as session:
@@ -97,7 +97,7 @@ class LiveGateChecker:
         return gate
 
     async def provider_gate(self, check: GateCheck, steps: Sequence[StepPlan]) -> Gate | None:
-        """Costs nothing where no provider has a rate."""
+        """Check for a free place in the provider's queue. Without a provider rate this costs no I/O."""
         provider = rate_limited_provider(steps)
         if provider is None:
             return None
@@ -109,7 +109,7 @@ class LiveGateChecker:
         return gate
 
     async def limit_gate(self, check: GateCheck) -> GateDecision:
-        """Taken last and once: what has its slots keeps them."""
+        """Acquire the slots of all limits. Called last and once: acquired slots are kept."""
         counted = check.counted_limits
         if not counted and check.context.waits_for is None:
             return None
@@ -142,4 +142,5 @@ class LiveGateChecker:
                 return COLLECTED_OUTCOME
         until = await throttles.enqueue(session, check.slot_request, full)
         await gates.wait_at_gate(session, check.key, check.start.generation, Gate(reason=reason, until=until))
-        return Gate(reason=reason)  # without a timer: who is told when there is room, and in which order, the rows know
+        # Without a timer: the rows decide who is resumed when a slot is free, and in which order.
+        return Gate(reason=reason)

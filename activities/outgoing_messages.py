@@ -1,4 +1,4 @@
-"""What an adapter gets, made from what the guard has read: the message and its one address."""
+"""Build the message for an adapter, with its one address, from the data that the guard has read."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:
-    """None if the person has none any more."""
+    """Return the address of the call, or None if the recipient has none any more."""
     if call.channel in (Channel.PUSH, Channel.WEB_PUSH):
         return claim.address.device and {name: value for name, value in claim.address.device.items() if name != "kind"}
     contact = CONTACT_OF.get(call.channel)
@@ -29,7 +29,7 @@ def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:
 
 
 def number_refused(call: DeliverInput, claim: AttemptClaim) -> str | None:
-    """The number may have been stored before the tenant chose its regions."""
+    """Return why the number is refused. It may have been stored before the tenant chose its regions."""
     phone = claim.address.contact.get("phone") if call.channel is Channel.SMS else None
     return phone_refusal(phone, claim.phone_regions) if phone else None
 
@@ -56,6 +56,6 @@ def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMess
 
 
 def dead_device(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:
-    """The device to forget, with the address that was dead: it may have registered again meanwhile."""
+    """Return the device to remove with its invalid address: the device may have registered again since."""
     address = address_of(call, claim)
     return (UUID(call.endpoint_id), address) if claim.address.device and address else None

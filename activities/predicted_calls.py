@@ -1,4 +1,4 @@
-"""What each channel of a route would send, rendered, and what would hold its calls. Used by
+"""Predict the calls of each channel of a route: rendered content, and what would hold them. Used by
 `activities/predictions.py`."""
 
 import asyncio
@@ -22,7 +22,7 @@ DeliveryDraft = tuple[NewDelivery, Reason | None]
 
 
 class CallPredictor:
-    """`pauses` are those in force that may hold the notification back."""
+    """Predict calls. `pauses` are the active pauses that may hold the notification."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class CallPredictor:
         self._pauses = pauses
 
     async def steps(self, check: GateCheck, route: Route) -> list[StepForecast]:
-        """Those of the route in their order, without their times."""
+        """Return the steps of the route in their order, without times."""
         plans = [(step.number, channel) for step in route.steps for channel in step.channels]
         tenant, template_context = check.start.tenant, check.context.template_context
         drafts = await asyncio.gather(
@@ -78,7 +78,7 @@ class CallPredictor:
         )
 
     def _provider_order(self, plan: ChannelPlan, at: datetime) -> tuple[str, ...]:
-        """Those of the first endpoint; one that takes no calls now is called last."""
+        """Return the providers of the first endpoint. A provider that takes no calls now is last."""
         names = [provider.name for provider in plan.endpoints[0].providers]
         return tuple(sorted(names, key=lambda name: self._circuits.known_hold(name, at) is not None))
 

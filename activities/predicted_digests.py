@@ -1,4 +1,4 @@
-"""Which digest a send would be collected in, and what that would send. Used by `activities/predictions.py`."""
+"""Predict the digest that would collect a send, and what the digest would send. Used by `activities/predictions.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from storage.database import Database, to_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestArrival:
-    """An item as it comes to its digest: when, until when it is of use, and whether a gate has handed it over."""
+    """Describe an item on its arrival in a digest: its time, its expiry, and whether a gate handed it over."""
 
     new: NewNotification
     at: datetime
@@ -29,8 +29,8 @@ class DigestArrival:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestPrediction:
-    """`end` is what becomes of the item; unless that is DIGESTED, it is not part of `asked`, the digest's own
-    notification."""
+    """Hold the predicted window. `end` is the status of the item; unless it is DIGESTED, the item is not part of
+    `check`, the digest's own notification."""
 
     window: DigestForecast
     end: NotificationStatus
@@ -45,7 +45,8 @@ class DigestPredictor:
         self._secret = secret
 
     async def collect(self, check: GateCheck, arrival: DigestArrival) -> DigestPrediction | None:
-        """None: it goes out by itself, as the first one of a type that sends that at once."""
+        """Return the digest of the item, or None if the item is sent alone as the first of a type with
+        `send_first_immediately`."""
         tenant, group = check.start.tenant, check.digest_key(self._secret)
         async with self._database.transaction() as session:
             window = await digest_previews.find_open_window(session, tenant, group)
@@ -70,7 +71,7 @@ class DigestPredictor:
     async def _digest_notification(
         self, check: GateCheck, window: DigestWindow, merged_items: MergedItems, closes_at: datetime
     ) -> GateCheck:
-        """The notification that is made of the window."""
+        """Return the gate check of the notification that the window would create."""
         context, tenant = check.context, check.start.tenant
         template_context = replace(
             context.template_context,
@@ -92,7 +93,8 @@ class DigestPredictor:
 def _window_of_last_item(
     check: GateCheck, window: DigestWindow | None, items: Sequence[DigestItem]
 ) -> DigestWindow | None:
-    """The window that the last of the items falls into, as each is collected when it comes. None: it is released."""
+    """Return the window of the last item, after the items are collected in order of arrival. Return None if the last
+    item is released."""
     rule = check.notification_type.timing.digest
     if rule is None:
         raise LookupError(f"{check.notification_type.key} collects nothing")

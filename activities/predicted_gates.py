@@ -1,4 +1,4 @@
-"""The gates of a notification that is not sent: they tell what it would wait for, and write nothing. Used by
+"""Check the gates of a notification that is not sent: return its waits and write nothing. Used by
 `activities/predictions.py`."""
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from storage.database import Database
 
 
 class PredictedGateChecker:
-    """GateChecks at a moment that may be in the future. A gate without an end is returned once."""
+    """Check the gates at a time that may be in the future. See GateChecker. A gate without an end is returned once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class PredictedGateChecker:
         return None if has_room else Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
 
     async def limit_gate(self, check: GateCheck) -> GateDecision:
-        """With the end that a wait for a slot would have if nothing else is sent."""
+        """Return the gate with the end that a wait for a slot would have if nothing else is sent."""
         if not (counted := check.counted_limits):
             return None
         at = check.context.now

@@ -1,5 +1,5 @@
-"""What would become of a send, found with the functions that send it: gates, windows, plan, rendering. Used by the dry
-runs of the API; writes nothing."""
+"""Predict the course of a send with the functions that send it: gates, windows, plan, rendering. Used by dry runs of
+the API; writes nothing."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -14,13 +14,13 @@ from domain.messages import Gate, NotificationOutcome
 from domain.statuses import NotificationStatus
 from storage.acceptance import NewNotification
 
-# Waits that are looked ahead: rules may never let a notification out, as quiet hours that cover its send window do.
+# Rules may hold a notification forever, such as quiet hours that cover its send window.
 MAX_PREDICTED_WAITS = 64
 EXPIRED_OUTCOME = NotificationOutcome(status=NotificationStatus.EXPIRED, reason=EXPIRED_REASON.code)
 
 
 class SendPredictor:
-    """The course of one send from the moment at which it would be accepted. Its times hold if nothing else is sent."""
+    """Predict one send from the time at which it would be accepted. Its times hold if nothing else is sent."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class SendPredictor:
         return self._forecast(outcome)
 
     async def _predict_outcome(self, new: NewNotification) -> Route | NotificationOutcome | None:
-        """The waits of the workflow, one after the other. None: more of them than are looked ahead."""
+        """Predict the waits of the workflow in order. Return None after MAX_PREDICTED_WAITS."""
         if self._check.notification_type.timing.collects and not await self._collect(new, is_handed_over=False):
             return EXPIRED_OUTCOME
         while len(self._waits) < MAX_PREDICTED_WAITS:
@@ -69,12 +69,12 @@ class SendPredictor:
     def _add_wait(self, gate: Gate) -> None:
         wait = ForecastWait(reason=gate.reason, since=self._at, until=gate.until)
         if self._waits and (self._waits[-1].reason, self._waits[-1].until) == (gate.reason, self._at):
-            wait = replace(self._waits.pop(), until=gate.until)  # two limits of one kind of wait, one after the other
+            wait = replace(self._waits.pop(), until=gate.until)  # two consecutive limits of one kind of wait
         self._waits.append(wait)
         self._at = gate.until or self._at
 
     async def _collect(self, new: NewNotification, *, is_handed_over: bool) -> bool:
-        """Go on as the notification of its digest. False: it expires before that is made."""
+        """Continue as the notification of the digest. Return False if it expires before the digest closes."""
         arrival = DigestArrival(new=new, at=self._at, expires_at=self._expires_at, is_handed_over=is_handed_over)
         predicted = await self._digests.collect(self._current_check, arrival)
         if predicted is None:

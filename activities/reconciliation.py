@@ -1,4 +1,4 @@
-"""`look_up`: whether a provider has what a call whose answer was lost may have brought it."""
+"""Implement `look_up`: find out whether a provider has the message of a call with an unknown outcome."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ PROVED_ABSENT = TemporaryError("proved_absent")
 
 
 class ReconciliationActivities:
-    """Raises only our own errors; what the provider says, or that it cannot be asked, is a value."""
+    """Raise only our own errors. A provider's response, or a lookup that is not possible, is a value."""
 
     def __init__(self, database: Database, providers: Mapping[str, Provider], recording: RecordingActivities) -> None:
         self._database = database
@@ -31,7 +31,7 @@ class ReconciliationActivities:
 
     @activity.defn
     async def look_up(self, request: LookUpInput) -> DeliverResult:
-        """The attempt's result as far as it is known by now; `unknown` while nobody can say."""
+        """Return the result of the attempt as it is known now, or `unknown`."""
         claim = await self._read_claim(request.call)
         if claim is None:
             return DeliverResult(result=CallResult.UNKNOWN, reason="recipient_erased")
@@ -40,19 +40,20 @@ class ReconciliationActivities:
         return result_from_attempt(claim.ledger, claim.attempt)
 
     async def _read_claim(self, call: DeliverInput) -> AttemptClaim | None:
-        """As the guard reads it, and nothing is written."""
+        """Read the claim like the guard, and write nothing."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             await session.rollback()
         return claim
 
     async def _look_up_at_provider(self, request: LookUpInput, claim: AttemptClaim) -> DeliverResult | None:
-        """None: it is still open. That nothing is found proves something once the vendor's records have settled."""
+        """Return None while the outcome is undecided. A missing message proves absence only after the settle window
+        of the vendor's records."""
         provider = self._providers.get(claim.attempt.provider)
         if provider is None or provider.lookup == "none" or claim.started_at is None:
             return None
         if not claim.is_same_address or not claim.address.is_decrypted:
-            return None  # a vendor is asked by the address that the person has now, and it went to another
+            return None  # The lookup uses the recipient's present address, and the message went to another one.
         try:
             async with asyncio.timeout(provider.deadline):
                 found = await provider.look_up(outgoing_message_of(request.call, claim), claim.started_at)
@@ -75,13 +76,15 @@ class ReconciliationActivities:
         return None
 
     async def _remember_refusal(self, attempt: AttemptRecord) -> DeliverResult:
-        """For all processes: refused for another attempt too, it is treated like a provider that cannot be asked."""
+        """Record the refusal for all processes. If another attempt is refused too, the provider counts as one
+        without lookup."""
         activity.logger.warning("the account may not look up messages", extra={"provider": attempt.provider})
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             await provider_health.record_lookup_refused(session, attempt.provider, attempt.id)
         return DeliverResult(result=CallResult.UNKNOWN, reason=LOOKUP_REFUSED, provider=attempt.provider)
 
     async def _has_rival(self, claim: AttemptClaim) -> bool:
-        """After the vendor was asked: a call that begins later has left nothing that was found."""
+        """Return whether another call may have sent the message that was found. Runs after the lookup: a call that
+        begins later cannot have sent it."""
         async with self._database.statement() as session:
             return await has_concurrent_call(session, claim.attempt)

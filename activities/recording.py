@@ -1,4 +1,4 @@
-"""Writes down what a call came to: one transaction, with what receipts have said already."""
+"""Record the outcome of a call in one transaction, together with receipts that arrived before."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -40,8 +40,8 @@ class RecordingActivities:
 
     @activity.defn
     async def record_outcome(self, request: RecordInput) -> DeliverResult:
-        """What `deliver` could not write down itself, because the database went away after the provider's answer. A
-        device that is gone stays: the vendor will say so again."""
+        """Record an outcome that `deliver` could not record because the database became unavailable after the call.
+        An invalid device stays: the vendor will report it again."""
         return await self.record(request.call, AttemptOutcome(result=request.outcome))
 
     async def record(
@@ -52,8 +52,9 @@ class RecordingActivities:
         dead_device: Device | None = None,
         at: datetime | None = None,
     ) -> DeliverResult:
-        """`dead` is a device whose token will never work again. If the answer can never be recorded, only its outcome
-        is. If that cannot be either, the attempt stays without an answer, and the notification ends in doubt."""
+        """Record an outcome. `dead_device` is a device whose token is permanently invalid. If the response can never
+        be recorded, record the outcome alone. If that fails too, the attempt stays without an outcome and the
+        notification ends in doubt."""
         try:
             return await self._record(call, outcome, known_ledger, dead_device, at or now())
         except DATABASE_ERRORS as error:
@@ -70,7 +71,8 @@ class RecordingActivities:
 
     @staticmethod
     def _report(problem: str, kept: KeptOutcome, call: DeliverInput, error: Exception) -> None:
-        """For an alert: it is a bug of ours or of an adapter. The message of the error may quote values."""
+        """Count and log for an alert: this is a bug in our code or an adapter. The message of the error may quote
+        values and is not logged."""
         count_recording_failure(kept)
         log.error(
             problem,
@@ -101,8 +103,8 @@ class RecordingActivities:
     async def _write_accepted(
         self, session: Executor, call: DeliverInput, outcome: AttemptOutcome, known_ledger: Ledger, at: datetime
     ) -> Ledger | None:
-        """Write the usual case in one statement. None, and nothing written, if receipts came before the answer, or
-        another transaction has locked the rows or wrote to them since the guard."""
+        """Write the usual case in one statement. Return None, and write nothing, if receipts came before the
+        outcome, or if another transaction locked or changed the rows since the guard."""
         after, message_id = (
             _ledger_with_outcome(known_ledger, call, outcome, [], at, None),
             outcome.result.provider_message_id,
@@ -116,8 +118,8 @@ class RecordingActivities:
     async def record_found(
         self, call: DeliverInput, found: ProviderAcceptance, claim: AttemptClaim
     ) -> DeliverResult | None:
-        """What the vendor has of a call whose answer was lost. None: it is another attempt's, since the same words may
-        have gone to this address twice."""
+        """Record a message that the vendor has. Return None if it belongs to another attempt: the same content may
+        have been sent to this address twice."""
         outcome = attempt_outcome(found)
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if found.message_id and not await claim_message(session, claim.attempt, found.message_id):
@@ -128,9 +130,9 @@ class RecordingActivities:
     async def _write(
         self, session: Executor, call: DeliverInput, outcome: AttemptOutcome, known_ledger: Ledger | None, at: datetime
     ) -> Ledger:
-        """A bounce that was faster than our own record must not end the notification. One statement for the rows,
-        unless somebody else wrote to them since the guard. `at` is by the database's clock, where that is known: waits
-        count from there, and a worker's own clock may be a day off."""
+        """Write the rows in one statement, unless they changed since the guard. A bounce that arrived before the
+        outcome must not end the notification. `at` is from the database clock if known: waits count from it, and a
+        worker's clock may be a day off."""
         attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         key = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
         early_receipts: list[StoredReceipt] = []
@@ -167,7 +169,7 @@ def _ledger_with_outcome(
     at: datetime,
     due: datetime | None,
 ) -> Ledger:
-    """`due` is when the next attempt is."""
+    """Return the ledger after the outcome. `due` is the time of the next attempt."""
     attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
     attempt = outcome.applied_to(ledger.attempts[attempt_uuid], due)
     after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), attempt_uuid, early_receipts, at)
@@ -175,8 +177,8 @@ def _ledger_with_outcome(
 
 
 def _ledger_after_outcome(ledger: Ledger, call: DeliverInput, result: CallResult, at: datetime) -> Ledger:
-    """The end, where nothing else is to be done; or the wait that the workflow is about to begin. After a redrive
-    neither is this call's any more."""
+    """Finish the notification if nothing remains to be done, or begin the wait that the workflow starts next. After
+    a redrive do neither."""
     if ledger.generation != call.generation:
         return ledger
     if result is CallResult.UNKNOWN and call.waits_for_evidence:

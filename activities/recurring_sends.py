@@ -1,7 +1,7 @@
-"""Recurring sends that are due: whose turn it is, and then a chunk of people at a time. Each step is one transaction,
-may run anywhere at any time, and says how much it saw to; 0: nothing is left to do.
+"""Run recurring sends that are due: claim occurrences, then send to batches of recipients. Each step is one
+transaction, may run in any process at any time, and returns how much it handled; 0: nothing is left to do.
 
-Called by the tick of their type, and for what is triggered by the dispatcher.
+Called by the tick of the type, and by the dispatcher for triggered runs.
 """
 
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ LOWEST_ID = UUID(int=0)
 
 
 class RecurringSends:
-    """`secret` names groups of digests."""
+    """Run occurrences. `secret` keys the digest keys."""
 
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
@@ -42,7 +42,7 @@ class RecurringSends:
 
     @property
     def due_work_by_name(self) -> dict[str, DueWork]:
-        """What a tick does of it, in this order."""
+        """Return the work of a tick, in order."""
         return {
             "shared_occurrences": self.run_shared_occurrences,
             "recipient_occurrences": self.run_recipient_occurrences,
@@ -50,7 +50,7 @@ class RecurringSends:
         }
 
     async def run_shared_occurrences(self, tenant: UUID, notification_type: str) -> int:
-        """Schedules in one zone: a time that is due becomes a run, whose people are then seen to."""
+        """Turn due occurrences of schedules in one zone into runs, whose recipients are sent to afterwards."""
         async with self._database.transaction() as session:
             occurrences = await schedule_occurrences.claim_occurrences(
                 session, tenant, notification_type, MAX_BATCH_RECIPIENTS, own=False
@@ -66,7 +66,7 @@ class RecurringSends:
         return len(occurrences)
 
     async def run_recipient_occurrences(self, tenant: UUID, notification_type: str) -> int:
-        """Schedules in each one's own zone: the people whose turn it is."""
+        """Send the due occurrences of schedules in each recipient's own zone."""
         async with self._database.transaction() as session:
             claimed = await schedule_occurrences.claim_occurrences(
                 session, tenant, notification_type, MAX_BATCH_RECIPIENTS, own=True
@@ -80,13 +80,14 @@ class RecurringSends:
         return len(occurrences)
 
     async def continue_run_of_type(self, tenant: UUID, notification_type: str) -> int:
-        """The next people of a run of this type that is not through."""
+        """Send to the next recipients of an unfinished run of this type."""
         async with self._database.transaction() as session:
             run = await schedule_runs.claim_of_type(session, tenant, notification_type)
             return 0 if run is None else await self._continue_run(session, run)
 
     async def continue_next_run(self) -> int:
-        """The same of any type: tenants in turn, and the runs of a tenant in turn."""
+        """Send to the next recipients of an unfinished run: tenants round-robin, and the runs of a tenant
+        round-robin."""
         async with self._database.statement() as session:
             tenant = await schedule_runs.find_next_tenant(session, self._last_tenant)
         if tenant is None:
@@ -161,7 +162,8 @@ class RecurringSends:
 
 
 def _first_batch(occurrences: Sequence[DueOccurrence]) -> Sequence[DueOccurrence]:
-    """As many of the first as one statement takes with the largest of their payloads; the others are not claimed."""
+    """Return as many of the first occurrences as one statement takes with their largest payload. The others stay
+    unclaimed."""
     payloads = {occurrence.schedule.id: occurrence.schedule.payload for occurrence in occurrences}
     return occurrences[: batch_size_for(max((len(to_json(payload)) for payload in payloads.values()), default=0))]
 
@@ -188,7 +190,7 @@ def _next_occurrence(occurrence: DueOccurrence, catch_up_result: CatchUpResult) 
 
 
 async def _next_recipients(session: AsyncSession, schedule: ScheduleDefinition, after: str) -> list[str]:
-    """As many as one statement takes, by id."""
+    """Return the next recipients by id, as many as one statement takes."""
     limit = batch_size_for(len(to_json(schedule.payload)))
     if schedule.topic is not None:
         return await topics.list_subscribers(session, schedule.tenant, schedule.topic, after, limit)
@@ -198,7 +200,8 @@ async def _next_recipients(session: AsyncSession, schedule: ScheduleDefinition, 
 async def _recipients_with_that_time(
     session: AsyncSession, run: OpenScheduleRun, schedule: ScheduleDefinition, recipient_ids: list[str]
 ) -> list[str]:
-    """What is filled in afterwards in each one's own zone is for those only who had that time there."""
+    """Return the recipients of a batch that the occurrence applies to. A backfill in each recipient's own zone is
+    only for those who had that time there."""
     if run.kind is not RunKind.BACKFILL or not schedule.is_per_recipient:
         return recipient_ids
     zones = await recipients.read_timezones(session, schedule.tenant, recipient_ids)

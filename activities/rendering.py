@@ -1,6 +1,6 @@
-"""`render_messages`: each channel of a step in the person's language, stored as deliveries.
+"""Implement `render_messages`: render each channel of a step in the recipient's language and store the deliveries.
 
-`resolve_preferences` renders the steps that start at once in the same way.
+`resolve_preferences` renders the steps that start immediately in the same way.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class RenderingActivities:
 
     @activity.defn
     async def render_messages(self, start: RenderInput) -> RenderResult:
-        """One read, one write."""
+        """Render one step with one read and one write."""
         async with self._database.transaction() as session:
             template_context = await read_template_context(session, start.notification_id, start.tenant)
         notification_type = await self._catalog.type_by_id(start.tenant, template_context.type_id)
@@ -48,8 +48,8 @@ class RenderingActivities:
         steps: Sequence[StepPlan],
         skipped: Sequence[NewDelivery] = (),
     ) -> RenderResult:
-        """Render every channel of `steps` and write them with the `skipped` ones in one statement. A template that
-        fails is a value, not an error: it would fail again."""
+        """Render every channel of `steps` and write them with the `skipped` ones in one statement. A template error
+        is a value: a retry would fail again."""
         channels = [(step.number, channel) for step in steps for channel in step.channels]
         drafts = await asyncio.gather(
             *(
@@ -74,7 +74,7 @@ class RenderingActivities:
         step: int,
         plan: ChannelPlan,
     ) -> tuple[NewDelivery, Reason | None]:
-        """Render one channel, and write nothing. Return its delivery, and why it cannot be rendered."""
+        """Render one channel without a write. Return the delivery, and why it cannot be rendered."""
         languages = fallback_languages(template_context.locale, template_context.default_language)
         as_of = template_context.created_at if notification_type.template_policy is TemplatePolicy.PINNED else None
         name = notification_type.templates[plan.channel]
@@ -94,7 +94,8 @@ class RenderingActivities:
 
 
 def _mark_limited_calls(items: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
-    """Mark those to several devices if more calls would begin at once than one notification may have under way."""
+    """Mark deliveries to several devices if more calls would start at once than one notification may have in
+    progress."""
     if sum(item.devices for item in items) <= MAX_CONCURRENT_CALLS:
         return items
     return [replace(item, calls_limited=item.devices > 1) for item in items]
@@ -109,7 +110,7 @@ def _count_limits(items: Sequence[NewDelivery]) -> None:
 
 
 def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:
-    """The provider whose rate their first calls wait for; None if some call is made at once."""
+    """Return the provider whose rate all first calls wait for, or None if any call can start at once."""
     providers = [endpoint.providers[0] for step in steps for channel in step.channels for endpoint in channel.endpoints]
     if not providers or not all(provider.has_rate for provider in providers):
         return None
@@ -117,7 +118,7 @@ def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:
 
 
 def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> Json:
-    """One that went out by itself, of a type that is collected, shows itself to the same template."""
+    """Return the variables of a digest with one item, for an item that is sent alone with the same template."""
     return (
         {"items": [template_context.payload], "total": 1}
         if notification_type.timing.digest is not None and not template_context.digest

@@ -1,4 +1,5 @@
-"""`resolve_preferences`: which channels, in which order, why not the others; renders what starts at once."""
+"""Implement `resolve_preferences`: choose the channels and their order, give reasons for the others, and render the
+steps that start immediately."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from storage.recipient_contexts import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """The steps of one notification in their order, and the channels that are skipped."""
+    """Hold the steps of one notification in order, and the skipped channels."""
 
     steps: Sequence[StepPlan]
     skips: Sequence[SkippedChannel]
@@ -54,8 +55,8 @@ class ResolutionActivities:
 
     @activity.defn
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
-        """One read; one write of what is rendered or skipped, or of the hour or the limit that holds it. Channels are
-        not written down as skipped before it may go out: the person may change their mind until then."""
+        """Read once; write once, either the deliveries or the wait. Skipped channels are not recorded before the
+        gates are open: the recipient may change the preferences until then."""
         async with self._database.statement() as session:
             context = await read_recipient_context(session, start.notification_id, start.tenant)
         if context is None or context.finished or context.generation != start.generation:
@@ -75,7 +76,7 @@ class ResolutionActivities:
         return await self._render(check, decision)
 
     async def check_gates(self, check: GateCheck, gates: GateChecker) -> Gate | NotificationOutcome | Route:
-        """Ask the gates in their order. Return what it waits for, how it ended, or the route of one that passed."""
+        """Check the gates in order. Return the closed gate, the final outcome, or the route."""
         if (gate := await gates.time_gate(check)) is not None:
             return gate
         steps, skips = (await self._router(check)).plan(check.context.channels)
@@ -127,7 +128,7 @@ class ResolutionActivities:
         return frozenset(found)
 
     async def _render(self, check: GateCheck, route: Route) -> Plan:
-        """No gate holds it: what starts at once is rendered here, which saves the workflow a step of its own."""
+        """Render the steps that start immediately, which saves the workflow a render step."""
         plan = plan_of(route.steps, check)
         if not route.steps and not route.skips:
             return plan
@@ -160,7 +161,7 @@ def _skipped_delivery(start: ResolveInput, skip: SkippedChannel) -> NewDelivery:
 
 
 def _final_outcome(context: RecipientContext | None) -> NotificationOutcome:
-    """A row that is gone, final or of a later generation needs nothing from this workflow."""
+    """Return the outcome of a row that is deleted, final or of a later generation: nothing is left to do."""
     if context is None:
         raise LookupError("the notification's row does not exist")
     return NotificationOutcome(status=context.status, reason=context.failure_reason)

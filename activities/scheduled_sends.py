@@ -1,5 +1,5 @@
-"""A time of a schedule as notifications: accepted once for each person, whoever runs it how often. Called by
-`activities/recurring_sends.py`, in its transactions."""
+"""Accept the notifications of a schedule occurrence, once per recipient however often it runs. Called by
+`activities/recurring_sends.py` in its transactions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,14 +19,15 @@ from storage.acceptance import AcceptResult, NewNotification, accept
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OccurrenceResult:
-    """What became of a time for some people. Whoever had it before is in neither."""
+    """Count the results of an occurrence for a batch of recipients. A recipient who already had it is in neither
+    count."""
 
     accepted: int = 0
     skipped_recipients: Counter[SkipReason] = field(default_factory=Counter)
 
 
 class ScheduledSends:
-    """`secret` names groups of digests."""
+    """Accept notifications. `secret` keys the digest keys."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
@@ -39,7 +40,7 @@ class ScheduledSends:
         recipients: Sequence[str],
         trigger: UUID | None,
     ) -> OccurrenceResult:
-        """`trigger`: the run of somebody who wants it now, whatever was sent at other times."""
+        """Send an occurrence. `trigger` is the run of a manual trigger, which is independent of other occurrences."""
         row = await notification_types.find_current(session, schedule.tenant, schedule.notification_type)
         if row is None:
             return OccurrenceResult(skipped_recipients=Counter({SkipReason.TYPE_DELETED: len(recipients)}))

@@ -1,5 +1,5 @@
-"""`settle` writes the ends that no provider call writes: given up, skipped, cancelled, expired, internal; `check_step`
-says how far a step has come that waits for its goal."""
+"""Implement `settle`, which writes the ends that no provider call writes (retries exhausted, skipped, canceled,
+expired, internal), and `check_step`, which returns how far a step that waits for its goal has come."""
 
 from datetime import datetime
 
@@ -9,10 +9,11 @@ from temporalio import activity
 from domain.clock import now
 from domain.goal_messages import GoalCheckInput, GoalCheckResult, GoalState
 from domain.ledger import close_delivery, finish_notification
-from domain.messages import NotificationOutcome, SettleInput
+from domain.messages import NotificationOutcome
 from domain.overview import ARRIVED_STATUSES, overall_status
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
+from domain.settlement_messages import SettleInput
 from domain.statuses import NotificationStatus
 from domain.steps import escalate_step, goal_state, start_waiting
 from storage.claims import clear_wait, set_wait
@@ -26,7 +27,7 @@ class SettlementActivities:
 
     @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:
-        """Safe to run twice, and for a row that is final or of a later generation: then it only answers."""
+        """Write the ends. Idempotent; only return the outcome of a row that is final or of a later generation."""
         key = NotificationRef(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
             after = await amend(session, key, lambda ledger: settled(ledger, end, now()))
@@ -36,9 +37,9 @@ class SettlementActivities:
 
     @activity.defn
     async def check_step(self, check: GoalCheckInput) -> GoalCheckResult:
-        """While it waits, whoever brings the goal is to wake the workflow: also where the acceptance was told by a
-        receipt or found by asking. With `over` the wait ends here: an escalation is written into the timeline, once.
-        After a redrive there is nothing left to wait for."""
+        """Return the state of the goal, and mark the delivery so that new evidence wakes the workflow, also if a
+        receipt or a lookup reported the acceptance. With `stopped` the wait ends here: record the escalation in the
+        timeline, once. After a redrive there is nothing to wait for."""
         key = NotificationRef(notification_id=check.notification_id, tenant=check.tenant)
         at = now()
 
@@ -61,7 +62,7 @@ class SettlementActivities:
 
     @staticmethod
     async def _queue_wait(session: AsyncSession, check: GoalCheckInput, after: Ledger) -> None:
-        """What waits no longer must not be resumed later on: that would take a slot for a workflow that needs none."""
+        """Queue the end of the wait, or dequeue it: a resume after the wait would take a slot without need."""
         key = check.notification_id, check.generation
         if (
             check.queued is not None
@@ -91,8 +92,7 @@ def settled(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
 
 
 def _has_arrived(ledger: Ledger, end: SettleInput) -> bool:
-    """The step itself, after all; an earlier one may have been sent and not have got as far as it should. Workflows of
-    old do not say which step it is: they had none that was for more."""
+    """Return whether the step has arrived after all. An earlier step may have been sent and missed its goal."""
     if end.step is None:
         return overall_status(ledger)[0] is not None
     return any(d.step == end.step and d.status in ARRIVED_STATUSES for d in ledger.deliveries.values())

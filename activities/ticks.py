@@ -1,4 +1,4 @@
-"""`run_tick`: everything of a type that is due by the calendar, in chunks, until nothing is left."""
+"""Implement `run_tick`: run the scheduled work of a type in batches until nothing is left."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,12 +10,12 @@ from domain.clock_messages import TickInput, TickOutcome
 from storage import ticks
 from storage.database import Database
 
-# One chunk of it, in a transaction of its own; how much was due, 0 when nothing is any more.
+# Runs one batch in its own transaction. Returns how much was due, 0 at the end.
 DueWork = Callable[[UUID, str], Awaitable[int]]
 
 
 class TickActivities:
-    """`works` by the name under which the outcome counts them, in the order in which they are done."""
+    """Run works. `works` maps the names that the outcome counts to the functions, in order."""
 
     def __init__(self, database: Database, work_by_name: Mapping[str, DueWork]) -> None:
         self._database = database
@@ -23,8 +23,8 @@ class TickActivities:
 
     @activity.defn
     async def run_tick(self, tick: TickInput) -> TickOutcome:
-        """A repeated or late one finds what is left to do, and a second one beside it what nobody has claimed.
-        At the end it is told how often it is to tick from now on, if at all."""
+        """Run all due work. A repeated or late tick finds what is left; a concurrent one finds what is not claimed.
+        At the end update how often the tick runs, if at all."""
         done: Counter[str] = Counter()
         for name, work in self._work_by_name.items():
             while count := await work(tick.tenant, tick.notification_type):

@@ -1,6 +1,6 @@
-"""Tells the operator of receipts that name the account as the cause, and counts them against the provider.
+"""Report receipts that name the account as the cause to the operator, and count them against the provider.
 
-Called by the receipt applier. Recipients are never suppressed for them.
+Called by the receipt applier. These receipts never suppress a recipient.
 """
 
 from collections import Counter
@@ -18,14 +18,14 @@ from storage import provider_health
 from storage.database import Database
 from storage.receipts import StoredReceipt
 
-# What a vendor reports late says nothing of today: the account may have been repaired since.
+# A late report says nothing about the present: the account may have been repaired since.
 RECENT_WINDOW = timedelta(minutes=5)
 
 log = structlog.get_logger(__name__)
 
 
 async def report_account_errors(database: Database, applied: Sequence[StoredReceipt]) -> None:
-    """Log and count each. Recent ones that say that no message of anybody passes move the provider's circuit."""
+    """Log and count each receipt. Recent ones after which no message passes change the provider's circuit."""
     found = [receipt for receipt in applied if _is_account_error(receipt)]
     for receipt in found:
         count_account_error(receipt.provider, receipt.reason)

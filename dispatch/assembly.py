@@ -1,4 +1,4 @@
-"""Builds the dispatcher, and the gauges of the process that has it. Called by bootstrap."""
+"""Build the dispatcher, and the gauges of its process. Called by bootstrap."""
 
 from collections.abc import Callable, Iterable
 from uuid import UUID
@@ -47,7 +47,7 @@ def build_dispatcher(settings: Settings, dependencies: LeaderDependencies, proce
 
 
 def build_process_gauges(database: Database, renders: ProcessPool, dispatcher: Dispatcher | None) -> ProcessGauges:
-    """`dispatcher` is that of a worker; an API process has none that runs."""
+    """Build the gauges. `dispatcher` is that of a worker; an API process runs none."""
     readers: dict[str, Callable[[], float]] = {
         "tocsin_database_connections_in_use": lambda: database.connections_in_use,
         "tocsin_database_connections_max": lambda: database.connections_max,

@@ -1,6 +1,6 @@
-"""Collects what is to be collected, closes what is full, and sees to it that each window has a workflow that closes it.
+"""Collect digest items, close full windows, and ensure that each window has a workflow that closes it.
 
-Run by the dispatcher that leads.
+Run by the leader.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ BATCH_SIZE = 16
 CLOSE_BATCH_SIZE = 50
 POLL_INTERVAL = 2.0
 ITEM_BATCH_SIZE = 500
-# Whatever should have closed it has had its time: a tick comes every quarter of an hour at most.
+# The workflow or tick has had its time: a tick comes at least every quarter of an hour.
 OVERDUE_AFTER = 1_200.0
 OVERDUE_AFTER_WITH_WORKFLOW = 10.0
 
@@ -33,7 +33,7 @@ class DigestTasks:
         self._starter = starter
 
     async def collect_items(self) -> float:
-        """Most looks find nothing, and take no lock."""
+        """Collect items. Most polls find nothing and take no lock."""
         async with self._database.statement() as session:
             if not await has_work(session):
                 return POLL_INTERVAL
@@ -44,7 +44,8 @@ class DigestTasks:
         return POLL_INTERVAL if collected < ITEM_BATCH_SIZE else 0.0
 
     async def signal_pending_windows(self) -> float:
-        """No lock is held while Temporal is asked; told twice is once. What cannot be closed holds up nobody."""
+        """Signal the workflows of open digest windows. Idempotent. Holds no lock during the call; one failure does
+        not block the other windows."""
         async with self._database.statement() as session:
             due = await digests.list_pending_windows(session, BATCH_SIZE)
         signaled = []
@@ -61,7 +62,7 @@ class DigestTasks:
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE and not closed else 0.0
 
     async def _close_full_windows(self) -> int:
-        """Not where they were filled: that holds locks on other items."""
+        """Close full windows separately: a transaction that fills them holds locks on other items."""
         async with self._database.statement() as session:
             full = await digests.list_full_windows(session, CLOSE_BATCH_SIZE)
         return await self._close_windows(full)
@@ -77,7 +78,7 @@ class DigestTasks:
         return closed
 
     async def _close_windows(self, windows: Sequence[UUID]) -> int:
-        """A transaction for each: a large window delays no other, and one that fails undoes no other."""
+        """Close each window in its own transaction: a large one delays no other, and a failure undoes no other."""
         closed = 0
         for id in windows:
             async with self._database.transaction() as session:

@@ -1,4 +1,5 @@
-"""Claims what is due, as much as this process has slots for, and starts its workflows here. In every worker process."""
+"""Claim due notifications up to the free slots of this process, and start their workflows here. Runs in every worker
+process."""
 
 import asyncio
 import math
@@ -28,9 +29,9 @@ from storage.outages import suppress_outages
 
 log = structlog.get_logger(__name__)
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
-NO_SLOT_INTERVAL = 0.1  # without a free slot: there is no event when one becomes free
-MARK_INTERVAL = 0.5  # longer than most sends need until their call, which marks them too; far less than a claim's lease
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
+NO_SLOT_INTERVAL = 0.1  # without a free slot: no event reports that one is free
+MARK_INTERVAL = 0.5  # longer than most sends take until their call, which marks them too; far less than a claim's lease
 END_WAITS_INTERVAL = 1.0
 DEMOTE_INTERVAL = 1.0
 BATCH_SIZE = 500  # entries that one statement makes due or demotes
@@ -39,8 +40,8 @@ STARTED_LOOP = "starts"
 
 
 class Dispatcher:
-    """`process` identifies this process in its claims. `duties` are done while it leads. `on_flush` empties the
-    catalog's caches."""
+    """Claim and start. `process` identifies this process in its claims. `leader_tasks` run while it is the leader.
+    `on_flush` empties the catalog's caches."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Dispatcher:
         }
 
     async def run(self) -> None:
-        """Until cancelled: then nothing more is claimed, and what is being started is written down."""
+        """Run until cancelled. Then claim nothing more, and record the starts in progress."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listener.run())
@@ -86,12 +87,11 @@ class Dispatcher:
                     tasks.create_task(loop.run())
         finally:
             await asyncio.gather(*self._start_tasks)
-            with suppress_outages():  # then the claims expire
+            with suppress_outages():  # the claims expire
                 await self._mark_started()
 
     @property
     def slots(self) -> int:
-        """Of this process."""
         return self._slots.total
 
     @property
@@ -121,7 +121,7 @@ class Dispatcher:
         return POLL_INTERVAL
 
     async def _start_claimed(self, claimed: ClaimedNotification) -> None:
-        """The claim is committed: no lock is held while Temporal is asked."""
+        """Start the workflows after the claim is committed: no lock is held during calls to Temporal."""
         try:
             started = await self._starter.start_or_resume(claimed)
         except RPCError as error:
@@ -131,11 +131,11 @@ class Dispatcher:
             return
         self._started_claims.append(started)
         if started.waits_until is not None:
-            self._loops[STARTED_LOOP].wake()  # nothing but the mark frees its slot
+            self._loops[STARTED_LOOP].wake()  # only the mark frees the slot
 
     async def _mark_started(self) -> float:
-        """Write down in one statement what was begun since the last time. If this process dies before, the claims
-        expire and the next one finds the workflows."""
+        """Record all starts since the last call in one statement. If this process dies before, the claims expire and
+        the next process finds the workflows."""
         for start in [each for each in self._start_tasks if each.done()]:
             self._start_tasks.remove(start)
             start.result()
@@ -147,7 +147,7 @@ class Dispatcher:
             async with self._database.statement() as session:
                 await claims.mark_started(session, self._process, started)
             del self._started_claims[: len(started)]
-            self._loops[CANCEL_DUE].wake()  # cancels that came before the mark
+            self._loops[CANCEL_DUE].wake()  # cancels from before the mark
         return MARK_INTERVAL
 
     async def _end_waits(self) -> float:
@@ -174,10 +174,10 @@ class Dispatcher:
 
 
 class LookBackWindow:
-    """How far back a query for what is due has to look. Dead index entries lie before: while an old transaction is
-    open anywhere in the database, they stay."""
+    """Limit how far back a query for due rows looks. Older index entries are dead: they stay while an old
+    transaction is open anywhere in the database."""
 
-    # No transaction that writes an entry takes nearly as long.
+    # Longer than any transaction that writes an entry.
     MARGIN = timedelta(minutes=2)
     FULL_SCAN = timedelta(days=10_000)
     FULL_SCAN_INTERVAL = 30.0
@@ -187,7 +187,8 @@ class LookBackWindow:
         self._full_scan_at = -math.inf
 
     def look_back(self) -> timedelta:
-        """Everything now and then: what has become due in the past all the same is late and not lost."""
+        """Return the limit. Look back without a limit from time to time: rows that became due in the past are late
+        and not lost."""
         now = time.monotonic()
         if self._drained_at is None or now - self._full_scan_at > self.FULL_SCAN_INTERVAL:
             self._full_scan_at = now
@@ -195,5 +196,5 @@ class LookBackWindow:
         return timedelta(seconds=now - self._drained_at) + self.MARGIN
 
     def mark_drained(self) -> None:
-        """Nothing was left that was due."""
+        """Record that no due row is left."""
         self._drained_at = time.monotonic()

@@ -1,10 +1,10 @@
-"""Erases recipients with many notifications, batch by batch. Run by the dispatcher that leads."""
+"""Erase recipients with many notifications in batches. Run by the leader."""
 
 from dispatch.loops import RECOVERABLE_ERRORS
 from storage import batched_erasures
 from storage.database import Database
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 BATCH_PAUSE = 0.05  # seconds between two batches
 
 

@@ -1,4 +1,4 @@
-"""One POST of an event to a tenant's endpoint, and what its answer means. Called by the poster."""
+"""Post an event to a tenant's endpoint and interpret the response. Called by the poster."""
 
 import asyncio
 import time
@@ -15,7 +15,8 @@ GONE_STATUS = 410
 
 
 async def post_event(transport: Transport, post: DuePost) -> PostResult:
-    """Any 2xx within the deadline is taken; all else, also a redirect, is a failure that is tried again, but 410."""
+    """Accept any 2xx within the deadline. Everything else, also a redirect, is a failure that is retried, except
+    410."""
     at, started = now(), time.monotonic()
     response, error = await _send(transport, post)
     status = None if response is None else response.status
@@ -31,7 +32,7 @@ async def post_event(transport: Transport, post: DuePost) -> PostResult:
 
 
 async def _send(transport: Transport, post: DuePost) -> tuple[VendorResponse | None, str | None]:
-    """The answer if there was one, and a word for what went wrong."""
+    """Return the response, if any, and a code for the failure."""
     headers = sign_headers(str(post.id), post.body, post.secrets)
     try:
         async with asyncio.timeout(TIMEOUT):

@@ -1,6 +1,7 @@
-"""Posts status events to the tenants' endpoints, and again by the schedule. Runs in the API process; several may.
+"""Post status events to the tenants' endpoints, with retries by the schedule. Runs in the API process; several may
+run.
 
-Posts are tasks of their own: a slow endpoint keeps its own places busy and nobody else's.
+Each post is a task: a slow endpoint uses only its own slots.
 """
 
 import asyncio
@@ -20,12 +21,12 @@ from storage.event_posting import ConcurrencyLimits, DuePost, PostResult
 
 log = structlog.get_logger(__name__)
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 PRUNE_INTERVAL = 60.0
 
 
 class EventPoster:
-    """`transport` goes to addresses that tenants choose."""
+    """Post events. `transport` goes to addresses that tenants choose."""
 
     def __init__(self, database: Database, transport: Transport, room: ConcurrencyLimits | None = None) -> None:
         self._database = database
@@ -39,7 +40,7 @@ class EventPoster:
         self._loop.wake()
 
     async def run(self) -> None:
-        """Until cancelled. What is under way then is posted again when its lease ends, with the same id."""
+        """Run until cancelled. Posts in progress are repeated with the same id after their lease ends."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._loop.run())
@@ -50,11 +51,11 @@ class EventPoster:
             await self.drain()
 
     async def drain(self) -> None:
-        """As soon as nothing that is under way now is any more."""
+        """Wait until the posts in progress have ended."""
         await asyncio.gather(*self._in_flight, return_exceptions=True)
 
     async def post_due(self) -> float:
-        """Starts what is due and has room; whatever lands looks again."""
+        """Start the due posts that have a free slot. Each finished post triggers another poll."""
         async with self._database.statement() as session:
             seconds = await event_posting.seconds_to_next(session)
         if seconds is None or seconds > 0:
@@ -95,7 +96,7 @@ class EventPoster:
             _log_disabled(disabled)
 
     async def _attempt(self, post: DuePost) -> PostResult:
-        """Whatever a receiver or a URL may break in us is a failure of this post, and of nothing else."""
+        """Post once. Any error that a receiver or a URL causes in our code fails this post only."""
         if post.unreadable is not None:
             log.error("a post cannot be made", message=str(post.id), reason=post.unreadable)
             return PostResult(at=now(), status=None, ms=0, error="not_decrypted")

@@ -1,7 +1,7 @@
-"""What the dispatcher that leads does beside starting workflows.
+"""Define the tasks that the leader runs besides the start of workflows.
 
-Each duty is done when it is woken by its name, and after a while anyway: it says in how many seconds. Two processes may
-do the same duty at once, since one that stood still goes on with the step that it had begun.
+A task runs when its name is notified, and again after the number of seconds that it returns. Two processes may run
+the same task at once, because a stalled process finishes the step that it had begun.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -49,7 +49,7 @@ LeaderTasks = Mapping[str, Callable[[], Awaitable[float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderDependencies:
-    """What the duties need. `rates` are the settings of the providers, calls per second; 0 is no limit."""
+    """Hold what the tasks need. `rates` are the settings of the providers, calls per second; 0 is no limit."""
 
     database: Database
     client: Client
@@ -62,7 +62,7 @@ class LeaderDependencies:
 
 
 def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -> LeaderTasks:
-    """`kept_at_least`: for how many seconds no notification is removed."""
+    """Build the tasks by name. `min_retention`: for how many seconds no notification is removed."""
     database = dependencies.database
     signals = SignalTasks(database, dependencies.starter, dependencies.resume_rate)
     digests = DigestTasks(database, dependencies.catalog, dependencies.starter)

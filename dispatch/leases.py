@@ -1,7 +1,7 @@
-"""A lease on work that one process at a time does. `Wakeups` renews it.
+"""Hold a lease on work that one process does at a time. `NotifyListener` renews it.
 
-A holder that stands still loses it to another process and may go on with a step that it had begun. So all that is done
-under a lease is claimed row by row, or is the same when it is done twice.
+A stalled holder loses the lease to another process and may finish a step that it had begun. So all work under a
+lease is claimed row by row, or is idempotent.
 """
 
 import time
@@ -10,13 +10,13 @@ from uuid import uuid4
 from storage import leases
 from storage.statements import Executor
 
-# Seconds. A holder that falls silent is replaced after TERM and one interval, which is less than five.
+# Seconds. A holder that stops renewing is replaced after LEASE_TTL and one interval, which is less than five.
 LEASE_TTL = 3.0
 RENEWALS_PER_TTL = 3
 
 
 class ProcessLease:
-    """`is_held` is False as soon as this process cannot have renewed in time by its own clock."""
+    """Hold the lease. `is_held` is False as soon as this process cannot have renewed in time by its own clock."""
 
     def __init__(self, name: str, ttl: float = LEASE_TTL) -> None:
         self.renewal_interval = ttl / RENEWALS_PER_TTL
@@ -30,9 +30,9 @@ class ProcessLease:
         return time.monotonic() < self._held_until
 
     async def acquire(self, session: Executor) -> bool:
-        """Take or renew it. True if it was not held before."""
+        """Acquire or renew the lease. Return True if it was not held before."""
         was_holder = self.is_held
-        # The database begins to count later than this: here the term ends first.
+        # The database starts the term later, so that the term ends here first.
         requested_at = time.monotonic()
         is_acquired = await leases.acquire(session, self._name, self._holder, self._ttl)
         self._held_until = requested_at + self._ttl if is_acquired else 0.0

@@ -1,4 +1,4 @@
-"""A piece of background work: runs when woken and after a while anyway, and outlives every outage."""
+"""Run background work when woken and at intervals, through every outage."""
 
 import asyncio
 import math
@@ -18,10 +18,10 @@ from storage.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger(__name__)
 
-# What background work outlives: outages, and with an error in the log what Postgres or Temporal refuse, since one row
-# that cannot be written, or one secret whose key is missing, must not end the process of all others. Any other error is
-# a bug and is not caught: a loop that fails on every run would go unnoticed while the others continue. It ends the
-# process, whose supervisor logs it and starts it again.
+# The errors that background work survives: outages, and, with an error in the log, what Postgres or Temporal refuses,
+# since one row that cannot be written, or one secret whose key is missing, must not end the process of all others. Any
+# other error is a bug and is not caught: a loop that fails on every run would go unnoticed while the others continue.
+# It ends the process, whose supervisor logs it and starts it again.
 RECOVERABLE_ERRORS: tuple[type[Exception], ...] = (
     *DATABASE_ERRORS,
     RPCError,
@@ -32,12 +32,12 @@ RECOVERABLE_ERRORS: tuple[type[Exception], ...] = (
 FIRST_RETRY_DELAY = 1.0
 MAX_RETRY_DELAY = 60.0
 TASK_PREFIX = "loop: "
-# A timer may end a little early; without it the next wait would end at the same second.
+# A timer may end slightly early; without the margin the next wait would end at the same second.
 TIMER_SLACK = 0.05
 
 
 class Loop:
-    """`step` does what is due and says in how many seconds it wants to look again at the latest."""
+    """Run `step`, which does what is due and returns the seconds until it must run again."""
 
     def __init__(self, name: str, step: Callable[[], Awaitable[float]]) -> None:
         self._name = name
@@ -50,7 +50,7 @@ class Loop:
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled. Names the task, so that a dump of the tasks shows what the process does."""
+        """Run until cancelled. Names the task, so that a dump of the tasks is readable."""
         if task := asyncio.current_task():
             task.set_name(f"{TASK_PREFIX}{self._name}")
         while True:
@@ -75,8 +75,8 @@ class Loop:
 
 
 def report_failure(work: str, error: Exception) -> bool:
-    """Log and count an error that background work outlives; True for an outage. By its type: its message may quote
-    values."""
+    """Log and count an error that background work survives; return True for an outage. Log the type only: the
+    message may quote values."""
     cause = _cause_of(error)
     count_background_failure(work, cause)
     if cause is not FailureCause.BUG:
@@ -96,9 +96,9 @@ def _cause_of(error: Exception) -> FailureCause:
 
 
 def align_wait(seconds: float, now: float) -> float:
-    """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock; at most SLACK longer.
+    """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock, or at most SLACK later.
 
-    All loops of a machine then wake up together: one query of a burst takes a tenth of the CPU time of one that finds
+    All loops of a machine then wake together: one query of a burst takes a tenth of the CPU time of one that finds
     cold caches.
     """
     return seconds if seconds < 1 else math.floor(now + seconds + TIMER_SLACK) - now

@@ -1,4 +1,4 @@
-"""One Postgres session, outside the pool: it listens for NOTIFY, and may renew the lease of the leader.
+"""Hold one Postgres session outside the pool, which listens for NOTIFY and may renew the leader's lease.
 
 The renewal also proves that the session is alive. Outside the pool, it waits for no other work of this process.
 """
@@ -17,14 +17,14 @@ from storage.outages import DATABASE_ERRORS, suppress_outages
 from storage.statements import QuickSession
 
 RECONNECT_DELAY = 0.5  # seconds
-RESPONSE_TIMEOUT = 3.0  # seconds after which a session that does not answer is replaced
+RESPONSE_TIMEOUT = 3.0  # seconds after which a session without a response is replaced
 RELEASE_TIMEOUT = 1.0
 KEEPALIVE_INTERVAL = 5.0
 
 
 class NotifyListener:
-    """`on_notify` by channel, called with the payload; with "" when something may not have been heard. `leading`: this
-    process holds the lease, and alone does what needs one process. An API process has none."""
+    """Call `on_notify` by channel with the payload, or with "" if a notification may be lost. `is_leader`: this
+    process holds the lease and alone runs the leader tasks. An API process has no lease."""
 
     def __init__(
         self, database: Database, on_notify: Mapping[str, Callable[[str], None]], lease: ProcessLease | None = None
@@ -43,7 +43,7 @@ class NotifyListener:
                 await self._listen()
             except DATABASE_ERRORS as error:
                 report_failure("wakeups", error)
-            await asyncio.sleep(RECONNECT_DELAY)  # a server that is down answers no sooner for being asked at once
+            await asyncio.sleep(RECONNECT_DELAY)  # delay before another connection attempt while the server is down
 
     async def _listen(self) -> None:
         connection = await self._database.dedicated()
@@ -52,7 +52,7 @@ class NotifyListener:
         try:
             for channel in self._on_notify:
                 await connection.add_listener(channel, self._dispatch_notify)
-            # What was announced while this process did not listen is not repeated.
+            # Notifications that were sent while this process did not listen are not repeated.
             self._notify_all()
             while not lost.is_set():
                 await self._keep_alive(session)
@@ -64,15 +64,15 @@ class NotifyListener:
             connection.terminate()
 
     async def _keep_alive(self, session: QuickSession) -> None:
-        """That the session is alive: by a renewal where there is a lease."""
+        """Check that the session is alive, by a renewal if there is a lease."""
         async with asyncio.timeout(RESPONSE_TIMEOUT):
             if self._lease is None:
                 await notify_dispatchers(session, [])
             elif await self._lease.acquire(session):
-                self._notify_all()  # it begins to lead, and has not done the duties until now
+                self._notify_all()  # a new leader has not run the tasks until now
 
     async def _release(self, session: QuickSession) -> None:
-        """At shutdown, so that another process leads at once."""
+        """Release the lease at shutdown, so that another process leads immediately."""
         if self._lease is None:
             return
         with suppress_outages():
@@ -90,7 +90,7 @@ class NotifyListener:
 def build_api_listener(
     database: Database, on_flush: Callable[[], None], on_sandbox: Callable[[], None], on_events: Callable[[], None]
 ) -> NotifyListener:
-    """The one of an API process, which has no part in dispatching."""
+    """Build the listener of an API process, which dispatches nothing."""
     on_notify: dict[str, Callable[[str], None]] = {
         FLUSH_CHANNEL: lambda _: on_flush(),
         SANDBOX_CHANNEL: lambda _: on_sandbox(),

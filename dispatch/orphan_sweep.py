@@ -1,4 +1,4 @@
-"""Makes Temporal and Postgres agree again on one notification: its workflow is gone, or an operator terminated it."""
+"""Repair notifications whose workflow is gone, or was terminated by an operator."""
 
 import asyncio
 from uuid import UUID
@@ -28,8 +28,8 @@ class OrphanSweep:
         self._starter = starter
 
     async def run(self) -> None:
-        """A server at a wrong address knows none of our workflows: then nothing is concluded. So its store is asked for
-        before the workflows and after them."""
+        """Check orphaned notifications. A server at a wrong address knows none of our workflows, and then nothing is
+        concluded. So read its store before and after the workflows."""
         if not await self._is_store_known():
             return
         async with self._database.statement() as session:
@@ -45,7 +45,8 @@ class OrphanSweep:
             return await temporal_stores.is_conclusive(session, seen_id)
 
     async def _check_workflow(self, started: Orphan) -> Orphan | None:
-        """Return it if Temporal knows no workflow of it. One that ended without its notification ends it."""
+        """Return the notification if Temporal has no workflow for it. Fail it if its workflow ended without
+        finishing it."""
         notification_id, tenant, generation = started
         status = await self._starter.status(notification_id, generation)
         if status is None:
@@ -54,8 +55,8 @@ class OrphanSweep:
             return None
         async with self._database.transaction() as session:
             if not await workflow_signals.has_workflow(session, notification_id, generation):
-                return None  # it has ended, or was handed to a digest
-            # Terminated, timed out, or failed without settling: nothing will finish the row any more.
+                return None  # finished, or handed to a digest
+            # Terminated, timed out, or failed without settling: nothing else will finish the row.
             reason = Reason("workflow_ended", {"how": status.name.lower()})
             key = NotificationRef(notification_id=notification_id, tenant=tenant)
             after = await amend(session, key, lambda ledger: fail_if_open(ledger, generation, reason))
@@ -63,7 +64,7 @@ class OrphanSweep:
             log.error(
                 "a workflow ended without its notification", notification_id=str(notification_id), status=status.name
             )
-        return None  # without events it had ended a moment before
+        return None  # without events the notification had finished just before
 
     async def _redispatch(self, lost: list[Orphan]) -> None:
         async with self._database.transaction() as session:

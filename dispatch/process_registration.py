@@ -1,4 +1,4 @@
-"""Keeps the row by which other processes know that this one is alive. Run by worker and API."""
+"""Renew the row that shows to other processes that this one is alive. Run by worker and API."""
 
 import asyncio
 import os
@@ -17,7 +17,8 @@ REMOVE_TIMEOUT = 2.0
 
 
 class ProcessRegistration:
-    """`kind` is `worker` or `api`; `isolation` returns what its rendering processes have given up."""
+    """Register this process. `role` is `worker` or `api`; `isolation` returns the isolation that its rendering
+    processes lack."""
 
     def __init__(
         self,
@@ -33,7 +34,8 @@ class ProcessRegistration:
         self._isolation = isolation
 
     async def run(self) -> None:
-        """Renew the row until cancelled, then delete it. While Postgres is away the process goes on without it."""
+        """Renew the row until cancelled, then delete it. While Postgres is unavailable the process continues without
+        it."""
         try:
             await Loop("presence", self._renew).run()
         finally:
@@ -45,7 +47,7 @@ class ProcessRegistration:
         return RENEW_INTERVAL
 
     async def _remove(self) -> None:
-        """The row of a process that cannot delete it counts as dead a minute later."""
+        """Delete the row. If that fails, the process counts as dead a minute later."""
         with suppress_outages():
             async with asyncio.timeout(REMOVE_TIMEOUT), self._database.statement() as session:
                 await processes.remove(session, self.process_id)

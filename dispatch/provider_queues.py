@@ -1,4 +1,4 @@
-"""Lets notifications go on that wait for room in the queue of a provider with a rate. One of the duties."""
+"""Resume notifications that wait for a place in the queue of a provider with a rate. Run by the leader."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""Removes old rows in small batches, with pauses. Run by the dispatcher that leads.
+"""Remove old rows in small batches with pauses. Run by the leader.
 
-A batch is a transaction of a few hundred rows with a time-out of its own, so that sends do not wait for it.
+A batch is a transaction of a few hundred rows with its own timeout, so that sends do not wait for it.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ TENANT_SCAN_INTERVAL = 3600.0
 
 
 class PruningTask:
-    """`kept_at_least`: the time for which an idempotency key is remembered, whatever a tenant has set."""
+    """Prune. `min_retention` is how long an idempotency key is remembered, whatever a tenant has set."""
 
     def __init__(self, database: Database, min_retention: timedelta, batch_size: int = BATCH_SIZE) -> None:
         self._database = database
@@ -29,7 +29,7 @@ class PruningTask:
         self._next_tenant_scan_at: datetime | None = None
 
     async def prune(self) -> float:
-        """One batch of each kind."""
+        """Remove one batch of each kind."""
         has_full_batch = [await self._prune_table(table) for table in pruning.RETENTION_BY_TABLE]
         has_full_batch += [await self._prune_throttles(), await self._prune_tenant()]
         return BATCH_PAUSE if any(has_full_batch) else PRUNE_INTERVAL
@@ -45,7 +45,7 @@ class PruningTask:
         return last is not None
 
     async def _prune_tenant(self) -> bool:
-        """A batch of one tenant. Behind the last one there is a pause of an hour."""
+        """Remove a batch of one tenant. After the last tenant pause for an hour."""
         if self._next_tenant_scan_at is not None and now() < self._next_tenant_scan_at:
             return False
         async with pruning.transaction(self._database) as session:
@@ -60,7 +60,7 @@ class PruningTask:
         return True
 
     async def _prune_notifications(self, tenant: TenantRetention) -> bool:
-        """Whether more of it is old enough to be looked at."""
+        """Return whether more notifications are old enough."""
         async with pruning.transaction(self._database) as session:
             cutoff = self._cutoff(tenant, tenant.record_days)
             deleted = await retention.delete_records(session, tenant.id, cutoff, self._record_cursor, self._batch_size)

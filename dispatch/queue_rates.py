@@ -1,12 +1,12 @@
-"""Holds each provider's rate where all workers share it, on its task queue, and lifts it while the circuit is open.
+"""Set each provider's rate on its task queue, which all workers share, and lift it while the circuit is open.
 
-What already stands in the queue of a provider that is down would else leave it at that provider's own pace, only to be
-told to go elsewhere. Run by the dispatcher that leads; a change at run time wakes it.
+Otherwise the queued calls of a provider that is down would leave its queue at the provider's rate, only to be
+rerouted. Run by the leader; a change at run time wakes it.
 
-What is told here stands over what workers tell by `max_task_queue_activities_per_second`, also those that come later.
-Measured with two workers of 5 a second: 20 told here gave 19 to 21, and still did after a third had come with 3; taken
-away, 3 to 5, since among workers the last to poll decides. Each tenant is a fairness key: with 5 for each, one with a
-backlog had 5 a second, and another's were on their way within 60 ms.
+The limit that is set here overrides the `max_task_queue_activities_per_second` of workers, also of later ones.
+Measured with two workers of 5 a second: a limit of 20 gave 19 to 21, and still did after a third worker with 3 had
+joined; without it, 3 to 5, since among workers the last to poll decides. Each tenant is a fairness key: with 5 for
+each, one with a backlog had 5 a second, and another's were started within 60 ms.
 """
 
 import time
@@ -26,7 +26,7 @@ from domain.rates import NO_RATE_LIMITS, ProviderRateLimits, queue_rate_limits
 from storage import provider_health, provider_limits
 from storage.database import Database
 
-# Of servers that know no such call, or do not let us: then the workers' own setting stands.
+# Errors of servers that lack the call or do not allow it: the workers' own setting applies.
 UNSUPPORTED_STATUSES = (RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.PERMISSION_DENIED)
 POLL_INTERVAL = 2.0
 UPDATE_INTERVAL = 30.0
@@ -35,7 +35,7 @@ RPC_TIMEOUT = timedelta(seconds=5)
 
 
 class QueueRateTask:
-    """`rates` are the settings: calls per second by provider; 0 is no limit."""
+    """Set the rates. `rates` are the settings: calls per second by provider; 0 is no limit."""
 
     def __init__(self, database: Database, client: Client, rates: Mapping[str, float]) -> None:
         self._database = database
@@ -44,9 +44,9 @@ class QueueRateTask:
         self._last_updates: dict[str, tuple[ProviderRateLimits, float]] = {}
 
     async def update_rates(self) -> float:
-        """Tells the server what has changed, and from time to time what has not: another dispatcher may have led in
-        between, and a store may be a new one. What was told is compared with the rows once more: if this process stood
-        still before it told the server, another one had told it something newer."""
+        """Set what has changed, and from time to time what has not: another process may have led in between, and a
+        store may be new. Compare with the rows again afterwards: if this process stalled before the call, another
+        one may have set a newer limit."""
         while await self._update_changed():
             pass
         return POLL_INTERVAL

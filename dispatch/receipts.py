@@ -1,4 +1,4 @@
-"""Applies stored receipts in batches, through the ledgers of their notifications. Runs in the API process."""
+"""Apply stored receipts in batches through the ledgers of their notifications. Runs in the API process."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 POLL_INTERVAL = 1.0
 BATCH_SIZE = 100  # receipts per transaction
-SINGLE_CONCURRENCY = 8  # transactions at once for receipts that are applied alone
+SINGLE_CONCURRENCY = 8  # concurrent transactions for receipts that are applied alone
 
 
 class ReceiptApplier:
@@ -52,7 +52,7 @@ class ReceiptApplier:
             return await apply_batch(session, BATCH_SIZE)
 
     async def _apply_each(self, rest: list[ClaimedReceipt]) -> list[StoredReceipt]:
-        """Return those that are applied."""
+        """Return the receipts that were applied."""
         errors = await asyncio.gather(*(self._apply_single(one) for one in rest), return_exceptions=True)
         for one, error in zip(rest, errors, strict=True):
             if error is not None:

@@ -1,10 +1,10 @@
-"""Wakes what waits for a setting that a tenant has changed, batch by batch. Run by the dispatcher that leads."""
+"""Wake notifications that wait for a setting that a tenant has changed, in batches. Run by the leader."""
 
 from dispatch.loops import RECOVERABLE_ERRORS
 from storage import reconsiderations, tenant_timezone_changes
 from storage.database import Database
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 BATCH_SIZE = 500
 
 

@@ -1,7 +1,7 @@
-"""Starts again what was in a lost store, batch by batch. Run by the dispatcher that leads.
+"""Start workflows of a lost store again, in batches. Run by the leader.
 
-The next batch becomes due when half of the one before has been started, so that new notifications do not wait for all
-of them.
+The next batch becomes due when half of the previous one has been started, so that new notifications do not wait for
+all of them.
 """
 
 import time
@@ -14,10 +14,10 @@ from storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 BATCH_POLL_INTERVAL = 0.25
 BATCH_SIZE = 500
-# Entries that Temporal does not take do not block the others.
+# Entries that Temporal refuses do not block the others.
 BATCH_TIMEOUT = 60.0
 
 

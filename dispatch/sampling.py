@@ -1,4 +1,4 @@
-"""Reads the gauges of the installation every few seconds for the page of metrics. One of the leader's duties."""
+"""Sample the gauges of the installation every few seconds for the metrics page. Run by the leader."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from storage import samples
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS
 
-SAMPLE_INTERVAL = 10.0  # seconds; less than what Prometheus lets pass between two scrapes
+SAMPLE_INTERVAL = 10.0  # seconds; less than Prometheus waits between two scrapes
 
 
 class SamplingTask:
-    """`providers` are those of the settings."""
+    """Sample. `providers` are those of the settings."""
 
     def __init__(self, database: Database, gauges: SampledGauges, providers: Sequence[str]) -> None:
         self._database = database
@@ -20,7 +20,7 @@ class SamplingTask:
         self._providers = sorted(providers)
 
     async def sample(self) -> float:
-        """A database that is too slow for it is asked no sooner for that: metrics are the first to go without."""
+        """Sample once. A slow database is not queried sooner: metrics have the lowest priority."""
         try:
             async with self._database.transaction() as session:
                 sample = await samples.read_sample(session, self._providers)

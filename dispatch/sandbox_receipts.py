@@ -1,7 +1,7 @@
-"""The sandbox vendor's outgoing side: posts its receipts, signed, over HTTP like a real vendor would. In the API
-process, in development.
+"""Post the receipts of the sandbox vendor, signed, over HTTP like a real vendor. Runs in the API process, in
+development.
 
-It posts many events at once, as SendGrid does: what becomes due within a tenth of a second goes into one request.
+One request carries many events, as with SendGrid: all that become due within a tenth of a second.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from storage.sandbox import DueReceipt
 
 BATCH_SIZE = 100  # events per request
 POLL_INTERVAL = 2.0
-MIN_INTERVAL = 0.1  # seconds between two polls, however often it is woken
+MIN_INTERVAL = 0.1  # minimum seconds between two polls
 
 
 class SandboxReceiptPoster:
-    """`url` is where receipts of the sandbox are taken."""
+    """Post receipts to `url`, the route for receipts of the sandbox."""
 
     def __init__(self, database: Database, http: httpx2.AsyncClient, url: str, secret: bytes) -> None:
         self._database = database

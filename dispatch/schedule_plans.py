@@ -1,11 +1,11 @@
-"""Plans the turns of schedules with many recipients, batch by batch. Run by the dispatcher that leads."""
+"""Plan the occurrences of schedules with many recipients in batches. Run by the leader."""
 
 from activities.recurring_sends import RecurringSends
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from storage import schedule_plans
 from storage.database import Database
 
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 # At least as many recipients as one batch plans.
 MAX_OVERDUE_ROUNDS = -(-schedule_plans.BATCH_SIZE // MAX_BATCH_RECIPIENTS)
 
@@ -16,7 +16,7 @@ class SchedulePlanTask:
         self._recurring = recurring
 
     async def plan_batch(self) -> float:
-        """Plan one batch and run its overdue turns, since the next tick may be 15 minutes away."""
+        """Plan one batch and run its overdue occurrences, since the next tick may be 15 minutes away."""
         async with self._database.transaction() as session:
             batch = await schedule_plans.plan_next_batch(session)
         if batch is None:

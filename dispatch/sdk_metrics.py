@@ -1,4 +1,4 @@
-"""Has Temporal's SDK serve its own metrics on loopback, from where our page takes them."""
+"""Make Temporal's SDK serve its own metrics on loopback, where our page reads them."""
 
 import socket
 
@@ -9,8 +9,8 @@ MAX_ATTEMPTS = 5
 
 
 def serve_sdk_metrics() -> int | None:
-    """Return the port; None if none could be had. Once per process, before it has a Temporal client and after a fork:
-    the runtime has threads."""
+    """Return the port; None if no port is available. Call it once per process, before the first Temporal client and
+    after a fork: the runtime has threads."""
     for _ in range(MAX_ATTEMPTS):
         port = _free_port()
         config = PrometheusConfig(
@@ -21,7 +21,7 @@ def serve_sdk_metrics() -> int | None:
         )
         try:
             runtime = Runtime(telemetry=TelemetryConfig(metrics=config))
-        except ValueError:  # somebody has taken the port since
+        except ValueError:  # another process has taken the port since
             continue
         Runtime.set_default(runtime)
         return port

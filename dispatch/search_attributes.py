@@ -1,4 +1,4 @@
-"""The search attributes of our workflows: added where we may, and looked for where a server does not let us."""
+"""Add the search attributes of our workflows, or check that they exist on a server that does not let us add them."""
 
 import structlog
 from temporalio.api.enums.v1 import IndexedValueType
@@ -19,12 +19,12 @@ SEARCH_ATTRIBUTES = {
     names.PRIORITY_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_INT,
     names.SCHEDULE_ATTRIBUTE: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
 }
-# Of hosted servers, where only an operator adds search attributes.
+# Refusals of hosted servers, where only an operator adds search attributes.
 REFUSAL_STATUSES = (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 
 
 class MissingSearchAttributes(RPCError):
-    """The server does not let us add them. `missing` names each with its type."""
+    """Report that the server does not let us add them. `missing` names each with its type."""
 
     def __init__(self, missing: list[str]) -> None:
         self.missing = missing
@@ -33,8 +33,8 @@ class MissingSearchAttributes(RPCError):
 
 
 async def ensure_search_attributes(client: Client) -> None:
-    """Add the search attributes; they are gone with the server's store, so this runs after each start of it. Where that
-    is refused, check that they exist. Raises RPCError, MissingSearchAttributes among them."""
+    """Add the search attributes. They are lost with the server's store, so this runs after each start of it. If the
+    server refuses, check that they exist. Raise RPCError, including MissingSearchAttributes."""
     request = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=SEARCH_ATTRIBUTES)
     try:
         await client.operator_service.add_search_attributes(request)
@@ -56,7 +56,7 @@ async def _check_existing(client: Client) -> None:
 
 
 async def _existing_names(client: Client) -> set[str]:
-    """Those of the namespace, or if even the list is refused, those by which it can be queried."""
+    """Return those of the namespace. If the list is refused too, return those that a query accepts."""
     try:
         request = ListSearchAttributesRequest(namespace=client.namespace)
         return set((await client.operator_service.list_search_attributes(request)).custom_attributes)
@@ -77,5 +77,5 @@ async def _can_be_queried(client: Client, name: str) -> bool:
 
 
 def _type_name(value_type: "IndexedValueType.ValueType") -> str:
-    """As Temporal's tools write it: Keyword, KeywordList, Int."""
+    """Return the type as Temporal's tools write it: Keyword, KeywordList, Int."""
     return IndexedValueType.Name(value_type).removeprefix("INDEXED_VALUE_TYPE_").title().replace("_", "")

@@ -1,6 +1,6 @@
-"""Tells waiting workflows what the rows know: a cancel, or evidence that came; makes due what nothing holds any more.
+"""Signal waiting workflows about a cancel or new evidence, and release deliveries that nothing holds any more.
 
-Run by the dispatcher that leads. Rows say who is to be told, so that no signal is lost with a process.
+Run by the leader. The rows list the workflows to signal, so that no signal is lost with a process.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,13 +19,14 @@ log = structlog.get_logger(__name__)
 
 BATCH_SIZE = 16
 RELEASE_BATCH_SIZE = 200
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
-# What is held is looked at row by row; a resume and a circuit that moves say so by themselves.
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
+# Held deliveries are checked row by row; a resume and a change of a circuit notify by themselves.
 HELD_POLL_INTERVAL = 10.0
 
 
 class SignalTasks:
-    """`resume_rate` is how many held deliveries go on per second, the most urgent first; 0 is no limit."""
+    """Signal and release. `resume_rate` is how many held deliveries are released per second by priority; 0 is no
+    limit."""
 
     def __init__(self, database: Database, starter: WorkflowStarter, resume_rate: float) -> None:
         self._database = database
@@ -42,7 +43,7 @@ class SignalTasks:
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE else 0.0
 
     async def send_evidence_signals(self) -> float:
-        """A row that was written to again in between stays due."""
+        """Send the signals. A row that was written again in between stays due."""
         async with self._database.statement() as session:
             due = await workflow_signals.list_unsignaled_evidence(session, BATCH_SIZE)
         signaled = await self._signal_all(due, lambda one: self._starter.signal_evidence(one.id, one.generation))
@@ -52,7 +53,7 @@ class SignalTasks:
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE else 0.0
 
     async def releases(self) -> float:
-        """Held deliveries that may go on become due; worker processes then claim them like any other."""
+        """Make held deliveries due; worker processes then claim them like any other."""
         allowed = self._release_bucket.available(RELEASE_BATCH_SIZE)
         if not allowed:
             return self._release_bucket.seconds_to_next()
@@ -64,7 +65,7 @@ class SignalTasks:
         return HELD_POLL_INTERVAL
 
     async def _signal_all(self, due: Sequence[Due], signal: Callable[[Due], Awaitable[None]]) -> list[Due]:
-        """Those that Temporal took, in their order; the others stay due, and one that it never takes stops nobody."""
+        """Return the rows whose signal Temporal accepted, in order. The others stay due and block no other row."""
         signaled = []
         for one in due:
             try:

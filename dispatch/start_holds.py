@@ -1,4 +1,4 @@
-"""Holds a process at its start until an operator releases it, as after a restore. Called by worker and API."""
+"""Hold a process at its start until an operator releases it, as after a restore. Called by worker and API."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ async def hold_on_start(database: Database, name: str) -> None:
 
 
 async def wait_for_release(database: Database) -> None:
-    """Return at once if no hold is in force. One that was begun by another process counts too."""
+    """Return immediately if no hold is in force. A hold that another process began counts too."""
     logged_at = None
     while (hold := await _active_hold(database)) is not None:
         if logged_at is None or time.monotonic() - logged_at >= LOG_INTERVAL:

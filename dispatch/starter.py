@@ -1,4 +1,4 @@
-"""Starts and signals workflows. The only caller of the Temporal client on the way of a notification."""
+"""Start and signal workflows. The only caller of the Temporal client on the path of a notification."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,22 +29,23 @@ from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 
 RPC_TIMEOUT = timedelta(seconds=5)
-# A workflow of a restored notification is replaced, whether it runs or has ended: it is of a state that was lost.
+# A workflow of a restored notification is replaced, whether it runs or has ended: its state was lost.
 REJECT_DUPLICATE, ALLOW_DUPLICATE = WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE
 TERMINATE_EXISTING = WorkflowIDConflictPolicy.TERMINATE_EXISTING
-# Until a task that was handed to a process with the start is given to another, should that process die.
+# How long a task that was handed to a process with the start stays with it, should that process die.
 TASK_TIMEOUT = timedelta(seconds=4)
 
 
 class WorkflowStarter:
-    """`adopted_id` is the store that has our workflows, as `StoreMonitor` has read it; None until it has."""
+    """Start workflows. `adopted_store_id` is the store that has our workflows, as `StoreMonitor` has read it; None
+    until then."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.adopted_store_id: str | None = None
 
     async def start_or_resume(self, claimed: ClaimedNotification) -> StartedClaim:
-        """Start its workflow, or tell the one that waits. Already started counts as started. Raises RPCError."""
+        """Start the workflow, or resume the one that waits. An existing workflow counts as started. Raise RPCError."""
         if claimed.started:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
             return StartedClaim(id=claimed.id, generation=claimed.generation)
@@ -52,7 +53,7 @@ class WorkflowStarter:
             await self._start(claimed)
         except WorkflowAlreadyStartedError:
             if claimed.send_at is not None and not claimed.waits_for_send_at:
-                # It was started when `send_at` was to come, by a start that was not marked, and may wait for that.
+                # An earlier start before `send_at` was not marked, and its workflow may wait for `send_at`.
                 await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
         return StartedClaim(
             id=claimed.id,
@@ -61,7 +62,7 @@ class WorkflowStarter:
         )
 
     async def _start(self, claimed: ClaimedNotification) -> None:
-        """With its first task, for the worker of this process, if that has room."""
+        """Start with the first task, for the worker of this process, if that has a free slot."""
         with convert_connection_errors():
             await self._client.start_workflow(
                 NotificationWorkflow.run,
@@ -79,7 +80,7 @@ class WorkflowStarter:
             )
 
     async def start_or_signal_digest(self, window: PendingWindow) -> None:
-        """Starts the workflow of its group, or tells the one that runs. RPCError NOT_FOUND: that has just ended."""
+        """Start the workflow of the group, or signal the running one. RPCError NOT_FOUND: it has just ended."""
         try:
             await self._start_digest(window)
         except WorkflowAlreadyStartedError:
@@ -119,7 +120,7 @@ class WorkflowStarter:
     async def _signal(
         self, notification_id: UUID, generation: int, signal: Callable[[NotificationWorkflow], None]
     ) -> None:
-        """A workflow that is over, or not there, needs no signal. A server at a wrong address knows none of them: then
+        """Signal a workflow; one that has ended needs no signal. A server at a wrong address knows no workflow: then
         the signal stays due."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
@@ -130,7 +131,7 @@ class WorkflowStarter:
                 raise
 
     async def status(self, notification_id: UUID, generation: int) -> WorkflowExecutionStatus | None:
-        """None: Temporal knows no such workflow."""
+        """Return the status; None: Temporal has no such workflow."""
         handle = self._client.get_workflow_handle(workflow_id(notification_id, generation))
         try:
             with convert_connection_errors():
@@ -141,11 +142,11 @@ class WorkflowStarter:
             raise
 
     async def prepare(self) -> None:
-        """What a store needs before it can take our workflows."""
+        """Prepare a store for our workflows."""
         await ensure_search_attributes(self._client)
 
     async def store_id(self) -> str:
-        """The id of our namespace: a store that was deleted comes back with another one."""
+        """Return the id of our namespace: a store that was deleted and created again has another one."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)
         with convert_connection_errors():
             answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Watches which store Temporal has. Run by every process: one that sees the adopted store keeps it adopted."""
+"""Monitor which store Temporal has. Run by every process: one that sees the adopted store keeps it adopted."""
 
 import structlog
 
@@ -20,7 +20,7 @@ class StoreMonitor:
         self._seen_id: str | None = None
 
     async def detect_namespace_reset(self) -> float:
-        """Report the store that this process sees. One that is new to it may lack our search attributes."""
+        """Report the store that this process sees. A store that is new to it may lack our search attributes."""
         seen_id = await self._starter.store_id()
         is_new = seen_id != self._seen_id
         if is_new:

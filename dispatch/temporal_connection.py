@@ -1,4 +1,4 @@
-"""The Temporal client, and what a Temporal server needs before it can take our workflows."""
+"""Connect to Temporal and convert payloads and failures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ from config_temporal import TemporalSettings
 from domain.stored_enums import UnknownValue
 from storage.outages import is_permanent
 
-# Bugs of ours: trying again only repeats them. Everything else may be an outage, which Temporal waits out.
+# Our bugs: a retry only repeats them. Every other error may be an outage, and Temporal retries it.
 BUG_TYPES = (
     ArithmeticError,
     AssertionError,
@@ -35,7 +35,7 @@ BUG_TYPES = (
 )
 
 
-# Of Temporal itself: it is there again by itself. Every other refusal is about what it was asked.
+# Errors of an unavailable Temporal, which recovers by itself. Every other refusal is about the request.
 OUTAGE_STATUSES = frozenset(
     {
         RPCStatusCode.ABORTED,
@@ -50,14 +50,14 @@ OUTAGE_STATUSES = frozenset(
 
 
 def is_bug(exception: BaseException) -> bool:
-    """Whether to repeat the activity would only repeat the error."""
+    """Return whether a retry of the activity would only repeat the error."""
     if isinstance(exception, UnknownValue):
         return False
     return isinstance(exception, BUG_TYPES) or is_permanent(exception)
 
 
 class RedactingFailureConverter(DefaultFailureConverter):
-    """Errors of ours travel by their class alone: the message of a database error quotes the row."""
+    """Send internal errors by their class alone: the message of a database error quotes the row."""
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         if not isinstance(exception, TemporalError):
@@ -65,13 +65,13 @@ class RedactingFailureConverter(DefaultFailureConverter):
             redacted = ApplicationError("see the worker's log", type=error_type, non_retryable=is_permanent_bug)
             exception = redacted.with_traceback(exception.__traceback__)
         super().to_failure(exception, payload_converter, failure)
-        # A long one exceeds what Temporal shows of a failure; the innermost frames tell most.
+        # A long one exceeds what Temporal shows of a failure; the innermost frames are the most useful.
         failure.stack_trace = failure.stack_trace[-2000:]
 
 
 class SharedJsonPayloadConverter(CompositePayloadConverter):
-    """Pydantic's JSON converter, one for the process. The SDK builds a payload converter for each workflow run; with a
-    JSON converter of its own, each run would build the schema of every payload's type again."""
+    """Share Pydantic's JSON converter in the process. The SDK builds a payload converter for each workflow run; with
+    its own JSON converter, each run would build the schema of every payload's type again."""
 
     _json = PydanticJSONPlainPayloadConverter()
 
@@ -89,7 +89,7 @@ DATA_CONVERTER = DataConverter(
 async def connect(
     address: str, namespace: str, *, lazy: bool, tls: bool | TLSConfig = False, api_key: str | None = None
 ) -> Client:
-    """`lazy` connects at the first call: for processes that serve without Temporal too."""
+    """Connect. `lazy` connects at the first call, for processes that also serve without Temporal."""
     return await Client.connect(
         address, namespace=namespace, data_converter=DATA_CONVERTER, lazy=lazy, tls=tls, api_key=api_key
     )
@@ -107,7 +107,7 @@ async def connect_with_settings(settings: TemporalSettings, *, lazy: bool) -> Cl
 
 
 def tls_of(settings: TemporalSettings) -> bool | TLSConfig:
-    """Without an authority of its own the server is checked against those of the system."""
+    """Return the TLS settings. Without a configured authority the server is checked against those of the system."""
     if not settings.temporal_uses_tls:
         return False
     key = settings.temporal_tls_key.get_secret_value()
@@ -121,8 +121,7 @@ def tls_of(settings: TemporalSettings) -> bool | TLSConfig:
 
 @contextmanager
 def convert_connection_errors() -> Iterator[None]:
-    """A lazy client that was never connected raises a bare RuntimeError when nobody answers; here that is an outage
-    like any other."""
+    """Raise an outage instead of the bare RuntimeError of a lazy client that could not connect."""
     try:
         yield
     except RuntimeError as error:

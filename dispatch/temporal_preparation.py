@@ -1,4 +1,4 @@
-"""Prepares a Temporal server for use. Called after each of its starts by the command line, tests and benchmarks."""
+"""Prepare a Temporal server for use. Called after each of its starts by the command line, tests and benchmarks."""
 
 from config import Settings
 from dispatch.search_attributes import ensure_search_attributes
@@ -12,7 +12,7 @@ async def prepare_temporal(
 ) -> None:
     """Prepare a server after each start: search attributes, and the workflow store of `database_url` if given.
 
-    Confirm a new store at once: the database has no other server. `settings` hold TLS and API key of an external server.
+    Confirm a new store at once: the database has no other server. `settings` hold TLS and API key of an external one.
     """
     client = await (
         connect_with_settings(settings, lazy=False) if settings else connect(address, namespace, lazy=False)

@@ -1,5 +1,5 @@
-"""Begins the next window of a limit for those who wait for it. Run by the dispatcher that leads; the evidence loop then
-tells their workflows to ask again."""
+"""Open the next window of a limit for the notifications that wait for it. Run by the leader. The evidence loop then
+signals their workflows to check again."""
 
 from storage import throttles
 from storage.database import Database

@@ -1,6 +1,6 @@
-"""Makes Temporal's Schedules follow the ticks that are wanted, and sees to runs that nobody is to wait for.
+"""Keep Temporal's Schedules in sync with the required ticks, and continue runs that must not wait for a tick.
 
-Run by the dispatcher that leads. What is due is told by rows: a Schedule only says when to look.
+Run by the leader. The rows decide what is due: a Schedule only triggers the check.
 """
 
 from datetime import timedelta
@@ -36,12 +36,12 @@ from workflows.tick import TickWorkflow
 log = structlog.get_logger(__name__)
 
 BATCH_SIZE = 16
-POLL_INTERVAL = 2.0  # seconds: what a lost NOTIFY can delay
-ENSURE_INTERVAL = 3600.0  # seconds after which a Schedule that somebody has deleted is made again
+POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
+ENSURE_INTERVAL = 3600.0  # seconds after which a deleted Schedule is created again
 RPC_TIMEOUT = timedelta(seconds=5)
-# Clocks differ: a tick that came a moment before what is due would find it a whole interval later.
+# Clocks differ: a tick just before the due time would find the work only one interval later.
 TICK_OFFSET = timedelta(seconds=1)
-PAUSED_INTERVAL_MINUTES = 15  # the interval of a Schedule that is paused
+PAUSED_INTERVAL_MINUTES = 15  # the interval of a paused Schedule
 
 
 class TickTasks:
@@ -57,11 +57,11 @@ class TickTasks:
         return POLL_INTERVAL if len(applied) < BATCH_SIZE else 0.0
 
     async def continue_runs(self) -> float:
-        """What was triggered, and what a tick has not got through: a chunk of people."""
+        """Send to a batch of recipients of a triggered run, or of one that a tick has not finished."""
         return 0.0 if await self._recurring.continue_next_run() else POLL_INTERVAL
 
     async def _apply(self, tick: DesiredTick) -> bool:
-        """One that Temporal does not take stays due and stops no other."""
+        """Apply one tick. A tick that Temporal refuses stays due and blocks no other."""
         try:
             with convert_connection_errors():
                 await (self._create_or_update(tick) if tick.stays else self._delete(tick))
@@ -119,7 +119,7 @@ def summary_of(tick: DesiredTick) -> str:
 
 
 def note_of(tick: DesiredTick) -> str:
-    """With the recurring sends, and which of them are paused."""
+    """Return the note with the recurring sends, and which of them are paused."""
     names = [f"{key} (paused)" if paused else key for key, paused in sorted(tick.schedules.items())]
     return summary_of(tick) + (f". Schedules: {', '.join(names)}" if names else "")
 
@@ -146,7 +146,7 @@ def schedule_of(tick: DesiredTick) -> Schedule:
             static_summary=summary_of(tick),
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=TICK_OFFSET)]),
-        # After an outage one tick sees to all that it missed.
+        # After an outage one tick does all missed work.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
         state=ScheduleState(note=note_of(tick), paused=not tick.minutes),
     )

@@ -1,4 +1,4 @@
-"""How many may start now: a bucket that fills at the start rate, so that a backlog waits in Postgres."""
+"""Limit the starts of workflows by a token bucket at the start rate, so that a backlog waits in Postgres."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ BURST_SECONDS = 0.2
 
 
 class TokenBucket:
-    """`rate` per second; 0 is no limit. `clock` in seconds, monotonic."""
+    """Fill at `rate` per second; 0 is no limit. `clock` returns monotonic seconds."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -17,7 +17,7 @@ class TokenBucket:
         self._filled_at = clock()
 
     def available(self, limit: int) -> int:
-        """Whole starts allowed now, at most `most`."""
+        """Return how many may start now, at most `limit`."""
         if self._rate == 0:
             return limit
         now = self._clock()
@@ -29,6 +29,6 @@ class TokenBucket:
         self._tokens -= starts if self._rate else 0
 
     def seconds_to_next(self) -> float:
-        """Until a handful may start: one by one would cost a statement each."""
+        """Return the seconds until several may start: a statement for each one would cost too much."""
         missing = self._burst - self._tokens
         return max(0.01, missing / self._rate) if self._rate else 0.0

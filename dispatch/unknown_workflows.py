@@ -1,6 +1,6 @@
-"""Ends the workflows of notifications that a restored database does not know. Run by the dispatcher that leads.
+"""Terminate the workflows of notifications that a restored database does not contain. Run by the leader.
 
-Such a workflow may wait for a signal that no row will cause. It can have sent nothing since the restore.
+Such a workflow may wait for a signal that no row will cause. It cannot have sent anything since the restore.
 """
 
 import re
@@ -31,7 +31,7 @@ class UnknownWorkflowTask:
         self._client = client
 
     async def terminate_unknown_workflows(self) -> float:
-        """Once for each restore, when everything that the database knows has been started again."""
+        """Terminate them once for each restore, after everything in the database has been started again."""
         async with self._database.transaction() as session:
             before = await find_pending_workflow_cleanup(session)
         if before is not None:
@@ -60,13 +60,13 @@ class UnknownWorkflowTask:
             log.warning("a notification is unknown to the restored database", notification_id=str(key[0]))
 
     async def _terminate(self, execution: WorkflowExecution) -> None:
-        """The run that was found, and no later one."""
+        """Terminate the run that was found, and no later one."""
         handle = self._client.get_workflow_handle(execution.id, run_id=execution.run_id)
         try:
             with convert_connection_errors():
                 await handle.terminate(reason=TERMINATION_REASON)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended meanwhile
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended since
                 raise
 
 

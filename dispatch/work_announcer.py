@@ -1,5 +1,5 @@
-"""Tells worker processes that something is due. After the commit: a NOTIFY inside a transaction makes its commit wait
-for every other one that has one."""
+"""Notify worker processes that work is due. Runs after the commit: a NOTIFY inside a transaction makes its commit
+wait for every other one with a NOTIFY."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ MIN_INTERVAL = 0.02  # seconds between two announcements
 
 
 class WorkAnnouncer:
-    """What is announced within MIN_INTERVAL goes out together. What is lost with a process or a connection is found by
-    the workers' own look, 2 s later at the latest."""
+    """Announce work in batches: announcements within MIN_INTERVAL are sent together. The polls of the workers find
+    what is lost with a process or a connection within 2 s."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +22,7 @@ class WorkAnnouncer:
         self._next_at = 0.0
 
     def announce(self, payload: str) -> None:
-        """`due` is a payload of DISPATCH_CHANNEL."""
+        """Announce `due`, a payload of DISPATCH_CHANNEL."""
         self._pending.add(payload)
         self._loop.wake()
 

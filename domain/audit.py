@@ -1,4 +1,4 @@
-"""What an audit entry holds: who acted, and what changed, without secrets and personal data."""
+"""Define audit entries: who acted and what changed, without secrets and personal data."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ MAX_JSON_LENGTH = 16_384  # characters of JSON of `before` and of `after`
 
 
 class ActorKind(StrEnum):
-    """`installation`: a key of the installation's own tenant that acted on another tenant."""
+    """Name the kind of actor. `installation`: a key of the installation's own tenant that acted on another tenant."""
 
     KEY = "key"
     INSTALLATION = "installation"
@@ -33,7 +33,7 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Actor:
-    """A key with its tenant, or the command line, whose `name` is that of the operating system's user."""
+    """Identify a key with its tenant, or the command line, whose `name` is that of the operating system's user."""
 
     name: str
     key_id: UUID | None = None
@@ -47,7 +47,7 @@ class Actor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditChange:
-    """One change of the configuration of `tenant`. `before` None: it was made; `after` None: it was removed."""
+    """Describe one change of the configuration of `tenant`. `before` None: created; `after` None: removed."""
 
     tenant: UUID
     actor: Actor
@@ -60,7 +60,7 @@ class AuditChange:
 def changed_members(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> tuple[Json | None, Json | None]:
-    """Return the members that differ, masked. Two empty objects: nothing has changed."""
+    """Return the members that differ, masked. Two empty objects mean that nothing has changed."""
     if before is None or after is None:
         return _masked_and_limited(before), _masked_and_limited(after)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
@@ -70,7 +70,7 @@ def changed_members(
 
 
 def mask_values(value: Any, name: str = "") -> Any:
-    """Replace the values of members that are secret or personal, and all of a URL behind its host."""
+    """Mask the values of members that are secret or personal, and the part of a URL after its host."""
     if value is None:
         return None
     if name in MASKED_MEMBERS:

@@ -1,4 +1,4 @@
-"""Cancelling: stop what has not gone out, and answer truthfully per channel what became of it."""
+"""Cancel a notification: stop what has not been sent, and report per channel what became of it."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -24,8 +24,8 @@ CANCELED_VERDICT = Verdict(status=DeliveryStatus.CANCELED, reason=Reason("cancel
 
 
 def cancel_notification(ledger: Ledger, at: datetime) -> Ledger:
-    """Close what no provider has been called for. While a call is under way its answer decides, and `deliver`
-    obeys the request before any further call."""
+    """Close the deliveries without a provider call. The outcome of a call in progress decides, and `deliver` obeys
+    the request before any further call."""
     if ledger.finished_at is not None:
         return ledger
     ledger = replace(ledger, cancel_requested_at=ledger.cancel_requested_at or at)
@@ -38,8 +38,8 @@ def cancel_notification(ledger: Ledger, at: datetime) -> Ledger:
 
 
 def cancel_results(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelResult]:
-    """Per channel, the least comfortable truth over its deliveries. Before resolution: the route's channels. `digest`
-    is what an item has gone into: as long as that is on its way, it may come by each of them."""
+    """Return the result per channel: the one that is closest to sent over its deliveries. Before resolution use the
+    channels of the route. `digest` is the digest of an item: while it is open, it may arrive by each of them."""
     deliveries = [*ledger.deliveries.values(), *(digest.deliveries.values() if digest is not None else ())]
     results = [(delivery.channel, _cancel_result(delivery)) for delivery in deliveries]
     if digest is not None and digest.finished_at is None:

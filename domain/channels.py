@@ -1,4 +1,4 @@
-"""The channels a notification can take, and what each needs to reach a person."""
+"""Define the channels of a notification and the contact point that each needs."""
 
 from domain.stored_enums import StoredEnum
 

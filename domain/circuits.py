@@ -1,7 +1,8 @@
-"""The circuit and the weight of one provider: pure moves from what its calls came to. The caller brings the clock.
+"""Compute the circuit state and the weight of one provider from the outcomes of its calls. Pure: the caller passes
+the time.
 
-The weight follows the method that GOV.UK Notify has published: ten points less after more than 50 errors in a minute,
-or when at least 15 % of the calls are slow, at most once a minute, and then slowly back.
+The weight follows the method that GOV.UK Notify has published: minus ten points after more than 50 errors in a
+minute, or when at least 15 % of the calls are slow, at most once a minute, then a slow recovery.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ CREDENTIAL_FAILURE_LIMIT = 3
 FIRST_COOL_DOWN = timedelta(seconds=5)
 MAX_COOL_DOWN = timedelta(minutes=5)
 CREDENTIALS_COOL_DOWN = timedelta(minutes=1)
-# How long nobody calls who is told "too many": if the vendor does not say, and at most.
+# How long a provider is not called after a 429: the default if the vendor names no time, and the maximum.
 DEFAULT_THROTTLE = timedelta(seconds=1)
 MAX_THROTTLE = timedelta(minutes=5)
 PROBES = 3
@@ -45,9 +46,9 @@ class CircuitState(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallTally:
-    """What one process saw of a provider since it last told. `errors` are of different deliveries, so that one bad
-    message opens nothing; `credential_failures` stand for the people whose messages met refused credentials; `quiet` is how much
-    longer the vendor wants no calls."""
+    """Count the calls of one process since its last report. `errors` are of different deliveries, so that one bad
+    message opens no circuit. `credential_failures` are hashes of the recipients whose messages met refused
+    credentials. `throttled_for` is how much longer the vendor refuses calls."""
 
     calls: int = 0
     errors: int = 0
@@ -62,9 +63,10 @@ class CallTally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CircuitHealth:
-    """`recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are the calls that a half-open
-    circuit still lets through; `openings` counts those since it was last well. Until `throttled_until` the vendor wants no
-    calls, well as it may be. `lookup_refused`: our account may send, and may not look up what became of a message."""
+    """Hold the health of a provider. `recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are
+    the calls that a half-open circuit still admits; `openings` counts those since the circuit was last closed. The
+    vendor refuses calls until `throttled_until`, although it may be healthy. `lookup_refused`: the account may send,
+    and may not look up messages."""
 
     provider: str
     changed_at: datetime
@@ -86,7 +88,7 @@ class CircuitHealth:
 
     @property
     def changes_with_time(self) -> bool:
-        """Time alone changes it."""
+        """Return whether time alone may change the health."""
         return not self.is_circuit_closed or bool(self.penalty) or self.throttled_until is not None
 
     def is_throttled(self, now: datetime) -> bool:
@@ -94,7 +96,7 @@ class CircuitHealth:
 
 
 def advance_health(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
-    """The health after these calls, at this moment. Safe to ask with an empty tally: time alone moves it too."""
+    """Return the health after these calls. An empty tally applies the changes that depend on time alone."""
     health = _with_penalty(_with_calls(_with_throttle(health, tally, now), tally, now), now)
     match health.state:
         case CircuitState.CLOSED:
@@ -108,12 +110,12 @@ def advance_health(health: CircuitHealth, tally: CallTally, now: datetime) -> Ci
 
 
 def throttle_duration(retry_after: timedelta | None) -> timedelta:
-    """After an answer that says "too many"."""
+    """Return how long a provider is not called after a 429."""
     return min(DEFAULT_THROTTLE if retry_after is None else retry_after, MAX_THROTTLE)
 
 
 def _with_throttle(health: CircuitHealth, tally: CallTally, now: datetime) -> CircuitHealth:
-    """The longest that it has asked for."""
+    """Keep the longest requested throttling."""
     until = max(now + tally.throttled_for, health.throttled_until or now)
     return replace(health, throttled_until=until if until > now else None)
 
@@ -125,7 +127,7 @@ def _with_calls(health: CircuitHealth, tally: CallTally, now: datetime) -> Circu
         recent = (*recent, (second, tally.calls, tally.errors, tally.slow))
     known = (
         () if tally.successes else health.credential_failures
-    )  # credentials that somebody's message passed with are not broken
+    )  # Credentials that another message passed with are valid.
     credential_failures = tuple(dict.fromkeys((*known, *tally.credential_failures)))[:CREDENTIAL_FAILURE_LIMIT]
     return replace(health, recent=recent, credential_failures=credential_failures)
 
@@ -175,12 +177,12 @@ def _after_probes(health: CircuitHealth, tally: CallTally, now: datetime) -> Cir
     successes, waited = _sum_recent_calls(health, 0).calls, now - health.changed_at >= PROBE_TIMEOUT
     if successes >= PROBES or (successes and waited):
         return _close(health, now)
-    # A probe whose process died tells nothing.
+    # A probe whose process died reports no outcome.
     return _half_open(health, now) if waited else health
 
 
 def _close(health: CircuitHealth, now: datetime) -> CircuitHealth:
-    """Back at part of its weight, so that what comes new does not fall upon it all at once."""
+    """Close the circuit at part of the weight, so that new traffic returns gradually."""
     return replace(
         health,
         state=CircuitState.CLOSED,
@@ -206,7 +208,7 @@ def _with_penalty(health: CircuitHealth, now: datetime) -> CircuitHealth:
 
 
 def traffic_shares(pool: Mapping[str, int], healths: Mapping[str, CircuitHealth]) -> dict[str, int]:
-    """What each provider of a pool gets of the traffic by now: what one has lost, the others share."""
+    """Return each provider's current share of the pool's traffic. The others share what one has lost."""
     lost = {name: _lost_points(points, healths.get(name)) for name, points in pool.items()}
     available = [name for name in pool if name not in healths or healths[name].state is not CircuitState.OPEN]
     receiving = [name for name in available if not lost[name]] or available
@@ -221,13 +223,14 @@ def _lost_points(points: int, health: CircuitHealth | None) -> int:
         case CircuitState.CLOSED:
             return min(points, health.penalty)
         case CircuitState.HALF_OPEN:
-            return points - points // 2  # somebody has to try it; the guard sends on whom it does not need
+            return points - points // 2  # The guard reroutes the calls that are not needed as probes.
         case CircuitState.OPEN:
             return points
 
 
 def order_providers(pool: Mapping[str, int], healths: Mapping[str, CircuitHealth], rand: float) -> Sequence[str]:
-    """Whom to ask first, then the others in their order, open circuits last. `dice` in [0, 1) draws by weight."""
+    """Return the providers in the order of calls, open circuits last. `rand` in [0, 1) draws the first one by
+    weight."""
     shares = traffic_shares(pool, healths)
     rest = sorted(pool, key=lambda name: name in healths and not healths[name].is_circuit_closed)
     drawn = _draw(shares, rand)

@@ -1,5 +1,5 @@
-"""What time it is, for everything that goes into rows. Not for workflows, whose clock is Temporal's, and not for
-signatures and tokens, which others check by theirs."""
+"""Return the time for everything in rows. Workflows use Temporal's clock; signatures and tokens use the machine's
+clock, because others check them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +11,7 @@ def now() -> datetime:
 
 
 def set_offset(offset: timedelta) -> None:
-    """Of the machine's clock, in this process; only tests do that, `testing/` together with the other two clocks."""
+    """Set the offset from the machine's clock in this process. Only tests call this, together with the other two
+    clocks of `testing/`."""
     global _offset
     _offset = offset

@@ -1,4 +1,4 @@
-"""What travels through Temporal with digests and ticks: ids and moments, as in `domain/messages.py`."""
+"""Define the messages of digests and ticks in Temporal: ids and times, as in `domain/messages.py`."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,14 +13,15 @@ class TickInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TickOutcome:
-    """How many of each kind of work were due and done."""
+    """Count the work that was due and done, by kind."""
 
     done: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestStart:
-    """The windows of one type, person and key, which `group` stands for; the open one closes at `closes_at`."""
+    """Start the windows of one type, recipient and key, which `digest_key` stands for. The open window closes at
+    `closes_at`."""
 
     tenant: UUID
     notification_type: str
@@ -36,6 +37,6 @@ class DigestCloseInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestCloseResult:
-    """When the open window closes; None: none is open."""
+    """Return when the open window closes; None: no window is open."""
 
     closes_at: datetime | None

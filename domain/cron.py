@@ -1,4 +1,5 @@
-"""Rules as cron writes them, `0 9 * * mon-fri`: which minutes of which local days. recurrence.py tells when that is."""
+"""Parse cron rules such as `0 9 * * mon-fri`: minutes of local days. `domain/recurrence.py` turns them into
+instants."""
 
 import re
 from calendar import monthrange
@@ -16,8 +17,9 @@ LEAP_YEAR = 2000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cron:
-    """Sorted, each once. A weekday is 0 on Sundays. `last_day` is that of each month, beside `days`; `either`: a day of
-    the month or a weekday is enough, because both fields name some."""
+    """Hold a rule; values are sorted and unique. A weekday is 0 on Sundays. `last_day` is the last day of each
+    month, in addition to `days`. `matches_either`: a day of the month or a weekday is enough, because both fields
+    restrict."""
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -36,7 +38,8 @@ class Cron:
 
     @property
     def is_ever_due(self) -> bool:
-        """Each day of the year meets each weekday sooner or later, 29 February too."""
+        """Return whether the rule is ever due. Every day of the year falls on every weekday sooner or later, 29
+        February too."""
         return (
             self.matches_either
             or self.last_day
@@ -46,7 +49,7 @@ class Cron:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CronField:
-    """A place in the rule, and what may stand there."""
+    """Define a field of the rule and its valid values."""
 
     name: str
     low: int
@@ -80,7 +83,7 @@ class CronField:
         return int(text)
 
     def _step(self, text: str) -> int:
-        """One that reaches beyond the field would be due once, which nobody means who writes */90."""
+        """Parse a step. A step beyond the field would be due once, which is never what */90 intends."""
         if not 1 <= int(text) <= self.high:
             raise ValueError(f"{self.name}: a step must be 1 to {self.high}, not {text}")
         return int(text)
@@ -94,7 +97,8 @@ WEEKDAY = CronField(name="day of the week", low=0, high=7, names=WEEKDAYS)
 
 
 def parse_cron(text: str) -> Cron:
-    """ValueError, with a sentence for whoever wrote it, for what is no rule and for one that is never due."""
+    """Parse a rule. Raise ValueError, with a sentence for its author, for invalid rules and rules that are never
+    due."""
     fields = text.lower().split()
     if len(fields) != 5:
         raise ValueError("must have five fields, such as 0 9 * * mon-fri: minute, hour, day, month, day of the week")
@@ -115,5 +119,6 @@ def parse_cron(text: str) -> Cron:
 
 
 def tick_interval(rule: Cron) -> int:
-    """How often somebody has to look so that it is never late. In UTC: zones differ by multiples of 15 minutes."""
+    """Return the longest interval of ticks at which no time is late. In UTC: zones differ by multiples of 15
+    minutes."""
     return next((interval for interval in (15, 5) if all(minute % interval == 0 for minute in rule.minutes)), 1)

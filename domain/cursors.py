@@ -1,4 +1,4 @@
-"""A row's place in a list that is sorted by time and then id, as the text of a cursor."""
+"""Encode a row's position in a list sorted by time and id as the text of a cursor."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,7 +11,7 @@ def format_cursor(at: datetime, id: UUID) -> str:
 
 
 def parse_cursor(text: str) -> Cursor:
-    """Read what `place_text` wrote for a time in UTC; raise ValueError for any other text.
+    """Parse a cursor with a time in UTC; raise ValueError for any other text.
 
     Other offsets and spellings are refused: near the years 1 and 9999 a time with an offset has no time in UTC.
     """

@@ -1,5 +1,5 @@
-"""Collecting: which window an item falls into, when that closes, and what its items come to. Pure; `storage/` locks and
-writes the rows, `dispatch/` and the digest's activities call it."""
+"""Collect items into digest windows and merge the items of a closed window. Pure: `storage/` locks and writes the
+rows; `dispatch/` and the activities of digests call it."""
 
 import hmac
 import json
@@ -23,9 +23,11 @@ MAX_TAGS = 20  # of one notification
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestItem:
-    """`at` is when it was accepted, is to be sent, or was handed over; `zone` that of its person by now.
+    """Describe an item. `at` is when it was accepted, is to be sent, or was handed over; `zone` is the recipient's
+    present zone.
 
-    `is_handed_over`: by a gate, so that it has had a workflow, and cannot go out by itself any more."""
+    `is_handed_over`: a gate handed it over. It has had a workflow, and cannot be sent alone any more.
+    """
 
     id: UUID
     at: datetime
@@ -37,8 +39,8 @@ class DigestItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestWindow:
-    """`calendar`: it closes by a schedule. `members` are those that came now; `is_full`: nothing more may join, it is to
-    be closed."""
+    """Describe a window. `calendar`: it closes by a schedule. `members` are the items of this batch. `is_full`:
+    nothing more may join, and it is to be closed."""
 
     id: UUID
     type_id: UUID
@@ -54,7 +56,7 @@ class DigestWindow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollectResult:
-    """`released` goes out by itself, since nothing like it came lately."""
+    """Return the windows. `released` is sent alone, because no similar item came recently."""
 
     windows: tuple[DigestWindow, ...]
     released: DigestItem | None = None
@@ -68,7 +70,8 @@ def digest_key_of(
     payload: Mapping[str, Any],
     channels: Iterable[str] | None,
 ) -> str:
-    """What is sent in one: to a person, with the same value of the payload, on the same `channels` of the route."""
+    """Return the key of the digest: the same recipient, the same value in the payload, the same `channels` of the
+    route."""
     key_value = (
         None if notification_type.timing.digest is None else digest_key_value(notification_type.timing.digest, payload)
     )
@@ -83,14 +86,15 @@ def digest_key(
     key_value: str | None,
     channels: Iterable[str] | None = None,
 ) -> str:
-    """Stands for a person and a value of the payload where neither may be read, such as a workflow's id."""
+    """Hash a recipient and a value of the payload, for places where neither may be readable, such as a workflow id."""
     only = "" if channels is None else ",".join(sorted(set(channels)))
     message = "\0".join([str(tenant), type_key, recipient_id, "" if key_value is None else f"={key_value}", only])
     return hmac.new(secret, message.encode(), sha256).hexdigest()[:32]
 
 
 def digest_key_value(rule: DigestRule, payload: Mapping[str, Any]) -> str | None:
-    """The value of the payload that tells digests of one person apart, as JSON: the number 1 is not the text "1"."""
+    """Return the value of the payload that separates the digests of a recipient, as JSON: the number 1 is not the
+    text "1"."""
     if rule.key is None:
         return None
     value = payload.get(rule.key)
@@ -100,7 +104,7 @@ def digest_key_value(rule: DigestRule, payload: Mapping[str, Any]) -> str | None
 def collect_items(
     rule: DigestRule, open_window: DigestWindow | None, items: Iterable[DigestItem], new_id: Callable[[], UUID]
 ) -> CollectResult:
-    """Of one group, in the order in which they came. A window that is over takes nothing more, closed or not."""
+    """Collect the items of one group in order of arrival. A window that is over takes no items, closed or not."""
     windows: list[DigestWindow] = [] if open_window is None else [open_window]
     released: DigestItem | None = None
     for item in items:
@@ -117,7 +121,7 @@ def collect_items(
 
 
 def closing_times(rule: DigestRule, zone: str, at: datetime) -> tuple[datetime, datetime | None]:
-    """When a window that opens at this moment closes, and by when at the latest if others may move that."""
+    """Return when a window that opens now closes, and by when at the latest if items may extend it."""
     if rule.schedule is not None:
         return next_due(rule.schedule, known_zone_or_utc(zone), at), None
     window = rule.window or timedelta()
@@ -137,7 +141,8 @@ def _open_window(rule: DigestRule, item: DigestItem, id: UUID) -> DigestWindow:
 
 
 def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> DigestWindow:
-    """It follows the newest version of its type, unless that closes in another way: a window stays what it is."""
+    """Add an item to the window by the newest version of the type, unless that version closes windows in another
+    way."""
     same = window.calendar is (rule.schedule is not None)
     closes_at = window.closes_at
     if rule.window is not None and window.closes_by is not None:
@@ -155,7 +160,7 @@ def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> Di
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestMember:
-    """One that was collected, as its row stands when the window is closed. `canceled`: its person was erased."""
+    """Describe an item as its row is when the window closes. `canceled`: its recipient was erased."""
 
     id: UUID
     payload: Json
@@ -168,8 +173,8 @@ class DigestMember:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergedItems:
-    """What the members come to: `ends` by id, and the items of those that are in it. All of them ask for the same
-    `channels`; `tags` are those of any of them."""
+    """Hold the merged items: `ends` by id, and the content of those that are included. All have the same `channels`;
+    `tags` are those of any of them."""
 
     items: tuple[Json, ...]
     priority: int

@@ -1,11 +1,11 @@
-"""Durations as people write them in a type: `30s`, `10m`, `1h`, `3d`."""
+"""Parse and format the durations of types: `30s`, `10m`, `1h`, `3d`."""
 
 import re
 from datetime import timedelta
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 UNIT_SECONDS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))  # in seconds
-# Added to a time of ours it must stay in the calendars of Python and Postgres.
+# A present time plus this duration must be valid in Python and Postgres.
 MAX_DURATION = timedelta(days=36_500)
 PATTERN = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
 
@@ -21,14 +21,14 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_exact(duration: timedelta) -> str:
-    """Return what `parse_duration` reads, in the largest unit that it is a multiple of."""
+    """Format a duration for `parse_duration`, in the largest unit that it is a multiple of."""
     seconds = int(duration.total_seconds())
     unit, length = next((unit, length) for unit, length in UNIT_SECONDS if seconds % length == 0)
     return f"{seconds // length}{unit}"
 
 
 def format_rounded(duration: timedelta) -> str:
-    """In whole ones of the largest unit that fits, for people: `59s`, `4m`, `3d`."""
+    """Format a duration for people in the largest unit that fits: `59s`, `4m`, `3d`."""
     seconds = max(0, int(duration.total_seconds()))
     unit, length = next(((unit, length) for unit, length in UNIT_SECONDS if seconds >= length), ("s", 1))
     return f"{seconds // length}{unit}"

@@ -1,4 +1,4 @@
-"""What an entry of the timeline says, as a sentence. Used by `domain/explanations.py`."""
+"""Describe an entry of the timeline in a sentence. Used by `domain/explanations.py`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ REPORTER_TEXTS: dict[str, str] = {
     Reporter.TRACKING: "Tocsin's own tracking",
 }
 SHORT_ID_LENGTH = 6  # characters of an id, enough to tell two apart
-# What a call came to is told from its own row, which knows how it ended.
+# The row of an attempt describes its outcome.
 SHOWN_WITH_ATTEMPTS = ("attempt_refused", "attempt_not_accepted")
 
 
@@ -37,7 +37,7 @@ ANSWERED_REASONS = {
 
 
 def event_sentence(event: TimelineEvent, history: NotificationHistory) -> str | None:
-    """None: somebody else tells it."""
+    """Return the sentence, or None if another line describes the event."""
     return SENTENCE_BUILDERS.get(event.kind, _status_sentence)(event, history)
 
 
@@ -64,7 +64,8 @@ def _accepted(event: TimelineEvent, history: NotificationHistory) -> str:
 def _rendered(event: TimelineEvent, history: NotificationHistory) -> str:
     detail = event.detail or {}
     template = f"{detail.get('template')}, version {detail.get('version')}, in {detail.get('language')}"
-    return f"{event.channel} is used: {allowed_reason_text(detail.get('rule'), str(event.channel))}. Rendered from {template}."
+    allowed = allowed_reason_text(detail.get("rule"), str(event.channel))
+    return f"{event.channel} is used: {allowed}. Rendered from {template}."
 
 
 def _skipped(event: TimelineEvent, history: NotificationHistory) -> str:
@@ -73,7 +74,8 @@ def _skipped(event: TimelineEvent, history: NotificationHistory) -> str:
 
 def _unknown(event: TimelineEvent, history: NotificationHistory) -> str:
     detail = event.detail or {}
-    return f"{event.channel}, attempt {detail.get('attempt')}: {unknown_outcome_text(detail.get('provider'), event.reason)}."
+    outcome = unknown_outcome_text(detail.get("provider"), event.reason)
+    return f"{event.channel}, attempt {detail.get('attempt')}: {outcome}."
 
 
 def _held(event: TimelineEvent, history: NotificationHistory) -> str:
@@ -139,7 +141,7 @@ def _redriven(event: TimelineEvent, history: NotificationHistory) -> str:
 
 
 def _status_sentence(event: TimelineEvent, history: NotificationHistory) -> str | None:
-    """A delivery or the notification came to something; also what has no teller of its own."""
+    """Describe a change of status, or an event without its own function."""
     detail = event.detail or {}
     if event.kind in SHOWN_WITH_ATTEMPTS or (event.kind == "sent" and "attempt" in detail):
         return None

@@ -1,4 +1,4 @@
-"""What outgoing event webhooks tell, and when they are tried again. Pure: whoever posts brings clock and dice."""
+"""Define the events of outgoing webhooks and their retries. Pure: the caller passes time and randomness."""
 
 from datetime import datetime, timedelta
 
@@ -8,12 +8,12 @@ ALL_EVENTS = "*"
 TEST_EVENT = "endpoint.test"
 DISABLED_EVENT = "endpoint.disabled"
 EVENT_PREFIX = "notification."
-# What an endpoint may subscribe to, beside EVERY. PENDING is what the answer to a send says.
+# The events that an endpoint may subscribe to, besides EVERY. The response to a send shows PENDING.
 EVENT_TYPES = tuple(
     f"{EVENT_PREFIX}{status.lower()}" for status in NotificationStatus if status is not NotificationStatus.PENDING
 )
 
-# What is waited before each try: eight of them, over a little more than a day.
+# The delay before each attempt: eight attempts in a little more than a day.
 RETRY_DELAYS = (
     timedelta(),
     timedelta(seconds=5),
@@ -25,23 +25,23 @@ RETRY_DELAYS = (
     timedelta(hours=10),
 )
 JITTER = 0.1
-# The longest that a receiver's Retry-After is obeyed.
+# The longest Retry-After of a receiver that is obeyed.
 MAX_RETRY_AFTER = RETRY_DELAYS[-1]
 
-# An endpoint to which nothing got through for so long is disabled.
+# An endpoint is disabled after all its posts have failed for this long.
 DISABLE_AFTER = timedelta(days=5)
-# Longer than any pause of the schedule: after such a silence, a failure is a new beginning and not one more.
+# Longer than any delay of the schedule: a failure after such a gap starts a new series.
 FAILURE_RESET_AFTER = timedelta(hours=36)
 
-# Both secrets sign for so long after a rotation.
+# After a rotation both secrets sign for this long.
 SECRET_OVERLAP = timedelta(days=1)
-# How long messages, and what became of them, are kept.
+# How long messages and their results are kept.
 MESSAGE_RETENTION = timedelta(days=30)
 
 
 def retry_delay(attempts: int, rand: float, retry_after: timedelta | None = None) -> timedelta | None:
-    """From the failure of try number `tries` (from 1) to the next one; None after the last. `dice` in [0, 1) makes it
-    up to a tenth shorter or longer; `wish` is the receiver's Retry-After."""
+    """Return the delay from the failure of attempt number `attempts` (from 1) to the next attempt; None after the
+    last. `rand` in [0, 1) changes it by up to a tenth; `retry_after` is the receiver's."""
     if attempts >= len(RETRY_DELAYS):
         return None
     delay = RETRY_DELAYS[attempts] * (1 + JITTER * (2 * rand - 1))
@@ -49,7 +49,7 @@ def retry_delay(attempts: int, rand: float, retry_after: timedelta | None = None
 
 
 def failing_since(known: datetime | None, last: datetime | None, now: datetime) -> datetime:
-    """Since when nothing gets through, now that something failed again. `last` is the failure before this one."""
+    """Return since when all posts have failed, after another failure. `last` is the previous failure."""
     if known is None or last is None or now - last > FAILURE_RESET_AFTER:
         return now
     return known

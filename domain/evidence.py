@@ -1,10 +1,10 @@
-"""What is known of one provider call, from our own record of it and from receipts, and which fact wins."""
+"""Define the evidence for one provider call, from its own outcome and from receipts, and which evidence wins."""
 
 from domain.stored_enums import StoredEnum
 
 
 class AttemptState(StoredEnum):
-    """What the call itself told us. Receipts add evidence; they never rewrite the call's own outcome."""
+    """Name the outcome of the call itself. Receipts add evidence and never change it."""
 
     SUBMITTING = "submitting"
     ACCEPTED = "accepted"
@@ -14,7 +14,7 @@ class AttemptState(StoredEnum):
 
     @property
     def outcome(self) -> str | None:
-        """The word of the API: accepted, refused, error, unknown, or None before the answer."""
+        """Return the outcome as the API shows it: accepted, refused, error, unknown, or None before the response."""
         return OUTCOMES[self]
 
 
@@ -38,7 +38,7 @@ class Evidence(StoredEnum):
 
     @property
     def rank(self) -> int:
-        """Declaration order: whatever the order of arrival, the highest rank wins."""
+        """Return the rank in order of declaration. The highest rank wins in any order of arrival."""
         return list(Evidence).index(self)
 
 
@@ -63,15 +63,15 @@ class ReceiptKind(StoredEnum):
 
 
 class Reporter(StoredEnum):
-    """Who reports a receipt, where that is no provider: stored as the receipt's `provider`. TRACKING is our own pixel
-    and links."""
+    """Name the reporters of receipts that are no provider; stored as the receipt's `provider`. TRACKING is our own
+    pixel and links."""
 
     APPLICATION = "application"
     INBOX = "inbox"
     TRACKING = "tracking"
 
 
-# A complaint proves that it arrived; what it does to consent belongs to the suppression list.
+# A complaint proves that the message arrived. The suppression list handles its effect on consent.
 EVIDENCE_OF_RECEIPT: dict[ReceiptKind, Evidence] = {
     ReceiptKind.DELIVERED: Evidence.DELIVERED,
     ReceiptKind.OPENED: Evidence.OPENED,

@@ -1,6 +1,6 @@
-"""One readable account of a notification, from what is recorded of it alone: what was decided, asked and said, and why.
+"""Explain a notification from what is recorded about it: what was decided, attempted and reported, and why.
 
-Pure; `api/explaining.py` brings the rows. For operators: it names ids and facts, and no addresses or content.
+Pure; `api/explaining.py` passes the rows. For operators: it names ids and facts, and no addresses or content.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ LATE_FAILURE_NOTE = "Its run in Temporal had ended before and does not show this
 
 
 def summary(history: NotificationHistory) -> str:
-    """The status and what it means, in one sentence."""
+    """Return the status and its meaning in one sentence."""
     arrived = [
         delivery.channel
         for delivery in history.deliveries
@@ -43,7 +43,7 @@ def summary(history: NotificationHistory) -> str:
 
 
 def explain(history: NotificationHistory, now: datetime) -> list[HistoryLine]:
-    """What happened, in order; then what did not; then what is waited for."""
+    """Return what happened in order, then what did not happen, then what the notification waits for."""
     lines = (
         [HistoryLine(at=history.cancel_requested_at, text="A cancel was asked for.")]
         if history.cancel_requested_at
@@ -88,7 +88,7 @@ def _attempt_label(attempt: AttemptHistory, delivery: DeliveryHistory) -> str:
 
 
 def _was_lost(history: NotificationHistory, attempt: AttemptHistory, delivery: DeliveryHistory) -> bool:
-    """The timeline says that no answer came at first, in the time of this very call."""
+    """Return whether the timeline records an unknown outcome at the time of this call."""
     asked = {"provider": attempt.provider, "attempt": attempt.number}
     return any(
         event.kind == "attempt_unknown"
@@ -120,7 +120,7 @@ def _attempt_result(attempt: AttemptHistory, *, was_lost: bool) -> str | None:
 
 
 def _unused_channels(history: NotificationHistory) -> Iterator[str]:
-    """Channels of the type of which nothing is recorded."""
+    """Return the channels of the type without any record."""
     if history.collected:
         return
     turn = "has not come" if history.finished_at is None else "never came"
@@ -135,7 +135,7 @@ def _unused_channels(history: NotificationHistory) -> Iterator[str]:
 
 
 def current_waits(history: NotificationHistory, now: datetime) -> list[str]:
-    """What has to happen before it goes on; nothing once it is over."""
+    """Return what the notification waits for; nothing once it has finished."""
     if history.finished_at is not None:
         return []
     if history.collected:
@@ -176,7 +176,8 @@ def _wait_of(history: NotificationHistory, delivery: DeliveryHistory) -> str | N
     if delivery.awaits is Evidence.SENT:
         return f"Now: {delivery.channel} waits to learn whether the provider has it{_until_text(delivery.waits_until)}."
     if delivery.awaits is not None:
-        return f"Now: {delivery.channel} waits until it is {delivery.awaits}, or its time for that is over{_until_text(delivery.waits_until)}."
+        goal = f"{delivery.channel} waits until it is {delivery.awaits}"
+        return f"Now: {goal}, or its time for that is over{_until_text(delivery.waits_until)}."
     if delivery.status not in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
         return None
     attempts = history.attempts_of(delivery)

@@ -1,6 +1,6 @@
-"""The closed vocabulary of reasons why a message was not taken or did not arrive, and what each of them means.
+"""Define the closed vocabulary of reasons why a message was not accepted or did not arrive.
 
-Adapters map their vendor's terms to these codes. Which of them suppress an address is in `domain/suppressions.py`.
+Adapters map their vendor's terms to these codes. `domain/suppressions.py` lists those that suppress an address.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from domain.stored_enums import StoredEnum
 
 
 class ReasonCategory(StoredEnum):
-    """Whose problem it is: `UNREACHABLE` is a network's, a server's or a phone's that is off."""
+    """Name who has the problem. `UNREACHABLE`: a network, a server, or a phone that is off."""
 
     RECIPIENT = "recipient"
     CONTENT = "content"
@@ -20,7 +20,7 @@ class ReasonCategory(StoredEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureReason:
-    """`counts`: it says that the provider is in trouble, so that it counts for the provider's circuit."""
+    """Describe a code. `counts`: it indicates trouble at the provider and counts for its circuit."""
 
     category: ReasonCategory
     text: str
@@ -58,7 +58,7 @@ REASONS: dict[str, FailureReason] = {
     "empty_subject": FailureReason(C, "the subject is empty"),
     "too_large": FailureReason(C, "the message is too large"),
     "too_long": FailureReason(C, "the text is too long"),
-    # The account or the settings: the operator's to mend.
+    # The account or the settings, which the operator must correct.
     "credentials_refused": FailureReason(A, "the credentials are refused", counts=True),
     "account_not_found": FailureReason(A, "the account does not exist", counts=True),
     "account_suspended": FailureReason(A, "the account is suspended", counts=True),
@@ -103,14 +103,14 @@ REASONS: dict[str, FailureReason] = {
     "undocumented_success": FailureReason(U, "the answer is not the success that the provider documents", counts=True),
 }
 
-# Reasons of outcomes that no provider gave.
+# Reasons of outcomes without a response from a provider.
 OWN_TEXTS = {
     "stalled": "the process stood still before the call",
     "worker_lost": "the process was lost during the call",
     "restored": "the database was restored to a state before the call",
     "proved_absent": "the provider does not have it",
 }
-# `status_404`: what the recipient's own endpoint answered.
+# `status_404`: the status of the recipient's own endpoint.
 ENDPOINT_STATUS = "status_"
 
 
@@ -123,16 +123,17 @@ def category_of_code(code: str | None) -> ReasonCategory | None:
 
 
 def code_text(code: str) -> str:
-    """Return what the code means; one that is not listed as it is."""
+    """Return the meaning of the code; return a code that is not listed unchanged."""
     return REASONS[code].text if code in REASONS else OWN_TEXTS.get(code, code)
 
 
 def counts_for_circuit(code: str | None) -> bool:
-    """Whether an error with this code says that the provider is in trouble. One that is not listed does."""
+    """Return whether an error with this code indicates trouble at the provider. A code that is not listed does."""
     return code not in REASONS or REASONS[code].counts
 
 
-# No message of anybody passes. Other reasons of the account may depend on the sender, the recipient or the region.
+# No message of any recipient passes. Other reasons of the account may depend on the sender, the recipient or the
+# region.
 WHOLE_ACCOUNT_CODES = frozenset({"credentials_refused", "account_not_found", "account_suspended", "quota_exceeded"})
 
 
@@ -145,7 +146,7 @@ def is_account_code(code: str | None) -> bool:
 
 
 def dominant_code(codes: Iterable[str | None]) -> str | None:
-    """Return the same code in whatever order they came: by category, then by name."""
+    """Return the same code in any order of arrival: by category, then by name."""
     order = list(ReasonCategory)
     known = {code for code in codes if code}
     return min(

@@ -1,6 +1,6 @@
-"""What a send would do, step by step and with its times. Pure; `activities/predictions.py` brings the facts.
+"""Describe what a send would do, step by step and with times. Pure; `activities/predictions.py` passes the facts.
 
-Times hold if each call is accepted at once, no receipt comes, and nothing else is sent meanwhile.
+Times hold if each call is accepted immediately, no receipt arrives, and nothing else is sent.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,8 @@ class ForecastDecision(StoredEnum):
 
 
 class StepStart(StoredEnum):
-    """Why a step would run: in any case, if the step before misses its goal, or if every channel of that one fails."""
+    """Name why a step would run: always, after a missed goal of the step before, or after every channel of that step
+    failed."""
 
     ALWAYS = "always"
     GOAL_MISSED = "goal_missed"
@@ -38,7 +39,7 @@ class StepStart(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForecastWait:
-    """`until` is None where the end is not known."""
+    """Describe a wait. `until` is None if its end is not known."""
 
     reason: str
     since: datetime
@@ -47,9 +48,9 @@ class ForecastWait:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelForecast:
-    """`reason` is why it is skipped or waits; `by_rule`: by a decision, not for lack of something. `rule` allowed or
-    excluded the channel. `providers` are in the order in which they would be called. It goes to `devices`, and not to
-    `devices_skipped`."""
+    """Describe a channel. `reason` is why it is skipped or waits; `by_rule`: excluded by a rule, not because
+    something is missing. `rule` allowed or excluded the channel. `providers` are in the order of calls. It is sent
+    to `devices` and not to `devices_skipped`."""
 
     channel: Channel
     decision: ForecastDecision
@@ -69,7 +70,8 @@ class ChannelForecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepForecast:
-    """Step 0 holds the channels that go out always. `at` is when its calls are made; None if that is not known."""
+    """Describe a step. Step 0 holds the channels that are always sent. `at` is the time of its calls; None if not
+    known."""
 
     number: int
     channels: tuple[ChannelForecast, ...]
@@ -81,13 +83,13 @@ class StepForecast:
 
     @property
     def has_no_channel(self) -> bool:
-        """No channel of it would be called."""
+        """Return whether no channel of the step would be called."""
         return all(channel.decision is ForecastDecision.SKIP for channel in self.channels)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestForecast:
-    """The window that it would be collected in, with the number of its items."""
+    """Describe the window that would collect the send, with the number of its items."""
 
     opened_at: datetime
     closes_at: datetime
@@ -96,8 +98,8 @@ class DigestForecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """`status` and `reason` are its end if nothing would be sent. `priority` and `expires_at` are those of the
-    notification that goes out, which may be its digest's."""
+    """Describe the send. `status` and `reason` are its end if nothing would be sent. `priority` and `expires_at` are
+    those of the notification that is sent, which may be its digest's."""
 
     priority: int
     expires_at: datetime | None
@@ -109,7 +111,7 @@ class Forecast:
 
 
 def forecast_outcome(steps: Sequence[StepForecast]) -> NotificationOutcome | None:
-    """Return the end of a notification that no channel would be called for; None if one would."""
+    """Return the end of a notification without a channel to call; None if there is one."""
     channels = [channel for step in steps for channel in sorted(step.channels, key=lambda one: one.channel)]
     if not all(step.has_no_channel for step in steps):
         return None
@@ -125,7 +127,7 @@ def forecast_outcome(steps: Sequence[StepForecast]) -> NotificationOutcome | Non
 def with_times(
     steps: Sequence[StepForecast], at: datetime, expires_at: datetime | None, time_gate: TimeGate
 ) -> list[StepForecast]:
-    """Give each step its time. `hour` tells what holds it at a moment: a later step may come into quiet hours."""
+    """Add the time of each step. `time_gate` returns the gate at a time: a later step may fall into quiet hours."""
     found: list[StepForecast] = []
     start = StepStart.ALWAYS
     begins: datetime | None = at
@@ -161,7 +163,7 @@ def _as_expired(channel: ChannelForecast) -> ChannelForecast:
 
 
 def _next_start(step: StepForecast, expires_at: datetime | None) -> tuple[StepStart, datetime | None]:
-    """How the step after this one starts, and when."""
+    """Return why and when the next step starts."""
     if step.has_no_channel:
         return step.start, step.at
     if step.goal is None or step.within is None:

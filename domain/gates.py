@@ -1,6 +1,6 @@
-"""What may keep a notification from going out for a while: the hour, and how much there was.
+"""Define the gates that hold a notification for a time: quiet hours, send windows, throttles and frequency caps.
 
-Pure. Asked when preferences are resolved; the hour once more by the guard, just before a call.
+Pure. Checked when preferences are resolved. The guard checks the time gate again just before a call.
 """
 
 from datetime import datetime
@@ -22,14 +22,14 @@ class GateReason(StoredEnum):
     PROVIDER_BUSY = "provider_busy"
 
 
-# Those that another zone, or other hours, can open earlier.
+# The gates that another zone, or other hours, can open earlier.
 TIME_GATE_REASONS = (GateReason.QUIET_HOURS, GateReason.SEND_WINDOW)
 
 
 def time_gate(
     notification_type: NotificationType, priority: int, quiet: QuietHours | None, zone: str, at: datetime
 ) -> Gate | None:
-    """None: it may go out at this hour. `zone` is the person's own, else the tenant's."""
+    """Return the closed time gate, or None. `zone` is the recipient's own, else the tenant's."""
     zone = known_zone_or_utc(zone)
     if (
         quiet is not None
@@ -46,7 +46,7 @@ def time_gate(
 def counted_limits(
     notification_type: NotificationType, priority: int, recipient_id: str, cap: FrequencyLimit | None
 ) -> dict[GateReason, CountedLimit]:
-    """The limits that one notification counts for. What is urgent or required counts for nobody's cap."""
+    """Return the limits that a notification counts for. An urgent or required notification counts for no cap."""
     found: dict[GateReason, CountedLimit] = {}
     throttle = notification_type.timing.throttle
     if throttle is not None:
@@ -60,7 +60,7 @@ def counted_limits(
 
 
 def action_on_exceed(notification_type: NotificationType, gate_reason: GateReason, *, is_digest: bool) -> OnExceed:
-    """Return what becomes of a notification that exceeds this limit. A cap defers, into the type's digest where it has
+    """Return what becomes of a notification that exceeds this limit. A cap defers, into the type's digest if it has
     one; a digest itself can only wait."""
     timing = notification_type.timing
     if gate_reason is GateReason.FREQUENCY_CAPPED:

@@ -1,4 +1,4 @@
-"""What travels through Temporal while a step waits for its goal."""
+"""Define the messages of a step that waits for its goal."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ from domain.evidence import Evidence
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoalCheckInput:
-    """How far has a step come? `over`: the workflow waits no longer. `queued`: when the queue is to resume it."""
+    """Ask how far a step has come. `stopped`: the workflow waits no longer. `queued`: when the queue resumes it."""
 
     notification_id: UUID
     tenant: UUID
@@ -22,7 +22,7 @@ class GoalCheckInput:
 
 
 class GoalState(StrEnum):
-    """`MISSED`: every channel of the step failed meanwhile."""
+    """Name the state of a goal. `MISSED`: every channel of the step failed."""
 
     WAITING = "waiting"
     REACHED = "reached"

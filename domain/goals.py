@@ -1,4 +1,4 @@
-"""Goals of steps: when they are due, and those that no provider can report, of which saving a type warns."""
+"""Compute deadlines of goals, and find goals that no provider can report, about which saving a type warns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,18 +8,18 @@ from domain.evidence import Evidence
 from domain.notification_types import NotificationType, TrackingOptions
 
 APPLICATION_ONLY_NOTE = "only what the application reports (POST /notifications/{id}/events) can reach it"
-# What each provider of a channel's pool reports at most.
+# The highest evidence that each provider of a channel's pool reports.
 ReportedEvidence = Mapping[Channel, Sequence[Evidence]]
 
 
 def goal_deadline(sent_at: datetime, within: timedelta, expires_at: datetime | None) -> datetime:
-    """Return when a step that went out at `sent_at` has to have reached its goal."""
+    """Return when a step that was sent at `sent_at` must have reached its goal."""
     deadline = sent_at + within
     return deadline if expires_at is None else min(deadline, expires_at)
 
 
 def goal_warnings(notification_type: NotificationType, reports: ReportedEvidence) -> Iterator[str]:
-    """One for each step whose goal is beyond what is reported of any of its channels."""
+    """Return a warning for each step whose goal none of its channels can report."""
     for number, step in enumerate(notification_type.route):
         known = [
             evidence

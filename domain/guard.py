@@ -1,4 +1,4 @@
-"""The last word before a provider is called, asked in the transaction that writes `submitting`: may it still go out?"""
+"""Decide in the transaction that writes `submitting` whether a provider may still be called."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,8 @@ from domain.steps import has_arrived, has_reached
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardFacts:
-    """As the rows stand in this transaction. `suppressed` is why nobody may write to this address, if so;
-    `number_refused` why nothing is sent to a number of this kind."""
+    """Hold the rows as read in this transaction. `suppressed` is why the address is suppressed, if it is;
+    `number_refused` is why nothing is sent to a number of this kind."""
 
     ledger: Ledger
     now: datetime
@@ -26,7 +26,7 @@ class GuardFacts:
 
 
 def verdict_before_call(facts: GuardFacts) -> Verdict | None:
-    """Why not, as the delivery's end; None lets it go."""
+    """Return the end of the delivery if the call may not be made; None allows the call."""
     ledger = facts.ledger
     if ledger.cancel_requested_at is not None:
         return Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
@@ -45,7 +45,7 @@ def verdict_before_call(facts: GuardFacts) -> Verdict | None:
 
 
 def _step_reached_before(facts: GuardFacts) -> int | None:
-    """The earlier step that has come late to what it is for: this one is no longer needed."""
+    """Return an earlier step that has reached its goal late: this step is no longer needed."""
     for number, step in enumerate(facts.notification_type.route[: max(0, facts.delivery.step - 1)], start=1):
         if has_arrived(facts.ledger, number) if step.goal is None else has_reached(facts.ledger, number, step.goal):
             return number

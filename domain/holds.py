@@ -1,5 +1,5 @@
-"""What keeps a message back for a while: an operator paused its provider, channel or type, or suspended its tenant; a
-circuit is open; or the vendor wants no calls just now."""
+"""Define what holds a delivery: a pause of its provider, channel or type, a suspended tenant, an open circuit, or
+throttling by the vendor."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,8 +18,8 @@ class HoldKind(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryHold:
-    """`reason` is for the timeline; `cause` is the same for the same pause, so that it is told once. `by_hand`:
-    somebody paused it, and no other provider may take it instead."""
+    """Describe a hold. `reason` is for the timeline. `cause` is the same for the same pause, so that it is recorded
+    once. `is_manual`: an operator paused it, and no other provider may be used instead."""
 
     reason: Reason
     cause: str
@@ -28,7 +28,7 @@ class DeliveryHold:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActivePause:
-    """One that is in force. `by` is who made it, None if that is not recorded."""
+    """Describe a pause in force. `by` is who made it, None if that is not recorded."""
 
     kind: HoldKind
     name: str
@@ -42,7 +42,7 @@ def pause_hold(id: UUID, kind: HoldKind, name: str) -> DeliveryHold:
 
 
 def paused_reason(kind: HoldKind, name: str) -> Reason:
-    """Return why it is held. The name of a tenant is its id, which says nothing to its users."""
+    """Return why the delivery is held. The name of a tenant is its id, which is meaningless to its users."""
     if kind is HoldKind.TENANT:
         return Reason("tenant_suspended")
     return Reason("paused", {"kind": str(kind), "name": name})
@@ -54,6 +54,6 @@ def circuit_hold(provider: str, opening: int) -> DeliveryHold:
 
 
 def throttling_hold(provider: str) -> DeliveryHold:
-    """Told once per attempt: a vendor may say so every second."""
+    """Return a hold that is recorded once per attempt: a vendor may throttle every second."""
     reason = Reason("provider_throttled", {"provider": provider})
     return DeliveryHold(reason=reason, cause=f"{provider} throttled", is_manual=False)

@@ -1,4 +1,4 @@
-"""Names and addresses of hosts, as settings and the heads of HTTP requests write them. Pure."""
+"""Parse names and addresses of hosts in settings and the heads of HTTP requests. Pure."""
 
 import re
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ def host_of(authority: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the name or address leads to this machine only, on every machine."""
+    """Return whether the name or address always leads to this machine only."""
     if host == LOCALHOST or host.endswith(f".{LOCALHOST}"):
         return True
     try:

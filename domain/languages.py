@@ -1,4 +1,4 @@
-"""Language tags (BCP 47, the parts people use) and the order in which translations are looked for."""
+"""Normalize language tags (BCP 47) and order the languages in which translations are searched."""
 
 import re
 
@@ -12,7 +12,7 @@ _TAG = re.compile(
 
 
 def normalize_tag(tag: str) -> str:
-    """`de_at` → `de-AT`, `ZH-hant-tw` → `zh-Hant-TW`; ValueError for what is no language tag."""
+    """Normalize a tag: `de_at` → `de-AT`, `ZH-hant-tw` → `zh-Hant-TW`. Raise ValueError for an invalid tag."""
     match = _TAG.fullmatch(tag.strip().replace("_", "-"))
     if match is None or len(tag) > 35:
         raise ValueError("not a language tag; expected one like en, fr-BE or zh-Hant-TW")
@@ -22,7 +22,8 @@ def normalize_tag(tag: str) -> str:
 
 
 def fallback_languages(locale: str | None, default: str) -> list[str]:
-    """From the most to the least exact, then the default: `fr-BE` → fr-BE, fr, en. ValueError as above."""
+    """Return the languages from the most to the least exact, then the default: `fr-BE` → fr-BE, fr, en. Raise
+    ValueError for an invalid tag."""
     tags = [*(_shortened(normalize_tag(locale)) if locale else []), *_shortened(normalize_tag(default))]
     return list(dict.fromkeys(tags))
 

@@ -1,7 +1,7 @@
-"""The ledger of one notification: every status follows from evidence, by the pure functions of this module.
+"""Compute every status of a notification from evidence, by pure functions over its ledger.
 
-Used by `deliver`, `settle`, cancel, the sweep and the receipt applier; `storage/ledgers.py` loads one and writes
-what changed. Nothing else sets a status.
+Used by `deliver`, `settle`, cancel, the sweep and the receipt applier. `storage/ledgers.py` loads a ledger and
+writes what changed. Nothing else sets a status.
 """
 
 from dataclasses import replace
@@ -27,11 +27,11 @@ OPEN_STATUSES = (DeliveryStatus.PENDING, DeliveryStatus.SENDING)
 
 
 def record_outcome(ledger: Ledger, attempt: AttemptRecord, state: AttemptState, at: datetime) -> Ledger:
-    """What the call told us. Fenced: only a call without an answer, or one given up as unknown, takes one."""
+    """Record the outcome of a call. Fenced: only an attempt without an outcome, or with an unknown one, accepts it."""
     known = ledger.attempts[attempt.id]
     if known.state not in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) or known.state is state:
         return ledger
-    # A call that is proved absent, or found, is no longer in doubt; what receipts said of it stays.
+    # A call that is proved absent, or found, is no longer in doubt. The evidence of its receipts stays.
     reported = None if known.evidence is Evidence.IN_DOUBT else known.evidence
     updated = replace(attempt, state=state, evidence=reported, finished_at=at)
     updated = replace(updated, **{name: getattr(known, name) for name in set(TIMESTAMP_FIELDS.values())})
@@ -53,7 +53,7 @@ def record_receipt(
     reason: str | None = None,
     reported_by: str | None = None,
 ) -> Ledger:
-    """What a provider said later; the same once more, or less than is known, changes nothing. `reported_by` is the
+    """Record later evidence from a provider. Idempotent; weaker evidence changes nothing. `reported_by` is the
     provider, unless the application, the inbox or our own tracking reported it."""
     attempt = with_evidence(ledger.attempts[attempt_id], evidence, occurred_at, reason)
     if attempt == ledger.attempts[attempt_id]:
@@ -67,7 +67,7 @@ def record_receipt(
 
 
 def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
-    """From now on whoever adds that much evidence wakes the workflow; unless it is there already."""
+    """Mark the delivery so that this much evidence wakes the workflow, unless the goal is decided already."""
     delivery = ledger.deliveries[delivery_id]
     if delivery.awaits is goal or _is_goal_decided(ledger, delivery_id, goal):
         return ledger
@@ -75,16 +75,16 @@ def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
 
 
 def _is_goal_decided(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
-    """The goal is reached by one endpoint, or is out of reach: it came back from all that had it."""
+    """Return whether an endpoint has reached the goal, or none can reach it because all bounced."""
     if any(attempt.proves(goal) for attempt in ledger.attempts_of(delivery_id)):
         return True
     return ledger.deliveries[delivery_id].status is DeliveryStatus.FAILED
 
 
 def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: datetime) -> Ledger:
-    """Our own verdict; a call whose outcome nobody knows makes "failed" a lie, so it becomes "in doubt".
+    """Apply our own verdict. A call with an unknown outcome turns "failed" into "in doubt".
 
-    Only on what is open: a receipt may have come since the workflow made up its mind.
+    Applies to open deliveries only: a receipt may have arrived since the workflow decided.
     """
     if ledger.deliveries[delivery_id].status not in OPEN_STATUSES:
         return ledger
@@ -95,7 +95,7 @@ def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: date
 def finish_notification(
     ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: Reason | None = None
 ) -> Ledger:
-    """No step waits any more. `verdict` is the status if the deliveries alone do not say one."""
+    """Finish the notification: no step waits. `verdict` is the status if the deliveries alone do not decide it."""
     if ledger.finished_at is not None:
         return ledger
     for delivery in list(ledger.deliveries.values()):
@@ -125,7 +125,7 @@ def _with_attempt(ledger: Ledger, attempt: AttemptRecord, at: datetime, detail: 
 
 
 def _with_evidence_due(ledger: Ledger, delivery_id: UUID) -> Ledger:
-    """Once per wait: what comes after the goal wakes nobody."""
+    """Mark due evidence once per wait: evidence after the goal wakes no workflow."""
     delivery = ledger.deliveries[delivery_id]
     if delivery.awaits is None or not _is_goal_decided(ledger, delivery_id, delivery.awaits):
         return ledger
@@ -136,7 +136,7 @@ def _with_evidence_due(ledger: Ledger, delivery_id: UUID) -> Ledger:
 def _with_event(
     ledger: Ledger, delivery_id: UUID, kind: str, at: datetime, detail: Json, reason: str | None = None
 ) -> Ledger:
-    """What moved nothing is in the timeline all the same. `reason` is the provider's."""
+    """Add an event that changes no status. `reason` is the provider's."""
     channel = ledger.deliveries[delivery_id].channel
     note = TimelineEvent(
         at=at, kind=kind, channel=channel, reason=reason, detail=with_details(detail, category=category_of_code(reason))
@@ -145,7 +145,7 @@ def _with_event(
 
 
 def _canceled_status(ledger: Ledger, delivery_id: UUID) -> ProvenStatus | None:
-    """A delivery that was cancelled while it was in doubt, once nobody can have it after all."""
+    """Return CANCELED for a delivery that was canceled while in doubt, once no endpoint can have the message."""
     in_doubt = ledger.deliveries[delivery_id].status is DeliveryStatus.IN_DOUBT
     if ledger.cancel_requested_at is None or not in_doubt or is_in_doubt(ledger.attempts_of(delivery_id)):
         return None
@@ -162,7 +162,7 @@ def _move_delivery(
             if status is delivery.status is DeliveryStatus.FAILED
             else ledger
         )
-    # Only a rule makes us skip what was already going out: an opt-out between the render and the call.
+    # Only a rule skips a delivery after rendering, such as an opt-out between the render and the call.
     moved = replace(delivery, status=status, failure=reason, by_rule=status is DeliveryStatus.SKIPPED)
     ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
     event = TimelineEvent(
@@ -177,7 +177,8 @@ def _move_delivery(
 
 
 def _with_failure_reason(ledger: Ledger, delivery: DeliveryRecord, reason: Reason | None) -> Ledger:
-    """A later receipt may know better why it failed: the rows do not depend on the order of the receipts."""
+    """Update the reason of a failed delivery. A later receipt may be more precise, and the rows must not depend on
+    the order of receipts."""
     deliveries = {**ledger.deliveries, delivery.id: replace(delivery, failure=reason)}
     ledger = replace(ledger, deliveries=deliveries)
     failed = ledger.status is NotificationStatus.FAILED

@@ -1,4 +1,4 @@
-"""JSON Merge Patch (RFC 7396): what `PATCH` means for a profile's attributes and for preferences."""
+"""Apply JSON Merge Patch (RFC 7396): what `PATCH` means for a profile's attributes and for preferences."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ Json = dict[str, Any]
 
 
 def apply_merge_patch(target: Json, patch: Json) -> Json:
-    """`target` with the patch laid over it: objects merge, null removes the name, anything else replaces."""
+    """Return `target` with the patch applied: objects merge, null removes the name, any other value replaces."""
     result = dict(target)
     for name, value in patch.items():
         if value is None:

@@ -1,6 +1,6 @@
-"""Everything that travels through Temporal with a notification: ids and facts, never addresses, names, bodies or
-payloads. What digests and ticks say is in `domain/clock_messages.py`; what a step says that waits for its goal, in
-`domain/goal_messages.py`."""
+"""Define the messages of notifications in Temporal: ids and facts, never addresses, names, bodies or payloads.
+`domain/clock_messages.py` has those of digests and ticks, `domain/goal_messages.py` those of a step that waits for
+its goal."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,7 +17,8 @@ from domain.workflow_runs import RunState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationStart:
-    """`waits`: until `send_at`, as its queue entry does. `carried` is what an earlier run of the workflow says."""
+    """Start a workflow. `waits_for_send_at`: the queue entry waits for `send_at` too. `run_state` is the state of an
+    earlier run of the workflow."""
 
     notification_id: UUID
     tenant: UUID
@@ -38,10 +39,10 @@ class NotificationOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PooledProvider:
-    """`timeout` is the activity's: the adapter's own deadline plus what the guard and the record need. `settles_within`
-    is how long its vendor can be asked, or may report, before an unknown outcome stays in doubt. `guarantee` says what
-    unknown outcomes mean, and `max_resends` how often it is sent again after them; None is no limit. Calls of one that
-    `has_rate` go through its own queue, where the server holds the rate."""
+    """Describe a provider of a pool. `timeout` is the activity's: the adapter's deadline plus the time of guard and
+    record. `settles_within` is how long its vendor can be asked, or may report, before an unknown outcome is in
+    doubt. `guarantee` decides about unknown outcomes, and `max_resends` limits the resends after them; None is no
+    limit. Calls of a provider that `has_rate` use its own queue, where the server enforces the rate."""
 
     name: str
     timeout: timedelta
@@ -53,10 +54,11 @@ class PooledProvider:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """One place to deliver to, and the providers that can, in order. `id`: a device row's id or the channel's name.
+    """Describe an endpoint and the providers that can reach it, in order. `id`: a device row's id or the channel's
+    name.
 
-    `first_attempt_number` is the last attempt that an earlier, lost workflow made: `deliver` answers what its row says.
-    `earlier_unknown_outcomes` counts the attempts before it whose outcome is unknown.
+    `first_attempt_number` is the last attempt of an earlier, lost workflow: `deliver` returns the outcome in its
+    row. `earlier_unknown_outcomes` counts the attempts before it with an unknown outcome.
     """
 
     id: str
@@ -67,7 +69,7 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelPlan:
-    """`devices_skipped` counts the person's devices that are not among the endpoints, since there are too many."""
+    """Plan a channel. `devices_skipped` counts the recipient's devices beyond the limit, which are not endpoints."""
 
     channel: Channel
     delivery_id: UUID
@@ -79,7 +81,7 @@ class ChannelPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
-    """`goal` beyond "sent": the next step runs if it is not reached `within`."""
+    """Plan a step. With a `goal` beyond "sent" the next step runs if the goal is not reached `within` this time."""
 
     number: int
     channels: tuple[ChannelPlan, ...]
@@ -96,8 +98,8 @@ class ResolveInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """What a notification waits for before it may go out, and when that opens by itself; without `until` somebody
-    tells. `provider` is the one that is busy."""
+    """Describe what a notification waits for, and when the gate opens by itself. Without `until` a resume ends the
+    wait. `provider` is the busy one."""
 
     reason: str
     until: datetime | None = None
@@ -118,7 +120,7 @@ class RenderInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RenderResult:
-    """Why a channel could not be rendered, by delivery; text in older results. `closed`: the row is final."""
+    """Hold by delivery why a channel could not be rendered. `is_closed`: the row is final."""
 
     is_closed: bool = False
     failures: dict[UUID, Reason | str] = field(default_factory=dict)
@@ -126,9 +128,10 @@ class RenderResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`settled` is set when the row is final or of another generation: there is nothing left to do. `beside` is step 0,
-    the channels that go out always, whatever becomes of the others. With a `gate` it is too early: ask again.
-    `rendered` is the result of the steps that start at once; None in plans of workflows that render each step."""
+    """Plan a notification. `final_outcome` is set if the row is final or of another generation: nothing is left to
+    do. `always_step` is step 0, the channels that are always sent, whatever the others do. With a `gate` it is too
+    early: resolve again later. `rendered` is the result of the steps that start immediately; None if each step is
+    rendered separately."""
 
     steps: tuple[StepPlan, ...] = ()
     always_step: StepPlan | None = None
@@ -139,13 +142,13 @@ class Plan:
 
     @property
     def immediate_steps(self) -> tuple[StepPlan, ...]:
-        """The channels that go out always, and the first step of the route."""
+        """Return the always step and the first step of the route."""
         return (self.always_step, *self.steps[:1]) if self.always_step else self.steps[:1]
 
 
 class CallResult(StrEnum):
-    """What became of one call of `deliver`. `ELSEWHERE`: it was not made, and is to be scheduled on the provider's own
-    queue."""
+    """Name the result of one call of `deliver`. NEEDS_PROVIDER_QUEUE: no call was made; schedule it on the
+    provider's own queue."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -160,11 +163,13 @@ class CallResult(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverInput:
-    """`ends` says that the notification is over if this is accepted: then `deliver` writes the end as well.
+    """Request one call. `finishes_notification`: the notification ends with an acceptance, and `deliver` writes the
+    end too.
 
-    `pool` are all providers that can; `others` are left to try while this one's circuit is open. `goal` is what the
-    workflow will wait for after an acceptance; `waits_for_evidence`: after an unknown outcome it will wait for evidence.
-    `is_unserved`: no worker has taken it from the provider's own queue for minutes.
+    `pool` names all providers that can deliver; `has_alternatives`: another one can be called while this one's
+    circuit is open. `goal` is what the workflow will wait for after an acceptance; `waits_for_evidence`: it will
+    wait for evidence after an unknown outcome. `is_unserved`: no worker has started the call on the provider's own
+    queue for minutes.
     """
 
     notification_id: UUID
@@ -185,9 +190,9 @@ class DeliverInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
-    """`reason` is the provider's, or our own with `args`. `stopped_status` is the delivery's end when the guard said no.
-    `recorded` False asks the workflow to record it. `provider` is whom the attempt asked; `evidence` and `sent_at` are
-    what is known of it. What is held until a moment that is known has it in `until`."""
+    """Return the result of one call. `reason` is the provider's, or our own with `args`. `stopped_status` is the
+    delivery's end if the guard refused. `recorded` False asks the workflow to record it. `provider` is the provider
+    of the attempt; `evidence` and `sent_at` are what is known of it. `until` is the known end of a hold."""
 
     result: CallResult
     reason: str | None = None
@@ -214,37 +219,13 @@ class RecordInput:
     outcome: DeliverResult
 
 
-# The reason of an unknown outcome whose provider does not let our account ask.
+# The reason of an unknown outcome at a provider that does not allow our account to look up messages.
 LOOKUP_REFUSED = "lookup_refused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LookUpInput:
-    """`final`: the settle window is over, so that what a vendor cannot find was never there."""
+    """Request a lookup. `final`: the settle window is over, so that a message that is not found was never accepted."""
 
     call: DeliverInput
     final: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DeliveryEnd:
-    delivery_id: UUID
-    status: DeliveryStatus
-    reason: str
-    args: Args = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SettleInput:
-    """Ends of deliveries; with `verdict` also the end of the notification, with `waits_for` never: `step` waits for
-    that much evidence of one of its deliveries. `beside`: other channels go on, and the workflow waits for them."""
-
-    notification_id: UUID
-    tenant: UUID
-    generation: int
-    ends: tuple[DeliveryEnd, ...] = ()
-    verdict: NotificationStatus | None = None
-    reason: str | None = None
-    step: int | None = None
-    waits_for: Evidence | None = None
-    has_always_step: bool = False

@@ -1,4 +1,5 @@
-"""Names that cross a boundary: queues, workflow ids, search attributes, notify channels, and deterministic ids."""
+"""Define the names that cross a boundary: queues, workflow ids, search attributes, notify channels and deterministic
+ids."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -9,7 +10,7 @@ NAMESPACE = UUID("5f4b9d0e-7b1a-4c0f-9a35-1d7c0e6f2b11")
 NOTIFICATIONS_QUEUE = "notifications"
 DISPATCH_CHANNEL = "tocsin_dispatch"  # a row is due
 FLUSH_CHANNEL = "tocsin_flush"  # a type, key or publication changed
-SANDBOX_CHANNEL = "tocsin_sandbox"  # the sandbox will have something to report
+SANDBOX_CHANNEL = "tocsin_sandbox"  # a sandbox receipt is due
 EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpoint
 
 # Payloads on DISPATCH_CHANNEL: which loop has work.
@@ -32,7 +33,7 @@ SCHEDULE_ATTRIBUTE = "TocsinSchedule"
 
 
 def delivery_queue(provider: str) -> str:
-    """One queue per provider, so that the server holds the provider's rate over all workers."""
+    """Return the queue of a provider. Each has one, so that the server enforces its rate over all workers."""
     return f"deliver-{provider}"
 
 
@@ -41,22 +42,22 @@ def workflow_id(notification_id: UUID, generation: int) -> str:
 
 
 def digest_workflow_id(digest_key: str) -> str:
-    """`group` stands for type, person and key, and names none of them."""
+    """Return the id of a digest's workflow. `digest_key` stands for type, recipient and key without naming them."""
     return f"digest-{digest_key}"
 
 
 def tick_schedule(tenant: UUID, notification_type: str) -> str:
-    """Of the Temporal Schedule, and of the workflows that it starts, to which Temporal adds the time."""
+    """Return the id of the Temporal Schedule, and of the workflows that it starts, to which Temporal adds the time."""
     return f"tick-{tenant}-{notification_type}"
 
 
 def derived_id(*parts: object) -> UUID:
-    """The same id for the same facts, so that code that runs twice writes one row."""
+    """Return the same id for the same facts, so that code that runs twice writes one row."""
     return uuid5(NAMESPACE, ":".join(str(part) for part in parts))
 
 
 def timed_id(at: datetime, *parts: object) -> UUID:
-    """The same: a UUIDv7, so that it stands among those of its time in lists and indexes."""
+    """Return the same UUIDv7 for the same facts, which sorts by time in lists and indexes."""
     milliseconds = max(int(at.timestamp() * 1000), 0)
     filler = sha256(":".join(str(part) for part in parts).encode()).digest()[:10]
     return UUID(bytes=_version_7(milliseconds.to_bytes(6, "big") + filler))

@@ -1,4 +1,4 @@
-"""A notification as it is recorded, for `domain/explanations.py` to tell."""
+"""Define the recorded history of a notification, as input of `domain/explanations.py`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryHistory:
-    """A delivery, as explanations need it. `waits_until` is the end of what it waits for, if that is known."""
+    """Describe a delivery. `waits_until` is the known end of its wait."""
 
     id: UUID
     generation: int
@@ -29,8 +29,6 @@ class DeliveryHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptHistory:
-    """An attempt."""
-
     delivery_id: UUID
     endpoint_id: str
     number: int
@@ -44,10 +42,10 @@ class AttemptHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationHistory:
-    """Everything that is recorded, in the order of its times. `route` are the channels by step, `beside` those that go
-    out always; `only` those that the caller asked for. `waits_for` is the gate that keeps it, and `collected`: it has
-    no way of its own, its digest goes for it, which closes at `closes_at`. `pauses` are those in force that may concern
-    it."""
+    """Hold everything that is recorded, sorted by time. `route` is the channels by step, `always` those that are
+    always sent, `only` those that the caller asked for. `waits_for` is the closed gate. `collected`: the
+    notification is sent as part of its digest, which closes at `closes_at`. `pauses` are the active ones that may
+    concern it."""
 
     notification_type: str
     type_version: int
@@ -79,7 +77,7 @@ class NotificationHistory:
         return [delivery for delivery in self.deliveries if delivery.generation == self.generation]
 
     def pauses_of(self, delivery: DeliveryHistory) -> list[ActivePause]:
-        """Those in force that hold this delivery back."""
+        """Return the active pauses that hold this delivery."""
         names = {
             HoldKind.CHANNEL: {str(delivery.channel)},
             HoldKind.TYPE: {self.notification_type},
@@ -93,7 +91,7 @@ class NotificationHistory:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryLine:
-    """`at` is None for what has no moment: what did not happen, and what is waited for now."""
+    """Hold a line of the explanation. `at` is None for what did not happen, and for present waits."""
 
     text: str
     at: datetime | None = None

@@ -1,4 +1,5 @@
-"""A kind of message: its route, templates and rules, as kept in a type's `spec` and pinned when a send is accepted."""
+"""Define a notification type: its route, templates and rules, as stored in `spec` and pinned when a send is
+accepted."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,7 +12,7 @@ from domain.evidence import Evidence
 from domain.stored_enums import StoredEnum
 from domain.timing import Timing, timing_of
 
-URGENT_PRIORITY = 2  # priorities 1 and 2 start at once and are never held back by the hour or by a cap
+URGENT_PRIORITY = 2  # priorities 1 and 2 start immediately and no time gate or cap holds them
 SILENT_CHANNELS = (Channel.IN_APP, Channel.WEBHOOK)
 GIVE_UP_AFTER = timedelta(hours=1)
 GIVE_UP_AFTER_URGENT = timedelta(minutes=5)
@@ -19,7 +20,7 @@ MAX_RESENDS = 2
 
 
 class Guarantee(StoredEnum):
-    """What to do when a provider may or may not have the message."""
+    """Name what to do after an unknown outcome."""
 
     AT_LEAST_ONCE = "at_least_once"
     AT_MOST_ONCE = "at_most_once"
@@ -33,8 +34,8 @@ class TemplatePolicy(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RouteStep:
-    """Channels that go out together. `goal` is what the step is for, beyond "sent"; if it is not reached `within`, the
-    next step runs."""
+    """Group channels that are sent together. `goal` is the required evidence beyond "sent"; if it is not reached
+    `within` this time, the next step runs."""
 
     channels: tuple[Channel, ...]
     goal: Evidence | None = None
@@ -43,8 +44,8 @@ class RouteStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackingOptions:
-    """Opens and clicks of an e-mail, reported by our pixel and our links. Off unless the type says so.
-    `vendor` leaves it to the account at the provider whether that tracks by itself."""
+    """Enable tracking of opens and clicks in email by our pixel and links. Off by default. `vendor` leaves it to the
+    account at the provider whether the provider tracks too."""
 
     opens: bool = False
     clicks: bool = False
@@ -53,8 +54,8 @@ class TrackingOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
-    """`default` is on (True), off (False) or a switch per channel; `guarantee` None lets the provider decide.
-    `max_resends` is how often it is sent again after unknown outcomes, under `at_least_once`."""
+    """Hold the rules of a type. `default` is on (True), off (False) or a switch per channel; `guarantee` None lets
+    the provider decide. `max_resends` limits resends after unknown outcomes under `at_least_once`."""
 
     id: UUID
     key: str
@@ -78,22 +79,23 @@ class NotificationType:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
 
     def effective_ttl(self, asked: timedelta | None) -> timedelta | None:
-        """Of one that is accepted. What is collected does not get old: the type's own limit is that of the digest."""
+        """Return how long an accepted send is valid. A collected item does not expire: the limit of the type applies
+        to the digest."""
         return asked or (None if self.timing.collects else self.expires_in)
 
     def is_held_by_quiet_hours(self, priority: int) -> bool:
-        """Whether quiet hours hold it: not what is urgent or required, nor what makes no noise."""
+        """Return whether quiet hours hold it: not if it is urgent or required, or if its channels make no noise."""
         loud = any(channel not in SILENT_CHANNELS for channel in self.channels)
         wanted = self.timing.respects_quiet_hours is not False
         return wanted and loud and not self.required and priority > URGENT_PRIORITY
 
     def effective_give_up_after(self, priority: int) -> timedelta:
-        """How long the last step keeps trying, counted from its first attempt."""
+        """Return how long the last step retries, counted from its first attempt."""
         return self.give_up_after or (GIVE_UP_AFTER_URGENT if priority <= URGENT_PRIORITY else GIVE_UP_AFTER)
 
 
 def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
-    """The stored JSON of a type, already validated by the API, as a value."""
+    """Build a type from its stored JSON, which the API has validated."""
     return NotificationType(
         id=id,
         key=spec["key"],

@@ -1,4 +1,4 @@
-"""One rendered message on its way to one endpoint: what an adapter gets."""
+"""Define one rendered message to one endpoint, as an adapter receives it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,11 +12,11 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutgoingMessage:
-    """`attempt_id` is our reference: put it where the vendor returns it.
+    """Hold the message. `attempt_id` is our reference: put it where the vendor returns it.
 
-    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An e-mail address with
-    an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted. `priority`
-    is 1 (at once) to 5, and after `expires_at` it is of no use to anybody. `tags` are those of the send;
+    `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An email address
+    with an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
+    `priority` is 1 (immediate) to 5. The message is worthless after `expires_at`. `tags` are those of the send;
     `vendor_tracking`: the vendor may track opens and clicks as its account is set.
     """
 

@@ -1,4 +1,4 @@
-"""What the rows of a notification come to: its status, the reasons of its channels, and what a delivery shows."""
+"""Derive from the rows of a notification its status, the reasons of its channels, and what a delivery shows."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ NO_CHANNEL = (ChannelReason(None, Reason("no_channel")),)
 def overall_status(
     ledger: Ledger, verdict: NotificationStatus | None = None
 ) -> tuple[NotificationStatus | None, tuple[ChannelReason, ...]]:
-    """The notification's status as its deliveries tell it; None while it is open and nothing is on its way."""
+    """Return the status that the deliveries imply; None while the notification is open and nothing is sent."""
     statuses = {delivery.status for delivery in ledger.deliveries.values()}
     for best in ARRIVED_STATUSES:
         if best in statuses:
@@ -37,7 +37,7 @@ def _status_without_arrival(ledger: Ledger, verdict: NotificationStatus | None) 
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
     if any(attempt.reached for attempt in ledger.attempts.values()):
-        return NotificationStatus.FAILED  # it was sent and came back: neither expired nor cancelled
+        return NotificationStatus.FAILED  # sent and bounced: neither expired nor canceled
     if verdict is not None and verdict is not NotificationStatus.FAILED:
         return verdict
     for delivery_status, end in FINAL_STATUS_ORDER:
@@ -48,8 +48,8 @@ def _status_without_arrival(ledger: Ledger, verdict: NotificationStatus | None) 
 
 
 def deciding_deliveries(ledger: Ledger) -> list[DeliveryRecord]:
-    """The deliveries that say why it did not arrive: those of this generation. Of earlier ones, which a redrive took
-    back, only what is still in doubt; and those that had what this generation therefore did not send."""
+    """Return the deliveries that explain a failure: those of this generation, those of earlier generations that are
+    still in doubt, and those that sent what this generation therefore skipped."""
     deciding: list[DeliveryRecord] = []
     for delivery in ledger.deliveries.values():
         if delivery.generation < ledger.generation:
@@ -64,13 +64,14 @@ def deciding_deliveries(ledger: Ledger) -> list[DeliveryRecord]:
 
 
 def channel_failures(ledger: Ledger) -> tuple[ChannelReason, ...]:
-    """Every channel that did not get through, in the order of the route."""
+    """Return every channel that failed, in the order of the route."""
     ordered = sorted(deciding_deliveries(ledger), key=lambda d: (d.step, d.channel, d.generation))
     return tuple(ChannelReason(d.channel, d.failure) for d in ordered if d.failure is not None)
 
 
 def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
-    """What a delivery shows of its attempts: the earliest times, and provider and answer of its best attempt."""
+    """Return what a delivery shows of its attempts: the earliest times, and provider and response of its best
+    attempt."""
     attempts = sorted(
         ledger.attempts_of(delivery_id), key=lambda a: (-EVIDENCE_RANK.index(a.evidence), a.number, a.endpoint_id)
     )
@@ -81,7 +82,7 @@ def delivery_facts(ledger: Ledger, delivery_id: UUID) -> Json:
     return {**times, **{name: getattr(best, name, None) for name in shown}}
 
 
-# A bounce outranks "delivered" as evidence of one message, but is worth less than any arrival elsewhere.
+# A bounce outranks "delivered" as evidence of one message, but any arrival at another endpoint outranks a bounce.
 EVIDENCE_RANK = (
     None,
     Evidence.NOT_SENT,

@@ -1,4 +1,4 @@
-"""May this type use this channel for this person? Most specific rule first, and the rule that decided is named."""
+"""Decide whether a type may use a channel for a recipient. The most specific rule wins, and the result names it."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from domain.reasons import Reason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipientPreferences:
-    """Opt-ins of one person: per channel, and per type or category and channel. Absent means "not said"."""
+    """Hold the opt-ins of one recipient: per channel, and per type or category and channel. Absent means not set."""
 
     channels: dict[str, bool] = field(default_factory=dict)
     types: dict[str, dict[str, bool]] = field(default_factory=dict)
@@ -17,7 +17,8 @@ class RecipientPreferences:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelDecision:
-    """`preference` is the type or category that the recipient's own preference names. `by_default`: they have none."""
+    """Hold the decision. `preference` is the type or category that the recipient's own preference names.
+    `by_default`: the recipient has none."""
 
     allowed: bool
     rule: str
@@ -26,7 +27,7 @@ class ChannelDecision:
 
     @property
     def refusal(self) -> Reason:
-        """Why the channel is not used, if it is not allowed."""
+        """Return why the channel is not used, if it is not allowed."""
         named = {} if self.preference is None else {"preference": self.preference}
         return Reason("not_opted_in" if self.by_default else "opted_out", {"rule": self.rule, **named})
 
@@ -34,7 +35,8 @@ class ChannelDecision:
 def decide_channel(
     notification_type: NotificationType, channel: Channel, preferences: RecipientPreferences
 ) -> ChannelDecision:
-    """type x channel → category x channel → global channel → the type's default → on; `required` ignores opt-outs."""
+    """Apply type x channel → category x channel → global channel → the type's default → on; `required` ignores
+    opt-outs."""
     if notification_type.required:
         return ChannelDecision(allowed=True, rule="required")
     for name in (notification_type.key, notification_type.category):
@@ -58,7 +60,7 @@ def _by_default(notification_type: NotificationType, channel: Channel) -> Channe
 
 
 def allowed_reason_text(rule: str | None, channel: str) -> str:
-    """Return in words why a channel may be used, by the rule that `decide` names."""
+    """Return in words why a channel may be used, by the rule that `decide_channel` names."""
     words = {
         "required": "the type is required, whatever the recipient prefers",
         "type.default": "the type is on by default",

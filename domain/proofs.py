@@ -1,4 +1,4 @@
-"""What the evidence of its attempts proves about a delivery. Used by `domain/ledger.py`."""
+"""Derive from the evidence of its attempts what is proved about a delivery. Used by `domain/ledger.py`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +31,8 @@ ProvenStatus = tuple[DeliveryStatus, Reason | None]  # a status, and the reason 
 
 
 def with_evidence(attempt: AttemptRecord, evidence: Evidence, at: datetime, reason: str | None = None) -> AttemptRecord:
-    """The attempt with one more fact; a click counts as an opening at the same time. `reason` is why it bounced."""
+    """Return the attempt with more evidence; a click counts as an opening at the same time. `reason` is why it
+    bounced."""
     times = {
         TIMESTAMP_FIELDS[e]
         for e in {evidence, Evidence.OPENED if evidence is Evidence.CLICKED else evidence} & set(TIMESTAMP_FIELDS)
@@ -44,10 +45,10 @@ def with_evidence(attempt: AttemptRecord, evidence: Evidence, at: datetime, reas
 
 
 def proven_status(attempts: list[AttemptRecord]) -> ProvenStatus | None:
-    """What the evidence alone says of a delivery: the best of its endpoints, else bounced, else nothing.
+    """Return the status that the evidence alone proves: the best of the endpoints, else bounced, else None.
 
-    An unanswered call proves nothing yet: whether it is resent or ends in doubt is the type's policy. But beside one
-    that bounced it keeps the delivery from having failed.
+    A call without an outcome proves nothing: the guarantee of the type decides whether it is resent or in doubt. It
+    keeps a delivery with a bounce from FAILED.
     """
     statuses = {STATUS_BY_EVIDENCE[a.evidence] for a in attempts if a.evidence in STATUS_BY_EVIDENCE}
     for status in ARRIVED_STATUSES:
@@ -62,7 +63,7 @@ def proven_status(attempts: list[AttemptRecord]) -> ProvenStatus | None:
 
 
 def is_in_doubt(attempts: list[AttemptRecord]) -> bool:
-    """Somebody may have the message and nobody has said so: given up as unknown, or not answered yet."""
+    """Return whether an endpoint may have the message without proof: its outcome is unknown or still open."""
     unanswered = (None, Evidence.IN_DOUBT)
     return any(
         a.evidence in unanswered and a.state in (AttemptState.SUBMITTING, AttemptState.UNKNOWN) for a in attempts

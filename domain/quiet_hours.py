@@ -1,9 +1,9 @@
-"""Windows of the day in somebody's zone: quiet hours, in which nothing is sent that can wait, and send windows, outside
-of which nothing is. Asked before a send, and for when a held one goes on.
+"""Compute daily windows in a zone: quiet hours, which hold what can wait, and send windows, outside of which nothing
+is sent. Checked before a send, and to schedule the end of a hold.
 
-Both edges of daylight saving are those of `local_times.instant`: a window is from the instant at which it starts to the
-one at which it ends, whatever clocks show between. So in the hour that comes twice a moment may be quiet though clocks
-show a time at which it is not, and the other way round; but no window has two ends.
+Both daylight-saving changes follow `local_times.to_instant`: a window lasts from the instant at which it starts to
+the one at which it ends, whatever local clocks show in between. In a repeated hour a time may be quiet although
+clocks show a time outside the window, and the reverse; but no window has two ends.
 """
 
 import re
@@ -18,8 +18,8 @@ from domain.local_times import load_zone, to_instant, to_local_time
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 DAY = timedelta(days=1)
-MAX_QUIET_DAYS = 8  # days that are joined, should they all touch
-# A weekly window may lie in the hour that is skipped: then the week after it is the next.
+MAX_QUIET_DAYS = 8  # maximum of consecutive days whose windows touch
+# A weekly window may fall into a skipped hour: then the window of the week after is next.
 MAX_CLOSED_DAYS = 15
 
 Span = tuple[datetime, datetime]
@@ -27,8 +27,8 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DailyWindow:
-    """From `start` to before `end`, over midnight if that is earlier. `days` (0 is Monday) are those on which it
-    starts; None: all. ValueError for a window without length or days."""
+    """Hold a window from `start` to before `end`, over midnight if that is earlier. `days` (0 is Monday) are those
+    on which it starts; None: all. ValueError for a window without length or days."""
 
     start: time
     end: time
@@ -42,7 +42,7 @@ class DailyWindow:
 
     @classmethod
     def from_json(cls, spec: dict[str, Any]) -> Self:
-        """`{"start": "22:00", "end": "07:00", "days"?: ["mon"]}`; ValueError for other times and days."""
+        """Parse `{"start": "22:00", "end": "07:00", "days"?: ["mon"]}`; ValueError for other times and days."""
         days = spec.get("days")
         return cls(
             start=_time_of_day(spec["start"]),
@@ -51,8 +51,8 @@ class DailyWindow:
         )
 
     def spans(self, zone: ZoneInfo, at: datetime, days: int) -> Iterator[Span]:
-        """In order, from the one that may still run `at` this instant to those that start so many days later. Where
-        clocks are set forward over all of it a span is empty, and two may touch."""
+        """Yield spans in order, from the one that may still run `at` this instant to those that start this many days
+        later. If clocks are set forward over all of a span, it is empty, and two may touch."""
         today = to_local_time(at, zone).date()
         for day in (today + number * DAY for number in range(-1, days + 1)):
             if self.days is None or day.weekday() in self.days:
@@ -69,19 +69,19 @@ class QuietHours(DailyWindow):
 
     @classmethod
     def from_json(cls, spec: dict[str, Any]) -> Self:
-        """As any window, and `timezone`."""
+        """Parse a window with `timezone`."""
         window = DailyWindow.from_json(spec)
         return cls(start=window.start, end=window.end, days=window.days, timezone=spec.get("timezone"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendWindow(DailyWindow):
-    """When a type or a tenant sends."""
+    """Define when a type or a tenant sends."""
 
 
 def quiet_hours_end(hours: QuietHours, zone: str, at: datetime) -> datetime | None:
-    """None if `at` is not quiet; else the first instant that is not, or the far end of eight days. `zone` is for hours
-    that have none of their own. ValueError for a zone that is none."""
+    """Return None if `at` is not quiet; else the first instant that is not, or the end of eight days. `zone` is for
+    hours without their own. ValueError for an unknown zone."""
     until = at
     for start, end in hours.spans(load_zone(hours.timezone or zone), at, MAX_QUIET_DAYS):
         if start > until:
@@ -91,7 +91,7 @@ def quiet_hours_end(hours: QuietHours, zone: str, at: datetime) -> datetime | No
 
 
 def next_opening(window: SendWindow, zone: str, at: datetime) -> datetime | None:
-    """None if it is open `at` this instant, else the next one at which it opens. ValueError for a zone that is none."""
+    """Return None if the window is open `at` this instant, else when it opens next. ValueError for an unknown zone."""
     for start, end in window.spans(load_zone(zone), at, MAX_CLOSED_DAYS):
         if start < end and at < end:
             return start if at < start else None

@@ -1,7 +1,8 @@
-"""Why something did not happen, or waits: a code and its arguments, as rows, messages and the timeline keep them.
+"""Define why something did not happen, or waits: a code and its arguments, as rows, messages and the timeline keep
+them.
 
-`line` is the text that the API shows, `sentence` the words of `explain`; nothing reads them back. What a provider gave
-as the reason is the argument `cause`, one of the codes of `domain/failure_reasons.py`.
+`reason_line` is the text of the API, `reason_sentence` that of `explain`; nothing parses them. A provider's own
+reason is the argument `cause`, one of the codes of `domain/failure_reasons.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ Args = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`args` hold ids and facts, never addresses: they travel through Temporal."""
+    """Hold a code and its arguments. `args` hold ids and facts, never addresses: they travel through Temporal."""
 
     code: str
     args: Args = field(default_factory=dict)
@@ -27,7 +28,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class ChannelReason:
-    """Why one channel did not get through; `channel` is None where the whole notification has one reason."""
+    """Hold why one channel failed; `channel` is None if the whole notification has one reason."""
 
     channel: str | None
     reason: Reason
@@ -35,7 +36,8 @@ class ChannelReason:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Formats over the arguments: the sentence, without and with a cause, and what the line shows in brackets."""
+    """Format a reason from its arguments: the sentence without and with a cause, and what the line shows in
+    brackets."""
 
     sentence: str
     with_cause: str = ""
@@ -69,7 +71,7 @@ VOCABULARY: dict[str, Phrase] = {
     "canceled_in_temporal": Phrase("its workflow was canceled in Temporal"),
     "workflow_ended": Phrase("its workflow ended in Temporal without it ({how})", shown="{how}"),
     "internal": Phrase("a bug of Tocsin"),
-    # What it waits for.
+    # What a notification waits for.
     "paused": Phrase("the {kind} {name} is paused", shown="{kind} {name}"),
     "tenant_suspended": Phrase("the tenant is suspended"),
     "circuit_open": Phrase("{provider} is down, and its circuit is open", shown="{provider}"),
@@ -91,8 +93,8 @@ SUPPRESSION_TEXTS = {
 }
 # What a provider refuses, by the category of its reason.
 REFUSED_OBJECTS = {ReasonCategory.RECIPIENT: "this recipient", ReasonCategory.CONTENT: "this message"}
-REDUNDANT_CAUSES = ("refused_recipient", "content_refused")  # they say no more than "refused" does
-# Codes that are not a provider's, and fit a category.
+REDUNDANT_CAUSES = ("refused_recipient", "content_refused")  # they add nothing to "refused"
+# Codes that are not a provider's and have a category.
 OWN_CATEGORIES = {
     "no_address": ReasonCategory.RECIPIENT,
     "template_error": ReasonCategory.CONTENT,
@@ -126,7 +128,7 @@ def failure_line(failures: Iterable[ChannelReason]) -> str | None:
 
 
 def reason_sentence(reason: Reason | None) -> str:
-    """Return the words of `explain`; of a code that is not listed, its line."""
+    """Return the words of `explain`; return the line of a code that is not listed."""
     if reason is None:
         return "no reason is recorded"
     phrase = VOCABULARY.get(reason.code)
@@ -142,7 +144,7 @@ def failure_sentence(failures: Iterable[ChannelReason]) -> str:
 
 
 def category_of(reason: Reason | None) -> ReasonCategory | None:
-    """Return that of the cause, where a provider gave one."""
+    """Return the category of the cause, if a provider gave one, else that of the code."""
     if reason is None:
         return None
     return category_of_code(reason.cause) or OWN_CATEGORIES.get(reason.code)
@@ -162,14 +164,14 @@ def failures_from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[ChannelReason
 
 
 def reason_columns(reason: Reason | None) -> dict[str, Any]:
-    """Return what a row of `delivery` says."""
+    """Return the columns of a row of `delivery`."""
     if reason is None:
         return {"failure_reason": None, "failure_args": None}
     return {"failure_reason": reason.code, "failure_args": dict(reason.args)}
 
 
 def stored_failures(rows: Iterable[Mapping[str, Any]] | None, text: str | None) -> tuple[ChannelReason, ...]:
-    """Return what a row of `notification` says. Rows of an earlier version have the text alone, shown as it is."""
+    """Return the failures of a row of `notification`. A row with the text alone shows it unchanged."""
     if rows is not None:
         return failures_from_json(rows)
     return (ChannelReason(None, Reason(text)),) if text else ()
@@ -189,7 +191,7 @@ def _phrase_arguments(reason: Reason) -> dict[str, Any]:
 
 
 def _format(template: str, args: Args) -> str | None:
-    """None where an argument is missing, as in rows of another version."""
+    """Return None if an argument is missing, as in rows of another version."""
     try:
         return template.format_map(args)
     except KeyError:

@@ -1,4 +1,4 @@
-"""The rows of one notification as plain values: what the ledger's functions take and give back."""
+"""Define the rows of one notification as plain values, the input and output of the ledger's functions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,10 +15,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptRecord:
-    """One call to one provider for one endpoint of a delivery. Times are the earliest reported.
+    """Describe one call to one provider for one endpoint of a delivery. Times are the earliest reported.
 
     `reason` is why the call was not accepted, `receipt_reason` why the provider did not deliver what it accepted.
-    `next_at` is when the next attempt is due, or the search for an unknown outcome ends.
+    `next_at` is when the next attempt is due, or the reconciliation of an unknown outcome ends.
     """
 
     id: UUID
@@ -44,11 +44,11 @@ class AttemptRecord:
 
     @property
     def reached(self) -> bool:
-        """The endpoint has the message, by the provider's word or by a receipt: it must never get it again."""
+        """Return whether the endpoint has the message by the provider's response or a receipt: never send it again."""
         return self.proves(Evidence.SENT)
 
     def proves(self, goal: Evidence) -> bool:
-        """At least that much; a bounce outranks "delivered" and yet proves no arrival."""
+        """Return whether the evidence is at least `goal`. A bounce outranks "delivered" and yet proves no arrival."""
         if self.evidence is None or (self.evidence is Evidence.BOUNCED and goal is not Evidence.SENT):
             return False
         return self.evidence.rank >= goal.rank
@@ -56,7 +56,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryRecord:
-    """`awaits` is the evidence that the workflow waits for; None while it waits for nothing."""
+    """Describe a delivery. `awaits` is the evidence that the workflow waits for, or None."""
 
     id: UUID
     channel: Channel
@@ -70,8 +70,8 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimelineEvent:
-    """`reason` is a code, and `detail` has its arguments. Where several channels have one each, `detail` lists them as
-    `failures`."""
+    """Describe an event. `reason` is a code, and `detail` has its arguments. If several channels have a reason,
+    `detail` lists them as `failures`."""
 
     at: datetime
     kind: str
@@ -85,9 +85,9 @@ class TimelineEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ledger:
-    """`revision` fences the write: it is the revision that was read. `deliveries` and `attempts` are those of every
-    generation: a redrive makes new ones, and what is heard of the old ones still counts.
-    `evidence_due`: something that the workflow waits for has come with this change."""
+    """Hold the rows. `revision` fences the write: it is the revision that was read. `deliveries` and `attempts` are
+    those of every generation: a redrive makes new ones, and receipts for the old ones still count. `evidence_due`:
+    this change adds evidence that the workflow waits for."""
 
     notification_id: UUID
     tenant: UUID
@@ -111,21 +111,21 @@ class Ledger:
         return [attempt for attempt in self.attempts.values() if attempt.delivery_id == delivery_id]
 
     def reached(self, delivery_id: UUID, endpoint_id: str) -> AttemptRecord | None:
-        """The attempt by which this endpoint already has the message, if any."""
+        """Return the attempt by which this endpoint has the message, if any."""
         for attempt in self.attempts_of(delivery_id):
             if attempt.endpoint_id == endpoint_id and attempt.reached:
                 return attempt
         return None
 
     def earlier(self, delivery_id: UUID) -> list[DeliveryRecord]:
-        """Those of earlier generations on the same step and channel, the latest first."""
+        """Return the deliveries of earlier generations on the same step and channel, the latest first."""
         mine = self.deliveries[delivery_id]
         same = [d for d in self.deliveries.values() if (d.step, d.channel) == (mine.step, mine.channel)]
         before = [delivery for delivery in same if delivery.generation < mine.generation]
         return sorted(before, key=lambda delivery: -delivery.generation)
 
     def reached_before(self, delivery_id: UUID, endpoint_id: str) -> DeliveryRecord | None:
-        """The delivery of an earlier generation by which this endpoint has the message, unless it came back."""
+        """Return the delivery of an earlier generation by which this endpoint has the message, unless it bounced."""
         for delivery in self.earlier(delivery_id):
             calls = [attempt for attempt in self.attempts_of(delivery.id) if attempt.endpoint_id == endpoint_id]
             if any(attempt.reached and attempt.evidence is not Evidence.BOUNCED for attempt in calls):
@@ -135,7 +135,7 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """Our own end of a delivery that no evidence supports: failed, skipped, cancelled, expired or in doubt."""
+    """Hold our own end of a delivery without evidence: failed, skipped, canceled, expired or in doubt."""
 
     status: DeliveryStatus
     reason: Reason

@@ -1,7 +1,7 @@
-"""When a rule is due: what happens at a local time, as instants. Asked for recurring sends and scheduled digests.
+"""Compute the instants of rules in local time. Used for recurring sends and scheduled digests.
 
-A local time that clocks skip is due when they are set forward, together with whatever else they skip there; one that
-comes twice is due the first time. The rules of the two edges are those of `local_times.instant`.
+A local time that clocks skip is due when they are set forward, together with all other skipped times; a time that
+occurs twice is due the first time. The rules of both changes are those of `local_times.to_instant`.
 """
 
 from calendar import monthrange
@@ -13,9 +13,10 @@ from domain.local_times import load_zone, to_instant, to_local_time
 
 
 def next_due(rule: Cron, zone: str, after: datetime) -> datetime:
-    """The first instant after `after`, both in UTC. ValueError for a zone that is none."""
+    """Return the first instant after `after`, both in UTC. ValueError for an unknown zone."""
     zone_info = load_zone(zone)
-    # All before what clocks show now has been due. So has that itself, and in the repeated hour more: passed by below.
+    # Times before the present local time have been due. So has the present one, and more in a repeated hour: skipped
+    # below.
     start = to_local_time(after, zone_info).replace(second=0, microsecond=0)
     for local in _local_times(rule, start):
         due = to_instant(local, zone_info)

@@ -1,6 +1,6 @@
-"""Sending again what has failed: who may have a new generation, and why the others may not.
+"""Decide which failed notifications may be sent again as a new generation, and why the others may not.
 
-Pure; `storage/redrives.py` reads the facts under the rows' locks and writes what is decided here.
+Pure; `storage/redrives.py` reads the facts under the rows' locks and writes the decision.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ NO_CHANNEL = "no_channel"
 
 N = NotificationStatus
 
-# What waits for somebody to look at it; nothing else is ever sent again.
+# The statuses that wait for an operator. No other status is sent again.
 DEAD_LETTER_STATUSES = (N.FAILED, N.IN_DOUBT)
 REFUSAL_BY_STATUS: dict[NotificationStatus, str] = {
     N.PENDING: NOT_FINISHED,
@@ -35,8 +35,8 @@ REFUSAL_BY_STATUS: dict[NotificationStatus, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedriveCandidate:
-    """`erased`: its person is gone, and with them what it said; who has that id now is somebody else. `emptied`: its
-    content was removed because it is old."""
+    """Describe a notification. `erased`: its recipient and content were erased; another recipient may have the id
+    now. `emptied`: its content was removed because of its age."""
 
     status: NotificationStatus
     finished: bool
@@ -46,7 +46,7 @@ class RedriveCandidate:
 
 
 def redrive_refusal(candidate: RedriveCandidate, now: datetime, *, force: bool) -> str | None:
-    """Why it is not sent again; None if it is. `force` sends again what may have arrived, and nothing else."""
+    """Return why it is not sent again, or None. `force` also sends again what may have arrived."""
     if candidate.status not in DEAD_LETTER_STATUSES:
         return REFUSAL_BY_STATUS[candidate.status]
     if not candidate.finished:
@@ -67,10 +67,10 @@ def unreachable_reason(skips: Sequence[SkippedChannel]) -> str:
 
 
 def already_sent_verdict(generation: int) -> Verdict:
-    """Of a delivery: an earlier generation turned out to have sent it, so this one does not."""
+    """Return the end of a delivery that an earlier generation has sent."""
     return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
 
 
 def start_delays(count: int, rate: float) -> list[float]:
-    """Seconds from now at which each of them starts; `rate` per second, 0 is at once."""
+    """Return the delay in seconds of each start at `rate` per second; 0 starts all immediately."""
     return [number / rate if rate else 0.0 for number in range(count)]

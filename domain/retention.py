@@ -1,4 +1,5 @@
-"""How long notifications are kept after their end, in days: the defaults of a tenant, and what it may choose."""
+"""Define for how many days notifications are kept after their end: the default, and the range that a tenant may
+choose."""
 
 DEFAULT_CONTENT_DAYS = 90
 DEFAULT_RECORD_DAYS = 400

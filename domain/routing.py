@@ -1,4 +1,5 @@
-"""Which channels a notification takes, in which order, and why not the others. Pure; used by `resolve_preferences`."""
+"""Choose the channels of a notification and their order, and give reasons for the others. Pure; used by
+`resolve_preferences`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,9 +24,9 @@ RAND_STEPS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolMember:
-    """One provider of a channel's pool, as far as routing cares. `supports_lookup`: reconcile is possible, and
-    `settles_within` says for how long. `weight` is its share of the channel, in points; all 0 is the pool's order.
-    `rate` is the one of the settings; 0 is none. `idempotent`: a repeated send does no harm."""
+    """Describe a provider of a channel's pool for routing. `supports_lookup`: reconcile is possible, for
+    `settles_within`. `weight` is its share of the channel in points; all 0 means the pool's order. `rate` is that of
+    the settings; 0 is none. `idempotent`: a repeated send has no effect."""
 
     name: str
     timeout: timedelta
@@ -39,9 +40,9 @@ class PoolMember:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingRecipient:
-    """Which contact points exist, never their values. `known` is False once the person is erased. `devices` begin with
-    the one that was registered last. `suppressed` says, by channel, why nobody may write to them;
-    `number_refused` why nothing is sent to a number of this kind."""
+    """Describe the existing contact points without their values. `known` is False after an erasure. `devices` begin
+    with the one that was registered last. `suppressed` is why an address is suppressed, by channel; `number_refused`
+    is why nothing is sent to a number of this kind."""
 
     known: bool
     contacts: frozenset[str]
@@ -53,7 +54,7 @@ class RoutingRecipient:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedChannel:
-    """`by_rule`: somebody's decision, not something that is missing."""
+    """Describe a channel that is not used. `by_rule`: a rule excluded it; otherwise something is missing."""
 
     step: int
     channel: Channel
@@ -64,7 +65,7 @@ class SkippedChannel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LastAttempt:
-    """The last attempt for an endpoint, and how many before it have an unknown outcome."""
+    """Hold the last attempt for an endpoint, and how many before it have an unknown outcome."""
 
     number: int = 1
     earlier_unknown_outcomes: int = 0
@@ -72,8 +73,8 @@ class LastAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Router:
-    """Decides channel by channel. `channels_with_template` names the channels that have a published template; `healths` are those of
-    providers that are not well, `limits` the rates that operators have set at run time."""
+    """Plan channel by channel. `channels_with_template` have a published template; `healths` are those of unhealthy
+    providers, `limits` the rates that operators have set at run time."""
 
     notification_id: UUID
     generation: int
@@ -86,8 +87,8 @@ class Router:
     limits: Mapping[str, ProviderRateLimits] = field(default_factory=dict)
 
     def plan(self, only: Sequence[Channel] | None) -> tuple[tuple[StepPlan, ...], list[SkippedChannel]]:
-        """Step 0 holds the channels that go out always. `only` are those that the caller asked for; the others are not
-        mentioned."""
+        """Return the steps and the skipped channels. Step 0 holds the channels that are always sent. `only`
+        restricts the plan to the channels that the caller asked for; the others are not reported."""
         steps: list[StepPlan] = []
         skips: list[SkippedChannel] = []
         for number, step in enumerate(
@@ -131,7 +132,8 @@ class Router:
         )
 
     def _used_endpoints(self, delivery: UUID, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
-        """Those that a lost workflow has begun with come first: what became of their calls is still to be found out."""
+        """Return the endpoints up to the limit, first those that a lost workflow has called: the outcomes of its
+        calls must be determined."""
         begun_first = sorted(endpoints, key=lambda endpoint: (delivery, endpoint.id) not in self.last_attempts)
         return begun_first[:MAX_DEVICES_PER_CHANNEL]
 
@@ -143,7 +145,7 @@ class Router:
 
     @staticmethod
     def _rand(delivery: UUID) -> float:
-        """The same for the same delivery, so that one that is resumed begins where it began."""
+        """Return the same number for the same delivery, so that a resumed delivery starts with the same provider."""
         return delivery.int % RAND_STEPS / RAND_STEPS
 
     def _endpoints(self, channel: Channel, rand: float) -> list[Endpoint]:

@@ -1,4 +1,5 @@
-"""The line that describes a run in Temporal's Web UI: type, priority and channels. Used by `dispatch/starter.py`."""
+"""Build the line that describes a run in Temporal's Web UI: type, priority and channels. Used by
+`dispatch/starter.py`."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,7 +8,8 @@ MAX_SUMMARY_LENGTH = 250
 
 
 def route_text(route: Sequence[Sequence[str]], only: Collection[str] | None) -> str:
-    """`email + push then sms`: the steps of the route with the channels that the caller asked for, None: all."""
+    """Return `email + push then sms`: the steps of the route, restricted to the channels that the caller asked for;
+    None: all."""
     steps = [[channel for channel in step if only is None or channel in only] for step in route]
     return " then ".join(" + ".join(step) for step in steps if step)
 

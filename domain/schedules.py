@@ -1,5 +1,5 @@
-"""Recurring sends: whom a schedule is for, when it is due next, and what is made up for after a standstill. Pure;
-`storage/schedule_occurrences.py` keeps what is computed here, `activities/recurring_sends.py` runs it."""
+"""Define recurring sends: recipients, due times, and what is caught up after an outage. Pure:
+`storage/schedule_occurrences.py` stores the results, `activities/recurring_sends.py` runs the sends."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from domain.stored_enums import StoredEnum
 
 Json = dict[str, Any]
 
-RECIPIENT_ZONE = "recipient"  # as `timezone`: each one's own
-ALL_RECIPIENTS = ""  # as the person of a turn: all together
+RECIPIENT_ZONE = "recipient"  # as `timezone`: each recipient's own
+ALL_RECIPIENTS = ""  # as the recipient of an occurrence: all together
 ONE_MICROSECOND = timedelta(microseconds=1)
-MAX_MISSED_RECORDED = 100  # times that were missed and are recorded one by one
+MAX_MISSED_RECORDED = 100  # missed times that are recorded individually
 LOOK_BACK_STEPS = tuple(timedelta(minutes=2 * 12**power) for power in range(8))  # 2 min to 136 years
 MAX_BATCH_RECIPIENTS = 200
 MAX_BATCH_BYTES = 4_000_000
 
 
 class Overlap(StoredEnum):
-    """What becomes of a time that is due while notifications of an earlier one have not finished."""
+    """Name what becomes of an occurrence while notifications of an earlier one are unfinished."""
 
     SKIP = "skip"
     ALLOW = "allow"
@@ -40,7 +40,7 @@ class RunKind(StoredEnum):
 
 
 class SkipReason(StoredEnum):
-    """Why nothing was sent, to one person or to all."""
+    """Name why nothing was sent, to one recipient or to all."""
 
     MISSED = "missed"
     OVERLAP = "overlap"
@@ -53,14 +53,14 @@ class SkipReason(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleRule:
-    """When. `starts_at` and `ends_at` may be due times themselves."""
+    """Define the due times. `starts_at` and `ends_at` may be due times themselves."""
 
     cron: Cron
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
     def next(self, zone: str, after: datetime) -> datetime | None:
-        """None: never again."""
+        """Return the next due time; None: never again."""
         if self.starts_at is not None:
             after = max(after, self.starts_at - ONE_MICROSECOND)
         due = next_due(self.cron, zone, after)
@@ -72,7 +72,7 @@ class ScheduleRule:
             after = due
 
     def between(self, zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
-        """Those from `start` to `end`, both included."""
+        """Return the due times from `start` to `end`, both included."""
         for due in self.upcoming(zone, start - ONE_MICROSECOND):
             if due > end:
                 return
@@ -82,8 +82,8 @@ class ScheduleRule:
         return is_known_zone(zone) and next_due(self.cron, zone, at - ONE_MICROSECOND) == at
 
     def next_for_recipient(self, zone: str, after: datetime, last_local_time: str | None) -> datetime | None:
-        """Of somebody who had a run when clocks where they were showed `last_local_time`: a time that their clocks come to
-        again, because they travelled west, is not theirs a second time."""
+        """Return the next due time of a recipient who had a run at `last_local_time`. Skip a local time that clocks
+        show again after travel to the west."""
         zone_name = known_zone_or_utc(zone)
         if last_local_time is not None:
             after = max(after, to_instant(datetime.fromisoformat(last_local_time), load_zone(zone_name)))
@@ -92,7 +92,7 @@ class ScheduleRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScheduleDefinition:
-    """What is sent to whom and when; `people` None: the subscribers of `topic`."""
+    """Define what is sent to whom and when; `recipients` None: the subscribers of `topic`."""
 
     id: UUID
     tenant: UUID
@@ -114,7 +114,7 @@ class ScheduleDefinition:
 
 
 def schedule_of(id: UUID, tenant: UUID, notification_type: str, spec: Json) -> ScheduleDefinition:
-    """`spec` as the API has validated it, with its payload in the clear."""
+    """Build a schedule from `spec` as the API has validated it, with its payload."""
     channels = spec.get("channels")
     return ScheduleDefinition(
         id=id,
@@ -142,7 +142,7 @@ def rule_of(spec: Json) -> ScheduleRule:
 
 
 def recipients_of(spec: Json) -> tuple[str, ...] | None:
-    """In the order in which they are run; None where it is a topic's."""
+    """Return the recipients in the order of the run; None for a topic."""
     if spec.get("topic") is not None:
         return None
     one = spec.get("recipient_id")
@@ -154,20 +154,20 @@ def _parse_time(text: str | None) -> datetime | None:
 
 
 def has_same_times(spec: Json, other: Json) -> bool:
-    """Whether what is due by one is due by the other."""
+    """Return whether both specs are due at the same times."""
     return all(spec.get(name) == other.get(name) for name in ("cron", "timezone", "starts_at", "ends_at"))
 
 
 def has_same_occurrences(one: ScheduleDefinition, other: ScheduleDefinition) -> bool:
-    """Whether both have the same recipients, one by one or together, and are of one type."""
+    """Return whether both have the same recipients, individually or together, and one type."""
     names = ("notification_type", "recipients", "topic", "is_per_recipient")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatchUpResult:
-    """Of a turn that is due: the time to `run`, those before it that were `missed`, and the next one. With `skip_reason`
-    nothing is sent at that time, for this reason."""
+    """Return for a due occurrence the time to `run`, the earlier times that were `missed`, and the next one. With
+    `skip_reason` nothing is sent at that time."""
 
     run: datetime
     missed: tuple[datetime, ...]
@@ -179,8 +179,8 @@ class CatchUpResult:
 def catch_up(
     rule: ScheduleRule, zone: str, due_at: datetime, now: datetime, next_zone: str | None = None
 ) -> CatchUpResult:
-    """Only the latest of the times up to now is run. Of the others the first and the last hundred are told of.
-    `next_zone`: where the person is by now."""
+    """Run the latest of the due times only. Record the first and the last hundred of the others. `next_zone` is the
+    recipient's present zone."""
     if not is_known_zone(zone):
         return _skip_unknown_zone(rule, due_at, now, next_zone or zone)
     due_times = _due_times_until(rule, zone, due_at, now)
@@ -197,7 +197,8 @@ def catch_up(
 
 
 def _skip_unknown_zone(rule: ScheduleRule, due_at: datetime, now: datetime, next_zone: str) -> CatchUpResult:
-    """Not an error: it would keep all others of the type waiting until this machine knows the zone."""
+    """Skip the occurrence without an error, which would block all others of the type until this machine knows the
+    zone."""
     return CatchUpResult(
         run=due_at,
         missed=(),
@@ -208,8 +209,8 @@ def _skip_unknown_zone(rule: ScheduleRule, due_at: datetime, now: datetime, next
 
 
 def _due_times_until(rule: ScheduleRule, zone: str, due_at: datetime, now: datetime) -> list[datetime]:
-    """The latest, in order: all since `due_at`, or more than a hundred. Found from near to far, since a rule of every
-    minute has half a million in a year."""
+    """Return the latest due times in order: all since `due_at`, or more than a hundred. Search from near to far,
+    since a rule of every minute has half a million times in a year."""
     for reach in LOOK_BACK_STEPS:
         start = max(due_at, now - reach)
         found = list(rule.between(zone, start, now))
@@ -219,14 +220,14 @@ def _due_times_until(rule: ScheduleRule, zone: str, due_at: datetime, now: datet
 
 
 def backfill_times(rule: ScheduleRule, zones: set[str], start: datetime, end: datetime, most: int) -> list[datetime]:
-    """In any of the zones, in order; one more than `most` if there are more."""
+    """Return the due times in any of the zones, in order; one more than `most` if there are more."""
     known = filter(is_known_zone, zones)
     times = {at for zone in known for at in islice(rule.between(zone, start, end), most + 1)}
     return sorted(times)[: most + 1]
 
 
 def scheduled_notification_id(schedule: UUID, recipient_id: str, due_at: datetime) -> UUID:
-    """The same for the same time, however often and by whatever it is run."""
+    """Return the same id for the same occurrence, however often it runs."""
     return timed_id(due_at, "scheduled", schedule, recipient_id, due_at.isoformat())
 
 
@@ -235,10 +236,10 @@ def run_id(schedule: UUID, kind: RunKind, due_at: datetime) -> UUID:
 
 
 def tick_interval_minutes(rules: list[Cron]) -> int:
-    """How often somebody has to look; 0: not at all."""
+    """Return the interval of the ticks; 0: no ticks."""
     return min(map(tick_interval, rules), default=0)
 
 
 def batch_size_for(payload_bytes: int) -> int:
-    """How many notifications with this payload one statement takes."""
+    """Return how many notifications with this payload one statement takes."""
     return max(1, min(MAX_BATCH_RECIPIENTS, MAX_BATCH_BYTES // max(payload_bytes, 1)))

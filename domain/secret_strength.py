@@ -1,4 +1,4 @@
-"""Whether a secret is hard to guess: its length, its variety and its patterns. Pure; the settings ask it at start."""
+"""Judge whether a secret is hard to guess: its length, variety and patterns. Pure; used by the settings at start."""
 
 from itertools import pairwise
 
@@ -6,11 +6,11 @@ MIN_BYTES = 32
 # A random text of 32 hexadecimal digits has 14 different characters and 30 different groups of three, on average.
 MIN_CHARACTERS = 8
 MIN_TRIPLES = 24
-# Neighbors in one of these rows, in either direction, make a step; equal ones as well.
+# Neighbors in one of these rows, in either direction, count as a pattern; equal characters too.
 KEYBOARD_ROWS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 NEIGHBOR_PAIRS = {pair for row in KEYBOARD_ROWS for both in (row, row[::-1]) for pair in pairwise(both)}
 MAX_NEIGHBOR_SHARE = 0.6
-# In examples and templates; six random letters are one of these once in many millions of secrets.
+# From examples and templates. Six random letters match one of these once in many millions of secrets.
 PLACEHOLDER_WORDS = (
     "change",
     "replace",

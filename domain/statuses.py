@@ -1,4 +1,4 @@
-"""Statuses of notifications and deliveries, and the one table of moves between them."""
+"""Define the statuses of notifications and deliveries, and the one table of transitions."""
 
 from domain.stored_enums import StoredEnum
 
@@ -33,9 +33,9 @@ N, D = NotificationStatus, DeliveryStatus
 
 SENT_STATUSES = {N.SENT, N.DELIVERED, N.OPENED}
 
-# A receipt may still turn up after we gave up, cancelled or expired: what reached the person is the truth.
-# Only a bounce takes something back, down to what the other endpoints or channels came to.
-# Back to PENDING only by a redrive, which starts a new generation; SUPPRESSED can be told better by an earlier one.
+# A receipt may arrive after a notification failed, was canceled or expired: what reached the recipient is the truth.
+# Only a bounce takes a status back, down to that of the other endpoints or channels. Back to PENDING only by a redrive,
+# which starts a new generation. A receipt of an earlier generation may replace SUPPRESSED.
 NOTIFICATION_TRANSITIONS: dict[NotificationStatus, set[NotificationStatus]] = {
     N.PENDING: set(N) - {N.PENDING},
     N.SENT: {N.DELIVERED, N.OPENED, N.FAILED, N.IN_DOUBT},

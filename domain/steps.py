@@ -1,4 +1,4 @@
-"""How far a step has come that is for more than "sent": what it waits for, and what its end says."""
+"""Determine how far a step with a goal beyond "sent" has come: what it waits for, and how it ends."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -10,23 +10,23 @@ from domain.overview import ARRIVED_STATUSES
 from domain.records import DeliveryRecord, Ledger, TimelineEvent
 from domain.statuses import DeliveryStatus
 
-# Somebody may have it, or has it: more may be heard of it.
+# An endpoint has the message or may have it: more evidence may arrive.
 UNDECIDED_STATUSES = (*ARRIVED_STATUSES, DeliveryStatus.IN_DOUBT, DeliveryStatus.PENDING, DeliveryStatus.SENDING)
 
 
 def step_deliveries(ledger: Ledger, step: int) -> list[DeliveryRecord]:
-    """Of every generation: what an earlier one has sent may yet reach the goal."""
+    """Return the deliveries of every generation: a message of an earlier one may still reach the goal."""
     return [delivery for delivery in ledger.deliveries.values() if delivery.step == step]
 
 
 def has_reached(ledger: Ledger, step: int, goal: Evidence) -> bool:
-    """Whether any channel of the step has got that far."""
+    """Return whether any channel of the step has reached the goal."""
     ids = {delivery.id for delivery in step_deliveries(ledger, step)}
     return any(attempt.proves(goal) for attempt in ledger.attempts.values() if attempt.delivery_id in ids)
 
 
 def has_arrived(ledger: Ledger, step: int) -> bool:
-    """Whether any channel of the step got through, as far as is known by now."""
+    """Return whether any channel of the step has arrived, as far as is known."""
     return any(delivery.status in ARRIVED_STATUSES for delivery in step_deliveries(ledger, step))
 
 
@@ -38,7 +38,7 @@ def goal_state(ledger: Ledger, step: int, goal: Evidence) -> GoalState:
 
 
 def start_waiting(ledger: Ledger, step: int, goal: Evidence) -> Ledger:
-    """For what is in doubt too: a receipt may yet tell."""
+    """Start the wait, also for deliveries in doubt: a receipt may still arrive."""
     for delivery in step_deliveries(ledger, step):
         if delivery.status in UNDECIDED_STATUSES:
             ledger = await_evidence(ledger, delivery.id, goal)
@@ -46,7 +46,8 @@ def start_waiting(ledger: Ledger, step: int, goal: Evidence) -> Ledger:
 
 
 def escalate_step(ledger: Ledger, step: int, goal: Evidence, at: datetime) -> Ledger:
-    """The wait is over without its goal; the next step runs. Nothing is awaited afterwards, so it is told once."""
+    """End the wait without its goal: the next step runs. Afterwards nothing is awaited, so that the event is
+    recorded once."""
     waiting = [delivery for delivery in step_deliveries(ledger, step) if delivery.awaits is not None]
     if not waiting:
         return ledger

@@ -1,16 +1,17 @@
-"""Base of the enums whose values are in rows and messages, where a process of another version may have written them."""
+"""Provide the base of enums whose values are in rows and messages, where a process of another version may have
+written them."""
 
 from enum import StrEnum
 from typing import NoReturn
 
 
 class UnknownValue(ValueError):
-    """During a rolling deploy this process may be the older one: another process, or this one later, knows the value.
-    So what meets it is repeated and does not fail for good."""
+    """Report a value of a newer version. During a rolling deploy another process, or this one later, knows the
+    value, so that the work is retried and does not fail permanently."""
 
 
 class StoredEnum(StrEnum):
-    """Raises UnknownValue for what is none of its values."""
+    """Raise UnknownValue for an unknown value."""
 
     @classmethod
     def _missing_(cls, value: object) -> NoReturn:

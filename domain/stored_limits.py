@@ -1,19 +1,19 @@
-"""The most that is stored of what callers choose freely. Checked after a merge, since many small requests add up.
+"""Limit what callers may store. Checked after a merge, since many small requests add up.
 
-A template, a payload and a recipient's attributes go to the rendering process in one message, which has a limit, too:
+A template, a payload and a recipient's attributes go to the rendering process in one message, which has a limit too:
 the sum of their largest sizes stays below it.
 """
 
-# Bytes of a JSON value as Postgres writes it, with a blank after each comma and colon.
+# Bytes of a JSON value as Postgres writes it, with a space after each comma and colon.
 MAX_ATTRIBUTE_BYTES = 64 * 1024
 # Objects, arrays, strings, numbers, booleans and nulls, at every depth.
 MAX_ATTRIBUTE_VALUES = 5_000
 MAX_PREFERENCE_BYTES = 64 * 1024
-# Notification types and categories of which a recipient has preferences.
+# Notification types and categories in the preferences of a recipient.
 MAX_PREFERENCE_TYPES = 1_000
 # Phones and browsers of a recipient.
 MAX_DEVICES = 100
-# Of these, the ones that were registered last are used for a channel of a notification; the others are skipped.
+# The devices that were registered last are used for a channel of a notification; the others are skipped.
 MAX_DEVICES_PER_CHANNEL = 20
-# Calls to the endpoints of one notification that are under way at a time.
+# Concurrent calls to the endpoints of one notification.
 MAX_CONCURRENT_CALLS = 8

@@ -1,25 +1,25 @@
-"""Which Temporal store has our workflows, and when another one takes its place.
+"""Decide which Temporal store has our workflows, and when another one replaces it.
 
-A store is known by the id of our namespace. Another id means that the store was lost, or that an address is wrong. In
+The id of our namespace identifies a store. Another id means that the store was lost, or that an address is wrong. In
 the second case the workflows still exist, and nothing may be started again.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-# For so long all processes have to see the same other store.
+# All processes must see the same other store for this long.
 RESET_AFTER = timedelta(minutes=2)
 # Processes look every five seconds. A longer gap starts the count again.
 INTERRUPTED_AFTER = timedelta(seconds=20)
-# For so long nothing is started again after any process has seen a store that is not adopted.
+# After any process has seen a store that is not adopted, nothing is started again for this long.
 CERTAIN_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownNamespace:
-    """`namespace_id` is the adopted store, seen last at `seen_at`. `other_id` has been seen instead from `other_since`
-    until `other_seen_at`; both stay after that store was seen no more. An operator may have confirmed `confirmed_id`.
-    """
+    """Hold what is known. `namespace_id` is the adopted store, seen last at `seen_at`. `other_id` has been seen
+    instead from `other_since` until `other_seen_at`; both stay after that store was seen no more. An operator may
+    have confirmed `confirmed_id`."""
 
     namespace_id: str | None = None
     seen_at: datetime | None = None
@@ -44,7 +44,7 @@ def _is_uninterrupted(known: KnownNamespace, seen_id: str, at: datetime) -> bool
 
 
 def _is_lost(known: KnownNamespace, at: datetime) -> bool:
-    """Whether no process has seen the adopted store for long enough, or the other one was confirmed."""
+    """Return whether no process has seen the adopted store for long enough, or the other one was confirmed."""
     if known.confirmed_id == known.other_id:
         return True
     times = [time for time in (known.seen_at, known.other_since) if time is not None]
@@ -56,7 +56,7 @@ def _as_new_namespace(at: datetime, seen_id: str) -> KnownNamespace:
 
 
 def is_certain(known: KnownNamespace, seen_id: str, at: datetime) -> bool:
-    """Whether a process that sees this store may conclude that a workflow which it does not find is lost: no process
-    has seen another one for a while."""
+    """Return whether a process that sees this store may conclude that a missing workflow is lost: no process has
+    seen another store recently."""
     other = known.other_seen_at
     return known.namespace_id == seen_id and (other is None or at - other > CERTAIN_AFTER)

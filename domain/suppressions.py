@@ -1,6 +1,6 @@
-"""Addresses that must not be written to any more: why, and what a vendor has to say for one to become such an address.
+"""Decide which reports of a vendor suppress an address.
 
-Pure; `storage/receipts.py` and `deliver` ask it in the transaction that records what was said.
+Pure; `storage/receipts.py` and `deliver` apply it in the transaction that records the report.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from domain.stored_enums import StoredEnum
 
 
 class SuppressionReason(StoredEnum):
-    """In order of gravity: of two that last equally long the later one stays. What a person said weighs more than what
-    a mailbox did, and nothing that a vendor hears later takes back what an operator entered."""
+    """Name the reasons in ascending order of weight: of two that last equally long the heavier one stays. A
+    recipient's decision outweighs a bounce, and no later report of a vendor removes an operator's entry."""
 
     BOUNCED = "bounced"
     OPTED_OUT = "opted_out"
@@ -26,14 +26,15 @@ class SuppressionReason(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuppressionFinding:
-    """`vendor_reason` is the vendor's word for it, in ours. `group`: it is about this unsubscribe group of the vendor alone."""
+    """Hold a reason. `vendor_reason` is our code for the vendor's report. `group`: it concerns this unsubscribe
+    group of the vendor alone."""
 
     reason: SuppressionReason
     vendor_reason: str
     group: str | None = None
 
 
-# The channels whose addresses are on the list, and the contact point of each. A dead push token is forgotten instead,
+# The channels whose addresses are on the list, and the contact point of each. An invalid push token is removed instead,
 # and a webhook belongs to a machine.
 CONTACT_BY_CHANNEL: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone"}
 
@@ -47,10 +48,10 @@ REASON_BY_RECEIPT_KIND: dict[ReceiptKind, S] = {
     ReceiptKind.UNSUBSCRIBED: S.OPTED_OUT,
 }
 
-# Of a message that came back, by the house word of its receipt: only what is definite about the address itself. A
-# mailbox that is full, disabled or unavailable may be there again tomorrow, and a handset that is off will be;
-# `landline` is also said of a carrier that a short code does not reach; content, reputation and rates are about us.
-# Words that are not here, and receipts without one, prove nothing. `…_before` is the vendor's own list speaking.
+# By the code of a bounce: only what is definite about the address itself. A mailbox that is full, disabled or
+# unavailable may exist again tomorrow, and a handset that is off will be on again; `landline` also means a carrier that
+# a short code does not reach; content, reputation and rates are about us. Codes that are not listed, and receipts
+# without one, prove nothing. `…_before` comes from the vendor's own list.
 REASON_BY_BOUNCE_CODE: dict[str, S] = {
     "invalid_address": S.BOUNCED,
     "unknown_number": S.BOUNCED,
@@ -60,8 +61,9 @@ REASON_BY_BOUNCE_CODE: dict[str, S] = {
     "opted_out": S.OPTED_OUT,
 }
 
-# Of a refusal in the call itself. An address that a vendor or relay calls invalid there is not suppressed: nobody has
-# been written to, the next message is told the same, and a relay that is set up wrong says it of everybody.
+# By the reason of a refusal in the call itself. An address that a vendor or relay calls invalid there is not
+# suppressed: nothing was sent, the next message gets the same refusal, and a relay with a wrong configuration refuses
+# everything.
 REASON_BY_REFUSAL_CODE: dict[str, S] = {"opted_out": S.OPTED_OUT}
 
 
@@ -73,12 +75,12 @@ def finding_from_receipt(kind: ReceiptKind, reason: str | None) -> SuppressionFi
 
 
 def is_group_receipt(kind: ReceiptKind, reason: str | None) -> bool:
-    """Return whether a receipt says that the recipient has left a vendor's unsubscribe group, or joined it again."""
+    """Return whether a receipt reports that the recipient has left a vendor's unsubscribe group, or joined it again."""
     return kind in (ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED) and (reason or "").startswith(GROUP_PREFIX)
 
 
 def suppression_source(provider: str, group: str | None) -> str:
-    """Return the `source` of a suppression: what a group made is lifted by that group alone."""
+    """Return the `source` of a suppression: only the same group lifts what it made."""
     return f"{provider}/{group}" if group else provider
 
 
@@ -93,7 +95,7 @@ def _finding(reason: SuppressionReason | None, vendor_reason: str | None) -> Sup
 def with_suppression_events(
     ledger: Ledger, attempt_id: UUID, findings: Sequence[SuppressionFinding], at: datetime
 ) -> Ledger:
-    """The timeline of the message that it came out by says so too."""
+    """Add the findings to the timeline of the message that caused them."""
     if not findings:
         return ledger
     attempt = ledger.attempts[attempt_id]

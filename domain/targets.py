@@ -1,4 +1,4 @@
-"""Where URLs that users choose may lead, as far as the URL itself shows it. Pure."""
+"""Decide from a URL that users choose whether it may be called. Pure."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,8 +11,9 @@ PORT_OF = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetPolicy:
-    """`private`: also addresses that are not public. `ports`: only these; empty means any. `own_host` is the name of
-    this installation (empty: only `own_port` on this machine), `own_port` where its API listens."""
+    """Define the allowed targets. `private`: also addresses that are not public. `ports`: only these; empty means
+    any. `own_host` is the name of this installation (empty: only `own_port` on this machine), `own_port` the port of
+    its API."""
 
     private: bool = False
     ports: frozenset[int] = WEB_PORTS
@@ -20,7 +21,7 @@ class TargetPolicy:
     own_port: int = 0
 
     def find_issue(self, url: str) -> str | None:
-        """Return what is wrong with the URL, which must be valid; looks nothing up."""
+        """Return what is wrong with the URL, which must be valid; resolves no name."""
         parts = urlsplit(url)
         host, port = host_of(parts.netloc), parts.port or PORT_OF[parts.scheme]
         if not self.has_port(port):

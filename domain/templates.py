@@ -1,4 +1,4 @@
-"""Template versions as values, and which version a rollback goes back to."""
+"""Define template versions as values, and which version a rollback publishes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from domain.channels import Channel
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateVersion:
-    """Immutable: a change is a new version with a new id."""
+    """Hold an immutable version: a change is a new version with a new id."""
 
     id: UUID
     name: str
@@ -24,9 +24,9 @@ class TemplateVersion:
 
 
 def version_before(published: Iterable[int]) -> int | None:
-    """The version to roll back to, given all that were published, oldest first; None if there is none.
+    """Return the version to roll back to, given all published ones, oldest first; None if there is none.
 
-    Going back to the version before undoes a publication, so rolling back twice goes back two versions.
+    A rollback undoes a publication, so that two rollbacks go back two versions.
     """
     history: list[int] = []
     for version in published:

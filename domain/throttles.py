@@ -1,4 +1,4 @@
-"""Fixed windows of a limit, from the first that is let in. Nothing is counted: a window knows what it has let in."""
+"""Compute the fixed windows of a limit, from the first slot. Nothing is counted: a window stores its used slots."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -8,7 +8,7 @@ from domain.timing import FrequencyLimit
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountedLimit:
-    """A limit that a notification counts for; `key` says whose it is."""
+    """Hold a limit that a notification counts for; `key` identifies its owner."""
 
     key: str
     limit: FrequencyLimit
@@ -16,8 +16,8 @@ class CountedLimit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitWindow:
-    """`waiting_ahead` waits for it longer or more urgently than whoever asks, counted up to what the limit allows. `has_slot`:
-    whoever asks has a slot already. `awaited`: others wait for the next one."""
+    """Describe a window. `waiting_ahead` counts the notifications that wait longer or are more urgent, up to the
+    limit. `has_slot`: the notification has a slot already. `awaited`: others wait for the next window."""
 
     key: str
     starts_at: datetime
@@ -29,8 +29,8 @@ class LimitWindow:
 
 
 def has_free_slot(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> bool:
-    """One that is over and awaited is begun by the dispatcher, which tells those who wait: nobody begins it for
-    themselves, and leaves the others untold."""
+    """Return whether the notification may take a slot. The dispatcher opens the next window of one that is over and
+    awaited, and resumes those that wait; a notification that opened it itself would leave them waiting."""
     if window.has_slot:
         return True
     over = window.ends_at <= at
@@ -38,7 +38,7 @@ def has_free_slot(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> b
 
 
 def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> LimitWindow:
-    """With one more let in; the first one after its end begins the next."""
+    """Return the window with one more used slot; the first slot after its end begins the next window."""
     if window.has_slot:
         return window
     if window.ends_at <= at:
@@ -48,15 +48,15 @@ def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) ->
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotQueue:
-    """How many wait for slots of a limit, and how many of them are `waiting_ahead` of one that asks now."""
+    """Count those that wait for slots of a limit, and those of them that are before a new one."""
 
     waiting: int = 0
     waiting_ahead: int = 0
 
 
 def slot_at(limit: FrequencyLimit, window: LimitWindow, slot_queue: SlotQueue, at: datetime) -> datetime:
-    """Return when one that asks `at` this moment gets a slot, if nothing else is sent. Each window that others wait for
-    begins when the one before it ends."""
+    """Return when a notification that asks `at` this time gets a slot, if nothing else is sent. Each window that
+    others wait for begins when the one before it ends."""
     if at < window.ends_at:
         free = has_free_slot(limit, replace(window, waiting_ahead=slot_queue.waiting_ahead), at)
         return at if free else window.ends_at + slot_queue.waiting_ahead // limit.max_count * limit.per

@@ -1,4 +1,4 @@
-"""Long loops of a request in short slices, so that other requests are served in between."""
+"""Split long loops of a request into short slices, so that other requests are served in between."""
 
 import asyncio
 import time
@@ -7,12 +7,12 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
-# Seconds. A request needs several rounds of the event loop, and in each of them every long loop may use one slice.
+# Seconds. A request needs several rounds of the event loop, and every long loop may use one slice in each of them.
 SLICE_SECONDS = 0.001
 
 
 async def in_slices(items: Iterable[Item]) -> AsyncIterator[Item]:
-    """The items, one by one. Lets others run after the item with which a slice is used up."""
+    """Yield the items one by one. Let other tasks run after the item that uses up a slice."""
     began = time.monotonic()
     for item in items:
         yield item

@@ -1,4 +1,4 @@
-"""How an event of the timeline keeps a reason: the code as `reason`, its arguments in `detail`; and back."""
+"""Convert reasons to timeline events (the code as `reason`, its arguments in `detail`) and back."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from domain.records import Json, TimelineEvent
 
 
 def with_details(detail: Json | None, **more: Any) -> Json | None:
-    """Add what is known of `more`."""
+    """Return `detail` with the values of `more` that are not None."""
     return {**(detail or {}), **{name: value for name, value in more.items() if value is not None}} or None
 
 
@@ -49,7 +49,7 @@ def line_of(reason: str | None, detail: Json | None) -> str | None:
 
 
 def sentence_of(event: TimelineEvent) -> str:
-    """Return the reason of an event as `explain` says it."""
+    """Return the reason of an event as `explain` shows it."""
     if event.reason is None and "failures" in (event.detail or {}):
         return failure_sentence(failures_from_json((event.detail or {})["failures"]))
     return reason_sentence(reason_of(event.reason, event.detail))

@@ -1,4 +1,4 @@
-"""A type's rules of time, as its spec keeps them: what is collected, how much is too much, and when it may go out."""
+"""Define the timing rules of a type, as its spec stores them: digests, throttles and send windows."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ class OnExceed(StoredEnum):
 
 
 class ThrottleScope(StoredEnum):
-    """Whose messages count together."""
+    """Name whose messages count together."""
 
     RECIPIENT = "recipient"
     TENANT = "tenant"
@@ -41,8 +41,9 @@ class ThrottleRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestRule:
-    """Either a `window` from the first event (`sliding`: from the last one, at most `max_window` from the first) or the
-    next time of a `schedule`, in the person's zone. `key` names the value in the payload by which it is told apart."""
+    """Define when a digest closes: a `window` from the first event (`sliding`: from the last one, at most
+    `max_window` from the first), or the next time of a `schedule` in the recipient's zone. `key` names the value in
+    the payload that separates digests."""
 
     window: timedelta | None = None
     sliding: bool = False
@@ -55,7 +56,7 @@ class DigestRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """`respects_quiet_hours` None lets priority and channels decide."""
+    """Hold the rules. `respects_quiet_hours` None: priority and channels decide."""
 
     respects_quiet_hours: bool | None = None
     send_window: SendWindow | None = None
@@ -64,7 +65,7 @@ class Timing:
 
     @property
     def collects(self) -> bool:
-        """Every one is collected; else at most what exceeds the throttle."""
+        """Return whether every notification is collected. Otherwise at most those that exceed the throttle are."""
         return self.digest is not None and (self.throttle is None or self.throttle.on_exceed is not OnExceed.DIGEST)
 
 
@@ -79,7 +80,7 @@ def timing_of(spec: Json) -> Timing:
 
 
 def limit_of(spec: Json) -> FrequencyLimit:
-    """`{limit, per}`, as throttles and caps are written."""
+    """Parse `{limit, per}` of throttles and caps."""
     return FrequencyLimit(max_count=spec["limit"], per=parse_duration(spec["per"]))
 
 

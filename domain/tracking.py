@@ -1,6 +1,5 @@
-"""What our own pixel and links carry: whose message they are in and, for a link, where it goes. None of it is secret,
-and nobody else can make one.
-"""
+"""Sign what our pixel and links carry: the message and, for a link, its target. The content is not secret, but only
+this installation can create it."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,13 +9,13 @@ from uuid import UUID
 
 from domain.evidence import ReceiptKind
 
-# Of a path and a token: an opening, a click.
+# The kinds in a path and a token: an opening, a click.
 LETTERS: dict[ReceiptKind, bytes] = {ReceiptKind.OPENED: b"o", ReceiptKind.CLICKED: b"c"}
 RECEIPT_KINDS = {letter: kind for kind, letter in LETTERS.items()}
 
 MAC = 16  # bytes, of the 32 of SHA-256
 UUID_BYTES = 16
-# Bytes. Longer addresses do not survive every mail program once they are wrapped.
+# Bytes. Many mail programs break longer addresses.
 TARGET_LIMIT = 2_000
 TOKEN_LIMIT = 3_000
 TRIMMED_CHARACTERS = "".join(map(chr, range(0x21)))
@@ -24,7 +23,7 @@ TRIMMED_CHARACTERS = "".join(map(chr, range(0x21)))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedAction:
-    """`target` is empty for an opening."""
+    """Describe an opening or a click. `target` is empty for an opening."""
 
     kind: ReceiptKind
     attempt_id: UUID
@@ -33,20 +32,20 @@ class TrackedAction:
 
 
 class TraceSigner:
-    """`secret` is the installation's; links die with it."""
+    """Sign and read tokens. `secret` is the installation's: links are invalid after it changes."""
 
     def __init__(self, secret: bytes) -> None:
         self._key = hmac.digest(secret, b"tocsin tracking", "sha256")
 
     def token(self, trace: TrackedAction) -> str:
-        """Letters, digits, `-` and `_`."""
+        """Return a token of letters, digits, `-` and `_`."""
         provider = trace.provider.encode()
         head = LETTERS[trace.kind] + trace.attempt_id.bytes + bytes([len(provider)])
         body = head + provider + trace.target.encode()
         return urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
     def read(self, token: str, kind: ReceiptKind) -> TrackedAction | None:
-        """None for what was not signed by us, for this."""
+        """Return the content; None if it was not signed by us for this purpose."""
         signed = _decoded(token)
         mac, body = signed[:MAC], signed[MAC:]
         if not hmac.compare_digest(self._mac(body), mac) or not body.startswith(LETTERS[kind]):
@@ -62,7 +61,7 @@ class TraceSigner:
 
 
 def _decoded(token: str) -> bytes:
-    """Empty for what is no token; one value has one spelling."""
+    """Return empty bytes for an invalid token; each value has one spelling."""
     if len(token) > TOKEN_LIMIT or not token.isascii():
         return b""
     try:
@@ -73,8 +72,8 @@ def _decoded(token: str) -> bytes:
 
 
 def normalize_target(address: str) -> str | None:
-    """An http or https address as a browser would read it; None for what is better left alone: other schemes, relative
-    ones, hosts in other letters, and what readers read differently."""
+    """Return an http or https address as a browser reads it. Return None for addresses that are not tracked: other
+    schemes, relative ones, international hosts, and those that parsers read differently."""
     cleaned = address.strip(TRIMMED_CHARACTERS)
     for whitespace in "\t\r\n":
         cleaned = cleaned.replace(whitespace, "")

@@ -1,4 +1,5 @@
-"""Clean and cap what vendors send, so that Postgres can store it. Outcomes of calls and receipts are built with these.
+"""Clean and truncate what vendors send, so that Postgres can store it. Outcomes of calls and receipts use these
+functions.
 
 Postgres stores no NUL and no lone surrogate, an index entry has at most 2,700 bytes, and JSON has no NaN.
 """
@@ -14,26 +15,26 @@ Json = dict[str, Any]
 
 ID_LIMIT = 255
 REASON_LIMIT = 200
-# The evidence of one call. Longer texts and lists are cut; what is still too large is replaced.
+# The response of one call. Longer texts and lists are cut; a value that is still too large is replaced.
 TEXT_LIMIT = 1_000
 ITEM_LIMIT = 50
 DEPTH_LIMIT = 6
 RESPONSE_LIMIT = 8_000
 RAW_DEPTH_LIMIT = 64
 TOO_LARGE: Json = {"too_large": True}
-COST_LIMIT = Decimal(10**6)  # of the column: six digits before the point
+COST_LIMIT = Decimal(10**6)  # of the column: six digits before the decimal point
 MAX_RETRY_AFTER = 86_400.0
 
 REPLACEMENT = "\ufffd"
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# Control characters, also those of C1, and what makes a line of a log or a terminal appear in another order.
+# Control characters, also those of C1, and characters that reorder a line of a log or a terminal.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def clean_id(value: object) -> str | None:
-    """Return the vendor's id of a message. The same id always becomes the same: receipts are matched by it.
+    """Return the vendor's id of a message. The result is deterministic: receipts are matched by it.
 
-    What is too long keeps its beginning and gets a hash of the whole.
+    An id that is too long keeps its beginning and gets a hash of the whole.
     """
     text = "" if value is None else str(value)
     if len(text) > ID_LIMIT:
@@ -47,7 +48,7 @@ def clean_reason(value: object) -> str:
 
 
 def clean_cost(value: object) -> str | None:
-    """Return the amount as the column holds it; None for what is no amount."""
+    """Return the amount in the format of the column; None for an invalid amount."""
     if value is None:
         return None
     try:
@@ -59,12 +60,12 @@ def clean_cost(value: object) -> str | None:
 
 
 def clean_retry_after(value: float | None) -> float | None:
-    """Return seconds of a day at most; None for what is no time."""
+    """Return seconds, at most a day; None for an invalid time."""
     return None if value is None or not math.isfinite(value) else min(max(value, 0.0), MAX_RETRY_AFTER)
 
 
 def clean_response(value: Json) -> Json:
-    """Return the evidence of a call as JSON of at most `RESPONSE_LIMIT` characters."""
+    """Return the response of a call as JSON of at most `RESPONSE_LIMIT` characters."""
     cut = _cut(value, DEPTH_LIMIT)
     return cut if len(json.dumps(cut, ensure_ascii=False)) <= RESPONSE_LIMIT else dict(TOO_LARGE)
 

@@ -1,4 +1,5 @@
-"""What an open notification waits for, and until when, by its rows. Pure; `storage/waits.py` reads the rows."""
+"""Derive what an open notification waits for, and until when, from its rows. Pure; `storage/waits.py` reads the
+rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from domain.stored_enums import StoredEnum
 
 
 class WaitReason(StoredEnum):
-    """The closed vocabulary of `waits_for`. A notification or delivery that is at work waits for none of them."""
+    """Define the closed vocabulary of `waits_for`. A notification or delivery in progress has none of them."""
 
     SEND_AT = "send_at"
     DIGEST = "digest"
@@ -30,7 +31,7 @@ class WaitReason(StoredEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CurrentWait:
-    """`until` is when the wait ends at the latest, or when it is checked again; None: not known."""
+    """Describe a wait. `until` is its latest end, or when it is checked again; None: not known."""
 
     reason: WaitReason
     until: datetime | None = None
@@ -38,7 +39,7 @@ class CurrentWait:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingCall:
-    """The last attempt for an endpoint. `next_at` is when the next one is due, or the search for its outcome ends."""
+    """Hold the last attempt for an endpoint. `next_at` is when the next one is due, or the reconciliation ends."""
 
     state: AttemptState
     next_at: datetime | None = None
@@ -46,7 +47,7 @@ class WaitingCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldState:
-    """What holds a delivery back now. Without any of these it was released, or is about to be."""
+    """Hold what holds a delivery now. Without any of these it was released, or is about to be."""
 
     paused: bool = False
     circuit_open: bool = False
@@ -56,7 +57,7 @@ class HoldState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingDelivery:
-    """One that has not ended, or whose step waits for its goal, `awaits`, `within` a time."""
+    """Describe a delivery that is open, or whose step waits for its goal `awaits` `within` a time."""
 
     id: UUID
     awaits: Evidence | None = None
@@ -68,8 +69,8 @@ class WaitingDelivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingRows:
-    """An open notification. `gate` and `gate_until` are those of its queue entry; `is_queued`: no process has taken it
-    from the queue. `collected`: it is, or will be, part of the digest that closes at `closes_at`."""
+    """Hold the rows of an open notification. `gate` and `gate_until` are those of its queue entry. `is_queued`: no
+    process has claimed it. `collected`: it is, or will be, part of the digest that closes at `closes_at`."""
 
     send_at: datetime | None = None
     expires_at: datetime | None = None
@@ -83,20 +84,19 @@ class WaitingRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationWaits:
-    """`of_deliveries` by their ids, without those that wait for nothing of their own."""
+    """Hold the waits. `of_deliveries` has them by id, without deliveries that wait for nothing of their own."""
 
     of_notification: CurrentWait | None = None
     of_deliveries: Mapping[UUID, CurrentWait] = field(default_factory=dict)
 
 
-# A queue entry may have a reason of a newer version, while processes of both run.
+# During a rolling deploy a queue entry may have a reason of a newer version.
 WAIT_REASONS = {str(reason): reason for reason in WaitReason}
 NO_WAITS = NotificationWaits()
 
 
 def find_waits(rows: WaitingRows, now: datetime) -> NotificationWaits:
-    """The notification's own wait comes first. Otherwise it waits for what its deliveries wait for, of several for what
-    ends first."""
+    """Return the notification's own wait, else the wait of its deliveries that ends first."""
     waits = {one.id: wait for one in rows.deliveries if (wait := _wait_of_delivery(one, rows.expires_at)) is not None}
     first = min(waits.values(), key=_end_order, default=None)
     return NotificationWaits(

@@ -1,4 +1,4 @@
-"""What a workflow of a notification tells the next run of itself, since no row says it."""
+"""Define the state that a notification's workflow passes to its next run, because no row holds it."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,9 +6,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunState:
-    """`first_response_times` is when the first call of an endpoint was answered, from which its patience counts; `ours`, how
-    many of its attempts were slow or lost on our side; `unknown_since`, when the answer of an attempt was lost. All by the
-    endpoint."""
+    """Hold state by endpoint. `first_response_times`: when the first call had a response, from which `give_up_after`
+    counts. `internal_failures`: how many attempts were slow or lost on our side. `unknown_since`: when the outcome
+    of an attempt became unknown."""
 
     cancel_requested: bool = False
     first_response_times: dict[str, datetime] = field(default_factory=dict)

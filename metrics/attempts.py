@@ -1,4 +1,4 @@
-"""Counts attempts and measures provider calls. Incremented by `deliver`."""
+"""Count attempts and measure provider calls. Incremented by `deliver`."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -52,9 +52,9 @@ RECORDING_FAILURES = Counter(
 
 
 class KeptOutcome(StrEnum):
-    """What is stored of an outcome that Postgres refused; the only values of the label `kept`."""
+    """Name what is stored of an outcome that Postgres refused; the only values of the label `kept`."""
 
-    OUTCOME = "outcome"  # without what else the vendor sent
+    OUTCOME = "outcome"  # without the other data of the vendor
     NOTHING = "nothing"  # the notification ends in doubt
 
 
@@ -79,7 +79,7 @@ def count_attempt(provider: str, channel: Channel, state: AttemptState, reason: 
 
 
 def count_account_error(provider: str, reason: str | None) -> None:
-    """Nothing for a reason of another category."""
+    """Count the error if its reason is one of the account."""
     if reason is not None and is_account_code(reason):
         ACCOUNT_ERRORS.labels(provider, reason).inc()
 
@@ -89,6 +89,7 @@ def observe_call(provider: str, seconds: float) -> None:
 
 
 def observe_first_attempt(ledger: Ledger, priority: int, waited: timedelta) -> None:
-    """Of the first generation only: a redrive waited for an operator. `ledger` has the attempt that begins."""
+    """Observe the delay of the first attempt, in the first generation only: a redrive waited for an operator.
+    `ledger` has the attempt that begins."""
     if ledger.generation == 1 and len(ledger.attempts) == 1:
         FIRST_ATTEMPT_SECONDS.labels(str(priority)).observe(max(waited.total_seconds(), 0))

@@ -1,4 +1,4 @@
-"""What the engine's own parts run into. Incremented by `dispatch`, `storage`, `activities` and `rendering`."""
+"""Count events inside the engine. Incremented by `dispatch`, `storage`, `activities` and `rendering`."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from metrics.registry import REGISTRY
 
 
 class CountedLimit(StrEnum):
-    """The limits whose reaching is counted; the only values of the label `limit`."""
+    """Name the limits that are counted when reached; the only values of the label `limit`."""
 
     AUDIT_ENTRIES = "audit_entries"
     CONNECTIONS = "connections"
@@ -35,7 +35,7 @@ class CountedLimit(StrEnum):
 
 
 class FailureCause(StrEnum):
-    """What was unavailable, or that it was a bug; the only values of the label `cause`."""
+    """Name what was unavailable, or a bug; the only values of the label `cause`."""
 
     DATABASE = "database"
     TEMPORAL = "temporal"
@@ -44,7 +44,7 @@ class FailureCause(StrEnum):
 
 
 class PrunedTable(StrEnum):
-    """The tables whose old rows are deleted; the only values of the label `table`."""
+    """Name the tables whose old rows are deleted; the only values of the label `table`."""
 
     ATTEMPT = "attempt"
     AUDIT_ENTRY = "audit_entry"

@@ -1,4 +1,4 @@
-"""Reads a page of metrics from a port of this machine."""
+"""Fetch a page of metrics from a port of this machine."""
 
 import asyncio
 from contextlib import suppress
@@ -10,7 +10,7 @@ MAX_PAGE_BYTES = 8 * 2**20
 
 
 async def fetch_page(port: int, within: float = RESPONSE_TIMEOUT) -> str | None:
-    """Return the body; None if nothing answers in time, or answers with an error."""
+    """Return the body; None without a response in time, or after an error."""
     with suppress(OSError, TimeoutError):
         async with asyncio.timeout(within):
             return _body(await _fetch_response(port))
@@ -20,7 +20,7 @@ async def fetch_page(port: int, within: float = RESPONSE_TIMEOUT) -> str | None:
 async def _fetch_response(port: int) -> bytes:
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
-        # The old version: then the body is not chunked, and ends with the connection.
+        # HTTP/1.0: the body is not chunked, and ends with the connection.
         writer.write(f"GET {METRICS_PATH} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n".encode())
         response = bytearray()
         while (part := await reader.read(65_536)) and len(response) < MAX_PAGE_BYTES:

@@ -1,4 +1,4 @@
-"""The page of one process, and the page of all worker processes of a machine put together from theirs."""
+"""Build the page of one process, and merge the pages of all worker processes of a machine."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,8 @@ UP_HELP = "1 if a worker process answered with its page."
 
 
 class MetricsPage:
-    """`sdk_port` is where Temporal's SDK serves its own metrics on loopback; None: this process has none."""
+    """Build a page. `sdk_port` is where Temporal's SDK serves its own metrics on loopback; None: this process has
+    none."""
 
     def __init__(self, sdk_port: int | None = None) -> None:
         self._sdk_port = sdk_port
@@ -25,14 +26,14 @@ class MetricsPage:
         self._own.register(collector)
 
     async def text(self) -> str:
-        """Return the page without Temporal's part if that does not answer in time."""
+        """Return the page, without Temporal's part if that does not respond in time."""
         own = generate_latest(REGISTRY).decode() + generate_latest(self._own).decode()
         sdk = None if self._sdk_port is None else await fetch_page(self._sdk_port)
         return own + (sdk or "")
 
 
 def merge_pages(pages: Mapping[int, str | None]) -> str:
-    """Return one page of those of several processes, each series with the label `process`. None: it did not answer."""
+    """Merge the pages of several processes and label each series with `process`. None: the process did not respond."""
     families: dict[str, tuple[list[str], list[str]]] = {}
     for number, page in pages.items():
         for name, comments, samples in _families(page or ""):
@@ -44,7 +45,7 @@ def merge_pages(pages: Mapping[int, str | None]) -> str:
 
 
 def _families(page: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Name, comments and samples. Both exporters write the comments of a family before its samples."""
+    """Return name, comments and samples. Both exporters write the comments of a family before its samples."""
     name, comments, samples = "", list[str](), list[str]()
     for line in page.splitlines():
         if not line.startswith("#"):
@@ -61,7 +62,7 @@ def _families(page: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _labeled(sample: str, number: int) -> str:
-    """The name of a metric has neither a brace nor a blank: the first of them ends it."""
+    """Add the label. The name of a metric has neither a brace nor a space: the first of them ends it."""
     label = f'{PROCESS_LABEL}="{number}"'
     name, brace, rest = sample.partition("{")
     if brace:

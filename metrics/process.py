@@ -1,11 +1,11 @@
-"""Gauges of one process, read when its page is asked for. Built by bootstrap, which knows the parts."""
+"""Define the gauges of one process, read for each request of its page. Built by bootstrap."""
 
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-# Name → what it says.
+# Name → description.
 GAUGE_HELP: Mapping[str, str] = {
     "tocsin_api_connections_max": "Connections that this API process accepts.",
     "tocsin_api_connections_open": "Connections to this API process that are open.",
@@ -24,7 +24,7 @@ GAUGE_HELP: Mapping[str, str] = {
 
 
 class ProcessGauges(Collector):
-    """`readers` by the name of the gauge; those that are missing do not apply to this process."""
+    """Read the gauges. `readers` are by the name of the gauge; those that are missing do not apply to this process."""
 
     def __init__(self, readers: Mapping[str, Callable[[], float]]) -> None:
         self._readers = readers

@@ -1,11 +1,11 @@
-"""Categories of failure reasons: a label has a known number of values."""
+"""Group failure reasons into categories, so that the label has a known number of values."""
 
 from collections.abc import Sequence
 
 from domain.reasons import ChannelReason
 
 OTHER = "other"
-# The codes that are categories of their own.
+# Codes that are their own category.
 CATEGORIES = frozenset(
     {
         "bounced",

@@ -1,6 +1,7 @@
-"""The registry of this process, and the rule for names: `tocsin_`, base units, bounded labels, no personal data.
+"""Hold the registry of this process, and the rule for names: `tocsin_`, base units, bounded labels, no personal
+data.
 
-Labels are words of our own (listed in `docs/metrics.md`) and names of providers: never a tenant, recipient or type.
+Labels are our own words (listed in `docs/metrics.md`) and names of providers: never a tenant, recipient or type.
 """
 
 from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics

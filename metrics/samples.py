@@ -1,4 +1,4 @@
-"""The state of the whole installation, as the leader reads it from the database every few seconds."""
+"""Hold the state of the whole installation, as the leader reads it from the database every few seconds."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,10 +8,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 CIRCUIT_STATES = ("closed", "open", "half_open")
-# Seconds. Older ones are not shown: a process that no longer leads, or reaches no database, knows nothing.
+# Seconds. Older samples are not shown: a process that is no longer the leader, or has no database, knows nothing.
 MAX_SAMPLE_AGE = 30.0
 
-# Name → what it says, and its label if it has one.
+# Name → description, and its label if it has one.
 GAUGE_DEFINITIONS: Mapping[str, tuple[str, str | None]] = {
     "tocsin_queue_depth": ("Notifications that are due and not claimed, counted up to 20,000.", "priority"),
     "tocsin_queue_age_seconds": ("How long the oldest of them has been due.", "priority"),
@@ -34,7 +34,7 @@ SAMPLE_TIME_HELP = "When the gauges of the installation were read."
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """`values`: name → value of the label ("" without one) → value. `circuits`: provider → state."""
+    """Hold the values. `values`: name → value of the label ("" without one) → value. `circuits`: provider → state."""
 
     values: Mapping[str, Mapping[str, float]]
     circuits: Mapping[str, str] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Sample:
 
 
 class SampledGauges(Collector):
-    """Shows the last sample of this process while it is fresh: after a change of the leader two processes show theirs
+    """Show the last sample of this process while it is fresh. After a change of the leader two processes show theirs
     for some seconds, so a query takes the maximum and not the sum."""
 
     def __init__(self) -> None:

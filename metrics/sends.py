@@ -1,4 +1,4 @@
-"""What happens to notifications, counted where it happens. Incremented by `api` and `storage`."""
+"""Count what happens to notifications. Incremented by `api` and `storage`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,8 +59,7 @@ def observe_duration(histogram: Histogram) -> Iterator[None]:
 
 
 def count_status_changes(changes: Sequence[tuple[Ledger, Ledger]], written: Iterable[UUID]) -> set[UUID]:
-    """Count the status changes of those ledgers that were written, given as pairs of before and after. Return
-    `written`."""
+    """Count the status changes of the written ledgers, given as pairs of before and after. Return `written`."""
     ids = set(written)
     for before, after in changes:
         if after.notification_id in ids:
@@ -80,7 +79,7 @@ def _count_changes(before: Ledger, after: Ledger) -> None:
 def _count_status(
     before: NotificationStatus, after: NotificationStatus, channel_reasons: Sequence[ChannelReason]
 ) -> None:
-    """A receipt may be faster than the record of the call: DELIVERED counts as sent too."""
+    """Count a status. A receipt may arrive before the outcome of the call: DELIVERED counts as sent too."""
     if after in SENT_STATUSES and before not in SENT_STATUSES:
         SENT.inc()
     if after in DELIVERED_STATUSES and before not in DELIVERED_STATUSES:

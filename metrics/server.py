@@ -1,8 +1,8 @@
-"""Serves the pages of worker processes. One port shows all processes of a machine; whichever is free answers.
+"""Serve the pages of worker processes. One port shows all processes of a machine; any free process answers.
 
-The sockets are opened before processes are forked, and so are the same ones after a restart: one that is shared, and
-one for each process on loopback, by which the others read its page. A page on loopback answers to names of this machine
-only (DNS rebinding).
+The sockets are opened before processes are forked, and are the same after a restart: one that is shared, and one for
+each process on loopback, by which the others read its page. A page on loopback accepts only names of this machine
+(DNS rebinding).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ PageText = Callable[[], Awaitable[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSockets:
-    """`shared` is the port that Prometheus reads, `by_process` those of the processes by number."""
+    """Hold the sockets. `shared` is the port that Prometheus reads, `by_process` those of the processes by number."""
 
     shared: socket.socket
     by_process: Sequence[socket.socket]
@@ -44,7 +44,7 @@ class MetricsSockets:
         return _port_of(self.shared)
 
     def close(self) -> None:
-        """Only where nothing is served any more."""
+        """Close the sockets when nothing is served any more."""
         for each in (self.shared, *self.by_process):
             each.close()
 
@@ -62,7 +62,7 @@ def open_metrics_sockets(host: str, port: int, processes: int) -> MetricsSockets
 
 @asynccontextmanager
 async def serve_metrics(sockets: MetricsSockets, number: int, page: MetricsPage) -> AsyncIterator[None]:
-    """Serve the page of this process, which is the one of that number, and those of all of them."""
+    """Serve the page of process `number`, which is this one, and the merged page of all."""
 
     async def page_of(each: int) -> str | None:
         return await page.text() if each == number else await fetch_page(_port_of(sockets.by_process[each]))
@@ -86,7 +86,7 @@ def _request_handler(
     is_local = is_loopback(listener.getsockname()[0])
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request per connection. A client that says nothing, too much or goes away gets nothing."""
+        """Answer one request per connection. A client that is silent, sends too much or disconnects gets nothing."""
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 request = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""How many attempts one endpoint gets, and when the last one must begin."""
+"""Limit the attempts for one endpoint, and decide when the last one begins."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptPolicy:
-    """The rules for the attempts of a channel. `guarantee` applies to providers that have none of their own."""
+    """Hold the rules for the attempts of a channel. `guarantee` applies to providers without their own guarantee."""
 
     guarantee: Guarantee
     is_last_step: bool
@@ -29,7 +29,7 @@ class AttemptPolicy:
 
 
 class AttemptLimits:
-    """The attempts and the clock of one endpoint. Both survive continue-as-new in the state of the run."""
+    """Count the attempts and run the clock of one endpoint. Both survive continue-as-new in `RunState`."""
 
     def __init__(self, policy: AttemptPolicy, endpoint_key: str) -> None:
         self._policy = policy
@@ -44,14 +44,14 @@ class AttemptLimits:
             waits.first_response_times.setdefault(self._endpoint_key, workflow.now())
 
     def exclude_time(self, duration: timedelta) -> None:
-        """Move the start of the clock by a time that does not count, once the clock has started."""
+        """Exclude a duration from the clock, if the clock has started."""
         if self._endpoint_key in self._policy.waits.first_response_times:
             self._policy.waits.first_response_times[self._endpoint_key] += duration
 
     def end_if_exhausted(
         self, attempt_number: int, next_attempt: datetime, result: DeliverResult
     ) -> EndpointResult | None:
-        """Return the end of the endpoint if no attempt may begin at `next_attempt`."""
+        """Return the final result of the endpoint if no attempt may begin at `next_attempt`."""
         policy = self._policy
         # If a later step exists, it may still have time. Its own guard checks the expiry.
         if policy.is_last_step and policy.expires_at is not None and next_attempt >= policy.expires_at:
@@ -63,7 +63,7 @@ class AttemptLimits:
         return EndpointResult(status=DeliveryStatus.FAILED, reason=reason)
 
     def last_attempt_time(self, attempt_number: int, regular_time: datetime) -> datetime | None:
-        """Return when a last attempt may begin that only the provider's Retry-After would put off too long."""
+        """Return when a last attempt may begin if only the provider's Retry-After exceeds the limit."""
         return self._budget().last_attempt_time(self._attempts_made(attempt_number), regular_time)
 
     @property

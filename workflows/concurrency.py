@@ -1,4 +1,4 @@
-"""How many calls to the endpoints of one notification are under way at a time."""
+"""Limit the concurrent provider calls of one notification."""
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -13,8 +13,8 @@ CallSlots = AbstractAsyncContextManager[object]
 
 
 class ConcurrencyLimits:
-    """The devices of a person share what the channels with a single endpoint leave free: an e-mail never waits for the
-    calls to twenty phones."""
+    """Provide call slots per channel. The devices of a recipient share the slots that channels with a single
+    endpoint leave free, so that an email never waits for the calls to twenty phones."""
 
     def __init__(self, plan: Plan) -> None:
         self._device_slots: CallSlots = nullcontext()

@@ -1,7 +1,7 @@
-"""Going on as a new run before a history grows without a bound.
+"""Continue a workflow as a new run before its history grows too long.
 
-A new run begins as after a lost workflow: it plans anew, and `deliver` answers what the rows say of the calls that
-were made. What no row says is carried over (`domain/carried.py`).
+A new run starts in the same way as after a lost workflow: it makes a new plan, and `deliver` returns the outcomes of
+earlier calls from the rows. `domain/workflow_runs.py` holds the state that no row contains.
 """
 
 from temporalio import workflow
@@ -11,10 +11,10 @@ with workflow.unsafe.imports_passed_through():
 
 
 class ContinueAsNew(Exception):
-    """What was about to wait, or to call, does so in the next run."""
+    """Signal that the pending wait or call belongs to the next run."""
 
 
 def is_history_long() -> bool:
-    """Whether the history of this run has grown so much that the next wait belongs to a new one."""
+    """Return whether the history is so long that the next wait belongs to a new run."""
     info = workflow.info()
     return info.get_current_history_length() > options.MAX_HISTORY_EVENTS or info.is_continue_as_new_suggested()

@@ -1,5 +1,5 @@
-"""The windows of one type, person and key, one after the other, for as long as there are any. Its items are rows: here
-is only the clock. Started by `dispatch/` with the first item of a window."""
+"""Run the clock of the digest windows of one type, recipient and key. The items are rows. `dispatch/` starts the
+workflow with the first item of a window."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -24,14 +24,14 @@ class DigestWorkflow:
 
     @workflow.signal
     def window_opened(self) -> None:
-        """Another window was opened while this one was closing."""
+        """Report that another window was opened while this one was closing."""
         self._opened_windows += 1
 
     @workflow.run
     async def run(self, start: DigestStart) -> None:
         workflow.upsert_search_attributes([options.STATUS.value_set(options.COLLECTING)])
         closes_at: datetime | None = start.closes_at
-        known_windows = 0  # what is told before the first task counts
+        known_windows = 0  # Counts signals that arrive before the first task.
         while closes_at is not None:
             await self._wait_until(closes_at, known_windows)
             known_windows, closes_at = await self._close()
@@ -39,7 +39,8 @@ class DigestWorkflow:
                 workflow.continue_as_new(replace(start, closes_at=closes_at))
 
     async def _wait_until(self, closes_at: datetime, known_windows: int) -> None:
-        """Or until another window than those `seen` is opened, which may close earlier."""
+        """Wait until the window closes, or until more windows than `known_windows` were opened, which may close
+        earlier."""
         workflow.set_current_details(f"Collects until {closes_at:%Y-%m-%d %H:%M:%S} UTC")
         remaining = max(closes_at - workflow.now(), timedelta())
         with suppress(TimeoutError):
@@ -50,8 +51,8 @@ class DigestWorkflow:
             )
 
     async def _close(self) -> tuple[int, datetime | None]:
-        """How many windows were told of when it was asked, and when the open one closes. Asked again if one was opened
-        meanwhile: it may have been asked just before."""
+        """Close the window if it is due. Return the number of known windows and when the open window closes. Repeat
+        if a window was opened during the call, because the call may have run just before."""
         while True:
             known_windows = self._opened_windows
             request = DigestCloseInput(tenant=self._start.tenant, digest_key=self._start.digest_key)
@@ -59,7 +60,7 @@ class DigestWorkflow:
                 DigestActivities.close_digest, request, "close the window, if it is due"
             )
             if window.closes_at is not None:
-                # The clock that says "not yet" is another's, and may be behind this one.
+                # The database clock returned "not yet" and may be behind this clock.
                 return known_windows, max(window.closes_at, workflow.now() + options.MIN_WAIT)
             if known_windows == self._opened_windows:
                 return known_windows, None

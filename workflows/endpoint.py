@@ -1,4 +1,4 @@
-"""Getting one message to one endpoint: attempts, backoff, failover, holds, and the policy for unknown outcomes."""
+"""Deliver one message to one endpoint: attempts, backoff, failover, holds and the policy for unknown outcomes."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.reconciliation import Reconciliation
 
 
-# The reason of a receiver of webhooks that answered 5xx: it may have taken the message.
+# The reason of a webhook receiver that answered 5xx. It may have accepted the message.
 SERVER_ERROR = "server_error"
 
 
@@ -51,7 +51,7 @@ class EndpointDelivery:
                 result = await Reconciliation(self._call, self._called_provider(result), self._policy.waits).run(
                     result, seen
                 )
-            # After the look-ups, as the next run of the workflow counts the rows: what is proved absent is not unknown.
+            # Counted after the lookups, like a new run counts the rows: a message that is proved absent is not unknown.
             self._unknown_count += result.result is CallResult.UNKNOWN
             end = self._final_result(result) or await self._wait_before_next(result)
             if end is not None:
@@ -59,7 +59,7 @@ class EndpointDelivery:
             self._call = replace(self._call, attempt_number=self._call.attempt_number + 1)
 
     async def _attempt(self) -> DeliverResult:
-        """One call that was really made, or the end: round open circuits, and past holds."""
+        """Make one call, after reroutes past open circuits and waits for releases. Return its result, or the end."""
         rerouted = 0
         while True:
             waits = self._policy.waits
@@ -71,14 +71,14 @@ class EndpointDelivery:
             elif result.result is CallResult.HELD:
                 if end := await self._wait_for_release(seen, result):
                     return DeliverResult(result=CallResult.STOPPED, stopped_status=end, reason=end.lower())
-                # Whom it would rather have gone to may be well again.
+                # The preferred provider may have recovered.
                 self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
                 rerouted = 0
             else:
                 return result
 
     async def _wait_for_release(self, seen: int, result: DeliverResult) -> DeliveryStatus | None:
-        """While it is held the clock stands still."""
+        """Wait for a release. The time does not count toward the limits of the attempts."""
         since, waits = workflow.now(), self._policy.waits
         waits.show_status(options.HELD)
         end = await waits.wait_for_resume(
@@ -88,18 +88,19 @@ class EndpointDelivery:
         return end
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
-        """Of the provider that was called, or of the next one. The type's, if the account may not look up."""
+        """Return the guarantee of the called provider, or of the next one. Use that of the type if the account may
+        not look up messages."""
         if result is not None and result.reason == LOOKUP_REFUSED:
             return self._policy.guarantee
         provider = self._pool[0] if result is None else self._called_provider(result)
         return provider.guarantee or self._policy.guarantee
 
     def _called_provider(self, result: DeliverResult) -> PooledProvider:
-        """The attempt's own provider, which after a lost workflow may be another than the first of the pool."""
+        """Return the provider of the attempt. After a lost workflow it may differ from the first of the pool."""
         return next((provider for provider in self._pool if provider.name == result.provider), self._pool[0])
 
     def _other_providers(self, result: DeliverResult) -> list[PooledProvider]:
-        """All but the one that was asked. After a lost workflow that may be one outside the pool."""
+        """Return the pool without the called provider. After a lost workflow that provider may be outside the pool."""
         called = result.provider or self._pool[0].name
         return [provider for provider in self._pool if provider.name != called]
 
@@ -119,7 +120,8 @@ class EndpointDelivery:
                 return result if result.recorded else await self._record_outcome(result)
 
     async def _execute_call(self, provider: PooledProvider) -> DeliverResult:
-        """Without a rate on the workflow's own queue, where the worker that schedules it runs it without a poll."""
+        """Call on the workflow's own queue if the provider has no rate: its worker then starts the call without a
+        poll."""
         if provider.name not in self._uses_provider_queue:
             result = await deliver_on_shared_queue(self._call, provider, self._policy.expires_at)
             if result.result is not CallResult.NEEDS_PROVIDER_QUEUE:
@@ -137,7 +139,7 @@ class EndpointDelivery:
         )
 
     def _final_result(self, result: DeliverResult) -> EndpointResult | None:
-        """The answers that end it; None for those that another attempt may mend."""
+        """Return the final result, or None if another attempt may succeed."""
         match result.result:
             case CallResult.ACCEPTED:
                 return EndpointResult(status=None, result=result)
@@ -164,18 +166,18 @@ class EndpointDelivery:
         return None
 
     def _is_possibly_accepted(self, result: DeliverResult) -> bool:
-        """Whether a repetition, which the receiver's 5xx asks for, is more than the type bears."""
+        """Return whether a webhook receiver answered 5xx, which asks for a repetition that the guarantee forbids."""
         once = self._guarantee(result) is Guarantee.AT_MOST_ONCE
         return once and result.reason == SERVER_ERROR
 
     def _has_reached_resend_limit(self, result: DeliverResult) -> bool:
-        """Whether it was sent again as often as the type bears, and the outcome is unknown still."""
+        """Return whether the message was resent as often as the type allows, and the outcome is still unknown."""
         limit = self._called_provider(result).max_resends
         return limit is not None and self._unknown_count > limit
 
     async def _wait_before_next(self, result: DeliverResult) -> EndpointResult | None:
         if result.result is CallResult.PERMANENT:
-            self._pool = self._other_providers(result)  # one of them, at once
+            self._pool = self._other_providers(result)  # without a delay
             return None
         call, now, number = self._call, workflow.now(), self._call.attempt_number
         rand = rand_of(attempt_id(call.delivery_id, call.endpoint_id, number))
@@ -192,8 +194,9 @@ class EndpointDelivery:
         return EndpointResult(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
 
     def _delay_until_next_provider(self, result: DeliverResult) -> timedelta:
-        """Another's, if there is one: it is proved absent here, or the type bears a second one. Who asked us to wait is
-        left alone for so long; the time until the first of them is free."""
+        """Move the called provider to the end of the pool and return the delay until the first provider is
+        available. Failover is safe here: the message is proved absent, or the type allows a duplicate. A provider
+        with Retry-After is not called before that time."""
         now = workflow.now()
         called = self._called_provider(result)
         if result.provider in (None, called.name):

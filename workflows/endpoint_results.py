@@ -1,4 +1,4 @@
-"""What became of one endpoint, and of a channel that has several."""
+"""Define the result of one endpoint, and combine the results of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,14 +13,15 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointResult:
-    """`status` None: it arrived, and `result` is the accepted call's. Otherwise the delivery's end and its reason."""
+    """Hold the final status and reason of a delivery. With `status` None the message was accepted, and `result` is
+    that of the accepted call."""
 
     status: DeliveryStatus | None
     reason: Reason = field(default_factory=lambda: Reason(""))
     result: DeliverResult | None = None
 
 
-# What a channel with several endpoints came to: arrived if any did, else the first of these that occurs.
+# The result of a channel with several endpoints is the first of these that occurs.
 SEVERITY_ORDER = (
     None,
     DeliveryStatus.IN_DOUBT,

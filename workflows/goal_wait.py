@@ -1,4 +1,4 @@
-"""The wait for the goal of a step, such as `delivered` within 1 h."""
+"""Wait for the goal of a step, such as `delivered` within 1 h."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class GoalWait:
-    """`key` identifies the notification in the messages of the activity."""
+    """Wait for one step. `key` identifies the notification in activity inputs."""
 
     def __init__(self, waits: WorkflowWaits, key: dict[str, Any], expires_at: datetime | None) -> None:
         self._waits = waits
@@ -26,8 +26,8 @@ class GoalWait:
         self._expires_at = expires_at
 
     async def run(self, goal: Evidence, step_result: StepResult) -> bool:
-        """Wait until the rows decide the goal, the deadline passes or a cancel arrives. Return whether it is reached."""
-        # The database clock sets sent_at and may be ahead of this one.
+        """Wait until the rows decide the goal, the deadline passes or a cancel arrives. Return whether it is met."""
+        # The database clock sets sent_at and may be ahead of this clock.
         sent_at = min(step_result.sent_at or workflow.now(), workflow.now())
         deadline = goal_deadline(sent_at, step_result.step.within, self._expires_at)
         self._waits.show_status(options.WAITING)

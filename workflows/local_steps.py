@@ -1,4 +1,4 @@
-"""How a workflow runs a step of our own (resolve, render, settle): in place first, then patiently."""
+"""Run a short step of our own (resolve, render, settle) as a local activity, then as a normal activity."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ async def run_local_then_remote(
             retry_policy=options.LOCAL_RETRY,
             summary=summary,
         )
-    except FailureError as error:  # a local activity's own error comes bare, without an ActivityError around it
+    except FailureError as error:  # A local activity raises its own error, without an ActivityError around it.
         if is_cancelled_exception(error):
             raise
         return await workflow.execute_activity_method(

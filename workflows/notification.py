@@ -1,4 +1,5 @@
-"""One notification, from its gates to its end. Started by `dispatch/`, for every row of `notification`."""
+"""Run one notification from its gates to its final status. `dispatch/` starts one workflow for every row of
+`notification`."""
 
 import asyncio
 from dataclasses import replace
@@ -11,16 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.resolution import ResolutionActivities
     from activities.settlement import SettlementActivities
     from domain.evidence import Evidence
-    from domain.messages import (
-        DeliveryEnd,
-        NotificationOutcome,
-        NotificationStart,
-        Plan,
-        ResolveInput,
-        SettleInput,
-        StepPlan,
-    )
+    from domain.messages import NotificationOutcome, NotificationStart, Plan, ResolveInput, StepPlan
     from domain.reasons import reason_line
+    from domain.settlement_messages import DeliveryEnd, SettleInput
     from domain.statuses import SENT_STATUSES, DeliveryStatus, NotificationStatus
     from domain.workflow_runs import RunState
     from workflows import options
@@ -49,17 +43,17 @@ class NotificationWorkflow:
 
     @workflow.signal
     def cancel(self) -> None:
-        """Wakes a wait. What is cancelled is decided by the row, which the guard and `settle` obey."""
+        """Wake a wait. The row decides what is canceled; the guard and `settle` obey it."""
         self._waits.cancel_requested = True
 
     @workflow.signal
     def resume(self) -> None:
-        """It is its turn: what it waits for may be over. Whether it is, the rows say."""
+        """Wake a wait after a claim by the queue. The rows decide whether the wait is over."""
         self._waits.resume_count += 1
 
     @workflow.signal
     def evidence_arrived(self) -> None:
-        """The rows know more of what this workflow waits for."""
+        """Wake a wait after new evidence was written to the rows."""
         self._waits.evidence_count += 1
 
     @workflow.run
@@ -67,7 +61,7 @@ class NotificationWorkflow:
         try:
             outcome = await self._send_or_continue()
         except (Exception, asyncio.CancelledError) as error:
-            # Cancelled by an operator in Temporal, or a mistake of ours: either way the row gets its end.
+            # An operator canceled it in Temporal, or our code has a bug. The row gets a final status in both cases.
             cancelled = is_cancelled_exception(error)
             verdict = NotificationStatus.CANCELED if cancelled else NotificationStatus.FAILED
             outcome = await self._settle(verdict, reason="canceled_in_temporal" if cancelled else "internal")
@@ -85,10 +79,10 @@ class NotificationWorkflow:
             await self._continue_as_new()
 
     async def _continue_as_new(self) -> NoReturn:
-        """What is under way ends in the rows; the other endpoints are on their way to a wait."""
+        """Continue as a new run after the calls in progress have ended. The other endpoints are about to wait."""
         await workflow.wait_condition(lambda: self._waits.calls_in_progress == 0)
         if self._always_run is not None and self._always_run.done():
-            self._always_run.exception()  # of no interest, and logged unless it is looked at
+            self._always_run.exception()  # Unused, but asyncio logs an exception that is never retrieved.
         workflow.continue_as_new(replace(self._start, waits_for_send_at=False, run_state=self._waits.run_state))
 
     async def _send(self) -> NotificationOutcome:
@@ -119,7 +113,7 @@ class NotificationWorkflow:
         return None
 
     async def _plan_after_gates(self) -> Plan:
-        """Resolved anew after each wait for the hour, or for room in a limit."""
+        """Resolve preferences until no gate is closed. Resolve again after each wait for a time gate or a limit."""
         while True:
             seen = self._waits.resume_count
             plan = await self._resolve()
@@ -137,7 +131,7 @@ class NotificationWorkflow:
         )
 
     async def _run_step(self, step: StepPlan, plan: Plan) -> NotificationOutcome | None:
-        """None: the step did not get through, or not as far as it should, and the next one may try."""
+        """Run a step. Return None if the next step may run, because this one failed or missed its goal."""
         workflow.set_current_details(f"Step {step.number}: {', '.join(each.channel for each in step.channels)}")
         step_run = self._step_run(step, plan)
         self._waits.search_attributes = step_run.search_attributes()
@@ -149,7 +143,8 @@ class NotificationWorkflow:
             and step_result.ends[0].result is not None
             and step_result.ends[0].result.finished
         ):
-            return NotificationOutcome(status=step_result.ends[0].result.status)  # `deliver` wrote the end as well
+            # `deliver` wrote the final status too.
+            return NotificationOutcome(status=step_result.ends[0].result.status)
         if (
             step.goal is not None
             and not step_run.is_last
@@ -164,7 +159,7 @@ class NotificationWorkflow:
         return await self._settle_before_next_step(step_result)
 
     async def _settle_before_next_step(self, step_result: StepResult) -> NotificationOutcome | None:
-        """Unless a receipt says by now that the step arrived after all."""
+        """Record the failed deliveries. Return the outcome if a receipt has shown that the step arrived."""
         outcome = await self._settle(
             None,
             step_result.failed_deliveries,
@@ -176,12 +171,12 @@ class NotificationWorkflow:
         return outcome if self._always_run is None else await self._finish(outcome.status)
 
     async def _wait_for_goal(self, goal: Evidence, step_result: StepResult) -> NotificationOutcome | None:
-        """Wait for what the step is for. None: not in time, or it failed meanwhile."""
+        """Wait for the goal of the step. Return None if the deadline passed or the step failed."""
         if step_result.failed_deliveries:
             await self._settle(None, step_result.failed_deliveries, step=step_result.step.number, waits_for=goal)
         goal_wait = GoalWait(self._waits, self._key(), self._start.expires_at)
         if await goal_wait.run(goal, step_result):
-            return await self._finish(NotificationStatus.FAILED)  # the rows know better by now
+            return await self._finish(NotificationStatus.FAILED)  # The rows decide the status.
         if self._waits.cancel_requested:
             return await self._finish(NotificationStatus.CANCELED, reason="canceled")
         return None
@@ -189,7 +184,7 @@ class NotificationWorkflow:
     async def _finish(
         self, verdict: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
     ) -> NotificationOutcome:
-        """Not before the channels that go out always are through as well."""
+        """Settle after the deliveries of the always step have ended too."""
         if self._always_run is not None:
             ends += (await self._always_run).failed_deliveries
         return await self._settle(verdict, ends, reason)
@@ -217,7 +212,8 @@ class NotificationWorkflow:
         )
 
     def _report_outcome(self, outcome: NotificationOutcome) -> NotificationOutcome:
-        """An unhappy end can be queried for; the workflow of a notification that failed or is in doubt fails."""
+        """Show an unsuccessful status in the search attributes. Fail the workflow if the notification is FAILED or
+        IN_DOUBT."""
         if outcome.status not in SENT_STATUSES:
             self._waits.show_status(outcome.status)
         if outcome.status is NotificationStatus.FAILED:

@@ -1,4 +1,5 @@
-"""Calls on a provider's own queue, which workers poll that have the provider: there may be none, or a long backlog."""
+"""Call a provider on its own queue. Only workers that have the provider poll it: there may be none, or a long
+backlog."""
 
 import asyncio
 from dataclasses import replace
@@ -18,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class ProviderQueueCall:
-    """One call of a provider. While no worker takes it, a cancel and its expiry are obeyed."""
+    """Make one call of a provider. A cancel and the expiry are obeyed while no worker starts the call."""
 
     def __init__(
         self, call: DeliverInput, provider: PooledProvider, expires_at: datetime | None, waits: WorkflowWaits
@@ -29,8 +30,8 @@ class ProviderQueueCall:
         self._waits = waits
 
     async def deliver(self) -> DeliverResult:
-        """Ask on the workflow's own queue in between: the guard knows of a cancel and of the expiry, and a worker
-        there knows whether any live process has the provider."""
+        """Deliver on the provider's queue, and try the workflow's own queue after each timeout. The guard there
+        obeys a cancel and the expiry, and checks whether any live process has the provider."""
         queue_timeout = options.QUEUE_TIMEOUT
         while True:
             result = await self._deliver_on_provider_queue(queue_timeout)
@@ -42,7 +43,7 @@ class ProviderQueueCall:
             queue_timeout = min(2 * queue_timeout, options.MAX_QUEUE_TIMEOUT)
 
     async def _deliver_on_provider_queue(self, queue_timeout: timedelta) -> DeliverResult | None:
-        """None: no worker took it in time, or before a cancel."""
+        """Return None if no worker started the call before the timeout or a cancel."""
         handle = workflow.start_activity_method(
             DeliveryActivities.deliver,
             self._call,
@@ -50,7 +51,7 @@ class ProviderQueueCall:
             schedule_to_start_timeout=self._start_timeout(queue_timeout),
             start_to_close_timeout=self._provider.timeout,
             retry_policy=options.UNLIMITED_RETRY,
-            # A call that has begun is not abandoned: what it came to decides.
+            # A started call is not abandoned: its outcome decides.
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=call_summary(self._call),
         )
@@ -64,7 +65,7 @@ class ProviderQueueCall:
         except asyncio.CancelledError:
             handle.cancel()
             raise
-        # Also a call that fails by an error of ours after that is not retried: the guard then says what is known of it.
+        # A call that fails by an internal error after that is not retried: the guard returns the recorded outcome.
         if is_abandoned := not handle.done():
             handle.cancel()
         try:
@@ -84,8 +85,8 @@ class ProviderQueueCall:
 async def deliver_on_shared_queue(
     call: DeliverInput, provider: PooledProvider, expires_at: datetime | None
 ) -> DeliverResult:
-    """Call on the workflow's own queue. A call that no worker has taken when it expires is not made: if all processes
-    are slow, the notification ends in time all the same."""
+    """Call on the workflow's own queue. A call that no worker has started at its expiry is not made, so that the
+    notification ends in time even if all processes are slow."""
     try:
         return await workflow.execute_activity_method(
             DeliveryActivities.deliver,
@@ -102,13 +103,13 @@ async def deliver_on_shared_queue(
 
 
 def _time_until(moment: datetime) -> timedelta:
-    """At least a moment: the clock of the guard is another's, and may be behind this one."""
+    """Return the time until `moment`, at least MIN_WAIT: the clock of the guard may be behind this clock."""
     return max(moment - workflow.now(), options.MIN_WAIT)
 
 
 async def look_up(request: LookUpInput, provider: PooledProvider) -> DeliverResult:
-    """Ask the provider on its own queue; if no worker takes it, a worker of the workflow's own queue answers what the
-    rows say, and asks if it can."""
+    """Look up a message on the provider's queue. If no worker starts it, use the workflow's own queue: its worker
+    returns the outcome in the rows, and asks the provider if it has it."""
     summary = f"ask {provider.name} for {request.call.channel} attempt {request.call.attempt_number}"
     try:
         return await workflow.execute_activity_method(

@@ -1,4 +1,4 @@
-"""After a call whose answer was lost: wait for evidence, ask the vendor, and say what became of it."""
+"""Reconcile a call with an unknown outcome: wait for evidence and look up the message at the provider."""
 
 from datetime import datetime
 
@@ -19,9 +19,9 @@ class Reconciliation:
         self._waits = waits
 
     async def run(self, unknown: DeliverResult, seen: int) -> DeliverResult:
-        """Return the outcome once it is known. At the end of the settle window return `lost`, or that the last look-up
-        was refused: a receipt may come until then. A cancel does not end the wait. `seen` counts the evidence that
-        had come before the call."""
+        """Return the outcome once it is known. At the end of the settle window return `unknown`, or that the last
+        lookup was refused; a receipt may arrive until then. A cancel does not end the wait. `seen` is the count of
+        evidence signals before the call."""
         if not self._provider.settles_within:
             return unknown
         self._waits.show_status(options.RECONCILING)

@@ -1,4 +1,4 @@
-"""One step of a route: its channels are rendered and go out together, each to all its endpoints."""
+"""Run one step of a route: render its channels and deliver them concurrently to all their endpoints."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,17 +10,9 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.rendering import RenderingActivities
-    from domain.messages import (
-        ChannelPlan,
-        DeliverInput,
-        DeliveryEnd,
-        Endpoint,
-        Plan,
-        RenderInput,
-        RenderResult,
-        StepPlan,
-    )
+    from domain.messages import ChannelPlan, DeliverInput, Endpoint, Plan, RenderInput, RenderResult, StepPlan
     from domain.reasons import Reason
+    from domain.settlement_messages import DeliveryEnd
     from domain.statuses import DeliveryStatus
     from workflows import options
     from workflows.attempt_limits import AttemptPolicy
@@ -33,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What became of a step, channel by channel. `closed`: its row was final or cancelled before anything went out."""
+    """Hold the results of a step per channel. `is_closed`: the row was final or canceled before any call."""
 
     step: StepPlan
     ends: Sequence[EndpointResult] = ()
@@ -59,12 +51,13 @@ class StepResult:
 
     @property
     def sent_at(self) -> datetime | None:
-        """When the last of its channels went out."""
+        """Return when the last of the channels was sent."""
         return max((end.result.sent_at for end in self.ends if end.result and end.result.sent_at), default=None)
 
 
 class StepRun:
-    """`alone`: nothing goes on beside it, so that its acceptance may be the notification's end."""
+    """Run one step. `is_only_step`: no always step runs in parallel, so that an acceptance may finish the
+    notification."""
 
     def __init__(
         self,
@@ -95,7 +88,7 @@ class StepRun:
         return StepResult(step=self._step, ends=await asyncio.gather(*channels))
 
     async def _render(self) -> RenderResult:
-        """A step that starts at once was rendered with the plan."""
+        """Render the channels, unless the plan rendered them: it renders the steps that start immediately."""
         if self._plan.rendered is not None and self._step in self._plan.immediate_steps:
             return self._plan.rendered
         names = ", ".join(channel.channel for channel in self._step.channels)

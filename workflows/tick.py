@@ -1,4 +1,4 @@
-"""What is due by the calendar for one type of a tenant, started by its Temporal Schedule."""
+"""Run the scheduled work of one type of a tenant. Its Temporal Schedule starts the workflow."""
 
 from temporalio import workflow
 
@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 class TickWorkflow:
     @workflow.run
     async def run(self, tick: TickInput) -> TickOutcome:
-        """Tried until it is through: the ticks that come meanwhile are skipped."""
+        """Retry until all work is done. Temporal skips the ticks that are due in the meantime."""
         return await workflow.execute_activity_method(
             TickActivities.run_tick,
             tick,

@@ -1,4 +1,4 @@
-"""What a notification can wait for, and what wakes it. Signals set flags; what they mean, the rows say."""
+"""Wait for signals, timers and deadlines of a notification. Signals set flags; the rows decide what they mean."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +16,9 @@ with workflow.unsafe.imports_passed_through():
 
 
 class WorkflowWaits:
-    """`where` are the search attributes that say which step and channels a wait belongs to. `renewing`: the workflow
-    goes on as a new run as soon as no call is under way. Any wait may raise Renewal."""
+    """Hold the wait state of a notification. `search_attributes` name the step and channels of a wait. With
+    `is_continuing` the workflow continues as a new run once no call is in progress. Any wait may raise
+    ContinueAsNew."""
 
     def __init__(self, expires_at: datetime | None, run_state: RunState) -> None:
         self.cancel_requested = run_state.cancel_requested
@@ -42,7 +43,7 @@ class WorkflowWaits:
 
     @contextmanager
     def call_in_progress(self) -> Iterator[None]:
-        """An activity is under way, whose result must not be lost."""
+        """Count an activity in progress, whose result must not be lost."""
         self.calls_in_progress += 1
         try:
             yield
@@ -50,30 +51,33 @@ class WorkflowWaits:
             self.calls_in_progress -= 1
 
     def continue_as_new_if_long(self) -> None:
-        """Raise Renewal if the workflow is to go on as a new run."""
+        """Raise ContinueAsNew if the history is too long."""
         self.is_continuing = self.is_continuing or (
             is_history_long() and not self.cancel_requested
-        )  # a cancel ends it soon
+        )  # A cancel ends the workflow soon.
         if self.is_continuing:
             raise ContinueAsNew
 
     def show_status(self, status: str | NotificationStatus) -> None:
-        """Only before a wait and at an unhappy end: the happy path costs nothing."""
+        """Set the search attributes. Called only before a wait and at an unsuccessful end, so that a successful
+        notification pays nothing."""
         workflow.upsert_search_attributes([options.STATUS.value_set(status), *self.search_attributes])
 
     async def wait_before_retry(self, delay: timedelta, summary: str, status: str) -> bool:
-        """True after the delay, False as soon as a cancel was asked for."""
+        """Return True after the delay, or False as soon as a cancel is requested."""
         self.show_status(status)
         return not await self._wait(lambda: self.cancel_requested, delay, summary)
 
     async def wait_for_resume(self, seen: int, summary: str, until: datetime | None = None) -> DeliveryStatus | None:
-        """Wait until the queue resumes it after `seen` resumes, as it does at `until`. Return the end that came before.
+        """Wait until the queue resumes the workflow, which it does at `until`. `seen` is the number of earlier
+        resumes. Return the final status if a cancel or the expiry came first.
 
-        The timer for `until` is a fallback: with so many that are due at the same moment, the queue decides the order.
+        The timer for `until` is a fallback: the queue decides the order of many notifications that are due at the
+        same time.
         """
         end_times = [] if until is None else [until + options.QUEUE_FALLBACK_DELAY]
         end_times += [] if self._expires_at is None else [self._expires_at]
-        # At least a moment: the clock that says "not yet" is another's, and may be behind this one.
+        # Wait at least MIN_WAIT: the database clock returned "not yet" and may be behind this clock.
         remaining = max(min(end_times) - workflow.now(), options.MIN_WAIT) if end_times else None
         await self._wait(lambda: self.cancel_requested or self.resume_count > seen, remaining, summary)
         if self.cancel_requested:
@@ -86,13 +90,13 @@ class WorkflowWaits:
         return self.evidence_count, self.resume_count
 
     async def wait_for_goal(self, seen: tuple[int, int], summary: str, deadline: datetime, *, queued: bool) -> None:
-        """Until the rows have more to say than was `seen`, a cancel was asked for, or the deadline; with `queued` the
-        queue says when that is."""
+        """Wait until a signal arrives after `seen`, a cancel is requested or the deadline passes. With `queued` the
+        queue signals the deadline."""
         limit = deadline - workflow.now() + (options.QUEUE_FALLBACK_DELAY if queued else timedelta())
         await self._wait(lambda: self.signal_counts != seen or self.cancel_requested, limit, summary)
 
     async def wait_for_evidence(self, seen: int, delay: timedelta, summary: str) -> bool:
-        """True as soon as the rows have more to say than `seen` times."""
+        """Return True as soon as an evidence signal arrives after the first `seen` ones, or False after the delay."""
         return await self._wait(lambda: self.evidence_count > seen, delay, summary)
 
     async def _wait(self, condition: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:

@@ -10,8 +10,9 @@ from activities.settlement import SettlementActivities, settled
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
-from domain.messages import CallResult, DeliveryEnd, SettleInput
+from domain.messages import CallResult
 from domain.records import Ledger
+from domain.settlement_messages import DeliveryEnd, SettleInput
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import devices
 from storage.devices import NewDevice

@@ -8,7 +8,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.settlement import SettlementActivities
 from domain.channels import Channel
 from domain.evidence import AttemptState
-from domain.messages import DeliveryEnd, NotificationOutcome, SettleInput
+from domain.messages import NotificationOutcome
+from domain.settlement_messages import DeliveryEnd, SettleInput
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import receipts
 from tests.storage.sends import DatabaseSend, DatabaseTenant

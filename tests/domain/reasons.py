@@ -1,4 +1,4 @@
-"""Reasons as tests write them: `retries_exhausted: timeout`, and `email: bounced; sms: no_address` of a notification."""
+"""Parse reasons as tests write them: `retries_exhausted: timeout`, or `email: bounced; sms: no_address`."""
 
 from domain.channels import Channel
 from domain.reasons import ChannelReason, Reason, reason_with_cause

@@ -28,10 +28,10 @@ from domain.messages import (
     RenderInput,
     RenderResult,
     ResolveInput,
-    SettleInput,
     StepPlan,
 )
 from domain.notification_types import Guarantee
+from domain.settlement_messages import SettleInput
 from domain.statuses import DeliveryStatus, NotificationStatus
 from tests.engine import Engine, exists_in_temporal
 from tests.polling import eventually
