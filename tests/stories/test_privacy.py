@@ -235,7 +235,9 @@ async def test_the_sends_cover_all_channels_waits_and_results(private_sends: Pri
         "email: refused_recipient",
         "push: template_error: a value does not fit the operation, filter or function it is used with in body, line 1",
     }
-    assert any(str(notification["failure_reason"]).startswith("sms: retries_exhausted") for notification in notifications)
+    assert any(
+        str(notification["failure_reason"]).startswith("sms: retries_exhausted") for notification in notifications
+    )
 
 
 async def test_temporal_stores_no_personal_data(engine: Engine, private_sends: PrivateSends) -> None:
