@@ -81,7 +81,8 @@ def invalid_cursor() -> Problem:
 
 
 async def paging(
-    limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Annotated[str | None, Query(max_length=4_000)] = None
+    limit: Annotated[int, Query(ge=1, le=100, description="Items per page.")] = 20,
+    cursor: Annotated[str | None, Query(max_length=4_000, description="`next_cursor` of the previous page.")] = None,
 ) -> Paging:
     return Paging(limit=limit, after=None if cursor is None else decode_cursor(cursor))
 

@@ -32,8 +32,8 @@ async def list_audit_entries(
     action: SearchText = None,
     subject: SearchText = None,
     actor_id: Annotated[Id | None, Query(description="Id of the API key that made the change.")] = None,
-    at_from: Timestamp | None = None,
-    at_before: Timestamp | None = None,
+    at_from: Annotated[Timestamp | None, Query(description="Changes at or after this time.")] = None,
+    at_before: Annotated[Timestamp | None, Query(description="Changes before this time.")] = None,
     tenant: Annotated[Key | None, Query(description="List entries of this tenant. Needs the scope `operate`.")] = None,
     all_tenants: Annotated[bool, Query(description="List entries of all tenants. Needs the scope `operate`.")] = False,
 ) -> Page[AuditEntryView]:

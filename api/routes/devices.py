@@ -31,7 +31,7 @@ async def put_device(
     container: ContainerDep,
     response: Response,
 ) -> DeviceView:
-    """Register a push token or subscription. It leaves any other device or recipient. At most 100; 20 are used."""
+    """Register a device and move its token from any other one. A recipient has at most 100; the latest 20 are used."""
     if registration.subscription is not None:
         rules = ContactRules.of(container.settings, caller)
         raise_issues(rules.find_url_issues(registration.subscription.endpoint, "subscription", "endpoint"))
@@ -53,7 +53,7 @@ async def put_device(
 async def delete_device(
     recipient_id: RecipientId, device: DeviceName, caller: CallerDep, container: ContainerDep
 ) -> None:
-    """Delete a device. Later messages no longer go to it."""
+    """Delete a device. It receives no further messages."""
     async with container.database.transaction() as session:
         removed = await devices.remove(session, caller.tenant, recipient_id, device)
     if not removed:

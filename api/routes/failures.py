@@ -35,10 +35,10 @@ async def list_failures(
     failure_reason: Annotated[str | None, Query(max_length=1_000, description=REASON_DESCRIPTION)] = None,
     recipient_id: Annotated[str | None, Query(max_length=255)] = None,
     tag: Annotated[str | None, Query(max_length=64)] = None,
-    created_from: Timestamp | None = None,
-    created_before: Timestamp | None = None,
+    created_from: Annotated[Timestamp | None, Query(description="Accepted at or after this time.")] = None,
+    created_before: Annotated[Timestamp | None, Query(description="Accepted before this time.")] = None,
 ) -> Page[FailureGroup]:
-    """List groups of notifications that failed alike, largest first. Redriven notifications do not count."""
+    """List groups of FAILED and IN_DOUBT notifications with the same reason, largest first, without redriven ones."""
     wanted = NotificationFilter(
         notification_type=notification_type,
         status=status,

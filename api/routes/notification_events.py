@@ -23,7 +23,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefi
 @router.post("/{id}/events", status_code=204, responses=problem_responses(409))
 @scope("send")
 async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, container: ContainerDep) -> Response:
-    """Record that the recipient opened or clicked it, like a provider's receipt. Idempotent; 409 if it was not sent."""
+    """Record that the recipient opened or clicked a notification. Idempotent; 409 if no channel has sent it."""
     async with container.database.transaction() as session:
         if await notifications.find(session, caller.tenant, id) is None:
             raise not_found(UNKNOWN)

@@ -45,10 +45,10 @@ async def list_notifications(
     tag: Annotated[str | None, Query(max_length=64)] = None,
     cancel_key: Annotated[str | None, Query(max_length=255)] = None,
     text: Annotated[str | None, Query(max_length=200, description="Words that the content contains.")] = None,
-    created_from: Timestamp | None = None,
-    created_before: Timestamp | None = None,
+    created_from: Annotated[Timestamp | None, Query(description="Accepted at or after this time.")] = None,
+    created_before: Annotated[Timestamp | None, Query(description="Accepted before this time.")] = None,
     digest: Annotated[
-        Id | None, Query(description="The items of this digest and the notification made of them.")
+        Id | None, Query(description="Only the items of this digest and the notification made of them.")
     ] = None,
 ) -> Page[NotificationSummary]:
     """List notifications that match every given filter, newest first."""
@@ -91,7 +91,7 @@ async def get_notification(id: Id, caller: CallerDep, container: ContainerDep) -
 async def cancel_notifications(
     body: CancelManyBody, caller: CallerDep, container: ContainerDep
 ) -> CanceledNotifications:
-    """Cancel open notifications with this `cancel_key`, at most 100 per call. The result of each is returned."""
+    """Cancel open notifications with this `cancel_key`, at most 100 per call, and return the result of each."""
     async with container.database.transaction() as session:
         rows = await find_open_by_cancel_key(
             session, caller.tenant, body.cancel_key, body.recipient_id, MAX_CANCELED + 1
@@ -105,7 +105,7 @@ async def cancel_notifications(
 @router.post("/{id}/cancel")
 @scope("send")
 async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep) -> CanceledNotification:
-    """Cancel what has not been sent. The response does not need a running worker."""
+    """Cancel every channel of a notification that has not been sent. Works without a running worker."""
     async with container.database.transaction() as session:
         row = await notifications.find(session, caller.tenant, id)
         if row is None:

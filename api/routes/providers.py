@@ -40,7 +40,7 @@ async def list_providers(caller: CallerDep, container: ContainerDep) -> Provider
 async def patch_provider(
     name: str, changes: ProviderChanges, caller: CallerDep, container: ContainerDep
 ) -> ProviderView:
-    """Set rate limits for all tenants, in force at once (RFC 7396). Null restores the value of the settings."""
+    """Set a provider's rate limits for all tenants. Merges (RFC 7396); null restores the configured value."""
     provider = get_provider(container, name)
     async with container.database.transaction() as session:
         before = (await provider_limits.read_limits(session)).get(name, NO_RATE_LIMITS)

@@ -47,7 +47,7 @@ class TooManyEvents(Exception):
 @public
 @accepts_any_query  # vendors add parameters to the callback URL and sign them with it
 async def receive_receipts(provider: str, request: Request, container: ContainerDep) -> Response:
-    """Accept a provider's signed callback. 2xx as soon as it is stored, even if it matches no message yet."""
+    """Accept a provider's signed callback. 204 once it is stored, even if it matches no message yet."""
     rates: RateLimits = request.app.state.rate_limits
     async with rates.receipts.count_unverified(request):
         reported = await _read(_get_adapter(container, provider), request)

@@ -43,7 +43,7 @@ PLANNING_RETRY_AFTER = 5  # seconds
 async def put_schedule(
     key: Key, body: ScheduleBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ScheduleView:
-    """Create or replace a schedule; its sends are checked. If its times do not change, due runs stay due."""
+    """Create or replace a schedule, checked like a send. If its times do not change, due runs stay due."""
     issues = await scheduling.find_issues(container, caller, body)
     async with container.database.transaction() as session:
         issues += scheduling.find_unknown_recipients(

@@ -38,7 +38,7 @@ DRY_RUN_OF_SEVERAL = issue_at("/dry_run", "needs a send to one recipient")
 async def send_notification(
     body: SendBody, request: Request, response: Response, idempotency_key: IdempotencyKeyHeader = None
 ) -> SendResponse | MultiSendResponse | Response:
-    """Accept a send. 202 means durable: it is processed to its end. `dry_run` (200) sends nothing."""
+    """Accept a notification. 202: it is stored and will reach a final status. `dry_run` (200) stores nothing."""
     given = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
     if body.recipients is not None or body.topic is not None:
         if body.dry_run:
@@ -64,7 +64,7 @@ async def send_notification(
 async def send_batch(
     body: BatchRequest, request: Request, idempotency_key: IdempotencyKeyHeader = None
 ) -> BatchResponse:
-    """Accept up to 1,000 sends, each with a result. A header key counts as `{key}:{index}` for items without one."""
+    """Accept up to 1,000 sends and return a result for each. Items without a key get `{header key}:{index}`."""
     await charge(request, len(body.items) - 1)
     parsed = [
         parse_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)

@@ -30,7 +30,7 @@ async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSett
 @router.patch("")
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """Change settings. Null removes the cap or the regions. Notifications waiting for a changed one check again."""
+    """Change settings. Null removes the cap or the regions. Affected waiting notifications are checked again."""
     given = changes.model_dump(mode="json", exclude_unset=True)
     changed_fields = {name: value for name, value in given.items() if value is not None or name in CLEARABLE_FIELDS}
     async with container.database.transaction() as session:

@@ -56,7 +56,7 @@ async def list_suppressions(
 async def add_suppression(
     body: SuppressionBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> SuppressionView:
-    """Suppress an address, whichever recipient has it. A weaker entry than the one in force changes nothing."""
+    """Suppress an address for all recipients that have it. An entry weaker than the one in force changes nothing."""
     contact = CONTACT_BY_CHANNEL[body.channel]
     new = NewSuppression(
         channel=body.channel,

@@ -29,7 +29,7 @@ def _sort_unique_days(days: list[Day]) -> list[Day]:
 TYPE_PREFERENCES_DESCRIPTION = (
     f"By notification type or category. At most {MAX_PREFERENCE_TYPES}, and {MAX_PREFERENCE_BYTES} bytes of JSON."
 )
-QUIET_HOURS_DESCRIPTION = "Hold priorities 3 to 5 until their end; null clears."
+QUIET_HOURS_DESCRIPTION = "Quiet hours hold priorities 3 to 5 until they end; null clears."
 TimeOfDay = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$"), Field(examples=["22:00"])]
 DayName = Annotated[Day, Field(strict=False)]
 Days = Annotated[list[DayName], Field(min_length=1, max_length=7), AfterValidator(_sort_unique_days)]
