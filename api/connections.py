@@ -17,7 +17,7 @@ SWEEP_INTERVAL = 0.5
 EVICTION_GRACE = 1.0
 # Number of closed connections that justifies the milliseconds of returning memory to the system.
 MEMORY_RELEASE_THRESHOLD = 200
-# One in so many connections is closed at a time to make room.
+# To make room, one in this many connections is closed at a time.
 EVICTION_DIVISOR = 20
 
 

@@ -35,7 +35,7 @@ async def test_the_process_is_healthy_and_ready(database: Database) -> None:
         assert (await client.get("/readyz")).json() == {"status": "ok"}
 
 
-async def test_without_temporal_it_is_ready_but_degraded(database: Database) -> None:
+async def test_the_api_without_temporal_is_ready_but_degraded(database: Database) -> None:
     async with client_of(database, temporal=False) as client:
         response = await client.get("/readyz")
     assert (response.status_code, response.json()) == (200, {"status": "ok", "degraded": ["temporal"]})
@@ -60,7 +60,7 @@ async def test_another_temporal_store_and_its_recovery_are_shown(database_url: s
         assert (await client.get("/readyz")).json() == {"status": "ok"}
 
 
-async def test_without_postgres_it_is_alive_and_not_ready() -> None:
+async def test_the_api_without_postgres_is_alive_and_not_ready() -> None:
     async with client_of(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"), temporal=True) as client:
         assert (await client.get("/healthz")).status_code == 200
         response = await client.get("/readyz")
@@ -77,7 +77,7 @@ async def test_the_docs_load_no_external_resource(api: httpx2.AsyncClient) -> No
     assert 'url: "/openapi.json"' in (await api.get(f"http://localhost{docs.START_SCRIPT_URL}")).text
 
 
-async def test_openapi_lists_the_api_only_with_operation_ids_of_its_own(api: httpx2.AsyncClient) -> None:
+async def test_openapi_lists_only_the_api_with_short_operation_ids(api: httpx2.AsyncClient) -> None:
     document = (await api.get("http://localhost/openapi.json")).json()
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     ids = [operation["operationId"] for operation in operations]
@@ -86,7 +86,7 @@ async def test_openapi_lists_the_api_only_with_operation_ids_of_its_own(api: htt
     assert all(re.fullmatch(r"[a-z_]+", name) for name in ids)
 
 
-def test_a_router_without_the_front_door_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_router_without_authentication_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     async def open_to_all() -> None: ...
 
     stray = APIRouter()

@@ -39,7 +39,7 @@ async def until_it_waits(task: asyncio.Task[int], budget: BodyBudget, size: int)
 
 
 @pytest.mark.parametrize("budget", [BodyBudget(max_bodies=1), BodyBudget(max_bytes=10)], ids=["number", "bytes"])
-async def test_the_oldest_unfinished_body_gives_way_to_a_newer_one(budget: BodyBudget) -> None:
+async def test_the_oldest_incomplete_body_is_evicted_for_a_newer_one(budget: BodyBudget) -> None:
     slow, quick = Sender(), Sender()
     slow.send(b"12345678")
     first = asyncio.create_task(received(budget, slow))

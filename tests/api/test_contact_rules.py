@@ -89,9 +89,7 @@ async def test_a_number_of_another_region_is_refused_in_a_send(api_tenant: InPro
         ("http://shop.example/", "must be an https URL"),
     ],
 )
-async def test_a_url_that_is_no_target_is_refused_wherever_it_is_written(
-    server: InProcessTenant, url: str, wrong: str
-) -> None:
+async def test_an_invalid_target_is_refused_in_every_field(server: InProcessTenant, url: str, wrong: str) -> None:
     path = await server.put_recipient()
     device = {"kind": "web_push", "subscription": {"endpoint": url, "keys": KEYS}}
     assert validation_errors(await server.put(f"{path}/devices/browser", device)) == {"/subscription/endpoint": wrong}

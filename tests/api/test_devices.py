@@ -36,7 +36,7 @@ async def test_a_short_token_shows_nothing_of_itself(api_tenant: InProcessTenant
     ] is None
 
 
-async def test_a_browser_is_registered_as_it_serialises_itself(api_tenant: InProcessTenant) -> None:
+async def test_a_browser_is_registered_with_its_serialized_subscription(api_tenant: InProcessTenant) -> None:
     path = await api_tenant.put_recipient()
     made = await api_tenant.put(
         f"{path}/devices/laptop", {"kind": "web_push", "subscription": {**BROWSER, "expirationTime": None}}
@@ -65,7 +65,7 @@ async def test_registering_a_device_again_replaces_it(api_tenant: InProcessTenan
         ),
     ],
 )
-async def test_a_phone_that_changed_hands_leaves_its_old_owner(
+async def test_a_phone_with_a_new_owner_leaves_the_old_one(
     api_tenant: InProcessTenant, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     ada = await api_tenant.put_recipient()

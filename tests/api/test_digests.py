@@ -88,7 +88,9 @@ async def test_digests_are_filtered_by_recipient_type_and_state(
     assert [window["id"] for window in await listed(api_tenant, closed="true")] == [orders["id"]]
 
 
-async def test_flushed_it_is_one_notification_however_often(container: Container, api_tenant: InProcessTenant) -> None:
+async def test_a_window_flushed_repeatedly_becomes_one_notification(
+    container: Container, api_tenant: InProcessTenant
+) -> None:
     ids = await collect(container, api_tenant, "ada", "ada", "ada")
     await api_tenant.http.post(f"/notifications/{ids[0]}/cancel")
     [window] = await listed(api_tenant)

@@ -153,7 +153,7 @@ async def test_a_template_that_fails_is_a_reason_and_the_next_step_runs(api: htt
     assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
 
 
-async def test_rules_that_never_let_it_out_end_the_forecast(api: httpx2.AsyncClient) -> None:
+async def test_rules_that_never_allow_a_send_end_the_forecast(api: httpx2.AsyncClient) -> None:
     await add_type(api, {"channels": ["email"]}, send_window={"start": "10:00", "end": "11:00"})
     await add_person(api, timezone="UTC")
     quiet = {"start": "09:00", "end": "12:00", "timezone": "UTC"}

@@ -93,7 +93,7 @@ async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: InProces
     assert "secret" not in json.loads(listed)["items"][0]
 
 
-async def test_without_events_it_gets_all(api_tenant: InProcessTenant) -> None:
+async def test_an_endpoint_without_events_gets_all_events(api_tenant: InProcessTenant) -> None:
     assert (await made(api_tenant))["events"] == ["*"]
 
 
@@ -143,7 +143,7 @@ async def test_every_kind_can_be_subscribed_to(api_tenant: InProcessTenant, even
     assert (await made(api_tenant, events=[event_type]))["events"] == [event_type]
 
 
-async def test_outside_development_it_must_be_https(container: Container) -> None:
+async def test_an_endpoint_outside_development_must_use_https(container: Container) -> None:
     async with open_in_process_tenant(container, settings=production_settings()) as api_tenant:
         assert validation_errors(await api_tenant.put(PATH, {"url": "http://shop.example.com/"})) == {
             "/url": "must be an https URL"
@@ -151,7 +151,7 @@ async def test_outside_development_it_must_be_https(container: Container) -> Non
         await made(api_tenant)
 
 
-async def test_a_tenant_has_twenty_at_most(api_tenant: InProcessTenant) -> None:
+async def test_a_tenant_has_at_most_twenty_endpoints(api_tenant: InProcessTenant) -> None:
     for number in range(20):
         await made(api_tenant, f"e{number}")
     assert (await api_tenant.put(PATH, {"url": URL})).status_code == 409
@@ -344,7 +344,7 @@ async def test_a_replay_names_one_message_or_a_time(api_tenant: InProcessTenant,
     assert list(validation_errors(await api_tenant.http.post(f"{PATH}/replay", json=body))) == [""]
 
 
-async def test_the_api_describes_them_with_examples(api_tenant: InProcessTenant) -> None:
+async def test_openapi_describes_event_endpoints_with_examples(api_tenant: InProcessTenant) -> None:
     document = (await api_tenant.http.get("http://localhost/openapi.json")).json()
     paths = [path for path in document["paths"] if "event-endpoints" in path]
     assert len(paths) == 6

@@ -38,7 +38,7 @@ LINES = [
 ]
 
 
-async def test_as_json_it_has_its_lines_with_their_times(explained: tuple[ApiTenant, str]) -> None:
+async def test_an_explanation_as_json_has_lines_with_times(explained: tuple[ApiTenant, str]) -> None:
     api_tenant, id = explained
     response = await api_tenant.call("GET", f"/notifications/{id}/explain")
     shown = await api_tenant.notification(id)
@@ -56,7 +56,7 @@ async def test_as_json_it_has_its_lines_with_their_times(explained: tuple[ApiTen
     assert times[0] == shown["created_at"]
 
 
-async def test_as_text_it_is_the_same_line_by_line(explained: tuple[ApiTenant, str]) -> None:
+async def test_an_explanation_as_text_has_the_same_lines(explained: tuple[ApiTenant, str]) -> None:
     api_tenant, id = explained
     response = await api_tenant.http.get(f"/notifications/{id}/explain", headers={"Accept": "text/plain"})
     assert response.headers["content-type"] == "text/plain; charset=utf-8"

@@ -187,7 +187,7 @@ async def test_a_connection_is_idle_after_an_early_response_too() -> None:
             assert await client.is_closed()
 
 
-async def test_a_connection_that_gives_way_ends_though_its_client_reads_nothing() -> None:
+async def test_an_evicted_connection_ends_although_its_client_reads_nothing() -> None:
     limit = 10
     async with served(ConnectionLimits(connections=limit)) as server, AsyncExitStack() as stack:
         for _ in range(limit):

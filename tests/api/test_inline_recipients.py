@@ -122,5 +122,5 @@ def test_numbers_of_tests_and_dramas_are_possible(phone: str) -> None:
 @pytest.mark.parametrize(
     "url", ["http://localhost:9000/x?y=1#z", "https://[::1]:8443/", "https://xn--exmple-cua.de/a%20b"]
 )
-def test_urls_that_are_urls_are_kept_as_they_are(url: str) -> None:
+def test_valid_urls_are_stored_unchanged(url: str) -> None:
     assert profile_of(inline(webhook_url=url)) == {"contact": {"webhook_url": url}}

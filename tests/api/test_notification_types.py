@@ -241,7 +241,7 @@ async def test_saying_no_is_kept(api: httpx2.AsyncClient) -> None:
         ("digest", {"window": "31d", "send_first_immediately": True}, {"sliding": False, "max_items": 100}),
     ],
 )
-async def test_rules_of_time_are_kept_as_they_were_written_with_their_defaults(
+async def test_timing_rules_are_stored_as_written_with_their_defaults(
     api: httpx2.AsyncClient, name: str, asked: dict[str, Any], added: dict[str, Any]
 ) -> None:
     assert (await api.put(PATH, json=changed(**{name: asked}))).status_code == 201

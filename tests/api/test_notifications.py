@@ -82,7 +82,7 @@ async def test_a_search_returns_only_matching_notifications(
     assert await found(api_tenant, **wanted) == {ids[name] for name in names}
 
 
-async def test_a_search_by_time_takes_its_start_and_leaves_its_end(archive: tuple[ApiTenant, dict[str, str]]) -> None:
+async def test_a_time_range_includes_its_start_and_excludes_its_end(archive: tuple[ApiTenant, dict[str, str]]) -> None:
     api_tenant, ids = archive
     at = (await api_tenant.notification(ids["ada code"]))["created_at"]
     after = (datetime.fromisoformat(at) + timedelta(microseconds=1)).isoformat()
@@ -138,7 +138,7 @@ ATTEMPT = {"id", "endpoint_id", "provider", "outcome", "error_type", "started_at
 ENTRY = {"at", "kind", "channel", "reason", "detail"}
 
 
-async def test_one_is_shown_with_everything_that_happened_to_it(archive: tuple[ApiTenant, dict[str, str]]) -> None:
+async def test_a_notification_is_shown_with_its_whole_history(archive: tuple[ApiTenant, dict[str, str]]) -> None:
     api_tenant, ids = archive
     shown = await api_tenant.notification(ids["ada code"])
     [delivery] = shown["deliveries"]

@@ -169,7 +169,7 @@ def test_every_reference_resolves() -> None:
         ("POST /receipts/{provider}", ANY | {"204", "400", "401", "404", "413"}),
     ],
 )
-def test_the_statuses_are_those_that_can_come(name: str, statuses: set[str]) -> None:
+def test_the_documented_statuses_are_the_possible_ones(name: str, statuses: set[str]) -> None:
     assert set(operation(name)["responses"]) == statuses
 
 

@@ -128,7 +128,7 @@ async def test_outside_development_there_is_neither(container: Container) -> Non
             assert CANARY not in response.text
 
 
-async def test_the_page_needs_no_key_and_links_each_message_to_its_workflow(
+async def test_the_page_needs_no_key_and_links_messages_to_workflows(
     api_tenant: InProcessTenant, known: StoredHistory
 ) -> None:
     response = await api_tenant.http.get(

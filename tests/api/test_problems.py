@@ -121,7 +121,7 @@ def test_pointers_follow_rfc_6901(segments: tuple[str | int, ...], pointer: str)
         ([CANARY], "", "must be a valid dictionary"),
     ],
 )
-async def test_a_violation_points_at_its_place_and_does_not_echo(
+async def test_an_issue_has_a_pointer_and_does_not_echo_input(
     client: httpx2.AsyncClient, body: Any, pointer: str, detail: str
 ) -> None:
     where, message = (await find_issues(client, body))[0]

@@ -84,7 +84,7 @@ async def test_a_redriven_notification_is_due_without_temporal(
 
 
 @pytest.mark.parametrize("body", [{}, {"force": True}, {"force": False}])
-async def test_again_it_is_not_finished_and_stays_as_it_is(
+async def test_a_second_redrive_is_not_finished_and_changes_nothing(
     api: httpx2.AsyncClient, database: Database, body: dict[str, bool]
 ) -> None:
     [id] = await failed(api, database, 1)

@@ -37,7 +37,7 @@ async def put(api_tenant: InProcessTenant, **body: Any) -> Response:
     return await api_tenant.put(PATH, {name: value for name, value in given.items() if value is not None})
 
 
-async def test_it_is_shown_as_it_was_given_with_its_next_times(api_tenant: InProcessTenant) -> None:
+async def test_a_schedule_is_shown_as_given_with_its_next_occurrences(api_tenant: InProcessTenant) -> None:
     made = await put(api_tenant, tags=["weekly"], expires_in="1h", ends_at="2099-01-01T00:00:00Z")
     assert (made.status_code, made.headers["location"]) == (201, f"/api/v1{PATH}")
     shown = made.json()
@@ -127,7 +127,9 @@ async def test_every_change_of_a_zone_moves_the_occurrences(api_tenant: InProces
 
 
 @pytest.mark.parametrize(("start", "end"), [("1970-01-01", "9999-12-31"), ("2999-12-31", None)])
-async def test_it_may_begin_and_end_in_far_years(api_tenant: InProcessTenant, start: str, end: str | None) -> None:
+async def test_a_schedule_may_begin_and_end_in_far_years(
+    api_tenant: InProcessTenant, start: str, end: str | None
+) -> None:
     made = await put(
         api_tenant, timezone="recipient", starts_at=f"{start}T00:00:00Z", ends_at=end and f"{end}T23:59:59Z"
     )

@@ -56,7 +56,7 @@ async def test_a_name_of_this_machine_reads_the_pages(api: httpx2.AsyncClient, h
 
 
 @pytest.mark.parametrize(("public_url", "sent"), [("https://tocsin.example", True), ("http://tocsin.example", False)])
-async def test_https_is_kept_by_browsers_where_it_is_the_public_url(public_url: str, sent: bool) -> None:
+async def test_browsers_keep_https_when_the_public_url_uses_it(public_url: str, sent: bool) -> None:
     async def response(request: Request) -> PlainTextResponse:
         return PlainTextResponse("", headers={"Cache-Control": "max-age=1"})
 

@@ -267,7 +267,7 @@ async def test_a_replay_survives_the_deletion_of_the_type(send_client: SendClien
     assert (again.status_code, again.json()) == (202, first.json())
 
 
-async def test_a_refused_request_does_not_use_up_its_key(send_client: SendClient) -> None:
+async def test_a_refused_request_does_not_use_its_key(send_client: SendClient) -> None:
     assert (await send_client.send({**GOOD, "payload": {}}, key="k")).status_code == 422
     assert (await send_client.send(key="k")).status_code == 202
 
@@ -407,7 +407,7 @@ async def test_the_key_is_checked_before_the_body_is_read(send_client: SendClien
     assert await send_client.rows() == 0
 
 
-async def test_without_postgres_it_is_503_and_worth_asking_again() -> None:
+async def test_a_send_without_postgres_gets_503_with_retry_after() -> None:
     settings = Settings(
         env="dev",
         database_url="postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
@@ -443,7 +443,7 @@ async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(send_clie
     assert await send_client.rows() == 2
 
 
-async def test_an_item_has_a_key_of_its_own(send_client: SendClient) -> None:
+async def test_a_batch_item_may_have_its_own_key(send_client: SendClient) -> None:
     alone = await send_client.send(key="k")
     [same, other] = await send_client.batch({**GOOD, "idempotency_key": "k"}, {**GOOD, "idempotency_key": "l"})
     assert (same["id"], same["replayed"]) == (alone.json()["id"], True)

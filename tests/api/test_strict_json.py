@@ -103,7 +103,7 @@ def test_written_json_is_read_back_unchanged(value: Any) -> None:
 
 
 @given(TEXT, SURROGATES, TEXT)
-def test_a_lone_surrogate_is_refused_wherever_it_stands(before: str, lone: str, after: str) -> None:
+def test_a_lone_surrogate_is_refused_at_every_position(before: str, lone: str, after: str) -> None:
     with pytest.raises(UnreadableJson, match="surrogate"):
         parse(json.dumps([{before + lone + after: 1}]).encode())
 

@@ -50,7 +50,7 @@ async def test_a_suppression_lasts_as_long_as_requested(api_tenant: InProcessTen
     assert timedelta(days=89, hours=23) < lasts <= timedelta(days=90)
 
 
-async def test_a_weaker_one_changes_nothing_and_a_stronger_one_takes_its_place(api_tenant: InProcessTenant) -> None:
+async def test_a_weaker_suppression_changes_nothing_and_a_stronger_one_replaces_it(api_tenant: InProcessTenant) -> None:
     first = (await post(api_tenant, expires_in="1d")).json()
     weaker = await post(api_tenant, address="ada@EXAMPLE.com", expires_in="1h")
     assert (weaker.status_code, weaker.json()) == (200, first)

@@ -43,7 +43,7 @@ async def test_failures_are_counted_and_filtered(terminal: Terminal, failed: lis
     assert await terminal.ok("failures", "--channel", "sms") == ""
 
 
-async def test_redrive_sends_one_again_and_refuses_with_a_reason(
+async def test_redrive_sends_one_notification_or_refuses_with_a_reason(
     terminal: Terminal, api_tenant: ApiTenant, failed: list[str]
 ) -> None:
     assert await terminal.ok("redrive", failed[0]) == "redriven as generation 2\n"

@@ -45,7 +45,7 @@ async def complaint(url: str) -> str:
     return line
 
 
-async def test_a_database_without_tables_is_reported_until_it_is_migrated(url: str) -> None:
+async def test_a_database_without_tables_is_reported_until_migrated(url: str) -> None:
     assert await complaint(url) == "the database is unavailable or not migrated (ProgrammingError)"
     await run_migrations(settings(url), prepare_database)
     assert (await made(url)).startswith("tk_dev_")

@@ -36,7 +36,7 @@ def settings(url: str, keys: str) -> Settings:
     )
 
 
-async def test_a_rotation_prints_its_progress_and_the_rest(url: str) -> None:
+async def test_a_rotation_prints_its_progress_and_remaining_keys(url: str) -> None:
     before = settings(url, KEYS["encryption_keys"])
     database = Database(url, encryption=Encryption.of(before))
     await fill(database)

@@ -80,7 +80,7 @@ def test_the_environment_overrides_a_file_named_in_dotenv(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("path", ["nowhere", "."])
-def test_a_file_that_cannot_be_read_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_an_unreadable_file_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setenv("TOCSIN_SECRET_KEY_FILE", path)
     with pytest.raises(InvalidSettings) as wrong:
         Settings.read()

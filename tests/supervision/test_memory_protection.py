@@ -41,7 +41,7 @@ def test_each_server_process_hides_its_memory(run: str, name: str) -> None:
     assert ctypes.CDLL(None).prctl(3) == 1  # of this process; executed programs do not inherit it
 
 
-def test_forked_processes_inherit_it_and_can_still_be_identified() -> None:
+def test_forked_processes_inherit_the_flag_and_remain_identifiable() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", FORKED], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -128,7 +128,7 @@ async def test_a_worker_with_wrong_settings_ends_all_of_them(supervised: Supervi
     assert identity(other) is None
 
 
-async def test_a_worker_deaf_to_its_signal_is_killed_after_the_drain_time(supervised: Supervised) -> None:
+async def test_a_worker_that_ignores_its_signal_is_killed_after_the_drain_time(supervised: Supervised) -> None:
     workers = await supervised("pass; time.sleep(300)")
     pids = await workers.started(COUNT)
     workers.supervisor.terminate()

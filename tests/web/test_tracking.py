@@ -113,7 +113,7 @@ async def test_no_header_can_be_smuggled_in(anonymous_client: AsyncClient, conta
     assert spaced.headers["location"] == "https://example.com/a%20b"
 
 
-async def test_they_work_while_the_database_is_away() -> None:
+async def test_tracking_works_while_the_database_is_unavailable() -> None:
     nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
     settings = Settings(env="dev", database_url=nowhere, temporal_address="127.0.0.1:1", _env_file=None)
     async with open_container(settings) as container:
@@ -132,7 +132,7 @@ async def test_a_stalled_database_delays_no_redirect(anonymous_client: AsyncClie
     assert response.status_code == 302
 
 
-async def test_they_are_no_part_of_the_described_api(anonymous_client: AsyncClient) -> None:
+async def test_tracking_is_not_part_of_the_documented_api(anonymous_client: AsyncClient) -> None:
     assert [
         path
         for path in (await anonymous_client.get("http://localhost/openapi.json")).json()["paths"]
