@@ -25,6 +25,7 @@ FINE = RenderedContent(content={"text": "1"})
 
 PARENT = f"""
 import asyncio
+from uuid import uuid4
 from rendering.renderer import Renderer
 from tests.rendering import proc
 from tests.rendering.sources import sms
@@ -33,8 +34,8 @@ async def main():
         await asyncio.gather(*(renderer.render(sms("x"), {{}}, "en") for _ in range(9)))
         await asyncio.sleep(0.2)
         print("ready", flush=True)
-        await renderer.render(sms({ENDLESS!r}), {{}}, "en")
-        await asyncio.sleep(60)
+        while True:
+            await renderer.render(sms({ENDLESS!r}), {{}}, "en", tenant=uuid4())
 asyncio.run(main())
 """
 
@@ -222,9 +223,9 @@ async def test_a_parent_killed_with_9_leaves_no_child() -> None:
     )
     assert parent.stdout is not None
     assert await parent.stdout.readline() == b"ready\n"
-    await wait_until(lambda: len(proc.renderers(parent.pid)) == 2)  # one idle, one about to loop forever
-    left = proc.renderers(parent.pid)
-    await wait_until(lambda: any(proc.cpu_ticks(pid) > 20 for pid in left))
+    await wait_until(lambda: any(proc.cpu_ticks(pid) > 20 for pid in proc.renderers(parent.pid)))
+    parent.send_signal(signal.SIGSTOP)  # it replaces no child between the look and the kill
+    assert (left := proc.renderers(parent.pid))
     parent.kill()
     await parent.wait()
     await wait_until(lambda: not any(proc.running(pid) for pid in left))
