@@ -1,4 +1,4 @@
-"""Skip time: move Postgres, this process and every open workflow together to the next moment at which something is due.
+"""Skip time: move Postgres, this process and the open workflows together to the next moment at which something is due.
 
 Between two moments everything that was due happens, in real time.
 """
