@@ -90,13 +90,13 @@ class CircuitMonitor:
             return known
         if health is None or health.is_circuit_closed or await provider_health.acquire_probe(session, provider):
             return None
-        return circuit_hold(provider, health.openings)
+        return circuit_hold(provider, health.open_count)
 
     def known_hold(self, provider: str, now: datetime) -> DeliveryHold | None:
         """Return the hold that is known without a call: an open circuit or throttling by the vendor."""
         health = self._known_healths.get(provider)
         if health is not None and health.state is CircuitState.OPEN:
-            return circuit_hold(provider, health.openings)
+            return circuit_hold(provider, health.open_count)
         if self._throttled_until[provider] > time.monotonic() or (health is not None and health.is_throttled(now)):
             return throttling_hold(provider)
         return None

@@ -101,5 +101,9 @@ class CallPredictor:
 
 def _skipped_forecast(skip: SkippedChannel) -> ChannelForecast:
     return ChannelForecast(
-        channel=skip.channel, decision=ForecastDecision.SKIP, reason=skip.reason, by_rule=skip.by_rule, rule=skip.rule
+        channel=skip.channel,
+        decision=ForecastDecision.SKIP,
+        reason=skip.reason,
+        is_skipped_by_rule=skip.is_skipped_by_rule,
+        rule=skip.rule,
     )

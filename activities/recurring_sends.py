@@ -171,11 +171,11 @@ def _first_batch(occurrences: Sequence[DueOccurrence]) -> Sequence[DueOccurrence
 async def _last_run_by_tenant(
     session: AsyncSession, schedule: ScheduleDefinition, catch_up_result: CatchUpResult
 ) -> list[NewScheduleRun]:
-    missed = [build_due_run(schedule, at, skipped=SkipReason.MISSED) for at in catch_up_result.missed]
+    missed = [build_due_run(schedule, at, skip_reason=SkipReason.MISSED) for at in catch_up_result.missed]
     if catch_up_result.skip_reason is not None:
-        return [*missed, build_due_run(schedule, catch_up_result.run, skipped=catch_up_result.skip_reason)]
+        return [*missed, build_due_run(schedule, catch_up_result.run, skip_reason=catch_up_result.skip_reason)]
     if schedule.overlap is Overlap.SKIP and await schedule_runs.has_unfinished(session, schedule.id):
-        return [*missed, build_due_run(schedule, catch_up_result.run, skipped=SkipReason.OVERLAP)]
+        return [*missed, build_due_run(schedule, catch_up_result.run, skip_reason=SkipReason.OVERLAP)]
     return [*missed, build_due_run(schedule, catch_up_result.run, finished=False)]
 
 

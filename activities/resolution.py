@@ -156,7 +156,7 @@ def _skipped_delivery(start: ResolveInput, skip: SkippedChannel) -> NewDelivery:
         channel=skip.channel,
         rule=skip.rule,
         skipped=skip.reason,
-        by_rule=skip.by_rule,
+        is_skipped_by_rule=skip.is_skipped_by_rule,
     )
 
 

@@ -99,7 +99,7 @@ def _delivery_history(row: Any, wait: CurrentWait | None) -> DeliveryHistory:
         **_select_fields(row, ("id", "generation", "step", "held_at")),
         channel=Channel(row.channel),
         status=DeliveryStatus(row.status),
-        awaits=Evidence(row.awaits) if row.awaits else None,
+        awaited_evidence=Evidence(row.awaited_evidence) if row.awaited_evidence else None,
         held_providers=tuple(row.held_providers or ()),
         waits_until=wait.until if wait else None,
     )

@@ -79,7 +79,7 @@ def _shared_fields(row: StoredSchedule, tenant_zone: str, now: datetime) -> dict
 
 
 def _planning_view(planning: PlanProgress) -> PlanningView:
-    return PlanningView(started_at=planning.since, planned_recipients=planning.planned)
+    return PlanningView(started_at=planning.since, planned_recipients=planning.planned_count)
 
 
 def run_view(run: ScheduleRunResult) -> RunView:
@@ -92,7 +92,7 @@ def run_view(run: ScheduleRunResult) -> RunView:
         due_at=run.due_at,
         ran_at=run.ran_at,
         accepted=run.accepted,
-        skip_reason=run.skipped or (reasons[0] if len(reasons) == 1 else None),
+        skip_reason=run.skip_reason or (reasons[0] if len(reasons) == 1 else None),
         skipped_recipients=dict(run.skipped_recipients),
         finished_at=run.finished_at,
     )

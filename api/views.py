@@ -24,7 +24,7 @@ def summary_of(row: Notification, waits: NotificationWaits, settings: Settings) 
 
 def notification_view(record: NotificationRecord, settings: Settings) -> NotificationView:
     summary = _summary_fields(record.notification, record.waits, settings)
-    if record.digest is not None and record.digest.calendar and record.notification.digest_key is not None:
+    if record.digest is not None and record.digest.closes_on_schedule and record.notification.digest_key is not None:
         summary["temporal_url"] = None  # a tick closes it, so it has no workflow
     return NotificationView(
         **summary,

@@ -74,6 +74,6 @@ async def _open_tenant(settings: Settings, key: str) -> AsyncIterator[tuple[Asyn
 
 def _tenant_line(state: TenantState) -> str:
     words = [state.key]
-    words += ["(the installation's own)"] if state.installation else []
+    words += ["(the installation's own)"] if state.is_installation else []
     words += [f"(suspended since {state.suspended_at:%Y-%m-%d %H:%M}Z)"] if state.suspended_at is not None else []
     return "  ".join(words)

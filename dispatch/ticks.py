@@ -87,7 +87,7 @@ class TickTasks:
                 update = ScheduleUpdate(schedule=wanted, search_attributes=attributes(tick))
                 await handle.update(lambda _: update, rpc_timeout=RPC_TIMEOUT)
         else:
-            log.info("ticking", schedule=schedule_id_of(tick), minutes=tick.minutes)
+            log.info("ticking", schedule=schedule_id_of(tick), minutes=tick.interval_minutes)
 
     async def _delete(self, tick: DesiredTick) -> None:
         try:
@@ -114,7 +114,7 @@ def _values(attributes: TypedSearchAttributes) -> dict[str, Any]:
 
 
 def summary_of(tick: DesiredTick) -> str:
-    interval_text = f"every {tick.minutes} min" if tick.minutes else "nothing for now"
+    interval_text = f"every {tick.interval_minutes} min" if tick.interval_minutes else "nothing for now"
     return f"{tick.notification_type}: what is due by the calendar, {interval_text}"
 
 
@@ -135,7 +135,7 @@ def attributes(tick: DesiredTick) -> TypedSearchAttributes:
 
 
 def schedule_of(tick: DesiredTick) -> Schedule:
-    every = timedelta(minutes=tick.minutes or PAUSED_INTERVAL_MINUTES)
+    every = timedelta(minutes=tick.interval_minutes or PAUSED_INTERVAL_MINUTES)
     return Schedule(
         action=ScheduleActionStartWorkflow(
             TickWorkflow.run,
@@ -148,5 +148,5 @@ def schedule_of(tick: DesiredTick) -> Schedule:
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every, offset=TICK_OFFSET)]),
         # After an outage one tick does all missed work.
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=every),
-        state=ScheduleState(note=note_of(tick), paused=not tick.minutes),
+        state=ScheduleState(note=note_of(tick), paused=not tick.interval_minutes),
     )

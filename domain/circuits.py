@@ -64,7 +64,7 @@ class CallTally:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CircuitHealth:
     """Hold the health of a provider. `recent` holds `(second, calls, errors, slow)` of the last minute. `probes` are
-    the calls that a half-open circuit still admits; `openings` counts those since the circuit was last closed. The
+    the calls that a half-open circuit still admits; `open_count` counts those since the circuit was last closed. The
     vendor refuses calls until `throttled_until`, although it may be healthy. `lookup_refused`: the account may send,
     and may not look up messages."""
 
@@ -74,7 +74,7 @@ class CircuitHealth:
     state: CircuitState = CircuitState.CLOSED
     reason: str | None = None
     penalty: int = 0
-    openings: int = 0
+    open_count: int = 0
     probes: int = 0
     probe_at: datetime | None = None
     throttled_until: datetime | None = None
@@ -150,14 +150,14 @@ def _opening_reason(health: CircuitHealth, now: datetime) -> str | None:
 
 
 def _open(health: CircuitHealth, reason: str, now: datetime) -> CircuitHealth:
-    cool_down = min(FIRST_COOL_DOWN * (1 << min(health.openings, 10)), MAX_COOL_DOWN)
+    cool_down = min(FIRST_COOL_DOWN * (1 << min(health.open_count, 10)), MAX_COOL_DOWN)
     if reason == CREDENTIALS:
         cool_down = max(cool_down, CREDENTIALS_COOL_DOWN)
     return replace(
         health,
         state=CircuitState.OPEN,
         reason=reason,
-        openings=health.openings + 1,
+        open_count=health.open_count + 1,
         changed_at=now,
         probe_at=now + cool_down,
         probes=0,
@@ -204,7 +204,7 @@ def _with_penalty(health: CircuitHealth, now: datetime) -> CircuitHealth:
         return replace(health, penalty=min(health.penalty + PENALTY_STEP, MAX_PENALTY), penalty_updated_at=now)
     if health.penalty:
         return replace(health, penalty=max(0, health.penalty - PENALTY_STEP), penalty_updated_at=now)
-    return replace(health, openings=0) if health.openings else health
+    return replace(health, open_count=0) if health.open_count else health
 
 
 def traffic_shares(pool: Mapping[str, int], healths: Mapping[str, CircuitHealth]) -> dict[str, int]:

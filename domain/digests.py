@@ -39,7 +39,7 @@ class DigestItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestWindow:
-    """Describe a window. `calendar`: it closes by a schedule. `members` are the items of this batch. `is_full`:
+    """Describe a window. `closes_on_schedule`: it closes by a schedule. `members` are the items of this batch. `is_full`:
     nothing more may join, and it is to be closed."""
 
     id: UUID
@@ -47,9 +47,9 @@ class DigestWindow:
     opened_at: datetime
     closes_at: datetime
     closes_by: datetime | None
-    calendar: bool = False
-    items: int = 0
-    bytes: int = 0
+    closes_on_schedule: bool = False
+    item_count: int = 0
+    item_bytes: int = 0
     members: tuple[UUID, ...] = ()
     is_full: bool = False
 
@@ -136,14 +136,14 @@ def _open_window(rule: DigestRule, item: DigestItem, id: UUID) -> DigestWindow:
         opened_at=item.at,
         closes_at=closes_at,
         closes_by=closes_by,
-        calendar=rule.schedule is not None,
+        closes_on_schedule=rule.schedule is not None,
     )
 
 
 def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> DigestWindow:
     """Add an item to the window by the newest version of the type, unless that version closes windows in another
     way."""
-    same = window.calendar is (rule.schedule is not None)
+    same = window.closes_on_schedule is (rule.schedule is not None)
     closes_at = window.closes_at
     if rule.window is not None and window.closes_by is not None:
         closes_at = max(closes_at, min(item.at + rule.window, window.closes_by))
@@ -151,11 +151,11 @@ def _join_window(rule: DigestRule, window: DigestWindow, item: DigestItem) -> Di
         window,
         type_id=item.type_id if same else window.type_id,
         closes_at=closes_at,
-        items=window.items + 1,
-        bytes=window.bytes + item.bytes,
+        item_count=window.item_count + 1,
+        item_bytes=window.item_bytes + item.bytes,
         members=(*window.members, item.id),
     )
-    return replace(joined, is_full=joined.items >= rule.max_items or joined.bytes >= MAX_BYTES)
+    return replace(joined, is_full=joined.item_count >= rule.max_items or joined.item_bytes >= MAX_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -173,10 +173,10 @@ def _wait_of(history: NotificationHistory, delivery: DeliveryHistory) -> str | N
         )
         held = f"{delivery.channel} is held back since {format_time(delivery.held_at)}"
         return f"Now: {held}, until nothing holds it any more{until}.{again}"
-    if delivery.awaits is Evidence.SENT:
+    if delivery.awaited_evidence is Evidence.SENT:
         return f"Now: {delivery.channel} waits to learn whether the provider has it{_until_text(delivery.waits_until)}."
-    if delivery.awaits is not None:
-        goal = f"{delivery.channel} waits until it is {delivery.awaits}"
+    if delivery.awaited_evidence is not None:
+        goal = f"{delivery.channel} waits until it is {delivery.awaited_evidence}"
         return f"Now: {goal}, or its time for that is over{_until_text(delivery.waits_until)}."
     if delivery.status not in (DeliveryStatus.PENDING, DeliveryStatus.SENDING):
         return None

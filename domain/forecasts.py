@@ -48,14 +48,14 @@ class ForecastWait:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelForecast:
-    """Describe a channel. `reason` is why it is skipped or waits; `by_rule`: excluded by a rule, not because
+    """Describe a channel. `reason` is why it is skipped or waits; `is_skipped_by_rule`: excluded by a rule, not because
     something is missing. `rule` allowed or excluded the channel. `providers` are in the order of calls. It is sent
     to `devices` and not to `devices_skipped`."""
 
     channel: Channel
     decision: ForecastDecision
     reason: Reason | None = None
-    by_rule: bool = False
+    is_skipped_by_rule: bool = False
     rule: str | None = None
     providers: tuple[str, ...] = ()
     devices: int = 0
@@ -119,7 +119,7 @@ def forecast_outcome(steps: Sequence[StepForecast]) -> NotificationOutcome | Non
     reason = failure_line(reasons) or NO_CHANNEL
     if any(channel.reason == EXPIRED_REASON for channel in channels):
         return NotificationOutcome(status=NotificationStatus.EXPIRED, reason=reason)
-    is_excluded = bool(channels) and all(channel.by_rule for channel in channels)
+    is_excluded = bool(channels) and all(channel.is_skipped_by_rule for channel in channels)
     status = NotificationStatus.SUPPRESSED if is_excluded else NotificationStatus.FAILED
     return NotificationOutcome(status=status, reason=reason)
 

@@ -69,9 +69,9 @@ def record_receipt(
 def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
     """Mark the delivery so that this much evidence wakes the workflow, unless the goal is decided already."""
     delivery = ledger.deliveries[delivery_id]
-    if delivery.awaits is goal or _is_goal_decided(ledger, delivery_id, goal):
+    if delivery.awaited_evidence is goal or _is_goal_decided(ledger, delivery_id, goal):
         return ledger
-    return replace(ledger, deliveries={**ledger.deliveries, delivery_id: replace(delivery, awaits=goal)})
+    return replace(ledger, deliveries={**ledger.deliveries, delivery_id: replace(delivery, awaited_evidence=goal)})
 
 
 def _is_goal_decided(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
@@ -127,9 +127,9 @@ def _with_attempt(ledger: Ledger, attempt: AttemptRecord, at: datetime, detail: 
 def _with_evidence_due(ledger: Ledger, delivery_id: UUID) -> Ledger:
     """Mark due evidence once per wait: evidence after the goal wakes no workflow."""
     delivery = ledger.deliveries[delivery_id]
-    if delivery.awaits is None or not _is_goal_decided(ledger, delivery_id, delivery.awaits):
+    if delivery.awaited_evidence is None or not _is_goal_decided(ledger, delivery_id, delivery.awaited_evidence):
         return ledger
-    deliveries = {**ledger.deliveries, delivery_id: replace(delivery, awaits=None)}
+    deliveries = {**ledger.deliveries, delivery_id: replace(delivery, awaited_evidence=None)}
     return replace(ledger, deliveries=deliveries, evidence_due=ledger.finished_at is None)
 
 
@@ -163,7 +163,7 @@ def _move_delivery(
             else ledger
         )
     # Only a rule skips a delivery after rendering, such as an opt-out between the render and the call.
-    moved = replace(delivery, status=status, failure=reason, by_rule=status is DeliveryStatus.SKIPPED)
+    moved = replace(delivery, status=status, failure=reason, is_skipped_by_rule=status is DeliveryStatus.SKIPPED)
     ledger = replace(ledger, deliveries={**ledger.deliveries, delivery_id: moved})
     event = TimelineEvent(
         at=at,

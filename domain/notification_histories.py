@@ -21,7 +21,7 @@ class DeliveryHistory:
     step: int
     channel: Channel
     status: DeliveryStatus
-    awaits: Evidence | None = None
+    awaited_evidence: Evidence | None = None
     held_at: datetime | None = None
     held_providers: tuple[str, ...] = ()
     waits_until: datetime | None = None

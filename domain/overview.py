@@ -43,7 +43,7 @@ def _status_without_arrival(ledger: Ledger, verdict: NotificationStatus | None) 
     for delivery_status, end in FINAL_STATUS_ORDER:
         if delivery_status in statuses:
             return end
-    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.by_rule for d in deliveries)
+    refused = statuses == {DeliveryStatus.SKIPPED} and all(d.is_skipped_by_rule for d in deliveries)
     return NotificationStatus.SUPPRESSED if refused else verdict
 
 

@@ -56,7 +56,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryRecord:
-    """Describe a delivery. `awaits` is the evidence that the workflow waits for, or None."""
+    """Describe a delivery. `awaited_evidence` is the evidence that the workflow waits for, or None."""
 
     id: UUID
     channel: Channel
@@ -64,8 +64,8 @@ class DeliveryRecord:
     status: DeliveryStatus
     generation: int = 1
     failure: Reason | None = None
-    by_rule: bool = False
-    awaits: Evidence | None = None
+    is_skipped_by_rule: bool = False
+    awaited_evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

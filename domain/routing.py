@@ -54,12 +54,12 @@ class RoutingRecipient:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedChannel:
-    """Describe a channel that is not used. `by_rule`: a rule excluded it; otherwise something is missing."""
+    """Describe a channel that is not used. `is_skipped_by_rule`: a rule excluded it; otherwise something is missing."""
 
     step: int
     channel: Channel
     reason: Reason
-    by_rule: bool
+    is_skipped_by_rule: bool
     rule: str | None
 
 
@@ -105,21 +105,27 @@ class Router:
     def _plan_channel(self, step: int, channel: Channel) -> ChannelPlan | SkippedChannel:
         if not self.recipient.known:
             return SkippedChannel(
-                step=step, channel=channel, reason=Reason("recipient_erased"), by_rule=True, rule=None
+                step=step, channel=channel, reason=Reason("recipient_erased"), is_skipped_by_rule=True, rule=None
             )
         decision = decide_channel(self.notification_type, channel, self.recipient.preferences)
         if not decision.allowed:
-            return SkippedChannel(step=step, channel=channel, reason=decision.refusal, by_rule=True, rule=decision.rule)
+            return SkippedChannel(
+                step=step, channel=channel, reason=decision.refusal, is_skipped_by_rule=True, rule=decision.rule
+            )
         if why := self.recipient.suppressed.get(channel):
             reason = Reason("suppressed", {"list": why})
-            return SkippedChannel(step=step, channel=channel, reason=reason, by_rule=True, rule="suppression")
+            return SkippedChannel(
+                step=step, channel=channel, reason=reason, is_skipped_by_rule=True, rule="suppression"
+            )
         if channel is Channel.SMS and (why := self.recipient.number_refused):
             reason = Reason("number_refused", {"rule": why})
-            return SkippedChannel(step=step, channel=channel, reason=reason, by_rule=True, rule=None)
+            return SkippedChannel(step=step, channel=channel, reason=reason, is_skipped_by_rule=True, rule=None)
         delivery = delivery_id(self.notification_id, self.generation, step, channel)
         endpoints = self._endpoints(channel, self._rand(delivery))
         if missing := self._missing_reason(channel, endpoints):
-            return SkippedChannel(step=step, channel=channel, reason=Reason(missing), by_rule=False, rule=decision.rule)
+            return SkippedChannel(
+                step=step, channel=channel, reason=Reason(missing), is_skipped_by_rule=False, rule=decision.rule
+            )
         usable = [endpoint for endpoint in endpoints if endpoint.providers]
         used = self._used_endpoints(delivery, usable)
         return ChannelPlan(

@@ -48,10 +48,10 @@ def start_waiting(ledger: Ledger, step: int, goal: Evidence) -> Ledger:
 def escalate_step(ledger: Ledger, step: int, goal: Evidence, at: datetime) -> Ledger:
     """End the wait without its goal: the next step runs. Afterwards nothing is awaited, so that the event is
     recorded once."""
-    waiting = [delivery for delivery in step_deliveries(ledger, step) if delivery.awaits is not None]
+    waiting = [delivery for delivery in step_deliveries(ledger, step) if delivery.awaited_evidence is not None]
     if not waiting:
         return ledger
-    no_longer_waiting = {delivery.id: replace(delivery, awaits=None) for delivery in waiting}
+    no_longer_waiting = {delivery.id: replace(delivery, awaited_evidence=None) for delivery in waiting}
     detail = {"step": step, "channels": sorted(delivery.channel for delivery in waiting), "goal": goal}
     event = TimelineEvent(at=at, kind="escalated", reason="goal_missed", detail=detail)
     return replace(ledger, deliveries={**ledger.deliveries, **no_longer_waiting}, events=(*ledger.events, event))

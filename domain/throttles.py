@@ -17,15 +17,15 @@ class CountedLimit:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitWindow:
     """Describe a window. `waiting_ahead` counts the notifications that wait longer or are more urgent, up to the
-    limit. `has_slot`: the notification has a slot already. `awaited`: others wait for the next window."""
+    limit. `has_slot`: the notification has a slot already. `has_waiters`: others wait for the next window."""
 
     key: str
     starts_at: datetime
     ends_at: datetime
-    used: int
+    used_slots: int
     waiting_ahead: int = 0
     has_slot: bool = False
-    awaited: bool = False
+    has_waiters: bool = False
 
 
 def has_free_slot(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> bool:
@@ -34,7 +34,10 @@ def has_free_slot(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> b
     if window.has_slot:
         return True
     over = window.ends_at <= at
-    return not (over and window.awaited) and (0 if over else window.used) + window.waiting_ahead < limit.max_count
+    return (
+        not (over and window.has_waiters)
+        and (0 if over else window.used_slots) + window.waiting_ahead < limit.max_count
+    )
 
 
 def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) -> LimitWindow:
@@ -42,8 +45,10 @@ def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) ->
     if window.has_slot:
         return window
     if window.ends_at <= at:
-        return LimitWindow(key=window.key, starts_at=at, ends_at=at + limit.per, used=1)
-    return LimitWindow(key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used=window.used + 1)
+        return LimitWindow(key=window.key, starts_at=at, ends_at=at + limit.per, used_slots=1)
+    return LimitWindow(
+        key=window.key, starts_at=window.starts_at, ends_at=window.ends_at, used_slots=window.used_slots + 1
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

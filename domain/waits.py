@@ -57,10 +57,10 @@ class HoldState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingDelivery:
-    """Describe a delivery that is open, or whose step waits for its goal `awaits` `within` a time."""
+    """Describe a delivery that is open, or whose step waits for its goal `awaited_evidence` `within` a time."""
 
     id: UUID
-    awaits: Evidence | None = None
+    awaited_evidence: Evidence | None = None
     sent_at: datetime | None = None
     within: timedelta | None = None
     hold: HoldState | None = None
@@ -121,9 +121,9 @@ def _wait_of_delivery(delivery: WaitingDelivery, expires_at: datetime | None) ->
     if delivery.hold is not None:
         return _wait_for_release(delivery.hold)
     next_at = [call.next_at for call in delivery.calls if call.next_at and call.state is not AttemptState.SUBMITTING]
-    if delivery.awaits is Evidence.SENT:
+    if delivery.awaited_evidence is Evidence.SENT:
         return CurrentWait(reason=WaitReason.RECEIPT, until=max(next_at, default=None))
-    if delivery.awaits is not None:
+    if delivery.awaited_evidence is not None:
         return CurrentWait(reason=WaitReason.GOAL, until=_deadline(delivery, expires_at))
     return CurrentWait(reason=WaitReason.RETRY, until=min(next_at)) if next_at else None
 

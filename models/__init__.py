@@ -13,7 +13,7 @@ from models.multi_sends import MultiSend
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
-from models.pruning import PrunedCount, Pruning
+from models.pruning import PrunedCount, RetentionPass
 from models.queue import QueueEntry
 from models.receipts import Receipt
 from models.recipients import Device, Recipient, UserPreference
@@ -47,11 +47,11 @@ __all__ = [
     "ProviderHealth",
     "ProviderLimit",
     "PrunedCount",
-    "Pruning",
     "QueueEntry",
     "Receipt",
     "Recipient",
     "Reconsideration",
+    "RetentionPass",
     "SandboxCall",
     "SandboxMessage",
     "SandboxReceipt",

@@ -11,16 +11,16 @@ from models.columns import Json, new_id, time_column
 
 IS_OPEN = text("closed_at IS NULL")
 IS_TO_SIGNAL = text("closed_at IS NULL AND signaled_at IS NULL")
-IS_FULL = text("closed_at IS NULL AND filled")
+IS_FULL = text("closed_at IS NULL AND is_full")
 
 
 class Digest(SQLModel, table=True):
     """One window. `digest_key` stands for type, person and key, as a keyed hash; of each at most one is open
-    and not `filled`: nothing more joins such a one, which is to be closed.
+    and not `is_full`: nothing more joins such a one, which is to be closed.
 
-    `calendar`: closed by the tick of its type, else by its own workflow, which is to be told while `signaled_at` is null.
+    `closes_on_schedule`: closed by the tick of its type, else by its own workflow, which is to be told while `signaled_at` is null.
     `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
-    that was empty. `bytes` is the size of its items.
+    that was empty. `item_bytes` is the size of its items.
     """
 
     __table_args__ = (
@@ -29,12 +29,12 @@ class Digest(SQLModel, table=True):
             "tenant",
             "digest_key",
             unique=True,
-            postgresql_where=text("closed_at IS NULL AND NOT filled"),
+            postgresql_where=text("closed_at IS NULL AND NOT is_full"),
         ),
-        Index("digest_filled_of_tenant", "tenant", "id", postgresql_where=IS_FULL),
+        Index("digest_full_of_tenant", "tenant", "id", postgresql_where=IS_FULL),
         Index("digest_of_tenant", "tenant", "id"),
-        Index("digest_closing", "calendar", "closes_at", postgresql_where=IS_OPEN),
-        Index("digest_closing_of_tenant", "calendar", "tenant", "closes_at", postgresql_where=IS_OPEN),
+        Index("digest_closing", "closes_on_schedule", "closes_at", postgresql_where=IS_OPEN),
+        Index("digest_closing_of_tenant", "closes_on_schedule", "tenant", "closes_at", postgresql_where=IS_OPEN),
         Index("digest_due_of_type", "tenant", "notification_type", "closes_at", postgresql_where=IS_OPEN),
         Index("digest_to_signal_of_tenant", "tenant", "closes_at", "id", postgresql_where=IS_TO_SIGNAL),
         Index("digest_of_recipient", "tenant", "recipient_id", "id"),
@@ -46,10 +46,10 @@ class Digest(SQLModel, table=True):
     type_id: UUID = Field(foreign_key="notification_type.id")
     recipient_id: str
     digest_key: str
-    calendar: bool
-    filled: bool
-    items: int
-    bytes: int
+    closes_on_schedule: bool
+    is_full: bool
+    item_count: int
+    item_bytes: int
     opened_at: datetime = time_column(nullable=False)
     closes_at: datetime = time_column(nullable=False)
     closes_by: datetime | None = time_column()
@@ -59,10 +59,10 @@ class Digest(SQLModel, table=True):
 
 
 class Tick(SQLModel, table=True):
-    """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `minutes`.
+    """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `interval_minutes`.
 
     `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `synced_at`
-    is when the Schedule in Temporal was updated; null: it must be. `sync_attempted_at` is the last attempt at that. `minutes` 0:
+    is when the Schedule in Temporal was updated; null: it must be. `sync_attempted_at` is the last attempt at that. `interval_minutes` 0:
     nothing is due; the Schedule is paused or, without `schedules`, deleted."""
 
     __table_args__ = (
@@ -72,7 +72,7 @@ class Tick(SQLModel, table=True):
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
-    minutes: int
+    interval_minutes: int
     schedules: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     synced_at: datetime | None = time_column()
     sync_attempted_at: datetime | None = time_column()

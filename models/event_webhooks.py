@@ -44,8 +44,8 @@ class EventEndpoint(SQLModel, table=True):
 class EventMessage(SQLModel, table=True):
     """One event on its way to one endpoint. `id` is its `webhook-id`, and `body` the bytes of every try.
 
-    It waits while `next_attempt_at` is set (a lease pushes it ahead), else it is delivered or given up. `calls` holds the
-    last tries as `{at, status, ms, error}`; `tries` counts since it was made or replayed.
+    It waits while `next_attempt_at` is set (a lease pushes it ahead), else it is delivered or given up. `attempts` holds the
+    last ones as `{at, status, ms, error}`; `attempt_count` counts since it was made or replayed.
     """
 
     __tablename__ = "event_message"
@@ -76,11 +76,11 @@ class EventMessage(SQLModel, table=True):
     kind: str
     occurred_at: datetime = time_column(nullable=False)
     body: str
-    tries: int = 0
+    attempt_count: int = 0
     next_attempt_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()
     given_up_at: datetime | None = time_column()
     replayed_at: datetime | None = time_column()
     last_status: int | None = None
     last_error: str | None = None
-    calls: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))
+    attempts: list[Any] = Field(default=[], sa_column=Column(JSONB(none_as_null=True), nullable=False))

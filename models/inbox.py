@@ -14,7 +14,7 @@ class InboxMessage(SQLModel, table=True):
 
     __tablename__ = "inbox_message"
     __table_args__ = (
-        Index("inbox_of_recipient", "tenant", "recipient_id", "created_at", "id"),
+        Index("inbox_message_of_recipient", "tenant", "recipient_id", "created_at", "id"),
         Index("inbox_message_of_notification", "notification_id"),
     )
 

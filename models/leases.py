@@ -9,10 +9,10 @@ from models.columns import time_column
 
 
 class Lease(SQLModel, table=True):
-    """Held by `holder` until `until`, by the clock of the database; `taken_at` is when this holder took it. No row:
+    """Held by `holder` expires_at `expires_at`, by the clock of the database; `acquired_at` is when this holder took it. No row:
     nobody holds it."""
 
     name: str = Field(primary_key=True)
     holder: UUID
-    until: datetime = time_column(nullable=False)
-    taken_at: datetime = time_column(nullable=False)
+    expires_at: datetime = time_column(nullable=False)
+    acquired_at: datetime = time_column(nullable=False)

@@ -114,7 +114,7 @@ class Notification(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
-    `failure_reason` is a code, `failure_args` are its arguments. `awaits` is the evidence that its workflow waits for.
+    `failure_reason` is a code, `failure_args` are its arguments. `awaited_evidence` is the evidence that its workflow waits for.
     `held_at`: the guard held it back; `held_providers` are those that could take it. `hold_key` names what can hold it:
     channel, type and those providers. `release_expires_at`: it was released, and waits again if no attempt has begun by then.
     """
@@ -124,7 +124,7 @@ class Delivery(SQLModel, table=True):
         Index("delivery_of_notification", "notification_id"),
         Index("delivery_of_channel", "tenant", "channel", "notification_id"),
         Index(
-            "delivery_waiting",
+            "delivery_held",
             "held_priority",
             "hold_key",
             "tenant",
@@ -142,7 +142,7 @@ class Delivery(SQLModel, table=True):
     step: int
     channel: str
     rule: str | None = None
-    by_rule: bool = False
+    is_skipped_by_rule: bool = False
     template_id: UUID | None = Field(default=None, foreign_key="template.id")
     template_name: str | None = None
     template_version: int | None = None
@@ -159,7 +159,7 @@ class Delivery(SQLModel, table=True):
     delivered_at: datetime | None = time_column()
     opened_at: datetime | None = time_column()
     clicked_at: datetime | None = time_column()
-    awaits: str | None = None
+    awaited_evidence: str | None = None
     held_at: datetime | None = time_column()
     held_priority: int | None = None
     held_providers: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))

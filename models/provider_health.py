@@ -28,7 +28,7 @@ class ProviderHealth(SQLModel, table=True):
     state: str = "closed"
     reason: str | None = None
     penalty: int = 0
-    openings: int = 0
+    open_count: int = 0
     probes: int = 0
     changed_at: datetime = time_column(nullable=False)
     penalty_updated_at: datetime = time_column(nullable=False)

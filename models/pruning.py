@@ -9,8 +9,11 @@ from sqlmodel import Field, SQLModel
 from models.columns import time_column
 
 
-class Pruning(SQLModel, table=True):
-    """Of one tenant: up to which notification the content has been removed, in a pass that began at `pass_started_at`."""
+class RetentionPass(SQLModel, table=True):
+    """The current pass over the notifications of a tenant, begun at `pass_started_at`: content is removed up to
+    `content_after`."""
+
+    __tablename__ = "retention_pass"
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     content_after: UUID

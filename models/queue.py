@@ -116,7 +116,9 @@ class QueueEntry(SQLModel, table=True):
         ),
         Index("queue_entry_cancels", "tenant", "notification_id", postgresql_where=text(IS_TO_CANCEL)),
         Index("queue_entry_evidence", "tenant", "notification_id", postgresql_where=text("evidence_due")),
-        Index("queue_entry_at_gate", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")),
+        Index(
+            "queue_entry_waiting_of_recipient", "tenant", "recipient_id", postgresql_where=text("waits_for IS NOT NULL")
+        ),
         Index(
             "queue_entry_waiting_for",
             "tenant",

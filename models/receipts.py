@@ -52,6 +52,6 @@ class Receipt(SQLModel, table=True):
     occurred_at: datetime = time_column(nullable=False)
     received_at: datetime = time_column(nullable=False)
     raw: Json = json_column()
-    tries: int = 0
+    attempt_count: int = 0
     next_attempt_at: datetime | None = time_column()
     applied_at: datetime | None = time_column()

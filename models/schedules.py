@@ -55,23 +55,23 @@ class ScheduleOccurrence(SQLModel, table=True):
 
 class SchedulePlan(SQLModel, table=True):
     """After a change the turns of the schedule are planned anew, in the order of recipients: those up to `after` are,
-    `planned` of them. Turns are computed from `since` on: with `again` all of them, otherwise those of new recipients.
+    `planned_count` of them. Turns are computed from `since` on: with `replans_all` all of them, otherwise those of new recipients.
     The row is deleted when all are planned. `last_batch_at` is when the last batch was."""
 
     __tablename__ = "schedule_plan"
 
     schedule_id: UUID = Field(foreign_key="schedule.id", primary_key=True)
     after: str
-    planned: int
+    planned_count: int
     since: datetime = time_column(nullable=False)
-    again: bool
+    replans_all: bool
     last_batch_at: datetime = time_column(nullable=False)
 
 
 class ScheduleRun(SQLModel, table=True):
     """One time that it was due, triggered or filled in afterwards.
 
-    `skipped` says why it was left out as a whole, `skipped_recipients` counts people who were, by reason. Until `finished_at`
+    `skip_reason` says why it was left out as a whole, `skipped_recipients` counts people who were, by reason. Until `finished_at`
     there are people to go, those after `after`."""
 
     __tablename__ = "schedule_run"
@@ -89,6 +89,6 @@ class ScheduleRun(SQLModel, table=True):
     ran_at: datetime = time_column(nullable=False)
     accepted: int = 0
     skipped_recipients: Json = json_column()
-    skipped: str | None = None
+    skip_reason: str | None = None
     after: str | None = None
     finished_at: datetime | None = time_column()

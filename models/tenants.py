@@ -13,11 +13,13 @@ from models.columns import Json, json_column, new_id, time_column
 class Tenant(SQLModel, table=True):
     """`timezone` is that of people who have none. `frequency_cap` is `{limit, per}`: what one person gets of all types
     that are not required, together. `phone_regions`: nothing is sent to numbers of others; null allows all.
-    `installation`: the operator's own tenant, whose keys may have the scope `operate`;
+    `is_installation`: the operator's own tenant, whose keys may have the scope `operate`;
     there is one at most. A suspended tenant has a row in `hold`. The content of a notification is removed
     `content_days` after its end, all of it after `record_days`."""
 
-    __table_args__ = (Index("tenant_installation", "installation", unique=True, postgresql_where=text("installation")),)
+    __table_args__ = (
+        Index("tenant_installation", "is_installation", unique=True, postgresql_where=text("is_installation")),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     key: str = Field(unique=True)
@@ -26,7 +28,7 @@ class Tenant(SQLModel, table=True):
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
     frequency_cap: Json | None = json_column(nullable=True)
     phone_regions: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
-    installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    is_installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     content_days: int = Field(
         default=DEFAULT_CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(DEFAULT_CONTENT_DAYS))}
     )
@@ -39,7 +41,7 @@ class Tenant(SQLModel, table=True):
 class ApiKey(SQLModel, table=True):
     """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what is shown of it.
 
-    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `dev`: made in development,
+    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `is_dev`: made in development,
     and refused elsewhere."""
 
     __tablename__ = "api_key"
@@ -55,4 +57,4 @@ class ApiKey(SQLModel, table=True):
     expires_at: datetime | None = time_column()
     last_used_at: datetime | None = time_column()
     replaces: UUID | None = None
-    dev: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    is_dev: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})

@@ -10,23 +10,23 @@ from models.columns import time_column
 
 
 class ThrottleWindow(SQLModel, table=True):
-    """One fixed window of one limit (`most` in `per` seconds), from the first send. `key` stands for what is limited;
-    the row of the next window is the same one. `awaited`: somebody waits for the next one."""
+    """One fixed window of one limit (`max_slots` in `per_seconds`), from the first send. `key` stands for what is limited;
+    the row of the next window is the same one. `has_waiters`: notifications wait for the next one."""
 
     __tablename__ = "throttle_window"
     __table_args__ = (
         Index("throttle_window_over", "ends_at"),
-        Index("throttle_window_awaited", "ends_at", postgresql_where=text("awaited")),
+        Index("throttle_window_awaited", "ends_at", postgresql_where=text("has_waiters")),
     )
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     key: str = Field(primary_key=True)
     starts_at: datetime = time_column(nullable=False)
     ends_at: datetime = time_column(nullable=False)
-    most: int
-    per: float
-    used: int
-    awaited: bool = False
+    max_slots: int
+    per_seconds: float
+    used_slots: int
+    has_waiters: bool = False
 
 
 class ThrottleQueueEntry(SQLModel, table=True):

@@ -12,7 +12,7 @@ from models.columns import time_column
 class TopicSubscriber(SQLModel, table=True):
     __tablename__ = "topic_subscriber"
     __table_args__ = (
-        Index("topic_of_recipient", "tenant", "recipient_id"),
+        Index("topic_subscriber_of_recipient", "tenant", "recipient_id"),
         ForeignKeyConstraint(
             ["tenant", "recipient_id"], ["recipient.tenant", "recipient.recipient_id"], ondelete="CASCADE"
         ),

@@ -30,8 +30,8 @@ DEV_ENVIRONMENT = "dev"
 
 # The scope operate works in the installation's own tenant only, whatever the row says.
 SELECT_BY_HASH = text(f"""
-SELECT k.id, k.tenant, k.name, k.expires_at, k.dev, t.default_language, t.phone_regions,
-       CASE WHEN t.installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE_SCOPE}') END AS scopes,
+SELECT k.id, k.tenant, k.name, k.expires_at, k.is_dev, t.default_language, t.phone_regions,
+       CASE WHEN t.is_installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE_SCOPE}') END AS scopes,
        EXISTS (SELECT 1 FROM hold h WHERE h.tenant = t.id AND h.kind = 'tenant') AS suspended
   FROM api_key k JOIN tenant t ON t.id = k.tenant
  WHERE k.hash = :hash AND k.revoked_at IS NULL
@@ -87,7 +87,7 @@ async def find_by_hash(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
         scopes=frozenset(row.scopes),
         default_language=row.default_language,
         expires_at=row.expires_at,
-        is_dev=row.dev,
+        is_dev=row.is_dev,
         is_suspended=row.suspended,
         phone_regions=None if row.phone_regions is None else frozenset(row.phone_regions),
     )
@@ -98,7 +98,7 @@ async def upsert_key(
 ) -> tuple[ApiKey, str]:
     """The row and the key itself. A `secret` that the tenant already has gets these scopes and is valid again."""
     secret = secret or generate_secret(env)
-    values = {"name": name, "scopes": list(scopes), "revoked_at": None, "dev": env == DEV_ENVIRONMENT}
+    values = {"name": name, "scopes": list(scopes), "revoked_at": None, "is_dev": env == DEV_ENVIRONMENT}
     key = {"id": new_id(), "tenant": tenant, "hash": hash_secret(secret), "prefix": prefix_of(secret)}
     statement = (
         insert(ApiKey)

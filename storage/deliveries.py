@@ -29,7 +29,7 @@ class NewDelivery:
     template: TemplateVersion | None = None
     content: Json | None = None
     skipped: Reason | None = None
-    by_rule: bool = False
+    is_skipped_by_rule: bool = False
     devices: int = 0
     devices_skipped: int = 0
     calls_limited: bool = False
@@ -53,15 +53,15 @@ WITH open AS (
      AND {WAIT_IS_OVER}
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
-    id uuid, event_id uuid, step int, channel text, rule text, by_rule bool, template_id uuid, template_name text,
+    id uuid, event_id uuid, step int, channel text, rule text, is_skipped_by_rule bool, template_id uuid, template_name text,
     template_version int, language text, rendered_content jsonb, status text, failure_reason text,
     failure_args jsonb, kind text,
     category text, devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
 ), deliveries AS (
-  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, by_rule, template_id,
+  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, is_skipped_by_rule, template_id,
          template_name, template_version, language, rendered_content, status, failure_reason, failure_args,
          created_at)
-  SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, by_rule, template_id, template_name,
+  SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, is_skipped_by_rule, template_id, template_name,
          template_version, language, rendered_content, status, failure_reason, failure_args, clock_timestamp()
     FROM item, open
   ON CONFLICT (id) DO NOTHING RETURNING id
@@ -123,7 +123,7 @@ def _delivery_columns(item: NewDelivery) -> Json:
         "step": item.step,
         "channel": item.channel,
         "rule": item.rule,
-        "by_rule": item.by_rule,
+        "is_skipped_by_rule": item.is_skipped_by_rule,
         "template_id": template and template.id,
         "template_name": template and template.name,
         "template_version": template and template.version,

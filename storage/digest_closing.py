@@ -72,8 +72,8 @@ WITH item AS (
 SELECT count(*), {NOTIFY_IF_DUE} FROM fenced
 """)  # noqa: S608 - constants of our own
 CLOSE_WINDOWS = text("""
-UPDATE digest d SET closed_at = :at, items = x.items, notification_id = x.made
-  FROM jsonb_to_recordset(CAST(:closed AS jsonb)) AS x(id uuid, items int, made uuid) WHERE d.id = x.id
+UPDATE digest d SET closed_at = :at, item_count = x.item_count, notification_id = x.made
+  FROM jsonb_to_recordset(CAST(:closed AS jsonb)) AS x(id uuid, item_count int, made uuid) WHERE d.id = x.id
 """)
 
 
@@ -92,7 +92,7 @@ async def close_windows(session: AsyncSession, ids: Sequence[UUID]) -> int:
     folded = {window.id: merge_items(members.get(window.id, []), at) for window in closing}
     created = await _create_notifications(session, closing, folded)
     await _end_members(session, folded, created, at)
-    rows = [{"id": id, "items": len(merged.items), "made": created.get(id)} for id, merged in folded.items()]
+    rows = [{"id": id, "item_count": len(merged.items), "made": created.get(id)} for id, merged in folded.items()]
     await session.execute(CLOSE_WINDOWS, {"closed": to_json(rows), "at": at})
     return len(created)
 

@@ -44,11 +44,12 @@ SELECT n.id, n.tenant, n.digest_key
 """)  # noqa: S608 - constants of our own
 HAS_WORK = text(f"""
 SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_COLLECTING})
-    OR EXISTS (SELECT 1 FROM digest WHERE closed_at IS NULL AND filled)
+    OR EXISTS (SELECT 1 FROM digest WHERE closed_at IS NULL AND is_full)
 """)  # noqa: S608 - a constant of our own
 LOCK_OPEN_WINDOWS = text("""
-SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, items, bytes, calendar FROM digest
- WHERE closed_at IS NULL AND NOT filled AND (tenant, digest_key) IN (
+SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, item_count, item_bytes, closes_on_schedule
+  FROM digest
+ WHERE closed_at IS NULL AND NOT is_full AND (tenant, digest_key) IN (
        SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
 """)
 # `next_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row has
@@ -68,15 +69,17 @@ LOCK_ITEMS = text(
 SAVE_WINDOWS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
-    id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, digest_key text, calendar bool,
-    filled bool, items int, bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
+    id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, digest_key text,
+    closes_on_schedule bool, is_full bool, item_count int, item_bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
 )
-INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items,
-       bytes, opened_at, closes_at, closes_by, signaled_at)
-SELECT id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes, opened_at,
-       closes_at, closes_by, CASE WHEN calendar OR filled THEN now() END FROM item
-ON CONFLICT (id) DO UPDATE SET type_id = EXCLUDED.type_id, items = EXCLUDED.items, bytes = EXCLUDED.bytes,
-       closes_at = EXCLUDED.closes_at, filled = EXCLUDED.filled, signaled_at = COALESCE(d.signaled_at, EXCLUDED.signaled_at)
+INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes, opened_at, closes_at, closes_by, signaled_at)
+SELECT id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes, opened_at,
+       closes_at, closes_by, CASE WHEN closes_on_schedule OR is_full THEN now() END FROM item
+ON CONFLICT (id) DO UPDATE SET type_id = EXCLUDED.type_id, item_count = EXCLUDED.item_count,
+       item_bytes = EXCLUDED.item_bytes, closes_at = EXCLUDED.closes_at, is_full = EXCLUDED.is_full,
+       signaled_at = COALESCE(d.signaled_at, EXCLUDED.signaled_at)
 RETURNING pg_notify(:channel, :due)::text
 """)
 JOIN_MEMBERS = text("""
@@ -111,7 +114,9 @@ RETURNING pg_notify(:channel, :due)::text
 """)
 NOTIFY_QUEUE = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
 NOTIFY_DIGESTS = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
-WINDOW_COLUMNS = ("id", "type_id", "opened_at", "closes_at", "closes_by", "items", "bytes", "calendar")
+WINDOW_COLUMNS = (
+    *("id", "type_id", "opened_at", "closes_at", "closes_by", "item_count", "item_bytes", "closes_on_schedule"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

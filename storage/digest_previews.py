@@ -13,7 +13,7 @@ from storage.statements import Executor
 
 SELECT_OPEN_WINDOW = text(f"""
 SELECT {", ".join(WINDOW_COLUMNS)} FROM digest
- WHERE tenant = :tenant AND digest_key = :group AND closed_at IS NULL AND NOT filled AND closes_at > clock_timestamp()
+ WHERE tenant = :tenant AND digest_key = :group AND closed_at IS NULL AND NOT is_full AND closes_at > clock_timestamp()
  ORDER BY closes_at DESC LIMIT 1
 """)  # noqa: S608 - constants of our own
 SELECT_WAITING_ITEMS = text(f"""

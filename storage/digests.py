@@ -22,13 +22,13 @@ class DigestWindow:
     id: UUID
     notification_type: str
     recipient_id: str
-    items: int
+    item_count: int
     opened_at: datetime
     closes_at: datetime
     closed_at: datetime | None
     notification_id: UUID | None
     digest_key: str
-    calendar: bool
+    closes_on_schedule: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +43,8 @@ class PendingWindow:
     closes_at: datetime
 
 
-COLUMNS = """id, notification_type, recipient_id, items, opened_at, closes_at, closed_at, notification_id, digest_key,
-  calendar"""
+COLUMNS = """id, notification_type, recipient_id, item_count, opened_at, closes_at, closed_at, notification_id, digest_key,
+  closes_on_schedule"""
 CHOSEN_PENDING = round_robin(
     "digest", waiting="closed_at IS NULL AND signaled_at IS NULL", order="closes_at, id", lock=""
 )
@@ -56,24 +56,24 @@ SELECT digest.id, digest.tenant, owner.key AS tenant_key, notification_type, dig
 MARK_SIGNALED = text("UPDATE digest SET signaled_at = now() WHERE id = ANY(:ids)")
 LOCK_OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
- WHERE tenant = :tenant AND digest_key = :digest_key AND closed_at IS NULL AND NOT filled FOR UPDATE
+ WHERE tenant = :tenant AND digest_key = :digest_key AND closed_at IS NULL AND NOT is_full FOR UPDATE
 """)
 LOCK_DUE_OF_TYPE = text("""
 SELECT id FROM digest
  WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
-   AND calendar AND closes_at <= now()
+   AND closes_on_schedule AND closes_at <= now()
  ORDER BY closes_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 # What was locked for a moment, such as by a person who moves, is not left for the next tick.
 WAIT_FOR_DUE_OF_TYPE = text(LOCK_DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
 LOCK_ONE_OPEN = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
 SELECT_FULL = text(f"""
-WITH RECURSIVE {round_robin("digest", waiting="closed_at IS NULL AND filled", order="id", lock="")}
+WITH RECURSIVE {round_robin("digest", waiting="closed_at IS NULL AND is_full", order="id", lock="")}
 SELECT id FROM chosen
 """)  # noqa: S608 - constants of our own
 # So many seconds late. What closes by the calendar may wait for its tick for longer.
 SELECT_OVERDUE = {
-    calendar: text(f"""
+    on_schedule: text(f"""
 WITH RECURSIVE {
         round_robin(
             "digest",
@@ -85,7 +85,7 @@ WITH RECURSIVE {
     }
 SELECT id FROM chosen
 """)  # noqa: S608 - constants of our own
-    for calendar, which in ((False, "calendar = false"), (True, "calendar = true"))
+    for on_schedule, which in ((False, "closes_on_schedule = false"), (True, "closes_on_schedule = true"))
 }
 SELECT_PAGE = text(f"""
 SELECT {COLUMNS} FROM digest
@@ -136,13 +136,13 @@ async def list_full_windows(session: Executor, limit: int) -> list[UUID]:
     return list((await session.execute(SELECT_FULL, {"limit": limit})).scalars())
 
 
-async def list_overdue_windows(session: Executor, windowed: float, calendar: float, limit: int) -> list[UUID]:
+async def list_overdue_windows(session: Executor, windowed: float, scheduled: float, limit: int) -> list[UUID]:
     """Windows that are so many seconds late, to be closed one by one; tenants in turn. What should have closed them is
     gone, such as a workflow with a store that was lost."""
     found: list[UUID] = []
-    for is_calendar, late in ((False, windowed), (True, calendar)):
+    for on_schedule, late in ((False, windowed), (True, scheduled)):
         values = {"late": late, "limit": limit}
-        found += (await session.execute(SELECT_OVERDUE[is_calendar], values)).scalars()
+        found += (await session.execute(SELECT_OVERDUE[on_schedule], values)).scalars()
     return found
 
 
@@ -185,7 +185,7 @@ SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.t
   JOIN notification_type t ON t.id = d.type_id
   JOIN tenant o ON o.id = d.tenant
   LEFT JOIN recipient r ON r.tenant = d.tenant AND r.recipient_id = d.recipient_id
- WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.calendar AND d.closes_at > now()
+ WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.closes_on_schedule AND d.closes_at > now()
    AND CASE WHEN CAST(:recipient_id AS text) IS NULL THEN r.timezone IS NULL ELSE d.recipient_id = :recipient_id END
    AND d.id > :after ORDER BY d.id LIMIT :limit FOR UPDATE OF d
 """)

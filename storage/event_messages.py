@@ -53,7 +53,7 @@ class ReplayResult:
     more: bool
 
 
-RESET_FOR_REPLAY = "tries = 0, given_up_at = NULL, replayed_at = now()"
+RESET_FOR_REPLAY = "attempt_count = 0, given_up_at = NULL, replayed_at = now()"
 REPLAY_ONE = text(f"""
 UPDATE event_message SET next_attempt_at = now(), {RESET_FOR_REPLAY} WHERE id = :id AND endpoint_id = :endpoint_id RETURNING id
 """)  # noqa: S608 - constants of our own
@@ -70,7 +70,7 @@ WITH chosen AS (
   SELECT id, occurred_at, row_number() OVER (ORDER BY occurred_at, id) AS place FROM chosen
 ), earlier AS (
   SELECT max(next_attempt_at) AS last FROM event_message
-   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NOT NULL AND replayed_at IS NOT NULL AND tries = 0
+   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NOT NULL AND replayed_at IS NOT NULL AND attempt_count = 0
 ), replayed AS (
   UPDATE event_message m SET {RESET_FOR_REPLAY},
          next_attempt_at = greatest(now(), earlier.last + {REPLAY_INTERVAL}) + (line.place - 1) * {REPLAY_INTERVAL}

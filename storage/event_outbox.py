@@ -18,8 +18,8 @@ ENDPOINT_DISABLED = "endpoint_disabled"
 # them). An index look-up for a tenant without endpoints. What comes while an endpoint is disabled is kept, not sent.
 # The body is made once, here: every try sends these bytes. It names ids and facts, never addresses or content.
 INSERT_EVENT_MESSAGES = f"""told AS (
-  INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, tries,
-         next_attempt_at, given_up_at, last_error, calls)
+  INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, attempt_count,
+         next_attempt_at, given_up_at, last_error, attempts)
   SELECT CAST(left(encode(sha256(convert_to(concat(e.id, p.id), 'UTF8')), 'hex'), 32) AS uuid), p.tenant, p.id, n.id,
          e.id, k.kind, e.at,
          json_build_object('type', k.kind, 'timestamp',
@@ -45,7 +45,7 @@ EVENT_COLUMNS = "id, notification_id, at, status, channel, reason, detail"
 NOTIFY_IF_DUE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_attempt_at IS NOT NULL LIMIT 1)"  # noqa: S608
 
 INSERT_MESSAGES = text("""
-INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_attempt_at, calls)
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, attempt_count, next_attempt_at, attempts)
 SELECT gen_random_uuid(), tenant, id, :kind, :at, :body, 0, now(), '[]'
   FROM event_endpoint WHERE id = ANY(:endpoints) AND enabled
 RETURNING id

@@ -15,7 +15,7 @@ from storage.rows import Json
 from storage.statements import Executor
 
 LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
-MAX_CALLS_KEPT = 20
+MAX_ATTEMPTS_KEPT = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,7 @@ class DuePost:
     url: str = field(repr=False)
     body: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
-    tries: int
+    attempt_count: int
     lease: datetime
     unreadable: str | None = None
 
@@ -95,13 +95,15 @@ WITH flying AS (
   SELECT id FROM ranked WHERE turn <= :of_tenant AND (NOT failing OR place <= :failing)
    ORDER BY failing, turn LIMIT :room
 )
-UPDATE event_message m SET tries = tries + 1, next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
+UPDATE event_message m SET attempt_count = attempt_count + 1, next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
   FROM chosen, event_endpoint p WHERE m.id = chosen.id AND p.id = m.endpoint_id
 RETURNING m.id, m.tenant, m.endpoint_id, p.failing_since IS NOT NULL AS failing, p.url, m.body, p.secret,
-          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.tries, m.next_attempt_at AS lease
+          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.attempt_count, m.next_attempt_at AS lease
 """)  # noqa: S608 - constants of our own
 
-APPEND_CALL = f"jsonb_path_query_array(calls || CAST(:call AS jsonb), '$[last-{MAX_CALLS_KEPT - 1} to last]')"
+APPEND_ATTEMPT = (
+    f"jsonb_path_query_array(attempts || CAST(:attempt AS jsonb), '$[last-{MAX_ATTEMPTS_KEPT - 1} to last]')"
+)
 
 MARK_DELIVERED = text(f"""
 WITH healed AS (
@@ -109,7 +111,7 @@ WITH healed AS (
    WHERE id = :endpoint_id AND failing_since IS NOT NULL AND enabled
 )
 UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_at = NULL, next_attempt_at = NULL,
-       last_status = :status, last_error = NULL, calls = {APPEND_CALL}
+       last_status = :status, last_error = NULL, attempts = {APPEND_ATTEMPT}
  WHERE id = :id
 """)  # noqa: S608
 
@@ -117,7 +119,7 @@ UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_
 MARK_FAILED = text(f"""
 UPDATE event_message SET next_attempt_at = now() + make_interval(secs => CAST(:pause AS float8)),
        given_up_at = CASE WHEN CAST(:pause AS float8) IS NULL AND delivered_at IS NULL THEN now() END,
-       last_status = :status, last_error = :error, calls = {APPEND_CALL}
+       last_status = :status, last_error = :error, attempts = {APPEND_ATTEMPT}
  WHERE id = :id AND next_attempt_at = :lease
 """)  # noqa: S608
 

@@ -45,7 +45,7 @@ class NewKey:
 async def create_key(session: AsyncSession, tenant: Tenant, new: NewKey, actor: Actor) -> tuple[ApiKey, str]:
     """Return the row and the key itself. Raises KeyRefused."""
     await _lock_tenant(session, tenant.id)
-    if OPERATE_SCOPE in new.scopes and not tenant.installation:
+    if OPERATE_SCOPE in new.scopes and not tenant.is_installation:
         raise OperateScopeNotAllowed
     if await _count_valid_keys(session, tenant.id) >= MAX_VALID_KEYS:
         raise KeyChangeNotAllowed(f"a tenant can have at most {MAX_VALID_KEYS} valid keys; revoke one first")
@@ -143,7 +143,7 @@ def _build_key(tenant: UUID, new: NewKey) -> tuple[ApiKey, str]:
         scopes=list(dict.fromkeys(new.scopes)),
         created_at=at,
         expires_at=None if new.lifetime is None else at + new.lifetime,
-        dev=new.env == DEV_ENVIRONMENT,
+        is_dev=new.env == DEV_ENVIRONMENT,
     )
     return row, secret
 

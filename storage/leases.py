@@ -8,12 +8,12 @@ from storage.statements import Executor
 
 # The row is locked before its end is compared: of two that find it expired, the second one sees the first one's term.
 ACQUIRE = text("""
-INSERT INTO lease AS l (name, holder, until, taken_at)
+INSERT INTO lease AS l (name, holder, expires_at, acquired_at)
 VALUES (:name, :holder, clock_timestamp() + make_interval(secs => :seconds), clock_timestamp())
 ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder,
-       until = clock_timestamp() + make_interval(secs => :seconds),
-       taken_at = CASE WHEN l.holder = EXCLUDED.holder THEN l.taken_at ELSE clock_timestamp() END
- WHERE l.holder = EXCLUDED.holder OR l.until < clock_timestamp()
+       expires_at = clock_timestamp() + make_interval(secs => :seconds),
+       acquired_at = CASE WHEN l.holder = EXCLUDED.holder THEN l.acquired_at ELSE clock_timestamp() END
+ WHERE l.holder = EXCLUDED.holder OR l.expires_at < clock_timestamp()
 RETURNING l.holder
 """)
 RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")

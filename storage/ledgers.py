@@ -64,14 +64,14 @@ WITH changed AS (
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, failure_args = x.failure_args,
-         by_rule = x.by_rule, awaits = x.awaits,
+         is_skipped_by_rule = x.is_skipped_by_rule, awaited_evidence = x.awaited_evidence,
          held_at = CASE WHEN person.finished_at IS NULL THEN t.held_at END,
          provider = x.provider, provider_message_id = x.provider_message_id,
          provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
     FROM person JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
-         notification_id uuid, id uuid, status text, failure_reason text, failure_args jsonb, by_rule bool,
-         awaits text, provider text, provider_message_id text, provider_response jsonb, sent_at timestamptz,
+         notification_id uuid, id uuid, status text, failure_reason text, failure_args jsonb, is_skipped_by_rule bool,
+         awaited_evidence text, provider text, provider_message_id text, provider_response jsonb, sent_at timestamptz,
          delivered_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
       ON x.notification_id = person.id
    WHERE t.id = x.id
@@ -197,7 +197,12 @@ def _attempt_row(value: AttemptRecord) -> Json:
 
 def _delivery_row(ledger: Ledger, delivery_id: UUID) -> Json:
     delivery = ledger.deliveries[delivery_id]
-    status = {"id": delivery_id, "status": delivery.status, "by_rule": delivery.by_rule, "awaits": delivery.awaits}
+    status = {
+        "id": delivery_id,
+        "status": delivery.status,
+        "is_skipped_by_rule": delivery.is_skipped_by_rule,
+        "awaited_evidence": delivery.awaited_evidence,
+    }
     return {**status, **reason_columns(delivery.failure), **delivery_facts(ledger, delivery_id)}
 
 

@@ -16,13 +16,13 @@ from storage.statements import Executor
 SELECT_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
 LOCK_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
 INSERT_HEALTH = text("""
-INSERT INTO provider_health (provider, state, penalty, openings, probes, changed_at, penalty_updated_at, recent, credential_failures)
+INSERT INTO provider_health (provider, state, penalty, open_count, probes, changed_at, penalty_updated_at, recent, credential_failures)
 VALUES (:provider, 'closed', 0, 0, 0, clock_timestamp(), clock_timestamp(), '[]', '[]')
 ON CONFLICT (provider) DO NOTHING
 """)
 SAVE_HEALTH = text("""
 WITH saved AS (
-  UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, openings = :openings,
+  UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, open_count = :open_count,
          probes = :probes, changed_at = :changed_at, penalty_updated_at = :penalty_updated_at, probe_at = :probe_at,
          throttled_until = :throttled_until, recent = CAST(:recent AS jsonb), credential_failures = CAST(:credential_failures AS jsonb)
    WHERE provider = :provider RETURNING state
@@ -107,5 +107,5 @@ def _health_of(row: Any) -> CircuitHealth:
         recent=tuple(tuple(each) for each in decoded(row["recent"])),
         credential_failures=tuple(decoded(row["credential_failures"])),
         lookup_refused=refused_time is not None and row["now"] - refused_time < LOOKUP_REFUSAL_TTL,
-        **{name: row[name] for name in ("reason", "penalty", "openings", "probes", "probe_at", "throttled_until")},
+        **{name: row[name] for name in ("reason", "penalty", "open_count", "probes", "probe_at", "throttled_until")},
     )

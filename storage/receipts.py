@@ -46,7 +46,7 @@ class StoredReceipt:
 # The tenant decides only whose turn it is. Two queries, so that each uses its own index.
 INSERT_RECEIPTS = text(f"""
 INSERT INTO receipt (id, tenant, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw,
-                     tries, next_attempt_at)
+                     attempt_count, next_attempt_at)
 SELECT x.id,
        COALESCE((SELECT a.tenant FROM attempt a WHERE a.id = x.attempt_id),
                 (SELECT a.tenant FROM attempt a

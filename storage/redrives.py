@@ -63,8 +63,8 @@ WITH item AS (
          started_at = NULL, claimed_by = NULL, queued_provider = NULL, queued_at = NULL, evidence_due = false,
          cancel_due = false
 ), forgotten AS (
-  UPDATE delivery d SET awaits = NULL, held_at = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
-    FROM redriven WHERE d.notification_id = redriven.id AND (d.awaits IS NOT NULL OR d.held_at IS NOT NULL)
+  UPDATE delivery d SET awaited_evidence = NULL, held_at = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
+    FROM redriven WHERE d.notification_id = redriven.id AND (d.awaited_evidence IS NOT NULL OR d.held_at IS NOT NULL)
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, detail, status)
   SELECT event_id, tenant, id, clock_timestamp(), 'redriven', jsonb_strip_nulls(jsonb_build_object(

@@ -22,10 +22,10 @@ PASS_INTERVAL = timedelta(days=7)
 SELECT_NEXT_TENANT = text("""
 SELECT t.id, now() AS at, t.content_days, t.record_days,
        CASE WHEN p.pass_started_at > now() - make_interval(secs => :pass_every) THEN p.content_after END AS content_after
-  FROM tenant t LEFT JOIN pruning p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
+  FROM tenant t LEFT JOIN retention_pass p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
 """)
 SAVE_PROGRESS = text("""
-INSERT INTO pruning AS p (tenant, content_after, pass_started_at) VALUES (:tenant, :after, now())
+INSERT INTO retention_pass AS p (tenant, content_after, pass_started_at) VALUES (:tenant, :after, now())
 ON CONFLICT (tenant) DO UPDATE SET content_after = EXCLUDED.content_after,
        pass_started_at = CASE WHEN p.content_after <= EXCLUDED.content_after THEN p.pass_started_at ELSE now() END
 """)

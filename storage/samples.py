@@ -34,12 +34,12 @@ SELECT p.priority, due.count, due.age
 """)  # noqa: S608 - constants of our own
 # The primary key: ids are UUIDv7, so the smallest is the oldest, and its first 48 bits are its time.
 SELECT_OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
-# Index queue_entry_at_gate.
+# Index queue_entry_waiting_of_recipient.
 COUNT_AT_GATES = text(f"""
 SELECT waits_for AS cause, count(*) AS count
   FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {MAX_COUNTED}) waiting GROUP BY 1
 """)  # noqa: S608
-# Index delivery_waiting: what was released already is due in a moment.
+# Index delivery_held: what was released already is due in a moment.
 COUNT_HELD = text(f"""
 SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {IS_HELD} LIMIT {MAX_COUNTED}) held
 """)  # noqa: S608
@@ -50,9 +50,9 @@ SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIM
 COUNT_HOLDS = text("SELECT kind, count(*) AS count FROM hold GROUP BY kind")
 # Index receipt_waiting. One that is leased or postponed is due later.
 COUNT_RECEIPTS = text(f"""
-SELECT count(*) AS waiting, count(*) FILTER (WHERE tries > 0) AS unmatched,
+SELECT count(*) AS waiting, count(*) FILTER (WHERE attempt_count > 0) AS unmatched,
        GREATEST(extract(epoch FROM now() - min(next_attempt_at)), 0) AS lag
-  FROM (SELECT next_attempt_at, tries FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL
+  FROM (SELECT next_attempt_at, attempt_count FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL
          ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) open
 """)  # noqa: S608
 # Index event_message_waiting, for each endpoint that takes messages.

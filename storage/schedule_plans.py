@@ -50,20 +50,20 @@ SELECT EXISTS (SELECT 1 FROM schedule_occurrence
   WHERE schedule_id = :id AND recipient_id = ANY(:batch) AND due_at <= now())
 """)
 
-SELECT_PROGRESS = text("SELECT since, again, planned FROM schedule_plan WHERE schedule_id = :id")
+SELECT_PROGRESS = text("SELECT since, replans_all, planned_count FROM schedule_plan WHERE schedule_id = :id")
 SELECT_NEXT_PLAN = text("""
 SELECT s.id, s.tenant, s.key FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id ORDER BY p.last_batch_at LIMIT 1
 """)
 READ_PLAN = text("""
-SELECT s.notification_type, s.spec, s.paused_at, s.deleted_at, p.after, p.planned, p.since, p.again
+SELECT s.notification_type, s.spec, s.paused_at, s.deleted_at, p.after, p.planned_count, p.since, p.replans_all
   FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id WHERE s.id = :id
 """)
 SAVE_PROGRESS = text("""
 WITH moved AS (
-  INSERT INTO schedule_plan (schedule_id, after, planned, since, again, last_batch_at)
-  VALUES (:id, :after, :planned, :since, :again, clock_timestamp())
-  ON CONFLICT (schedule_id) DO UPDATE SET after = EXCLUDED.after, planned = EXCLUDED.planned, since = EXCLUDED.since,
-         again = EXCLUDED.again, last_batch_at = EXCLUDED.last_batch_at RETURNING 1
+  INSERT INTO schedule_plan (schedule_id, after, planned_count, since, replans_all, last_batch_at)
+  VALUES (:id, :after, :planned_count, :since, :replans_all, clock_timestamp())
+  ON CONFLICT (schedule_id) DO UPDATE SET after = EXCLUDED.after, planned_count = EXCLUDED.planned_count, since = EXCLUDED.since,
+         replans_all = EXCLUDED.replans_all, last_batch_at = EXCLUDED.last_batch_at RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM moved
 """)
@@ -75,8 +75,8 @@ class PlanProgress:
     """A plan under way: since when, and how many recipients are planned."""
 
     since: datetime
-    again: bool
-    planned: int
+    replans_all: bool
+    planned_count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,14 +132,14 @@ async def lock_batch(
     return batch
 
 
-async def begin_plan(session: AsyncSession, target: PlanTarget, batch: Sequence[str], *, again: bool) -> None:
-    """Plan the turns anew, with `again` all of them, otherwise those of new recipients. `batch` are the first ones,
+async def begin_plan(session: AsyncSession, target: PlanTarget, batch: Sequence[str], *, replan_all: bool) -> None:
+    """Plan the turns anew, with `replan_all` all of them, otherwise those of new recipients. `batch` are the first ones,
     which are held (`hold`). A plan under way begins anew, and still computes what it was to compute."""
     progress = await find_progress(session, target.id)
-    if progress is None or again:
-        progress = PlanProgress(since=now(), again=again, planned=0)
+    if progress is None or replan_all:
+        progress = PlanProgress(since=now(), replans_all=replan_all, planned_count=0)
     await _plan_batch(session, target, [ALL_RECIPIENTS, *batch], progress)
-    await _save_progress(session, target, batch, progress, planned=len(batch))
+    await _save_progress(session, target, batch, progress, planned_count=len(batch))
 
 
 async def find_progress(session: Executor, schedule_id: UUID) -> PlanProgress | None:
@@ -159,9 +159,9 @@ async def plan_next_batch(session: AsyncSession) -> PlannedBatch | None:
         return PlannedBatch(tenant=found["tenant"], notification_type="", has_overdue=False)
     target = _target_of(found["id"], found["tenant"], row)
     batch = await lock_batch(session, target, after=row["after"])
-    progress = PlanProgress(since=row["since"], again=row["again"], planned=row["planned"])
+    progress = PlanProgress(since=row["since"], replans_all=row["replans_all"], planned_count=row["planned_count"])
     await _plan_batch(session, target, batch, progress)
-    await _save_progress(session, target, batch, progress, planned=row["planned"] + len(batch))
+    await _save_progress(session, target, batch, progress, planned_count=row["planned_count"] + len(batch))
     await ticks.update_tick(session, target.tenant, row["notification_type"])
     has_overdue = bool((await session.execute(HAS_OVERDUE, {"id": target.id, "batch": batch})).scalar_one())
     return PlannedBatch(tenant=target.tenant, notification_type=row["notification_type"], has_overdue=has_overdue)
@@ -179,19 +179,25 @@ async def _plan_batch(session: AsyncSession, target: PlanTarget, batch: Sequence
     if target.paused:
         await session.execute(PAUSE_OCCURRENCES, {"id": target.id, "batch": list(batch)})
     else:
-        which = IS_SELECTED if progress.again else f"{IS_NEW} AND {IS_SELECTED}"
+        which = IS_SELECTED if progress.replans_all else f"{IS_NEW} AND {IS_SELECTED}"
         await schedule_occurrences.compute_due_times(
             session, target.schedule, which, progress.since, people=list(batch)
         )
 
 
 async def _save_progress(
-    session: AsyncSession, target: PlanTarget, batch: Sequence[str], progress: PlanProgress, *, planned: int
+    session: AsyncSession, target: PlanTarget, batch: Sequence[str], progress: PlanProgress, *, planned_count: int
 ) -> None:
     if len(batch) < BATCH_SIZE:
         await session.execute(DELETE_PLAN, {"id": target.id})
         return
-    values = {"id": target.id, "after": batch[-1], "planned": planned, "since": progress.since, "again": progress.again}
+    values = {
+        "id": target.id,
+        "after": batch[-1],
+        "planned_count": planned_count,
+        "since": progress.since,
+        "replans_all": progress.replans_all,
+    }
     await session.execute(SAVE_PROGRESS, {**values, "channel": DISPATCH_CHANNEL, "due": PLANS_DUE})
 
 

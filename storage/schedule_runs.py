@@ -25,7 +25,7 @@ class ScheduleRunResult:
     ran_at: datetime
     accepted: int
     skipped_recipients: Mapping[str, int]
-    skipped: str | None
+    skip_reason: str | None
     finished_at: datetime | None
 
 
@@ -39,7 +39,7 @@ class NewScheduleRun:
     id: UUID
     accepted: int = 0
     skipped_recipients: Mapping[SkipReason, int] = field(default_factory=dict)
-    skipped: SkipReason | None = None
+    skip_reason: SkipReason | None = None
     finished: bool = True
 
 
@@ -63,11 +63,11 @@ MERGED_COUNTS = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM
 # In the order of their ids, in which all who write several lock them.
 RECORD_RUNS = text(f"""
 WITH told AS (
-  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, skipped,
+  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason,
          finished_at)
-  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skipped, CASE WHEN finished THEN now() END
+  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason, CASE WHEN finished THEN now() END
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
-         due_at timestamptz, accepted int, skipped_recipients jsonb, skipped text, finished bool) ORDER BY id
+         due_at timestamptz, accepted int, skipped_recipients jsonb, skip_reason text, finished bool) ORDER BY id
   ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
          skipped_recipients = {MERGED_COUNTS % "EXCLUDED.skipped_recipients"}
   RETURNING run.id, run.finished_at
@@ -106,7 +106,7 @@ UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
 """)  # noqa: S608
 FINISH_RUN = text("""
 UPDATE schedule_run SET finished_at = now(), after = NULL,
-       skipped = COALESCE(:skipped, CASE WHEN accepted = 0 AND skipped_recipients = '{}' THEN :nobody END) WHERE id = :id
+       skip_reason = COALESCE(:skip_reason, CASE WHEN accepted = 0 AND skipped_recipients = '{}' THEN :no_recipients END) WHERE id = :id
 """)
 # What is collected has been seen to: it may wait for its digest longer than until the next time.
 HAS_UNFINISHED = text("""
@@ -118,7 +118,7 @@ SELECT DISTINCT recipient_id FROM notification
  WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL AND recipient_id = ANY(:people)
 """)
 SELECT_LATEST = text("""
-SELECT id, kind, due_at, ran_at, accepted, skipped_recipients, skipped, finished_at FROM schedule_run
+SELECT id, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason, finished_at FROM schedule_run
  WHERE schedule_id = :id ORDER BY ran_at DESC, due_at DESC LIMIT :limit
 """)
 
@@ -192,8 +192,8 @@ async def save_progress(
     await session.execute(SAVE_PROGRESS, values)
 
 
-async def finish_run(session: AsyncSession, id: UUID, skipped: SkipReason | None = None) -> None:
-    await session.execute(FINISH_RUN, {"id": id, "skipped": skipped, "nobody": SkipReason.NO_RECIPIENTS})
+async def finish_run(session: AsyncSession, id: UUID, skip_reason: SkipReason | None = None) -> None:
+    await session.execute(FINISH_RUN, {"id": id, "skip_reason": skip_reason, "no_recipients": SkipReason.NO_RECIPIENTS})
 
 
 async def has_unfinished(session: AsyncSession, schedule_id: UUID) -> bool:

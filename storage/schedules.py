@@ -90,9 +90,9 @@ async def put(
         result = await session.execute(INSERT_SCHEDULE, {"tenant": tenant, "key": key, **parameters})
     else:
         result = await session.execute(UPDATE_SCHEDULE, parameters)
-    again = existing is None or not has_same_times(existing.spec, spec)
-    if again or former is None or not has_same_occurrences(former, requested):
-        await schedule_plans.begin_plan(session, target, batch, again=again)
+    has_new_times = existing is None or not has_same_times(existing.spec, spec)
+    if has_new_times or former is None or not has_same_occurrences(former, requested):
+        await schedule_plans.begin_plan(session, target, batch, replan_all=has_new_times)
     for type_key in sorted({notification_type, existing.notification_type if existing else notification_type}):
         await ticks.update_tick(session, tenant, type_key)
     return _schedule_of(result.mappings().one()), existing is None
@@ -116,7 +116,7 @@ async def _set_paused(session: AsyncSession, tenant: UUID, key: str, *, paused: 
     target = PlanTarget(id=existing.id, tenant=tenant, schedule=existing.value(tenant), paused=paused)
     batch = await schedule_plans.lock_batch(session, target)
     paused_rows = await session.execute(SET_PAUSED, {"tenant": tenant, "key": key, "paused": paused})
-    await schedule_plans.begin_plan(session, target, batch, again=True)
+    await schedule_plans.begin_plan(session, target, batch, replan_all=True)
     await ticks.update_tick(session, tenant, existing.notification_type)
     return _schedule_of(paused_rows.mappings().one())
 
@@ -130,7 +130,7 @@ async def delete(session: AsyncSession, tenant: UUID, key: str) -> bool:
     target = PlanTarget(id=existing.id, tenant=tenant, schedule=None)
     batch = await schedule_plans.lock_batch(session, target, existing.value(tenant))
     await session.execute(DELETE_SCHEDULE, {"tenant": tenant, "key": key})
-    await schedule_plans.begin_plan(session, target, batch, again=True)
+    await schedule_plans.begin_plan(session, target, batch, replan_all=True)
     await ticks.update_tick(session, tenant, existing.notification_type)
     return True
 

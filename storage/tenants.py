@@ -22,10 +22,11 @@ from storage.catalog import notify_catalog_change
 # One process at a time: both would find that there is no installation tenant yet.
 LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")
 CLAIM_INSTALLATION = text("""
-UPDATE tenant SET installation = true WHERE id = :id AND NOT EXISTS (SELECT 1 FROM tenant WHERE installation)
+UPDATE tenant SET is_installation = true
+ WHERE id = :id AND NOT EXISTS (SELECT 1 FROM tenant WHERE is_installation)
 """)
 SELECT_TENANTS = """
-SELECT t.key, t.name, t.default_language, t.installation, t.created_at,
+SELECT t.key, t.name, t.default_language, t.is_installation, t.created_at,
        h.created_at AS suspended_at, h.reason AS suspension_reason
   FROM tenant t LEFT JOIN hold h ON h.tenant = t.id AND h.kind = 'tenant'
 """
@@ -46,7 +47,7 @@ class TenantState:
     key: str
     name: str
     default_language: str
-    installation: bool
+    is_installation: bool
     created_at: datetime
     suspended_at: datetime | None
     suspension_reason: str | None
@@ -74,14 +75,14 @@ async def claim_installation(session: AsyncSession, id: UUID) -> bool:
     """Make it the installation's own tenant, unless there is one. Return whether it is."""
     await session.execute(LOCK_INSTALLATION)
     await session.execute(CLAIM_INSTALLATION, {"id": id})
-    installation_id = (await session.execute(select(Tenant.id).where(col(Tenant.installation)))).scalar_one_or_none()
+    installation_id = (await session.execute(select(Tenant.id).where(col(Tenant.is_installation)))).scalar_one_or_none()
     await notify_catalog_change(session)
     return installation_id == id
 
 
 async def suspend(session: AsyncSession, tenant: Tenant, reason: str | None, actor: Actor) -> None:
     """Hold its messages back, and refuse its keys. Again changes nothing. Raises TenantRefused."""
-    if tenant.installation:
+    if tenant.is_installation:
         raise TenantChangeNotAllowed("the installation's own tenant cannot be suspended")
     if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason, actor.name):
         after = {"suspended": True, "reason": reason}

@@ -27,49 +27,50 @@ class SlotRequest:
 
 # Locked in the order of their keys. One that is not there begins as one that is over.
 LOCK_WINDOWS = text("""
-INSERT INTO throttle_window AS w (tenant, key, starts_at, ends_at, most, per, used, awaited)
-SELECT :tenant, key, clock_timestamp(), clock_timestamp(), most, per, 0, false
-  FROM unnest(CAST(:keys AS text[]), CAST(:most AS int[]), CAST(:per AS float8[])) AS claimed(key, most, per)
+INSERT INTO throttle_window AS w (tenant, key, starts_at, ends_at, max_slots, per_seconds, used_slots, has_waiters)
+SELECT :tenant, key, clock_timestamp(), clock_timestamp(), max_slots, per_seconds, 0, false
+  FROM unnest(CAST(:keys AS text[]), CAST(:max_slots AS int[]), CAST(:per_seconds AS float8[]))
+       AS claimed(key, max_slots, per_seconds)
  ORDER BY key
-ON CONFLICT (tenant, key) DO UPDATE SET most = EXCLUDED.most, per = EXCLUDED.per
+ON CONFLICT (tenant, key) DO UPDATE SET max_slots = EXCLUDED.max_slots, per_seconds = EXCLUDED.per_seconds
 """)
 READ_WINDOWS = text("""
-SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, clock_timestamp() AS now,
+SELECT w.key, w.starts_at, w.ends_at, w.used_slots, w.has_waiters, clock_timestamp() AS now,
        EXISTS (SELECT 1 FROM throttle_queue_entry t WHERE t.notification_id = :id AND t.generation = :generation
                   AND t.key = w.key AND t.granted_at IS NOT NULL) AS has_slot,
        (SELECT count(*) FROM (
           SELECT 1 FROM throttle_queue_entry t JOIN notification n ON n.id = t.notification_id
            WHERE t.tenant = :tenant AND t.key = w.key AND t.granted_at IS NULL
              AND (t.priority, t.notification_id) < (:priority, CAST(:id AS uuid))
-             AND n.finished_at IS NULL AND n.generation = t.generation LIMIT wanted.most) better) AS waiting_ahead
+             AND n.finished_at IS NULL AND n.generation = t.generation LIMIT wanted.max_slots) better) AS waiting_ahead
   FROM throttle_window w
-  JOIN unnest(CAST(:keys AS text[]), CAST(:most AS int[])) AS wanted(key, most) USING (key)
+  JOIN unnest(CAST(:keys AS text[]), CAST(:max_slots AS int[])) AS wanted(key, max_slots) USING (key)
  WHERE w.tenant = :tenant ORDER BY w.key
 """)
 ACQUIRE_SLOTS = text("""
-WITH kept AS (
-  UPDATE throttle_window w SET starts_at = x.starts_at, ends_at = x.ends_at, used = x.used
+WITH acquired AS (
+  UPDATE throttle_window w SET starts_at = x.starts_at, ends_at = x.ends_at, used_slots = x.used_slots
     FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
-         key text, starts_at timestamptz, ends_at timestamptz, used int)
+         key text, starts_at timestamptz, ends_at timestamptz, used_slots int)
    WHERE w.tenant = :tenant AND w.key = x.key RETURNING w.key
 )
 INSERT INTO throttle_queue_entry (notification_id, generation, key, tenant, priority, granted_at)
-SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM kept
+SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM acquired
 ON CONFLICT (notification_id, generation, key) DO UPDATE SET granted_at = EXCLUDED.granted_at
 """)
 # Of other limits it leaves the queue: what waits for one stands in nobody's way at another.
 ENQUEUE = text("""
-WITH awaited AS (
-  UPDATE throttle_window SET awaited = true WHERE tenant = :tenant AND key = ANY(:keys) RETURNING key, ends_at
+WITH awaited_window AS (
+  UPDATE throttle_window SET has_waiters = true WHERE tenant = :tenant AND key = ANY(:keys) RETURNING key, ends_at
 ), left_others AS (
   DELETE FROM throttle_queue_entry WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
      AND key <> ALL(:keys)
 ), queued AS (
   INSERT INTO throttle_queue_entry (notification_id, generation, key, tenant, priority)
-  SELECT :id, :generation, key, :tenant, :priority FROM awaited
+  SELECT :id, :generation, key, :tenant, :priority FROM awaited_window
   ON CONFLICT (notification_id, generation, key) DO NOTHING
 )
-SELECT max(ends_at) FROM awaited
+SELECT max(ends_at) FROM awaited_window
 """)
 # Of those who wait so many are counted at most.
 MAX_COUNTED = 10_000
@@ -141,67 +142,70 @@ def _request_values(request: SlotRequest, claimed: Sequence[CountedLimit]) -> di
         "tenant": request.tenant,
         "priority": request.priority,
         "keys": [limit_claim.key for limit_claim in claimed],
-        "most": [limit_claim.limit.max_count for limit_claim in claimed],
-        "per": [limit_claim.limit.per.total_seconds() for limit_claim in claimed],
+        "max_slots": [limit_claim.limit.max_count for limit_claim in claimed],
+        "per_seconds": [limit_claim.limit.per.total_seconds() for limit_claim in claimed],
     }
 
 
 def _window_columns(window: LimitWindow) -> dict[str, object]:
-    return {"starts_at": window.starts_at, "ends_at": window.ends_at, "used": window.used}
+    return {"starts_at": window.starts_at, "ends_at": window.ends_at, "used_slots": window.used_slots}
 
 
 # Locked first, and read by a statement of its own: it sees who queued while it waited for the lock.
 LOCK_ENDED = text("""
 SELECT tenant, key FROM throttle_window
- WHERE awaited AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
+ WHERE has_waiters AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
 # The next window begins, for those who are told of it: the most urgent of those who wait, as many as it has room for.
 # Whoever comes new finds them ahead. The rest waits for the one after that.
 OPEN_NEXT = text(f"""
-WITH over AS (
-  SELECT tenant, key, most, per FROM throttle_window
+WITH ended_window AS (
+  SELECT tenant, key, max_slots, per_seconds FROM throttle_window
    WHERE (tenant, key) IN (SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:keys AS text[])))
 ), waiting AS (
-  SELECT o.tenant, o.key, o.most, first.notification_id, first.place
-    FROM over o CROSS JOIN LATERAL (
+  SELECT o.tenant, o.key, o.max_slots, first.notification_id, first.place
+    FROM ended_window o CROSS JOIN LATERAL (
       SELECT t.notification_id, row_number() OVER (ORDER BY t.priority, t.notification_id) AS place
         FROM throttle_queue_entry t JOIN notification n ON n.id = t.notification_id
        WHERE t.tenant = o.tenant AND t.key = o.key AND t.granted_at IS NULL
          AND n.finished_at IS NULL AND n.generation = t.generation
-       ORDER BY t.priority, t.notification_id LIMIT o.most + 1) first
-), first_ones AS (
+       ORDER BY t.priority, t.notification_id LIMIT o.max_slots + 1) first
+), next_entries AS (
   SELECT q.notification_id FROM queue_entry q
-   WHERE q.notification_id IN (SELECT notification_id FROM waiting WHERE place <= most) AND q.state = 'waiting'
+   WHERE q.notification_id IN (SELECT notification_id FROM waiting WHERE place <= max_slots) AND q.state = 'waiting'
    ORDER BY q.notification_id FOR UPDATE
-), told AS (
+), woken AS (
   UPDATE queue_entry q SET {SET_DUE}
-    FROM first_ones WHERE q.notification_id = first_ones.notification_id RETURNING q.notification_id
-), begun AS (
-  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per), used = 0,
-         awaited = EXISTS (SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.most)
-    FROM over o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1
+    FROM next_entries WHERE q.notification_id = next_entries.notification_id RETURNING q.notification_id
+), opened_window AS (
+  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per_seconds), used_slots = 0,
+         has_waiters = EXISTS (
+           SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.max_slots)
+    FROM ended_window o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1
 )
-SELECT (SELECT count(*) FROM begun), (SELECT max(pg_notify(:channel, :due)::text) FROM told)
+SELECT (SELECT count(*) FROM opened_window), (SELECT max(pg_notify(:channel, :due)::text) FROM woken)
 """)  # noqa: S608 - a constant of our own
-SELECT_NEXT_END = text("SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE awaited")
+SELECT_NEXT_END = text(
+    "SELECT extract(epoch FROM min(ends_at) - clock_timestamp()) FROM throttle_window WHERE has_waiters"
+)
 # In the order of the primary key, a part of the table at a time: slots and places of notifications that have ended, or
 # of an earlier generation. What is open keeps its slot, however often it asks again.
 PRUNE_ENTRIES = text("""
 WITH part AS (
   SELECT notification_id, generation, key FROM throttle_queue_entry
    WHERE notification_id > :after ORDER BY notification_id LIMIT :limit
-), gone AS (
+), deleted AS (
   DELETE FROM throttle_queue_entry t USING part, notification n
    WHERE t.notification_id = part.notification_id AND t.generation = part.generation AND t.key = part.key
      AND n.id = t.notification_id AND (n.finished_at IS NOT NULL OR n.generation <> t.generation)
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM part) AS looked_at, (SELECT count(*) FROM gone) AS pruned,
+SELECT (SELECT count(*) FROM part) AS looked_at, (SELECT count(*) FROM deleted) AS pruned,
        (SELECT notification_id FROM part ORDER BY notification_id DESC LIMIT 1) AS last
 """)
 PURGE = text("""
 DELETE FROM throttle_window WHERE (tenant, key) IN (
-  SELECT tenant, key FROM throttle_window WHERE NOT awaited AND ends_at < now() - interval '1 hour'
+  SELECT tenant, key FROM throttle_window WHERE NOT has_waiters AND ends_at < now() - interval '1 hour'
    ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED)
 RETURNING 1
 """)

@@ -21,13 +21,13 @@ RuleSource = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredTick:
-    """`minutes` 0: nothing is due any more. `schedules`: keys of recurring sends, and whether each is paused.
+    """`interval_minutes` 0: nothing is due any more. `schedules`: keys of recurring sends, and whether each is paused.
     `sync_attempted_at` is when it was read, and tells this reading from a later one.
     When Temporal's store is another one, all are to be told again (`storage/stores.py`)."""
 
     tenant: UUID
     notification_type: str
-    minutes: int
+    interval_minutes: int
     sync_attempted_at: datetime | None = None
     tenant_key: str = ""
     schedules: Mapping[str, bool] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class DesiredTick:
     @property
     def stays(self) -> bool:
         """Whether Temporal is to have a Schedule for it."""
-        return bool(self.minutes or self.schedules)
+        return bool(self.interval_minutes or self.schedules)
 
 
 # Of one search attribute in Temporal, which holds 2 KB.
@@ -46,13 +46,13 @@ LOCK_TICK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 SAVE_TICK = text("""
 WITH wanted AS (
-  INSERT INTO tick AS t (tenant, notification_type, minutes, schedules)
-  SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:minutes AS int), CAST(:schedules AS jsonb)
-   WHERE :minutes > 0 OR :schedules <> '{}'
+  INSERT INTO tick AS t (tenant, notification_type, interval_minutes, schedules)
+  SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:interval_minutes AS int), CAST(:schedules AS jsonb)
+   WHERE :interval_minutes > 0 OR :schedules <> '{}'
       OR EXISTS (SELECT 1 FROM tick WHERE tenant = :tenant AND notification_type = CAST(:type AS text))
-  ON CONFLICT (tenant, notification_type) DO UPDATE SET minutes = EXCLUDED.minutes, schedules = EXCLUDED.schedules,
+  ON CONFLICT (tenant, notification_type) DO UPDATE SET interval_minutes = EXCLUDED.interval_minutes, schedules = EXCLUDED.schedules,
          synced_at = NULL, sync_attempted_at = NULL
-   WHERE (t.minutes, t.schedules) <> (EXCLUDED.minutes, EXCLUDED.schedules) RETURNING 1
+   WHERE (t.interval_minutes, t.schedules) <> (EXCLUDED.interval_minutes, EXCLUDED.schedules) RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM wanted
 """)
@@ -70,20 +70,20 @@ UPDATE tick SET sync_attempted_at = clock_timestamp() FROM (
      ORDER BY synced_at LIMIT :limit FOR UPDATE SKIP LOCKED) old
    LIMIT :limit) due
  WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
-RETURNING tick.tenant, tick.notification_type, tick.minutes, tick.sync_attempted_at, tick.schedules,
+RETURNING tick.tenant, tick.notification_type, tick.interval_minutes, tick.sync_attempted_at, tick.schedules,
           (SELECT key FROM tenant WHERE tenant.id = tick.tenant) AS tenant_key
 """)
 # If it was changed or read again since then, another process may have told Temporal something else before or after:
 # then what is wanted is told once more. Of one that is gone by now the Schedule is to be removed.
-IS_UNCHANGED = "t.minutes = CAST(:minutes AS int) AND t.schedules = CAST(:schedules AS jsonb) AND t.sync_attempted_at = :sync_attempted_at"
+IS_UNCHANGED = "t.interval_minutes = CAST(:interval_minutes AS int) AND t.schedules = CAST(:schedules AS jsonb) AND t.sync_attempted_at = :sync_attempted_at"
 MARK_SYNCED = text(f"""
-INSERT INTO tick AS t (tenant, notification_type, minutes)
+INSERT INTO tick AS t (tenant, notification_type, interval_minutes)
 VALUES (CAST(:tenant AS uuid), CAST(:type AS text), 0)
 ON CONFLICT (tenant, notification_type) DO UPDATE SET
        synced_at = CASE WHEN {IS_UNCHANGED} THEN now() END, sync_attempted_at = CASE WHEN {IS_UNCHANGED} THEN t.sync_attempted_at END
 """)  # noqa: S608 - a constant of our own
 DELETE_UNUSED = text("""
-DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND minutes = 0 AND schedules = '{}'
+DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND interval_minutes = 0 AND schedules = '{}'
    AND sync_attempted_at = :sync_attempted_at
 """)
 RESET_SYNC = text("""
@@ -107,7 +107,7 @@ SELECT_DIGEST_RULES = text("""
 SELECT DISTINCT t.spec -> 'digest' ->> 'schedule' FROM notification_type t
  WHERE t.tenant = :tenant AND t.key = :type AND t.spec -> 'digest' ->> 'schedule' IS NOT NULL
    AND (EXISTS (SELECT 1 FROM digest d WHERE d.type_id = t.id AND d.tenant = t.tenant AND d.closed_at IS NULL
-                 AND d.calendar)
+                 AND d.closes_on_schedule)
         OR (t.retired_at IS NULL AND NOT EXISTS (
           SELECT 1 FROM notification_type newer WHERE newer.tenant = t.tenant AND newer.key = t.key
              AND newer.version > t.version)))
@@ -144,7 +144,12 @@ async def update_tick(session: AsyncSession, tenant: UUID, notification_type: st
     await session.execute(LOCK_TICK, {"name": f"tick:{tenant}:{notification_type}"})
     rules = [rule for source in RULE_SOURCES for rule in await source(session, tenant, notification_type)]
     shown = to_json(await read_shown_schedules(session, tenant, notification_type))
-    values = {"tenant": tenant, "type": notification_type, "minutes": tick_interval_minutes(rules), "schedules": shown}
+    values = {
+        "tenant": tenant,
+        "type": notification_type,
+        "interval_minutes": tick_interval_minutes(rules),
+        "schedules": shown,
+    }
     await session.execute(SAVE_TICK, {**values, "channel": DISPATCH_CHANNEL, "due": TICKS_DUE})
 
 
@@ -159,7 +164,7 @@ async def mark_synced(session: AsyncSession, tick: DesiredTick) -> None:
     values = {"tenant": tick.tenant, "type": tick.notification_type, "sync_attempted_at": tick.sync_attempted_at}
     if tick.stays:
         shown = to_json(dict(tick.schedules))
-        await session.execute(MARK_SYNCED, {**values, "minutes": tick.minutes, "schedules": shown})
+        await session.execute(MARK_SYNCED, {**values, "interval_minutes": tick.interval_minutes, "schedules": shown})
     else:
         await session.execute(DELETE_UNUSED, values)
         await session.execute(RESET_SYNC, values)

@@ -29,11 +29,11 @@ LAST_CALLS = """(SELECT jsonb_agg(jsonb_build_object('state', a.state, 'next_at'
 SELECT_WAITS = text(f"""
 SELECT n.id, n.send_at, n.expires_at, n.digest_key IS NOT NULL AS collected, g.closes_at, q.waits_for AS gate,
        q.waits_until AS gate_until, COALESCE(q.state IN ('due', 'claimed'), false) AS is_queued,
-       (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'awaits', d.awaits, 'sent_at', d.sent_at,
+       (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'awaited_evidence', d.awaited_evidence, 'sent_at', d.sent_at,
                 'within', t.spec -> 'route' -> (d.step - 1) ->> 'within', 'hold', {HOLD_STATE}, 'calls', {LAST_CALLS}))
           FROM delivery d
          WHERE d.notification_id = n.id AND d.generation = n.generation
-           AND (d.status IN ('PENDING', 'SENDING') OR d.awaits IS NOT NULL)) AS deliveries
+           AND (d.status IN ('PENDING', 'SENDING') OR d.awaited_evidence IS NOT NULL)) AS deliveries
   FROM notification n
   JOIN notification_type t ON t.id = n.type_id
   LEFT JOIN queue_entry q ON q.notification_id = n.id
@@ -61,7 +61,7 @@ def _waiting_rows(row: RowMapping) -> WaitingRows:
 def _waiting_delivery(value: Json) -> WaitingDelivery:
     return WaitingDelivery(
         id=UUID(value["id"]),
-        awaits=Evidence(value["awaits"]) if value["awaits"] else None,
+        awaited_evidence=Evidence(value["awaited_evidence"]) if value["awaited_evidence"] else None,
         sent_at=parse_time(value["sent_at"]),
         within=parse_duration(value["within"]) if value["within"] else None,
         hold=_hold_state(value["hold"]),

@@ -37,7 +37,7 @@ UNION SELECT 'a wait is over' {WAITING} AND waits_until <= now()
 UNION SELECT 'a notification is not collected' FROM queue_entry
  WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
- WHERE tenant = :tenant AND closed_at IS NULL AND (signaled_at IS NULL OR filled OR (calendar AND closes_at <= now()))
+ WHERE tenant = :tenant AND closed_at IS NULL AND (signaled_at IS NULL OR is_full OR (closes_on_schedule AND closes_at <= now()))
 UNION SELECT 'a throttle is not told to go on' FROM throttle_window
  WHERE tenant = :tenant AND awaited AND ends_at <= now()
 UNION SELECT 'a workflow is not told of a cancel' FROM queue_entry
@@ -63,16 +63,16 @@ NEXT = text(f"""
 SELECT least(
   (SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
     WHERE m.tenant = :tenant AND r.posted_at IS NULL),
-  (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND calendar),
+  (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND closes_on_schedule),
   (SELECT min(next_at) FROM queue_entry WHERE tenant = :tenant AND state = 'collecting'),
   (SELECT min(waits_until) {WAITING}),
-  (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND awaited),
+  (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND has_waiters),
   (SELECT min(t.due_at) {SCHEDULED}))
 """)  # noqa: S608 - constants of our own
 TO_TICK = text(f"""
 SELECT t.notification_type {SCHEDULED} AND t.due_at <= now()
 UNION SELECT notification_type FROM digest
- WHERE tenant = :tenant AND closed_at IS NULL AND calendar AND closes_at <= now()
+ WHERE tenant = :tenant AND closed_at IS NULL AND closes_on_schedule AND closes_at <= now()
 """)  # noqa: S608
 INSERT_REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)

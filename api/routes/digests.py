@@ -75,6 +75,7 @@ async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> DigestWi
 
 
 def _view(row: DigestWindow, settings: Settings) -> DigestView:
-    values = {name: getattr(row, name) for name in DigestView.model_fields if name != "temporal_url"}
-    url = None if row.calendar else temporal_url(settings, digest_workflow_id(row.digest_key))
-    return DigestView(**values, temporal_url=url)
+    names = DigestView.model_fields.keys() - {"items", "temporal_url"}
+    values = {name: getattr(row, name) for name in names}
+    url = None if row.closes_on_schedule else temporal_url(settings, digest_workflow_id(row.digest_key))
+    return DigestView(**values, items=row.item_count, temporal_url=url)

@@ -103,7 +103,8 @@ async def _tenant_view(session: AsyncSession, key: str) -> TenantView:
 
 
 def _view(state: TenantState) -> TenantView:
-    return TenantView(**{name: getattr(state, name) for name in state.__slots__})
+    values = {name: getattr(state, name) for name in TenantView.model_fields if name != "installation"}
+    return TenantView(**values, installation=state.is_installation)
 
 
 def tenant_not_found() -> Exception:

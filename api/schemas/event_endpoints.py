@@ -79,7 +79,7 @@ class EventAttemptView(Model):
 
 
 class EventMessageView(Model):
-    """`id` is the `webhook-id`. `tries` counts attempts since the message was created or replayed. `calls` are the last
+    """`id` is the `webhook-id`. `attempt_count` counts attempts since the message was created or replayed. `attempts` are the last
     twenty."""
 
     id: Id
@@ -87,13 +87,13 @@ class EventMessageView(Model):
     notification_id: Id | None
     status: EventMessageStatus
     occurred_at: Timestamp
-    tries: int
+    attempt_count: int
     next_attempt_at: Timestamp | None
     delivered_at: Timestamp | None
     replayed_at: Timestamp | None
     last_status: int | None
     last_error: str | None
-    calls: list[EventAttemptView]
+    attempts: list[EventAttemptView]
 
 
 class TestEventAccepted(Model):

@@ -98,7 +98,7 @@ async def test_an_open_late_outcome_wakes_no_workflow(
     await amended(sent, lambda ledger: finish_notification(ledger, AT, reason=Reason("workflow_ended")))
     await sent.redriven()
     await activity_worker.record(sent.call(**more), DeliverResult(result=result))
-    assert [row["awaits"] for row in await sent.rows("delivery")] == [None, None]
+    assert [row["awaited_evidence"] for row in await sent.rows("delivery")] == [None, None]
 
 
 async def test_a_workflow_that_was_overtaken_has_nothing_left_to_wait_for(first: DatabaseSend) -> None:

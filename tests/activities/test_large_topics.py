@@ -100,7 +100,7 @@ async def planned(schedule_tenant: ScheduleTenant) -> None:
 async def done(schedule_tenant: ScheduleTenant, schedule: StoredSchedule) -> int:
     found = await planning(schedule_tenant, schedule)
     assert found is not None
-    return found.planned
+    return found.planned_count
 
 
 @pytest.mark.parametrize("size", SIZES)

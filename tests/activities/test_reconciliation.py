@@ -216,4 +216,4 @@ async def test_a_wait_for_evidence_begins_with_the_unknown_outcome(
     told = await activity_worker.deliver(sent.call(waits_for_evidence=True))
     assert told.result is R.UNKNOWN
     [delivery] = await sent.rows("delivery")
-    assert delivery["awaits"] == "sent"
+    assert delivery["awaited_evidence"] == "sent"

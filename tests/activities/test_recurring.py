@@ -200,7 +200,7 @@ async def test_the_latest_missed_occurrence_is_sent_and_others_are_reported(sche
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["ada", "bob"]
     told = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
-    assert [(run.accepted, run.skipped) for run in told] == [(0, "missed")] * 3 + [(2, None)]
+    assert [(run.accepted, run.skip_reason) for run in told] == [(0, "missed")] * 3 + [(2, None)]
 
 
 async def test_of_each_by_themselves_the_missed_ones_are_counted(schedule_tenant: ScheduleTenant) -> None:
@@ -223,7 +223,7 @@ async def test_an_occurrence_is_skipped_while_another_is_in_progress(
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["ada"]
     [due] = [run for run in await schedule_tenant.runs(schedule) if run.kind == "due"]
-    assert (due.accepted, due.skipped, due.skipped_recipients) == (0, *told)
+    assert (due.accepted, due.skip_reason, due.skipped_recipients) == (0, *told)
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
@@ -254,7 +254,7 @@ async def test_an_unknown_zone_is_reported_and_blocks_no_recipient(
         await schedule_tenant.overdue(each)
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["bob"]
-    assert [(run.skipped, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [told]
+    assert [(run.skip_reason, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [told]
     assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
 
@@ -392,7 +392,7 @@ async def test_a_topic_without_subscribers_is_reported(schedule_tenant: Schedule
     schedule = await schedule_tenant.schedule(topic="news")
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert [run.skipped for run in await schedule_tenant.runs(schedule)] == ["no_recipients"]
+    assert [run.skip_reason for run in await schedule_tenant.runs(schedule)] == ["no_recipients"]
 
 
 async def test_recipients_beyond_one_statement_are_all_sent_to(schedule_tenant: ScheduleTenant) -> None:
@@ -455,6 +455,6 @@ async def test_a_deleted_one_is_forgotten_and_a_run_of_it_ends(schedule_tenant: 
         assert await schedules.delete(session, schedule_tenant.database_tenant.tenant, "daily")
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == []
-    assert [run.skipped for run in await schedule_tenant.runs(schedule)] == ["schedule_deleted"]
+    assert [run.skip_reason for run in await schedule_tenant.runs(schedule)] == ["schedule_deleted"]
     named = "SELECT 1 FROM schedule WHERE id = :id AND jsonb_exists_any(spec, '{payload,recipient_id,recipients}')"
     assert await schedule_tenant.database_tenant.query(named, id=schedule.id) == []

@@ -47,12 +47,12 @@ async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "sho
                 kind="notification.failed",
                 occurred_at=at,
                 body="{}",
-                tries=8,
+                attempt_count=8,
                 next_attempt_at=at + timedelta(days=9_999) if standing == "waiting" else None,
                 delivered_at=at if standing == "delivered" else None,
                 given_up_at=at if standing == "failed" else None,
                 last_error="status_500" if standing == "failed" else None,
-                calls=[{"at": at.isoformat(), "status": 500, "ms": 12, "error": "status_500"}],
+                attempts=[{"at": at.isoformat(), "status": 500, "ms": 12, "error": "status_500"}],
             )
             session.add(message)
             ids.append(message.id)
@@ -63,7 +63,7 @@ async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
     """Return id and seconds until the attempt of each queued replay, in order."""
     statement = text("""
         SELECT id, extract(epoch FROM next_attempt_at - now())::float8 AS wait FROM event_message
-         WHERE tenant = :tenant AND replayed_at IS NOT NULL AND tries = 0 ORDER BY next_attempt_at
+         WHERE tenant = :tenant AND replayed_at IS NOT NULL AND attempt_count = 0 ORDER BY next_attempt_at
     """)
     async with api_tenant.database.transaction() as session:
         return [(row.id, row.wait) for row in await session.execute(statement, {"tenant": api_tenant.tenant})]
@@ -227,13 +227,13 @@ async def test_attempts_are_shown_newest_first_and_filtered_by_outcome(api_tenan
         "notification_id": None,
         "status": "failed",
         "occurred_at": None,
-        "tries": 8,
+        "attempt_count": 8,
         "next_attempt_at": None,
         "delivered_at": None,
         "replayed_at": None,
         "last_status": None,
         "last_error": "status_500",
-        "calls": [{"at": "2026-03-01T09:30:00Z", "status": 500, "ms": 12, "error": "status_500"}],
+        "attempts": [{"at": "2026-03-01T09:30:00Z", "status": 500, "ms": 12, "error": "status_500"}],
     }
     for status, expected in {"failed": [failed_too, failed], "waiting": [waiting], "delivered": [delivered]}.items():
         items = (await api_tenant.http.get(f"{PATH}/attempts?status={status}")).json()["items"]

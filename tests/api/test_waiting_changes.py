@@ -24,7 +24,8 @@ KIND: dict[str, Any] = {
     "digest": {"schedule": "0 9 * * *"},
 }
 OPEN_DIGEST = text("""
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, items, bytes, filled,
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, item_count,
+       item_bytes, is_full,
        opened_at, closes_at)
 SELECT :id, tenant, key, id, :recipient_id, :group, true, 1, 1, false, now(), :closes_at FROM notification_type
  WHERE tenant = :tenant

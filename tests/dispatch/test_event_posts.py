@@ -53,7 +53,7 @@ async def test_an_event_arrives_signed_and_is_done_with(webhook_tenant: WebhookT
     assert request.headers["webhook-id"] == str(message["id"])
     assert (message["next_attempt_at"], message["last_status"], message["last_error"]) == (None, 204, None)
     assert message["delivered_at"] is not None
-    [call] = message["calls"]
+    [call] = message["attempts"]
     assert (call["status"], call["error"]) == (204, None)
 
 
@@ -81,14 +81,18 @@ async def test_an_unavailable_receiver_is_retried_by_the_table_and_given_up(
         await webhook_tenant.make_retries_due()
         await webhook_tenant.post()
         message = await webhook_tenant.message("shop")
-        assert (message["tries"], message["last_status"], message["last_error"]) == (tries, None, "connect_failed")
+        assert (message["attempt_count"], message["last_status"], message["last_error"]) == (
+            tries,
+            None,
+            "connect_failed",
+        )
         if pause is None:
             assert message["wait"] is None
         else:
             assert 0.9 * pause.total_seconds() - 2 < message["wait"] <= 1.1 * pause.total_seconds()
     assert message["given_up_at"] is not None
     assert message["delivered_at"] is None
-    assert [call["error"] for call in message["calls"]] == ["connect_failed"] * 8
+    assert [call["error"] for call in message["attempts"]] == ["connect_failed"] * 8
 
 
 async def test_a_receiver_that_recovers_gets_the_same_message_with_the_same_id(
@@ -106,9 +110,9 @@ async def test_a_receiver_that_recovers_gets_the_same_message_with_the_same_id(
     for request in receiver.requests:
         verify_request(request, webhook_tenant.secret_of(row))
     message = await webhook_tenant.message("shop")
-    errors = [call["error"] for call in message["calls"]]
+    errors = [call["error"] for call in message["attempts"]]
     assert errors == ["status_500", "status_404", "status_301", None]
-    assert (message["next_attempt_at"], message["given_up_at"], message["tries"]) == (None, None, 4)
+    assert (message["next_attempt_at"], message["given_up_at"], message["attempt_count"]) == (None, None, 4)
     assert (await webhook_tenant.seen("shop")).failing_since is None
 
 
@@ -375,12 +379,12 @@ async def test_a_process_without_the_lease_does_not_delay_its_successor(
     await webhook_tenant.start()
     await receiver.wait_for_requests(1)
     await webhook_tenant.database_tenant.query(
-        "UPDATE event_message SET next_attempt_at = now() + interval '7 seconds', tries = 5"
+        "UPDATE event_message SET next_attempt_at = now() + interval '7 seconds', attempt_count = 5"
     )
     receiver.release()
     await webhook_tenant.posts.drain()
     message = await webhook_tenant.message("shop")
-    assert (message["tries"], message["last_status"]) == (5, None)
+    assert (message["attempt_count"], message["last_status"]) == (5, None)
     assert 0 < message["wait"] <= 7
 
 
@@ -416,7 +420,7 @@ async def test_an_internal_error_fails_only_its_post(webhook_tenant: WebhookTena
     await webhook_tenant.event()
     await webhook_tenant.post()
     broken, shop = await webhook_tenant.message("broken"), await webhook_tenant.message("shop")
-    assert (broken["last_error"], broken["tries"], shop["last_error"]) == ("internal", 1, None)
+    assert (broken["last_error"], broken["attempt_count"], shop["last_error"]) == ("internal", 1, None)
     assert broken["wait"] > 0
 
 
@@ -501,10 +505,10 @@ async def test_of_very_many_tries_the_last_twenty_are_shown(
     await webhook_tenant.event()
     many: list[dict[str, Any]] = [{"at": "x", "status": number, "ms": 1, "error": "x"} for number in range(40)]
     await webhook_tenant.database_tenant.query(
-        "UPDATE event_message SET calls = CAST(:calls AS jsonb)", calls=json.dumps(many)
+        "UPDATE event_message SET attempts = CAST(:attempts AS jsonb)", attempts=json.dumps(many)
     )
     await webhook_tenant.post()
-    calls = (await webhook_tenant.message("shop"))["calls"]
+    calls = (await webhook_tenant.message("shop"))["attempts"]
     assert [call["status"] for call in calls] == [*range(21, 40), 204]
 
 

@@ -66,7 +66,7 @@ class WebhookTenant:
             tenant=self.database_tenant.tenant,
             key=key,
         )
-        return [row | {"calls": decoded(row["calls"])} for row in rows]
+        return [row | {"attempts": decoded(row["attempts"])} for row in rows]
 
     async def message(self, key: str) -> dict[str, Any]:
         [message] = await self.messages(key)

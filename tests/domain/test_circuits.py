@@ -152,7 +152,7 @@ def test_with_all_of_them_down_the_order_stays() -> None:
 def test_a_good_while_forgets_how_often_it_opened() -> None:
     closed = after(well(), (1, errors(5)), (6, NOTHING), (7, CallTally(calls=3)))
     quiet = after(closed, *((7 + 61 * step, NOTHING) for step in range(1, 6)))
-    assert (closed.openings, quiet.openings) == (1, 0)
+    assert (closed.open_count, quiet.open_count) == (1, 0)
 
 
 def test_memory_is_a_minute() -> None:

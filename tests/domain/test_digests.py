@@ -43,18 +43,18 @@ def collected(rule: DigestRule, *items: DigestItem, window: DigestWindow | None 
 
 
 def sizes(done: CollectResult) -> list[int]:
-    return [window.items for window in done.windows]
+    return [window.item_count for window in done.windows]
 
 
 def test_a_window_begins_with_its_first_item_and_does_not_move() -> None:
     [window] = collected(FIXED, item(0), item(30), item(59)).windows
-    assert (window.opened_at, window.closes_at, window.items, window.is_full) == (later(0), later(60), 3, False)
+    assert (window.opened_at, window.closes_at, window.item_count, window.is_full) == (later(0), later(60), 3, False)
 
 
 def test_an_item_at_its_end_falls_into_the_next_one() -> None:
     """Whether or not whoever closes it has come by."""
     first, second = collected(FIXED, item(0), item(60)).windows
-    assert (first.is_full, first.items) == (True, 1)
+    assert (first.is_full, first.item_count) == (True, 1)
     assert (second.opened_at, second.closes_at, second.is_full) == (later(60), later(120), False)
 
 
@@ -75,7 +75,7 @@ def test_items_of_a_moment_ago_move_no_window_back() -> None:
 def test_an_open_window_accepts_items() -> None:
     [before] = collected(FIXED, item(0)).windows
     [after] = collected(FIXED, item(20), window=replace(before, members=())).windows
-    assert (after.id, after.items, after.closes_at) == (before.id, 2, later(60))
+    assert (after.id, after.item_count, after.closes_at) == (before.id, 2, later(60))
 
 
 def test_as_soon_as_it_is_full_the_next_one_opens() -> None:
@@ -102,7 +102,7 @@ def test_a_window_keeps_the_digest_rule_of_its_version(
     before, after = rules
     [opened] = collected(before, item(0)).windows
     [window] = collected(after, item(1, type_id=uuid4()), window=replace(opened, members=())).windows
-    assert (window.type_id, window.closes_at, window.items) == (TYPE, opened.closes_at, 2)
+    assert (window.type_id, window.closes_at, window.item_count) == (TYPE, opened.closes_at, 2)
 
 
 def test_the_first_item_is_sent_alone_only_without_recent_items() -> None:
@@ -124,7 +124,7 @@ def test_an_item_from_a_gate_is_collected_even_as_the_first() -> None:
 
 def test_a_scheduled_window_closes_at_the_next_occurrence_in_the_recipients_zone() -> None:
     [berlin] = collected(DAILY, item(0, zone="Europe/Berlin", at=datetime.fromisoformat("2026-03-01T12:00Z"))).windows
-    assert (berlin.closes_at.isoformat(), berlin.calendar) == ("2026-03-02T08:00:00+00:00", True)
+    assert (berlin.closes_at.isoformat(), berlin.closes_on_schedule) == ("2026-03-02T08:00:00+00:00", True)
 
 
 def test_an_unknown_zone_counts_as_utc() -> None:
@@ -142,7 +142,7 @@ def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
     members = [id for window in done.windows for id in window.members]
     released = [] if done.released is None else [done.released.id]
     assert sorted([*members, *released], key=str) == sorted([one.id for one in items], key=str)
-    assert all(window.items == len(window.members) <= max_items for window in done.windows)
+    assert all(window.item_count == len(window.members) <= max_items for window in done.windows)
     assert [window.is_full for window in done.windows[:-1]] == [True] * (len(done.windows) - 1)
 
 

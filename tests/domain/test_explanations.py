@@ -249,7 +249,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             leg(status=D.SENT),
             call(leg(), S.ACCEPTED, 1),
             event("escalated", 60, None, reason="email: not opened in time", detail={"step": 1}),
-            leg(SMS, D.SENT, step=2, awaits=Evidence.DELIVERED),
+            leg(SMS, D.SENT, step=2, awaited_evidence=Evidence.DELIVERED),
             status=N.SENT,
             route=((EMAIL,), (SMS,), (PUSH,)),
         ),
@@ -554,7 +554,7 @@ def test_every_status_has_a_summary(status: NotificationStatus) -> None:
 
 NOT_STARTED: dict[str, Any] = {"dispatched_at": None}
 WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
-    "nothing that is over": (story(leg(held_at=later(1), awaits=Evidence.OPENED), finished_at=later(2)), []),
+    "nothing that is over": (story(leg(held_at=later(1), awaited_evidence=Evidence.OPENED), finished_at=later(2)), []),
     "its start": (story(**NOT_STARTED), ["Now: it waits to be started."]),
     "its start, at a pace": (
         story(**NOT_STARTED, dispatch_at=later(160)),
@@ -582,11 +582,11 @@ WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
         ["Now: email waits for the answer of sandbox, attempt 1."],
     ),
     "what became of a call": (
-        story(leg(awaits=Evidence.SENT), call(leg(), S.UNKNOWN)),
+        story(leg(awaited_evidence=Evidence.SENT), call(leg(), S.UNKNOWN)),
         ["Now: email waits to learn whether the provider has it."],
     ),
     "an earlier generation's receipt": (
-        story(leg(status=D.SENT, awaits=Evidence.OPENED), replace(NEW), generation=2),
+        story(leg(status=D.SENT, awaited_evidence=Evidence.OPENED), replace(NEW), generation=2),
         ["Now: email waits until it is opened, or its time for that is over."],
     ),
     "several things": (

@@ -17,7 +17,10 @@ HOUR = timedelta(hours=1)
 EMAIL = ChannelForecast(channel=Channel.EMAIL, decision=ForecastDecision.SEND, providers=("sandbox",))
 SMS = replace(EMAIL, channel=Channel.SMS)
 EXCLUDED = ChannelForecast(
-    channel=Channel.SMS, decision=ForecastDecision.SKIP, reason=Reason("opted_out", {"rule": "x"}), by_rule=True
+    channel=Channel.SMS,
+    decision=ForecastDecision.SKIP,
+    reason=Reason("opted_out", {"rule": "x"}),
+    is_skipped_by_rule=True,
 )
 
 
@@ -96,7 +99,10 @@ def test_always_channels_start_with_the_route_and_delay_nothing() -> None:
         ([last(1)], None),
         ([last(1, EXCLUDED), last(2)], None),
         ([last(1, EXCLUDED)], NotificationStatus.SUPPRESSED),
-        ([last(1, replace(EXCLUDED, by_rule=False, reason=Reason("no_address")))], NotificationStatus.FAILED),
+        (
+            [last(1, replace(EXCLUDED, is_skipped_by_rule=False, reason=Reason("no_address")))],
+            NotificationStatus.FAILED,
+        ),
         (
             [last(1, replace(EMAIL, decision=ForecastDecision.SKIP, reason=Reason("expired")))],
             NotificationStatus.EXPIRED,

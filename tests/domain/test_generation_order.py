@@ -28,7 +28,7 @@ S, E = AttemptState, Evidence
 FIRST = (delivery(Channel.PUSH), delivery(Channel.SMS))
 AGAIN = (delivery(Channel.PUSH, generation=2), delivery(Channel.SMS, generation=2))
 OPTED_OUT = tuple(
-    replace(one, status=DeliveryStatus.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
+    replace(one, status=DeliveryStatus.SKIPPED, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     for one in AGAIN
 )
 LATE = [E.DELIVERED, E.OPENED, E.CLICKED]

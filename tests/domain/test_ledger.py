@@ -166,8 +166,8 @@ def test_open_deliveries_end_with_the_status_of_the_notification(
     assert (only_delivery(after).status, after.status) == (closed, verdict)
 
 
-SKIPPED_BY_RULE = {"status": D.SKIPPED, "by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
-SKIPPED_MISSING = {"status": D.SKIPPED, "by_rule": False, "failure": Reason("no_address")}
+SKIPPED_BY_RULE = {"status": D.SKIPPED, "is_skipped_by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
+SKIPPED_MISSING = {"status": D.SKIPPED, "is_skipped_by_rule": False, "failure": Reason("no_address")}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,8 @@ def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
 
 def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
     after = finish_notification(
-        ledger(delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))), later(5)
+        ledger(delivery(status=D.SKIPPED, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"}))),
+        later(5),
     )
     assert [(event.kind, line_of(event.reason, event.detail), event.status) for event in after.events] == [
         ("suppressed", "email: opted_out (x)", N.SUPPRESSED)
@@ -330,7 +331,7 @@ def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
 
 def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
     """Opted out between two tries: that stays, but what the vendor says of the first is kept."""
-    skipped = delivery(status=D.SKIPPED, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
+    skipped = delivery(status=D.SKIPPED, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     before = ledger(skipped, attempt(skipped, state=S.NOT_ACCEPTED), status=N.SUPPRESSED, finished_at=later(1))
     after = receipt(before, Evidence.DELIVERED)
     assert (only_delivery(after), after.status) == (only_delivery(before), N.SUPPRESSED)

@@ -54,7 +54,10 @@ def test_only_failed_deliveries_are_redriven_and_others_have_a_reason(status: No
     ],
 )
 def test_channels_that_are_all_skipped_have_one_code(reasons: list[Reason], code: str) -> None:
-    skips = [SkippedChannel(step=1, channel=Channel.SMS, reason=reason, by_rule=True, rule=None) for reason in reasons]
+    skips = [
+        SkippedChannel(step=1, channel=Channel.SMS, reason=reason, is_skipped_by_rule=True, rule=None)
+        for reason in reasons
+    ]
     assert unreachable_reason(skips) == code
 
 
@@ -175,7 +178,9 @@ def test_a_cancel_before_the_new_resolution_covers_every_channel() -> None:
 
 
 def test_a_redrive_without_opted_in_channels_is_suppressed() -> None:
-    skipped = delivery(status=D.SKIPPED, generation=2, by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
+    skipped = delivery(
+        status=D.SKIPPED, generation=2, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"})
+    )
     after = finish_notification(again(skipped), later(9))
     assert (after.status, after.failure_reason) == (N.SUPPRESSED, "email: opted_out (x)")
     assert told(after, Evidence.OPENED).status is N.OPENED

@@ -121,7 +121,7 @@ def test_in_app_needs_no_contact_point() -> None:
 
 def test_a_channel_without_a_published_template_is_skipped() -> None:
     skip = why_not(sample_type(["email"]), channels_with_template=frozenset({SMS}))
-    assert (reason_line(skip.reason), skip.by_rule) == ("no_template", False)
+    assert (reason_line(skip.reason), skip.is_skipped_by_rule) == ("no_template", False)
 
 
 @pytest.mark.parametrize("pools", [{}, {EMAIL: ()}])
@@ -131,7 +131,7 @@ def test_a_channel_without_a_provider_is_skipped(pools: dict[Channel, Sequence[P
 
 def test_an_opt_out_is_a_rule_and_named() -> None:
     skip = why_not(sample_type(["email"]), person(preferences=RecipientPreferences(channels={"email": False})))
-    assert (reason_line(skip.reason), skip.by_rule, skip.rule) == (
+    assert (reason_line(skip.reason), skip.is_skipped_by_rule, skip.rule) == (
         "opted_out (global_channel_opt_in.email)",
         True,
         "global_channel_opt_in.email",
@@ -140,12 +140,12 @@ def test_an_opt_out_is_a_rule_and_named() -> None:
 
 def test_an_opt_out_is_reported_before_a_missing_address() -> None:
     nobody = person(contacts=frozenset(), preferences=RecipientPreferences(channels={"email": False}))
-    assert why_not(sample_type(["email"]), nobody).by_rule
+    assert why_not(sample_type(["email"]), nobody).is_skipped_by_rule
 
 
 def test_an_erased_recipient_gets_no_required_type() -> None:
     skip = why_not(sample_type(["email"], required=True), person(known=False))
-    assert (reason_line(skip.reason), skip.by_rule) == ("recipient_erased", True)
+    assert (reason_line(skip.reason), skip.is_skipped_by_rule) == ("recipient_erased", True)
 
 
 def test_each_device_is_an_endpoint_with_the_providers_that_take_its_kind() -> None:

@@ -42,7 +42,7 @@ def told(before: Ledger, evidence: Evidence) -> Ledger:
 )
 def test_a_waiting_step_is_woken_by_the_goal_or_by_its_failure(goal: Evidence, evidence: Evidence, wakes: bool) -> None:
     after = told(sent(goal), evidence)
-    assert (after.evidence_due, after.deliveries[EMAIL.id].awaits) == (wakes, None if wakes else goal)
+    assert (after.evidence_due, after.deliveries[EMAIL.id].awaited_evidence) == (wakes, None if wakes else goal)
 
 
 def test_a_woken_step_is_not_woken_again() -> None:
@@ -88,7 +88,7 @@ def test_a_closed_delivery_cannot_reach_the_goal(status: DeliveryStatus) -> None
 def test_a_delivery_in_doubt_may_reach_the_goal() -> None:
     doubtful = ledger(delivery(status=D.IN_DOUBT))
     assert goal_state(doubtful, 1, E.OPENED) is GoalState.WAITING
-    assert [each.awaits for each in start_waiting(doubtful, 1, E.OPENED).deliveries.values()] == [E.OPENED]
+    assert [each.awaited_evidence for each in start_waiting(doubtful, 1, E.OPENED).deliveries.values()] == [E.OPENED]
 
 
 def test_an_escalation_is_recorded_once_and_awaits_nothing() -> None:
@@ -96,5 +96,5 @@ def test_an_escalation_is_recorded_once_and_awaits_nothing() -> None:
     [event] = over.events[1:]
     assert (event.kind, event.reason) == ("escalated", "goal_missed")
     assert event.detail == {"step": 1, "channels": ["email"], "goal": "opened"}
-    assert over.deliveries[EMAIL.id].awaits is None
+    assert over.deliveries[EMAIL.id].awaited_evidence is None
     assert escalate_step(over, 1, E.OPENED, later(61)) is over

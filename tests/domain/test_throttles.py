@@ -13,7 +13,7 @@ from tests.domain.ledgers import later
 from tests.domain.sample_types import sample_type
 
 THREE = FrequencyLimit(max_count=3, per=timedelta(hours=1))
-WINDOW = LimitWindow(key="k", starts_at=later(0), ends_at=later(3600), used=0)
+WINDOW = LimitWindow(key="k", starts_at=later(0), ends_at=later(3600), used_slots=0)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ WINDOW = LimitWindow(key="k", starts_at=later(0), ends_at=later(3600), used=0)
     ],
 )
 def test_free_capacity_excludes_used_and_promised_slots(used: int, ahead: int, at: float, room: bool) -> None:
-    assert has_free_slot(THREE, replace(WINDOW, used=used, waiting_ahead=ahead), later(at)) is room
+    assert has_free_slot(THREE, replace(WINDOW, used_slots=used, waiting_ahead=ahead), later(at)) is room
 
 
 @pytest.mark.parametrize(
@@ -63,27 +63,27 @@ def test_free_capacity_excludes_used_and_promised_slots(used: int, ahead: int, a
 def test_a_slot_is_free_when_those_ahead_have_theirs(
     used: int, waiting: int, ahead: int, at: float, slot: float
 ) -> None:
-    window = replace(WINDOW, used=used, awaited=waiting > 0)
+    window = replace(WINDOW, used_slots=used, has_waiters=waiting > 0)
     assert slot_at(THREE, window, SlotQueue(waiting=waiting, waiting_ahead=ahead), later(at)) == later(slot)
 
 
 def test_a_window_with_waiting_requests_is_not_opened_by_others() -> None:
-    assert not has_free_slot(THREE, replace(WINDOW, awaited=True), later(4000))
-    assert has_free_slot(THREE, replace(WINDOW, awaited=True), later(10))
-    assert has_free_slot(THREE, replace(WINDOW, awaited=True, has_slot=True), later(4000))
+    assert not has_free_slot(THREE, replace(WINDOW, has_waiters=True), later(4000))
+    assert has_free_slot(THREE, replace(WINDOW, has_waiters=True), later(10))
+    assert has_free_slot(THREE, replace(WINDOW, has_waiters=True, has_slot=True), later(4000))
 
 
 def test_a_granted_slot_is_kept() -> None:
-    full = replace(WINDOW, used=3, waiting_ahead=3, has_slot=True)
+    full = replace(WINDOW, used_slots=3, waiting_ahead=3, has_slot=True)
     assert has_free_slot(THREE, full, later(10))
     assert with_slot_taken(THREE, full, later(10)) is full
 
 
 def test_the_first_after_its_end_begins_the_next_window() -> None:
-    assert with_slot_taken(THREE, replace(WINDOW, used=3), later(4000)) == LimitWindow(
-        key="k", starts_at=later(4000), ends_at=later(7600), used=1
+    assert with_slot_taken(THREE, replace(WINDOW, used_slots=3), later(4000)) == LimitWindow(
+        key="k", starts_at=later(4000), ends_at=later(7600), used_slots=1
     )
-    assert with_slot_taken(THREE, replace(WINDOW, used=1), later(10)) == replace(WINDOW, used=2)
+    assert with_slot_taken(THREE, replace(WINDOW, used_slots=1), later(10)) == replace(WINDOW, used_slots=2)
 
 
 def claimed(priority: int = 3, cap: FrequencyLimit | None = None, **more: Any) -> dict[GateReason, str]:

@@ -38,7 +38,7 @@ def rows(*deliveries: WaitingDelivery, **more: Any) -> WaitingRows:
 
 
 S, W = AttemptState, WaitReason
-GOAL: dict[str, Any] = {"awaits": Evidence.OPENED, "sent_at": NOW, "within": timedelta(minutes=10)}
+GOAL: dict[str, Any] = {"awaited_evidence": Evidence.OPENED, "sent_at": NOW, "within": timedelta(minutes=10)}
 HELD: dict[str, Any] = {"circuit_open": True, "probe_at": later(30), "throttled_until": later(60)}
 
 CASES: dict[str, tuple[WaitingRows, WaitReason | None, datetime | None]] = {
@@ -71,13 +71,13 @@ CASES: dict[str, tuple[WaitingRows, WaitReason | None, datetime | None]] = {
     "no attempt that is under way": (rows(delivery(EMAIL, (S.SUBMITTING, later(4)))), None, None),
     "no attempt, as another provider is called at once": (rows(delivery(EMAIL, (S.NOT_ACCEPTED, None))), None, None),
     "what became of an attempt": (
-        rows(delivery(EMAIL, (S.UNKNOWN, later(120)), awaits=Evidence.SENT)),
+        rows(delivery(EMAIL, (S.UNKNOWN, later(120)), awaited_evidence=Evidence.SENT)),
         W.RECEIPT,
         later(120),
     ),
     "a goal": (rows(delivery(**GOAL)), W.GOAL, later(600)),
     "a goal, until it expires": (rows(delivery(**GOAL), expires_at=later(60)), W.GOAL, later(60)),
-    "a goal of what may not have been sent": (rows(delivery(awaits=Evidence.OPENED)), W.GOAL, None),
+    "a goal of what may not have been sent": (rows(delivery(awaited_evidence=Evidence.OPENED)), W.GOAL, None),
     "nothing": (rows(delivery()), None, None),
 }
 

@@ -14,7 +14,7 @@ from tests.polling import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 
 HOLDER = "SELECT holder FROM lease WHERE name = 'leader'"
-RENEWED = "SELECT extract(epoch FROM until) FROM lease WHERE name = 'leader'"
+RENEWED = "SELECT extract(epoch FROM expires_at) FROM lease WHERE name = 'leader'"
 TAKEOVER_TIMEOUT = 5.0
 SLACK = 2.0
 

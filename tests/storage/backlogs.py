@@ -20,7 +20,7 @@ SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type, '{{}}', 'PENDI
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at)
 SELECT id, 1, tenant, 3, 'waiting', now() + interval '1 hour', now() FROM notification""",
     """
-INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, by_rule, status, created_at, held_at,
+INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, status, created_at, held_at,
        held_priority, held_providers, hold_key,
        release_expires_at)
 SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'PENDING', now(), now(), 3, '{sandbox}',
@@ -28,7 +28,7 @@ SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'PENDING', now(), no
     """
 INSERT INTO hold (id, tenant, kind, name, created_at) VALUES (gen_random_uuid(), :tenant, 'channel', 'email', now())""",
     """
-INSERT INTO throttle_window (tenant, key, starts_at, ends_at, most, per, used, awaited)
+INSERT INTO throttle_window (tenant, key, starts_at, ends_at, max_slots, per_seconds, used_slots, has_waiters)
 VALUES (:tenant, 'news', now(), now() + interval '1 hour', 10, 3600, 10, true)""",
     """
 INSERT INTO throttle_queue_entry (notification_id, generation, key, tenant, priority)
@@ -58,24 +58,25 @@ INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, n
 SELECT gen_random_uuid(), 1, :tenant, 3, 'started', {LATER}, 'sandbox', now() FROM generate_series(1, 60)""",
     # Unmatched, and tried again later.
     f"""
-INSERT INTO receipt (id, provider, kind, provider_message_id, occurred_at, received_at, raw, tries, next_attempt_at)
+INSERT INTO receipt (id, provider, kind, provider_message_id, occurred_at, received_at, raw, attempt_count, next_attempt_at)
 SELECT gen_random_uuid(), 'sandbox', 'delivered', n::text, now(), now(), '{{}}', 5, {LATER} FROM {SERIES}""",
     """
 INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
 SELECT gen_random_uuid(), :tenant, 'hook ' || n, 'https://example.com', '{*}', 's', true, now(), now()
   FROM generate_series(1, 100) AS n""",
     f"""
-INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_attempt_at, calls)
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, attempt_count, next_attempt_at, attempts)
 SELECT gen_random_uuid(), p.tenant, p.id, 'message.sent', now(), '{{}}', 1, {LATER}, '[]'
   FROM event_endpoint p, generate_series(1, :size / 100)""",
     # Windows that are open, and windows that are due by the calendar and left to their tick.
     f"""
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes,
        opened_at, closes_at, signaled_at)
 SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, n % 2 = 0, false, 1, 10, now(),
        CASE WHEN n % 2 = 0 THEN now() - interval '1 minute' ELSE {LATER} END, now() FROM {SERIES}""",
     """
-INSERT INTO tick (tenant, notification_type, minutes, synced_at, sync_attempted_at)
+INSERT INTO tick (tenant, notification_type, interval_minutes, synced_at, sync_attempted_at)
 SELECT :tenant, 'type ' || n, 15, now(), now() FROM generate_series(1, 10000) AS n""",
     """
 INSERT INTO schedule (id, tenant, key, notification_type, spec, created_at, updated_at)

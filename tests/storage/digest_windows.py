@@ -37,8 +37,8 @@ async def collect(database_tenant: DatabaseTenant, limit: int = 500) -> int:
 
 async def close_filled(database_tenant: DatabaseTenant) -> int:
     async with database_tenant.database.transaction() as session:
-        filled = await digests.list_full_windows(session, 50)
-    return await close_each(database_tenant, filled)
+        full_windows = await digests.list_full_windows(session, 50)
+    return await close_each(database_tenant, full_windows)
 
 
 async def close_overdue(database_tenant: DatabaseTenant) -> int:

@@ -51,21 +51,21 @@ async def test_collected_twice_it_is_in_one_window(database_tenant: DatabaseTena
     await accept_items(database_tenant, 3)
     assert [await collect(database_tenant), await collect(database_tenant)] == [3, 0]
     [window] = await windows(database_tenant)
-    assert (window["items"], window["signaled_at"], window["closed_at"]) == (3, None, None)
+    assert (window["item_count"], window["signaled_at"], window["closed_at"]) == (3, None, None)
 
 
 async def test_concurrent_collectors_open_one_window(database_tenant: DatabaseTenant) -> None:
     await accept_items(database_tenant, 4)
     taken = await asyncio.gather(*(collect(database_tenant, limit=2) for _ in range(3)))
     assert sum(taken) == 4
-    assert [window["items"] for window in await windows(database_tenant)] == [4]
+    assert [window["item_count"] for window in await windows(database_tenant)] == [4]
 
 
 async def test_a_full_digest_window_closes_and_later_items_open_another(database_tenant: DatabaseTenant) -> None:
     ids = await accept_items(database_tenant, 12)
     await collect(database_tenant)
     assert (await close_filled(database_tenant), await close_filled(database_tenant)) == (2, 0)
-    assert sorted(window["items"] for window in await windows(database_tenant)) == [2, 5, 5]
+    assert sorted(window["item_count"] for window in await windows(database_tenant)) == [2, 5, 5]
     assert sorted(await statuses(database_tenant, *ids)) == ["DIGESTED"] * 10 + ["PENDING"] * 2
     payloads = [row["event_payload"] for row in await digest_notifications(database_tenant)]
     assert sorted(item["n"] for payload in payloads for item in payload["items"]) == list(range(10))
@@ -77,14 +77,17 @@ async def test_a_full_unclosed_window_accepts_no_item(database_tenant: DatabaseT
     await collect(database_tenant)
     await accept_items(database_tenant, 1)
     await collect(database_tenant)
-    assert [(window["items"], window["filled"]) for window in await windows(database_tenant)] == [(5, True), (1, False)]
+    assert [(window["item_count"], window["is_full"]) for window in await windows(database_tenant)] == [
+        (5, True),
+        (1, False),
+    ]
     async with database_tenant.database.transaction() as session:
         told = [
             window.closes_at
             for window in await digests.list_pending_windows(session, 10)
             if window.tenant == database_tenant.tenant
         ]
-    assert told == [window["closes_at"] for window in await windows(database_tenant) if not window["filled"]]
+    assert told == [window["closes_at"] for window in await windows(database_tenant) if not window["is_full"]]
     assert await close_filled(database_tenant) == 1
     assert [row["event_payload"]["total"] for row in await digest_notifications(database_tenant)] == [5]
 
@@ -136,7 +139,7 @@ async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(databa
         await until_blocked(database_tenant.database, collecting)
     await collecting
     first, second = await windows(database_tenant)
-    assert (first["items"], second["items"], second["closed_at"]) == (1, 1, None)
+    assert (first["item_count"], second["item_count"], second["closed_at"]) == (1, 1, None)
     assert await statuses(database_tenant, late) == ["PENDING"]
 
 
@@ -315,7 +318,7 @@ async def test_an_item_with_a_workflow_is_collected_despite_send_first_immediate
     await hand_over_item(database_tenant)
     await collect(database_tenant)
     [window] = await windows(database_tenant)
-    assert window["items"] == 1
+    assert window["item_count"] == 1
 
 
 async def test_the_first_item_is_sent_immediately_and_workers_are_notified(
@@ -360,21 +363,22 @@ async def test_a_window_by_the_calendar_stays_with_the_version_that_has_one(data
     await accept_items(replace(database_tenant, type_id=newer.id), 1)
     await collect(database_tenant)
     [window] = await windows(database_tenant)
-    assert (window["type_id"], window["items"]) == (database_tenant.type_id, 2)
+    assert (window["type_id"], window["item_count"]) == (database_tenant.type_id, 2)
     async with database.transaction() as session:
         assert len(await ticks.read_digest_rules(session, database_tenant.tenant, kind["key"])) == 1
 
 
 MANY = """
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes,
        opened_at, closes_at, signaled_at)
-SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'g' || i, true, :filled, 1, 10, now(),
+SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'g' || i, true, :is_full, 1, 10, now(),
        now() - interval '1 hour', now() FROM generate_series(1, 3) i
 """
 
 
 async def test_a_window_is_closed_in_a_transaction_of_its_own(database_tenant: DatabaseTenant) -> None:
-    await database_tenant.query(MANY, filled=False, tenant=database_tenant.tenant, type=database_tenant.type_id)
+    await database_tenant.query(MANY, is_full=False, tenant=database_tenant.tenant, type=database_tenant.type_id)
     closed = []
     for _ in range(4):
         async with database_tenant.database.transaction() as session:
@@ -383,7 +387,7 @@ async def test_a_window_is_closed_in_a_transaction_of_its_own(database_tenant: D
 
 
 async def test_a_window_that_another_process_closes_is_skipped(database_tenant: DatabaseTenant) -> None:
-    await database_tenant.query(MANY, filled=True, tenant=database_tenant.tenant, type=database_tenant.type_id)
+    await database_tenant.query(MANY, is_full=True, tenant=database_tenant.tenant, type=database_tenant.type_id)
     [first, *_] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
         assert await digests.close_window(session, first["id"])

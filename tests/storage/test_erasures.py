@@ -266,7 +266,7 @@ WITH made AS (
   INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at)
   SELECT id, 1, tenant, 3, 'started', now(), now() FROM made WHERE finished_at IS NULL
 )
-INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, by_rule, status, created_at,
+INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, status, created_at,
        rendered_content)
 SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'SENT', now(), '{"subject": "Dear Ada"}' FROM made
 """
@@ -280,14 +280,15 @@ WITH quoted AS (
 ), waiting AS (
   UPDATE queue_entry SET recipient_id = :recipient, waits_for = 'quiet_hours' WHERE tenant = :tenant
 ), digests AS (
-  INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+  INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes,
          opened_at, closes_at)
   SELECT id, :tenant, 'order.shipped', :type, :recipient, id::text, false, false, 1, 1, now(), now() FROM quoted
 ), endpoint AS (
   INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
   VALUES (gen_random_uuid(), :tenant, 'audit', '', '{}', '', true, now(), now()) RETURNING id
 )
-INSERT INTO event_message (id, tenant, endpoint_id, notification_id, kind, occurred_at, body, tries, calls)
+INSERT INTO event_message (id, tenant, endpoint_id, notification_id, kind, occurred_at, body, attempt_count, attempts)
 SELECT gen_random_uuid(), :tenant, endpoint.id, quoted.id, 'delivered', now(),
        jsonb_build_object('data', jsonb_build_object(
          'recipient_id', CAST(:recipient AS text), 'tags', CAST(:words AS text)))::text, 0, '[]'

@@ -73,7 +73,7 @@ async def test_a_message_has_ids_and_facts_without_address_or_content(webhook_te
             "tags": ["spring", "vip"],
         },
     }
-    assert (message["notification_id"], message["occurred_at"], message["tries"]) == (sent.id, NOW, 0)
+    assert (message["notification_id"], message["occurred_at"], message["attempt_count"]) == (sent.id, NOW, 0)
     assert not any(secret in message["body"] for secret in (*CONTACT.values(), "Canary", "Hi"))
 
 

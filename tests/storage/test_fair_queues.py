@@ -25,13 +25,14 @@ SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' 
        {cancel}, {evidence} FROM generate_series(1, CAST(:size AS int))
 """
 WINDOWS = """
-INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, calendar, filled, items, bytes,
+INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
+       item_count, item_bytes,
        opened_at, closes_at, signaled_at)
-SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {calendar}, {filled}, 1, 10, now(),
+SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {closes_on_schedule}, {is_full}, 1, 10, now(),
        now() - interval '1 hour' * :age, {told} FROM generate_series(1, CAST(:size AS int)) AS n
 """
 RECEIPTS = """
-INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at)
+INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, attempt_count, next_attempt_at)
 SELECT gen_random_uuid(), :tenant, 'sandbox', 'delivered', now(), now(), '{}', 0, now() - interval '1 minute' * :age
   FROM generate_series(1, CAST(:size AS int))
 """
@@ -40,7 +41,7 @@ WITH endpoint AS (
   INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)
   VALUES (gen_random_uuid(), :tenant, 'hook', 'https://example.com', '{*}', 's', true, now(), now()) RETURNING id
 )
-INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, tries, next_attempt_at, calls)
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, attempt_count, next_attempt_at, attempts)
 SELECT gen_random_uuid(), :tenant, endpoint.id, 'message.sent', now(), '{}', 0, now() - interval '1 minute' * :age, '[]'
   FROM endpoint, generate_series(1, CAST(:size AS int))
 """
@@ -59,8 +60,8 @@ def entries(state: str, *, busy: str = "NULL", cancel: bool = False, evidence: b
     return ENTRIES.format(state=state, busy=busy, cancel=cancel, evidence=evidence)
 
 
-def windows(*, calendar: bool = False, filled: bool = False, told: str = "now()") -> str:
-    return WINDOWS.format(calendar=calendar, filled=filled, told=told)
+def windows(*, closes_on_schedule: bool = False, is_full: bool = False, told: str = "now()") -> str:
+    return WINDOWS.format(closes_on_schedule=closes_on_schedule, is_full=is_full, told=told)
 
 
 async def cancels(session: AsyncSession) -> list[UUID]:
@@ -114,10 +115,10 @@ QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
     "receipts": (RECEIPTS, "receipt", receipts),
     "event webhooks": (MESSAGES, "event_message", posts),
     "windows to tell": (windows(told="NULL"), "digest", told),
-    "full windows": (windows(filled=True), "digest", lambda session: digests.list_full_windows(session, 16)),
+    "full windows": (windows(is_full=True), "digest", lambda session: digests.list_full_windows(session, 16)),
     "overdue windows": (windows(), "digest", lambda session: digests.list_overdue_windows(session, 10, 1_200, 16)),
     "overdue calendars": (
-        windows(calendar=True),
+        windows(closes_on_schedule=True),
         "digest",
         lambda session: digests.list_overdue_windows(session, 10, 1_200, 16),
     ),

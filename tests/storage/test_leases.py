@@ -11,8 +11,8 @@ from storage.database import Database
 
 pytestmark = pytest.mark.postgres
 
-EXPIRE = text("UPDATE lease SET until = clock_timestamp() - interval '1 millisecond' WHERE name = :name")
-TAKEN_AT = text("SELECT taken_at, until > clock_timestamp() AS is_valid FROM lease WHERE name = :name")
+EXPIRE = text("UPDATE lease SET expires_at = clock_timestamp() - interval '1 millisecond' WHERE name = :name")
+ACQUIRED_AT = text("SELECT acquired_at, expires_at > clock_timestamp() AS is_valid FROM lease WHERE name = :name")
 
 
 async def acquire(database: Database, name: str, holder: UUID) -> bool:
@@ -28,20 +28,20 @@ async def execute(database: Database, statement: object, name: str) -> list[obje
 async def test_a_lease_is_kept_by_its_holder_and_refused_to_others(database: Database) -> None:
     name, mine, other = uuid4().hex, uuid4(), uuid4()
     assert await acquire(database, name, mine)
-    [first] = await execute(database, TAKEN_AT, name)
+    [first] = await execute(database, ACQUIRED_AT, name)
     assert not await acquire(database, name, other)
     assert await acquire(database, name, mine)
-    assert await execute(database, TAKEN_AT, name) == [first]
+    assert await execute(database, ACQUIRED_AT, name) == [first]
 
 
 async def test_an_expired_lease_goes_to_the_first_claimant(database: Database) -> None:
     name, mine, other = uuid4().hex, uuid4(), uuid4()
     await acquire(database, name, mine)
-    [before] = await execute(database, TAKEN_AT, name)
+    [before] = await execute(database, ACQUIRED_AT, name)
     await execute(database, EXPIRE, name)
     assert await acquire(database, name, other)
     assert not await acquire(database, name, mine)
-    [after] = await execute(database, TAKEN_AT, name)
+    [after] = await execute(database, ACQUIRED_AT, name)
     assert after != before
 
 

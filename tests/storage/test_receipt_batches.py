@@ -239,6 +239,6 @@ async def test_a_receipt_that_fails_does_not_stop_the_others(database_tenant: Da
         ("a receipt was not applied", "UnknownValue"),
     ]
     [row] = await database_tenant.query(
-        "SELECT tries, next_attempt_at > received_at AS waits FROM receipt WHERE id = :id", id=bad.id
+        "SELECT attempt_count, next_attempt_at > received_at AS waits FROM receipt WHERE id = :id", id=bad.id
     )
-    assert row == {"tries": 1, "waits": True}
+    assert row == {"attempt_count": 1, "waits": True}

@@ -157,10 +157,10 @@ async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(
     stray = receipt(provider_message_id=f"m-{uuid4()}")
     await store(database_tenant.database, stray)
     waits = []
-    for tries in range(1, 4):
+    for attempt_count in range(1, 4):
         await apply_waiting(database_tenant.database)
         row = await sole(database_tenant, stray)
-        assert (row["applied_at"], row["tries"]) == (None, tries)
+        assert (row["applied_at"], row["attempt_count"]) == (None, attempt_count)
         [due] = await database_tenant.query("SELECT extract(epoch FROM :at - now()) AS wait", at=row["next_attempt_at"])
         waits.append(float(due["wait"]))
         await database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE id = :id", id=stray.id)
@@ -220,7 +220,7 @@ async def test_two_appliers_at_once_apply_each_receipt_once(sent: DatabaseSend) 
     await store(sent.database_tenant.database, *told)
     await asyncio.gather(*(apply_waiting(sent.database_tenant.database) for _ in range(3)))
     rows = await stored(sent.database_tenant, *(one.id for one in told))
-    assert [row["tries"] for row in rows] == [1, 1, 1]
+    assert [row["attempt_count"] for row in rows] == [1, 1, 1]
     statuses = await sent.statuses()
     assert statuses[-1] == "OPENED"
     assert len(statuses) == len(set(statuses))

@@ -92,12 +92,12 @@ async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed:
 
 async def test_waits_of_the_former_generation_end(failed: DatabaseSend) -> None:
     await failed.database_tenant.query(
-        "UPDATE delivery SET awaits = 'opened', held_at = now(), held_providers = '{sandbox}'"
+        "UPDATE delivery SET awaited_evidence = 'opened', held_at = now(), held_providers = '{sandbox}'"
         " WHERE notification_id = :id",
         id=failed.id,
     )
     await redrive(failed.database_tenant, *await found(failed.database_tenant))
-    assert [(row["awaits"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
+    assert [(row["awaited_evidence"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
     async with failed.database_tenant.database.transaction() as session:
         assert await releases.release_held(session, 10) == 0
 

@@ -94,7 +94,7 @@ async def test_one_that_ended_late_is_kept_from_its_end_on(database_tenant: Data
     await database_tenant.query(
         "UPDATE notification SET finished_at = now() - interval '11 days' WHERE id = :id", id=sent.id
     )
-    await database_tenant.query("UPDATE pruning SET pass_started_at = now() - interval '8 days'")
+    await database_tenant.query("UPDATE retention_pass SET pass_started_at = now() - interval '8 days'")
     await prune(database_tenant.database)
     assert await payloads(database_tenant) == {sent.id: {}}
 
@@ -135,7 +135,7 @@ async def test_another_tenant_has_its_own_days(database_tenant: DatabaseTenant) 
 
 OLD_ROWS = {
     "receipt": """
-INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at)
+INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, attempt_count, next_attempt_at)
 SELECT gen_random_uuid(), 'sandbox', 'delivered', now(), now() - make_interval(days => n), '{}', 0,
        CASE WHEN n = 41 THEN now() END FROM (VALUES (1), (40), (41)) AS ages(n)""",
     "sandbox_receipt": """

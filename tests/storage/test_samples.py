@@ -24,7 +24,7 @@ SELECT uuidv7(), 1, :tenant, 3 + n % 2, CASE WHEN n % 10 = 0 THEN 'waiting' ELSE
   FROM generate_series(1, :open) AS n
 """
 RECEIPTS = """
-INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, tries, next_attempt_at, applied_at)
+INSERT INTO receipt (id, provider, kind, occurred_at, received_at, raw, attempt_count, next_attempt_at, applied_at)
 SELECT gen_random_uuid(), 'smtp', 'delivered', now(), now(), '{}', n % 2,
        CASE WHEN n <= 4 THEN now() - interval '9 seconds' END, CASE WHEN n > 4 THEN now() END
   FROM generate_series(1, 20000) AS n

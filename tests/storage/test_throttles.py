@@ -69,7 +69,7 @@ async def test_of_fifty_at_once_as_many_as_the_limit_get_in(database_tenant: Dat
     [window] = await database_tenant.query(
         "SELECT * FROM throttle_window WHERE tenant = :tenant", tenant=database_tenant.tenant
     )
-    assert (window["used"], window["awaited"], window["ends_at"] - window["starts_at"]) == (3, True, HOUR)
+    assert (window["used_slots"], window["has_waiters"], window["ends_at"] - window["starts_at"]) == (3, True, HOUR)
 
 
 async def test_a_repeated_request_keeps_its_slot(database_tenant: DatabaseTenant) -> None:
@@ -218,7 +218,7 @@ async def test_a_request_during_the_opening_of_a_window_is_not_lost(database_ten
     async with database_tenant.database.transaction() as session:
         who = asker(late)
         await database_tenant.query(
-            "UPDATE throttle_window SET awaited = true WHERE tenant = :tenant", tenant=database_tenant.tenant
+            "UPDATE throttle_window SET has_waiters = true WHERE tenant = :tenant", tenant=database_tenant.tenant
         )
         full = await throttles.acquire_slots(session, who, [limit(1)])
         rolling = asyncio.create_task(open_next(database_tenant))

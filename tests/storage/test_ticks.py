@@ -35,18 +35,18 @@ async def put(database: Database, tenant: UUID, cron: str, key: str = "daily") -
 
 async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
     async with database.transaction() as session:
-        return [tick.minutes for tick in await ticks.claim_unsynced(session, 10, again)]
+        return [tick.interval_minutes for tick in await ticks.claim_unsynced(session, 10, again)]
 
 
-async def ensured(database: Database, tenant: UUID, minutes: int) -> None:
-    """As if `minutes` had been read when it was read last."""
+async def ensured(database: Database, tenant: UUID, interval_minutes: int) -> None:
+    """As if `interval_minutes` had been read when it was read last."""
     async with database.transaction() as session:
         row = (await session.execute(READ, {"tenant": tenant})).mappings().one()
         shown = decoded(row["schedules"])
         tick = DesiredTick(
             tenant=tenant,
             notification_type="report",
-            minutes=minutes,
+            interval_minutes=interval_minutes,
             sync_attempted_at=row["sync_attempted_at"],
             schedules=shown,
         )
@@ -72,11 +72,11 @@ async def test_schedules_and_pauses_of_a_type_are_synchronized_to_temporal(alone
     async with alone.transaction() as session:
         await schedules.pause(session, tenant, "daily")
     tick = await read(alone)
-    assert (tick.minutes, tick.schedules) == (15, {"daily": True, "weekly": False})
+    assert (tick.interval_minutes, tick.schedules) == (15, {"daily": True, "weekly": False})
     async with alone.transaction() as session:
         await schedules.pause(session, tenant, "weekly")
     tick = await read(alone)
-    assert (tick.minutes, tick.stays, tick.schedules) == (0, True, {"daily": True, "weekly": True})
+    assert (tick.interval_minutes, tick.stays, tick.schedules) == (0, True, {"daily": True, "weekly": True})
     await note_ensured(alone, tick)
     assert await to_ensure(alone) == []
 

@@ -30,7 +30,7 @@ TABLES = (
     *("throttle_window", "throttle_queue_entry"),
     *("provider_health", "provider_limit", "receipt"),
     *("event_endpoint", "event_message"),
-    *("engine_state", "lease", "process", "pruning", "pruned_count"),
+    *("engine_state", "lease", "process", "retention_pass", "pruned_count"),
     *("sandbox_call", "sandbox_message", "sandbox_receipt"),
 )
 
@@ -40,10 +40,11 @@ CREATE TRIGGER keep_former_address_hashes BEFORE UPDATE OF address_hashes ON rec
    EXECUTE FUNCTION keep_former_address_hashes()
 """
 # Rows that are inserted and deleted leave some dozens of pages behind, which the table keeps (`vacuum_truncate`): a
-# scan of the whole table is never the cheapest plan, not even while the table is empty.
+# scan of the whole table is never the cheapest plan, not even while the table is empty. No partial index has rows of
+# this state, so claims read no dead entries.
 GROW_QUEUE = """
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
-SELECT gen_random_uuid(), 1, gen_random_uuid(), 3, 'due', now() FROM generate_series(1, 2000)
+SELECT gen_random_uuid(), 1, gen_random_uuid(), 3, 'canceled', now() FROM generate_series(1, 2000)
 """
 EMPTY_QUEUE = "DELETE FROM queue_entry"
 FILL_CLAIM_CURSOR = """
@@ -87,7 +88,7 @@ def _create_tenants() -> None:
         sa.Column("timezone", AutoString(), server_default="UTC", nullable=False),
         sa.Column("frequency_cap", JSONB(none_as_null=True)),
         sa.Column("phone_regions", sa.ARRAY(sa.Text())),
-        sa.Column("installation", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("is_installation", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("content_days", sa.Integer(), server_default=sa.text("90"), nullable=False),
         sa.Column("record_days", sa.Integer(), server_default=sa.text("400"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -95,7 +96,7 @@ def _create_tenants() -> None:
         sa.UniqueConstraint("key"),
     )
     op.create_index(
-        "tenant_installation", "tenant", ["installation"], unique=True, postgresql_where=sa.text("installation")
+        "tenant_installation", "tenant", ["is_installation"], unique=True, postgresql_where=sa.text("is_installation")
     )
     op.create_table(
         "api_key",
@@ -110,7 +111,7 @@ def _create_tenants() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True)),
         sa.Column("last_used_at", sa.DateTime(timezone=True)),
         sa.Column("replaces", sa.Uuid()),
-        sa.Column("dev", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("is_dev", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant"],
             ["tenant.id"],
@@ -267,7 +268,7 @@ def _create_recipients() -> None:
         ),
         sa.PrimaryKeyConstraint("tenant", "topic", "recipient_id"),
     )
-    op.create_index("topic_of_recipient", "topic_subscriber", ["tenant", "recipient_id"])
+    op.create_index("topic_subscriber_of_recipient", "topic_subscriber", ["tenant", "recipient_id"])
     op.create_table(
         "suppression",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -371,9 +372,9 @@ def _create_schedules() -> None:
         "schedule_plan",
         sa.Column("schedule_id", sa.Uuid(), nullable=False),
         sa.Column("after", AutoString(), nullable=False),
-        sa.Column("planned", sa.Integer(), nullable=False),
+        sa.Column("planned_count", sa.Integer(), nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("again", sa.Boolean(), nullable=False),
+        sa.Column("replans_all", sa.Boolean(), nullable=False),
         sa.Column("last_batch_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["schedule_id"],
@@ -391,7 +392,7 @@ def _create_schedules() -> None:
         sa.Column("ran_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("accepted", sa.Integer(), nullable=False),
         sa.Column("skipped_recipients", JSONB(none_as_null=True), nullable=False),
-        sa.Column("skipped", AutoString()),
+        sa.Column("skip_reason", AutoString()),
         sa.Column("after", AutoString()),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
@@ -414,7 +415,7 @@ def _create_digests() -> None:
         "tick",
         sa.Column("tenant", sa.Uuid(), nullable=False),
         sa.Column("notification_type", AutoString(), nullable=False),
-        sa.Column("minutes", sa.Integer(), nullable=False),
+        sa.Column("interval_minutes", sa.Integer(), nullable=False),
         sa.Column("schedules", JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("synced_at", sa.DateTime(timezone=True)),
         sa.Column("sync_attempted_at", sa.DateTime(timezone=True)),
@@ -439,10 +440,10 @@ def _create_digests() -> None:
         sa.Column("type_id", sa.Uuid(), nullable=False),
         sa.Column("recipient_id", AutoString(), nullable=False),
         sa.Column("digest_key", AutoString(), nullable=False),
-        sa.Column("calendar", sa.Boolean(), nullable=False),
-        sa.Column("filled", sa.Boolean(), nullable=False),
-        sa.Column("items", sa.Integer(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("closes_on_schedule", sa.Boolean(), nullable=False),
+        sa.Column("is_full", sa.Boolean(), nullable=False),
+        sa.Column("item_count", sa.Integer(), nullable=False),
+        sa.Column("item_bytes", sa.Integer(), nullable=False),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closes_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closes_by", sa.DateTime(timezone=True)),
@@ -460,12 +461,12 @@ def _create_digests() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
-        "digest_closing", "digest", ["calendar", "closes_at"], postgresql_where=sa.text("closed_at IS NULL")
+        "digest_closing", "digest", ["closes_on_schedule", "closes_at"], postgresql_where=sa.text("closed_at IS NULL")
     )
     op.create_index(
         "digest_closing_of_tenant",
         "digest",
-        ["calendar", "tenant", "closes_at"],
+        ["closes_on_schedule", "tenant", "closes_at"],
         postgresql_where=sa.text("closed_at IS NULL"),
     )
     op.create_index(
@@ -475,7 +476,7 @@ def _create_digests() -> None:
         postgresql_where=sa.text("closed_at IS NULL"),
     )
     op.create_index(
-        "digest_filled_of_tenant", "digest", ["tenant", "id"], postgresql_where=sa.text("closed_at IS NULL AND filled")
+        "digest_full_of_tenant", "digest", ["tenant", "id"], postgresql_where=sa.text("closed_at IS NULL AND is_full")
     )
     op.create_index("digest_of_recipient", "digest", ["tenant", "recipient_id", "id"])
     op.create_index("digest_of_tenant", "digest", ["tenant", "id"])
@@ -484,7 +485,7 @@ def _create_digests() -> None:
         "digest",
         ["tenant", "digest_key"],
         unique=True,
-        postgresql_where=sa.text("closed_at IS NULL AND NOT filled"),
+        postgresql_where=sa.text("closed_at IS NULL AND NOT is_full"),
     )
     op.create_index(
         "digest_to_signal_of_tenant",
@@ -590,7 +591,7 @@ def _create_notifications() -> None:
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("channel", AutoString(), nullable=False),
         sa.Column("rule", AutoString()),
-        sa.Column("by_rule", sa.Boolean(), nullable=False),
+        sa.Column("is_skipped_by_rule", sa.Boolean(), nullable=False),
         sa.Column("template_id", sa.Uuid()),
         sa.Column("template_name", AutoString()),
         sa.Column("template_version", sa.Integer()),
@@ -607,7 +608,7 @@ def _create_notifications() -> None:
         sa.Column("delivered_at", sa.DateTime(timezone=True)),
         sa.Column("opened_at", sa.DateTime(timezone=True)),
         sa.Column("clicked_at", sa.DateTime(timezone=True)),
-        sa.Column("awaits", AutoString()),
+        sa.Column("awaited_evidence", AutoString()),
         sa.Column("held_at", sa.DateTime(timezone=True)),
         sa.Column("held_priority", sa.Integer()),
         sa.Column("held_providers", sa.ARRAY(sa.Text())),
@@ -631,6 +632,12 @@ def _create_notifications() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "delivery_held",
+        "delivery",
+        ["held_priority", "hold_key", "tenant", "held_at"],
+        postgresql_where=sa.text("held_at IS NOT NULL AND release_expires_at IS NULL"),
+    )
     op.create_index("delivery_of_channel", "delivery", ["tenant", "channel", "notification_id"])
     op.create_index("delivery_of_notification", "delivery", ["notification_id"])
     op.create_index(
@@ -638,12 +645,6 @@ def _create_notifications() -> None:
         "delivery",
         ["release_expires_at"],
         postgresql_where=sa.text("held_at IS NOT NULL AND (release_expires_at IS NOT NULL OR hold_key IS NULL)"),
-    )
-    op.create_index(
-        "delivery_waiting",
-        "delivery",
-        ["held_priority", "hold_key", "tenant", "held_at"],
-        postgresql_where=sa.text("held_at IS NOT NULL AND release_expires_at IS NULL"),
     )
     op.create_index(
         "delivery_words", "delivery", [sa.literal_column("content_words(rendered_content)")], postgresql_using="gin"
@@ -758,7 +759,7 @@ def _create_notifications() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("inbox_message_of_notification", "inbox_message", ["notification_id"])
-    op.create_index("inbox_of_recipient", "inbox_message", ["tenant", "recipient_id", "created_at", "id"])
+    op.create_index("inbox_message_of_recipient", "inbox_message", ["tenant", "recipient_id", "created_at", "id"])
 
 
 def _create_queue() -> None:
@@ -798,12 +799,6 @@ def _create_queue() -> None:
     )
     op.execute(GROW_QUEUE)
     op.execute(EMPTY_QUEUE)
-    op.create_index(
-        "queue_entry_at_gate",
-        "queue_entry",
-        ["tenant", "recipient_id"],
-        postgresql_where=sa.text("waits_for IS NOT NULL"),
-    )
     op.create_index(
         "queue_entry_awaited_provider",
         "queue_entry",
@@ -877,6 +872,12 @@ def _create_queue() -> None:
         ["tenant", "waits_for", "notification_id"],
         postgresql_where=sa.text("waits_for IS NOT NULL"),
     )
+    op.create_index(
+        "queue_entry_waiting_of_recipient",
+        "queue_entry",
+        ["tenant", "recipient_id"],
+        postgresql_where=sa.text("waits_for IS NOT NULL"),
+    )
     op.create_table(
         "claim_cursor",
         sa.Column("priority", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -923,17 +924,17 @@ def _create_throttles() -> None:
         sa.Column("key", AutoString(), nullable=False),
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("most", sa.Integer(), nullable=False),
-        sa.Column("per", sa.Float(), nullable=False),
-        sa.Column("used", sa.Integer(), nullable=False),
-        sa.Column("awaited", sa.Boolean(), nullable=False),
+        sa.Column("max_slots", sa.Integer(), nullable=False),
+        sa.Column("per_seconds", sa.Float(), nullable=False),
+        sa.Column("used_slots", sa.Integer(), nullable=False),
+        sa.Column("has_waiters", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["tenant"],
             ["tenant.id"],
         ),
         sa.PrimaryKeyConstraint("tenant", "key"),
     )
-    op.create_index("throttle_window_awaited", "throttle_window", ["ends_at"], postgresql_where=sa.text("awaited"))
+    op.create_index("throttle_window_awaited", "throttle_window", ["ends_at"], postgresql_where=sa.text("has_waiters"))
     op.create_index("throttle_window_over", "throttle_window", ["ends_at"])
     op.create_table(
         "throttle_queue_entry",
@@ -964,7 +965,7 @@ def _create_providers() -> None:
         sa.Column("state", AutoString(), nullable=False),
         sa.Column("reason", AutoString()),
         sa.Column("penalty", sa.Integer(), nullable=False),
-        sa.Column("openings", sa.Integer(), nullable=False),
+        sa.Column("open_count", sa.Integer(), nullable=False),
         sa.Column("probes", sa.Integer(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("penalty_updated_at", sa.DateTime(timezone=True), nullable=False),
@@ -999,7 +1000,7 @@ def _create_providers() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("raw", JSONB(none_as_null=True), nullable=False),
-        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("attempt_count", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
         sa.Column("applied_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id"),
@@ -1069,14 +1070,14 @@ def _create_event_webhooks() -> None:
         sa.Column("kind", AutoString(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("body", AutoString(), nullable=False),
-        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("attempt_count", sa.Integer(), nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
         sa.Column("delivered_at", sa.DateTime(timezone=True)),
         sa.Column("given_up_at", sa.DateTime(timezone=True)),
         sa.Column("replayed_at", sa.DateTime(timezone=True)),
         sa.Column("last_status", sa.Integer()),
         sa.Column("last_error", AutoString()),
-        sa.Column("calls", JSONB(none_as_null=True), nullable=False),
+        sa.Column("attempts", JSONB(none_as_null=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["endpoint_id"],
             ["event_endpoint.id"],
@@ -1142,8 +1143,8 @@ def _create_operation() -> None:
         "lease",
         sa.Column("name", AutoString(), nullable=False),
         sa.Column("holder", sa.Uuid(), nullable=False),
-        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("acquired_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
@@ -1161,7 +1162,7 @@ def _create_operation() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
-        "pruning",
+        "retention_pass",
         sa.Column("tenant", sa.Uuid(), nullable=False),
         sa.Column("content_after", sa.Uuid(), nullable=False),
         sa.Column("pass_started_at", sa.DateTime(timezone=True), nullable=False),
