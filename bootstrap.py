@@ -157,7 +157,9 @@ async def open_container(
     """Open the container. `client` is a connected client, which a worker needs. `render_processes` is the number of
     rendering processes, `role` the role of this process, `page` its metrics page if it is already served."""
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url, pool_size=settings.database_pool, encryption=Encryption.of(settings))
+        database = Database(
+            settings.database_url, pool_size=settings.database_pool, encryption=Encryption.from_settings(settings)
+        )
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(outgoing_client())
         guarded_http = await stack.enter_async_context(open_guarded_client(settings))

@@ -137,7 +137,7 @@ class DeliveryActivities:
         """Return the call to the provider's queue if this process does not have the provider. Plans may wait for
         weeks, and processes differ during a change of settings. Fail it if no live process has the provider after
         minutes in that queue."""
-        if call.provider in self._providers or not claim.fresh:
+        if call.provider in self._providers or not claim.is_new:
             return None
         if call.is_unserved and await processes.is_provider_absent(session, call.provider):
             return DeliverResult(result=CallResult.PERMANENT, reason="not_configured", provider=call.provider)
@@ -147,13 +147,13 @@ class DeliveryActivities:
         """Return the call to the provider's queue if a rate was set after the plan was made: the server enforces the
         rate only there."""
         limits = claim.limits.effective(self._rates.get(call.provider, 0))
-        return NEEDS_PROVIDER_QUEUE if claim.fresh and limits.is_limited and _on_shared_queue() else None
+        return NEEDS_PROVIDER_QUEUE if claim.is_new and limits.is_limited and _on_shared_queue() else None
 
     async def _find_hold(self, session: Executor, call: DeliverInput, claim: AttemptClaim) -> DeliveryHold | None:
         """Return the hold of a call that would be made."""
-        if not claim.fresh:
+        if not claim.is_new:
             return None
-        return claim.held or await self._circuits.find_hold(session, call.provider, claim.now)
+        return claim.hold or await self._circuits.find_hold(session, call.provider, claim.now)
 
     async def _hold_back(self, call: DeliverInput, hold: DeliveryHold) -> DeliverResult:
         """Record the hold or the reroute in its own transaction. The claim was rolled back."""
@@ -173,15 +173,15 @@ class DeliveryActivities:
 
     async def _call_provider(self, call: DeliverInput, claim: AttemptClaim, started: float) -> AttemptOutcome:
         provider = self._providers.get(call.provider)
-        if claim.fresh and time.monotonic() - started > STALLED_AFTER:
+        if claim.is_new and time.monotonic() - started > STALLED_AFTER:
             # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
             # not open.
             return attempt_outcome(TemporaryError("stalled"))
-        if claim.fresh and claim.restored and not (provider is not None and provider.idempotent):
+        if claim.is_new and claim.predates_restore and not (provider is not None and provider.idempotent):
             # The database was restored to a state before this call, which may have been made: the outcome is unknown.
             return attempt_outcome(UnknownOutcome("restored"))
         may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
-        if provider is not None and (claim.fresh or (may_repeat and not claim.attempt.reached)):
+        if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.reached)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
             message = self._tracker.add_tracking(
                 outgoing_message_of(call, claim), provider.name, claim.notification_type.tracking

@@ -26,14 +26,14 @@ def stopped_result(verdict: Verdict) -> DeliverResult:
 
 def time_gate_of(claim: AttemptClaim) -> Gate | None:
     """Return the time gate of the call. A later step or attempt may fall into the quiet hours."""
-    if not claim.fresh:
+    if not claim.is_new:
         return None
     return time_gate(claim.notification_type, claim.priority, claim.quiet_hours, claim.timezone, claim.now)
 
 
 def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
     """Return the known result, or why no call may be made. Return None to allow the call."""
-    if not claim.fresh:
+    if not claim.is_new:
         has_answer = claim.attempt.state is not AttemptState.SUBMITTING
         return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
     if reaching_attempt := claim.ledger.reached(call.delivery_id, call.endpoint_id):

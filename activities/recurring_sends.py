@@ -108,7 +108,7 @@ class RecurringSends:
         following = []
         for occurrence in occurrences:
             catch_up_result = catch_up(
-                schedule.rule, occurrence.timezone, occurrence.due_at, occurrence.now, occurrence.zone
+                schedule.rule, occurrence.timezone, occurrence.due_at, occurrence.now, occurrence.recipient_timezone
             )
             for at in catch_up_result.missed:
                 skipped_recipients[at][SkipReason.MISSED] += 1
@@ -176,7 +176,7 @@ async def _last_run_by_tenant(
         return [*missed, build_due_run(schedule, catch_up_result.run, skip_reason=catch_up_result.skip_reason)]
     if schedule.overlap is Overlap.SKIP and await schedule_runs.has_unfinished(session, schedule.id):
         return [*missed, build_due_run(schedule, catch_up_result.run, skip_reason=SkipReason.OVERLAP)]
-    return [*missed, build_due_run(schedule, catch_up_result.run, finished=False)]
+    return [*missed, build_due_run(schedule, catch_up_result.run, is_finished=False)]
 
 
 def _next_occurrence(occurrence: DueOccurrence, catch_up_result: CatchUpResult) -> NextOccurrence:
@@ -184,7 +184,7 @@ def _next_occurrence(occurrence: DueOccurrence, catch_up_result: CatchUpResult) 
         schedule_id=occurrence.schedule.id,
         recipient_id=occurrence.recipient_id,
         due_at=catch_up_result.next,
-        timezone=occurrence.zone,
+        timezone=occurrence.recipient_timezone,
         last_local_time=catch_up_result.last_local_time,
     )
 

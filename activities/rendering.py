@@ -10,6 +10,7 @@ from uuid import UUID
 
 from temporalio import activity
 
+from domain.json_types import JsonObject
 from domain.languages import fallback_languages
 from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
@@ -23,7 +24,6 @@ from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
 from storage.recipient_contexts import TemplateContext, read_template_context
-from storage.sealing import Json
 
 
 class RenderingActivities:
@@ -117,7 +117,7 @@ def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:
     return providers[0].name
 
 
-def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> Json:
+def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> JsonObject:
     """Return the variables of a digest with one item, for an item that is sent alone with the same template."""
     return (
         {"items": [template_context.payload], "total": 1}
@@ -141,7 +141,9 @@ def _failure_reason(failure: RenderFailure) -> Reason:
     return reason_with_cause("template_error", f"{failure.reason}{where}{line}")
 
 
-def _new_delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:
+def _new_delivery(
+    step: int, plan: ChannelPlan, template: TemplateVersion | None, content: JsonObject | None
+) -> NewDelivery:
     return NewDelivery(
         id=plan.delivery_id,
         step=step,

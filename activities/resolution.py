@@ -59,9 +59,9 @@ class ResolutionActivities:
         gates are open: the recipient may change the preferences until then."""
         async with self._database.statement() as session:
             context = await read_recipient_context(session, start.notification_id, start.tenant)
-        if context is None or context.finished or context.generation != start.generation:
+        if context is None or context.is_finished or context.generation != start.generation:
             return Plan(final_outcome=_final_outcome(context))
-        if context.collected:
+        if context.is_collected:
             return Plan(final_outcome=COLLECTED_OUTCOME)
         check = GateCheck(
             start=start,
@@ -170,10 +170,10 @@ def _final_outcome(context: RecipientContext | None) -> NotificationOutcome:
 def _person(context: RecipientContext, notification_type: NotificationType) -> RoutingRecipient:
     phone = context.phone if Channel.SMS in notification_type.channels else None
     return RoutingRecipient(
-        known=context.known,
+        known=context.is_known,
         contacts=context.contacts,
         devices=context.devices,
         preferences=context.preferences,
-        suppressed=context.suppressed,
+        suppressed=context.suppression_reasons,
         number_refused=phone_refusal(phone, context.phone_regions) if phone else None,
     )

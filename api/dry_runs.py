@@ -57,7 +57,7 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
         raise invalid(*issues)
     await container.circuits.refresh()
     start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
-    gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.audience)
+    gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.recipient_context)
     prediction = SendPredictor(
         container.resolution,
         DigestPredictor(container.database, container.catalog, container.settings.secret),

@@ -18,7 +18,7 @@ from domain.reasons import stored_failures
 from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.waits import CurrentWait
-from models.content import NotificationType
+from models.notification_types import NotificationTypeVersion
 from storage.notification_types import notification_type_of
 from storage.notifications import NotificationRecord
 
@@ -40,7 +40,10 @@ EVENT_FIELDS = ("at", "kind", "reason", "detail", "delivery_id")
 
 
 def build_explanation(
-    record: NotificationRecord, notification_type: NotificationType, pauses: tuple[ActivePause, ...], settings: Settings
+    record: NotificationRecord,
+    notification_type: NotificationTypeVersion,
+    pauses: tuple[ActivePause, ...],
+    settings: Settings,
 ) -> Explanation:
     history = history_of(record, notification_type, pauses)
     row = record.notification
@@ -67,7 +70,7 @@ def _format_time(at: datetime) -> str:
 
 
 def history_of(
-    record: NotificationRecord, notification_type: NotificationType, pauses: tuple[ActivePause, ...] = ()
+    record: NotificationRecord, notification_type: NotificationTypeVersion, pauses: tuple[ActivePause, ...] = ()
 ) -> NotificationHistory:
     row, entry, type_ = record.notification, record.entry, notification_type_of(notification_type)
     return NotificationHistory(

@@ -15,7 +15,6 @@ from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.queue import QueueEntry
 from storage.notifications import NotificationRecord
-from storage.sealing import unseal
 
 
 def summary_of(row: Notification, waits: NotificationWaits, settings: Settings) -> NotificationSummary:
@@ -28,7 +27,7 @@ def notification_view(record: NotificationRecord, settings: Settings) -> Notific
         summary["temporal_url"] = None  # a tick closes it, so it has no workflow
     return NotificationView(
         **summary,
-        event_payload=unseal(record.notification.event_payload),
+        event_payload=record.notification.event_payload,
         digest=_digest_view(record.digest),
         deliveries=[_delivery_view(delivery, record) for delivery in record.deliveries],
         timeline=[_timeline_entry(event) for event in record.events],
@@ -72,7 +71,6 @@ def _delivery_view(row: Delivery, record: NotificationRecord) -> DeliveryView:
     values = {name: getattr(row, name) for name in DeliveryView.model_fields if name not in derived}
     failure = reason_of(row.failure_reason, row.failure_args)
     values |= {"failure_reason": failure and reason_line(failure), "failure_category": category_of(failure)}
-    values["rendered_content"] = None if row.rendered_content is None else unseal(row.rendered_content)
     values |= wait_fields(record.waits.of_deliveries.get(row.id))
     return DeliveryView(
         **values, attempts=[_attempt_view(attempt) for attempt in record.attempts if attempt.delivery_id == row.id]

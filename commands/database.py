@@ -16,7 +16,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
     """Raise CommandError if no database is set, or if it is unavailable or not migrated."""
     if not settings.database_url:
         raise CommandError("set TOCSIN_DATABASE_URL, or start everything with 'make run'")
-    database = Database(settings.database_url, encryption=Encryption.of(settings))
+    database = Database(settings.database_url, encryption=Encryption.from_settings(settings))
     try:
         yield database
     except DATABASE_ERRORS as error:

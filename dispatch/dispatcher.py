@@ -104,12 +104,12 @@ class Dispatcher:
                 loop.wake()
 
     async def _claim_due(self) -> float:
-        most = self._start_bucket.available(self._slots.total)
-        if most == 0:
+        batch_size = self._start_bucket.available(self._slots.total)
+        if batch_size == 0:
             return self._start_bucket.seconds_to_next()
         async with self._database.statement() as session:
             claimed, is_full = await claims.claim_due(
-                session, self._process, self._slots, most=most, look_back=self._due_window.look_back()
+                session, self._process, self._slots, batch_size=batch_size, look_back=self._due_window.look_back()
             )
         self._start_bucket.spend(len(claimed))
         for one in claimed:

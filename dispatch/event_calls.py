@@ -27,7 +27,7 @@ async def post_event(transport: Transport, post: DuePost) -> PostResult:
         ms=round((time.monotonic() - started) * 1_000),
         error=error,
         retry_after=None if retry_seconds is None else timedelta(seconds=retry_seconds),
-        gone=status == GONE_STATUS,
+        is_gone=status == GONE_STATUS,
     )
 
 

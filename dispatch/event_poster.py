@@ -89,9 +89,9 @@ class EventPoster:
                 await event_posting.record_delivered(session, post, attempt)
             return
         async with self._database.transaction() as session:
-            pause = None if attempt.gone else retry_delay(post.attempt_count, random.random(), attempt.retry_after)  # noqa: S311
+            pause = None if attempt.is_gone else retry_delay(post.attempt_count, random.random(), attempt.retry_after)  # noqa: S311
             await event_posting.record_failed(session, post, attempt, pause)
-            disabled = await event_endpoints.record_failure(session, post.endpoint_id, gone=attempt.gone)
+            disabled = await event_endpoints.record_failure(session, post.endpoint_id, is_gone=attempt.is_gone)
         if disabled is not None:
             _log_disabled(disabled)
 

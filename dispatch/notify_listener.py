@@ -10,11 +10,10 @@ from contextlib import suppress
 
 from dispatch.leases import ProcessLease
 from dispatch.loops import align_wait, report_failure
-from domain.names import EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
+from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import Database
-from storage.dispatcher_notifications import notify_dispatchers
 from storage.outages import DATABASE_ERRORS, suppress_outages
-from storage.statements import QuickSession
+from storage.statements import QuickSession, notify
 
 RECONNECT_DELAY = 0.5  # seconds
 RESPONSE_TIMEOUT = 3.0  # seconds after which a session without a response is replaced
@@ -67,7 +66,7 @@ class NotifyListener:
         """Check that the session is alive, by a renewal if there is a lease."""
         async with asyncio.timeout(RESPONSE_TIMEOUT):
             if self._lease is None:
-                await notify_dispatchers(session, [])
+                await notify(session, DISPATCH_CHANNEL, [])
             elif await self._lease.acquire(session):
                 self._notify_all()  # a new leader has not run the tasks until now
 

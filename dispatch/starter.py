@@ -46,7 +46,7 @@ class WorkflowStarter:
 
     async def start_or_resume(self, claimed: ClaimedNotification) -> StartedClaim:
         """Start the workflow, or resume the one that waits. An existing workflow counts as started. Raise RPCError."""
-        if claimed.started:
+        if claimed.has_workflow:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
             return StartedClaim(id=claimed.id, generation=claimed.generation)
         try:
@@ -70,13 +70,15 @@ class WorkflowStarter:
                 id=workflow_id(claimed.id, claimed.generation),
                 task_queue=NOTIFICATIONS_QUEUE,
                 task_timeout=TASK_TIMEOUT,
-                id_reuse_policy=ALLOW_DUPLICATE if claimed.restored else REJECT_DUPLICATE,
-                id_conflict_policy=TERMINATE_EXISTING if claimed.restored else WorkflowIDConflictPolicy.UNSPECIFIED,
+                id_reuse_policy=ALLOW_DUPLICATE if claimed.predates_restore else REJECT_DUPLICATE,
+                id_conflict_policy=TERMINATE_EXISTING
+                if claimed.predates_restore
+                else WorkflowIDConflictPolicy.UNSPECIFIED,
                 priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
                 search_attributes=search_attributes_of(claimed),
                 static_summary=run_summary(claimed.notification_type, claimed.priority, claimed.route),
                 rpc_timeout=RPC_TIMEOUT,
-                request_eager_start=not claimed.restored,
+                request_eager_start=not claimed.predates_restore,
             )
 
     async def start_or_signal_digest(self, window: PendingWindow) -> None:

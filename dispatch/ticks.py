@@ -64,7 +64,7 @@ class TickTasks:
         """Apply one tick. A tick that Temporal refuses stays due and blocks no other."""
         try:
             with convert_connection_errors():
-                await (self._create_or_update(tick) if tick.stays else self._delete(tick))
+                await (self._create_or_update(tick) if tick.is_needed else self._delete(tick))
         except RPCError as error:
             if error.status in OUTAGE_STATUSES:
                 raise

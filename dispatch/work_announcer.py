@@ -5,8 +5,9 @@ import asyncio
 import time
 
 from dispatch.loops import Loop
+from domain.names import DISPATCH_CHANNEL
 from storage.database import Database
-from storage.dispatcher_notifications import notify_dispatchers
+from storage.statements import notify
 
 MIN_INTERVAL = 0.02  # seconds between two announcements
 
@@ -35,5 +36,5 @@ class WorkAnnouncer:
         if payload := list(self._pending):
             self._pending.clear()
             async with self._database.statement() as session:
-                await notify_dispatchers(session, payload)
+                await notify(session, DISPATCH_CHANNEL, payload)
         return 60.0

@@ -1,7 +1,6 @@
 """All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
 
 from models.audit import AuditEntry
-from models.content import NotificationType, Template, TemplatePublication
 from models.digests import Digest, Tick
 from models.engine_state import EngineState
 from models.erasures import Erasure
@@ -10,6 +9,7 @@ from models.holds import Hold
 from models.inbox import InboxMessage
 from models.leases import Lease
 from models.multi_sends import MultiSend
+from models.notification_types import NotificationTypeVersion
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.processes import Process
 from models.provider_health import ProviderHealth, ProviderLimit
@@ -21,6 +21,7 @@ from models.reconsiderations import Reconsideration
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
 from models.schedules import Schedule, ScheduleOccurrence, SchedulePlan, ScheduleRun
 from models.suppressions import Suppression
+from models.templates import Template, TemplatePublication
 from models.tenants import ApiKey, Tenant
 from models.throttles import ThrottleQueueEntry, ThrottleWindow
 from models.topics import TopicSubscriber
@@ -42,7 +43,7 @@ __all__ = [
     "Lease",
     "MultiSend",
     "Notification",
-    "NotificationType",
+    "NotificationTypeVersion",
     "Process",
     "ProviderHealth",
     "ProviderLimit",

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class AuditEntry(SQLModel, table=True):
@@ -27,5 +28,5 @@ class AuditEntry(SQLModel, table=True):
     actor_name: str
     action: str
     subject: str
-    before: Json | None = json_column(nullable=True)
-    after: Json | None = json_column(nullable=True)
+    before: JsonObject | None = json_column(nullable=True)
+    after: JsonObject | None = json_column(nullable=True)

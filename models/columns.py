@@ -10,8 +10,6 @@ from uuid_utils.compat import uuid7
 
 from domain.clock import now
 
-Json = dict[str, Any]
-
 
 def new_id() -> UUID:
     """UUIDv7: ids sort by time, so lists and indexes need no second column. Never inside a workflow."""

@@ -7,7 +7,8 @@ from sqlalchemy import Column, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import new_id, time_column
 
 IS_OPEN = text("closed_at IS NULL")
 IS_TO_SIGNAL = text("closed_at IS NULL AND signaled_at IS NULL")
@@ -73,6 +74,6 @@ class Tick(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
     interval_minutes: int
-    schedules: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
+    schedules: JsonObject = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     synced_at: datetime | None = time_column()
     sync_attempted_at: datetime | None = time_column()

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class Erasure(SQLModel, table=True):
@@ -33,7 +34,7 @@ class Erasure(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     requested_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
-    counts: Json = json_column()
+    counts: JsonObject = json_column()
     recipient_id: str | None = None
     replacement_id: str | None = None
     after: UUID | None = None

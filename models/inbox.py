@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, time_column
 
 
 class InboxMessage(SQLModel, table=True):
@@ -22,7 +23,7 @@ class InboxMessage(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     recipient_id: str
     notification_id: UUID = Field(foreign_key="notification.id")
-    content: Json = json_column()
+    content: JsonObject = json_column()
     created_at: datetime = time_column(nullable=False)
     seen_at: datetime | None = time_column()
     read_at: datetime | None = time_column()

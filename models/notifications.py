@@ -9,8 +9,9 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from domain.evidence import AttemptState, Evidence
+from domain.json_types import JsonObject
 from domain.statuses import DeliveryStatus, NotificationStatus
-from models.columns import Json, json_column, new_id, time_column
+from models.columns import json_column, new_id, time_column
 
 
 def _check_values(
@@ -26,7 +27,7 @@ def _check_values(
 STORAGE_PARAMETERS = {"fillfactor": 85}
 
 IS_HELD = "held_at IS NOT NULL AND release_expires_at IS NULL"
-IS_RELEASED_OR_UNNAMED = "held_at IS NOT NULL AND (release_expires_at IS NOT NULL OR hold_key IS NULL)"
+IS_RELEASED = "held_at IS NOT NULL AND release_expires_at IS NOT NULL"
 # A function of the database (migration 0001): the words of a content, or none where it is too long for the index.
 CONTENT_WORDS = text("content_words(rendered_content)")
 
@@ -87,7 +88,7 @@ class Notification(SQLModel, table=True):
     recipient_id: str
     notification_type: str
     type_id: UUID = Field(foreign_key="notification_type.id")
-    event_payload: Json = json_column()
+    event_payload: JsonObject = json_column()
     status: str
     priority: int
     channels: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
@@ -100,7 +101,7 @@ class Notification(SQLModel, table=True):
     expires_at: datetime | None = time_column()
     finished_at: datetime | None = time_column()
     failure_reason: str | None = None
-    failures: list[Json] | None = json_column(nullable=True)
+    failures: list[JsonObject] | None = json_column(nullable=True)
     generation: int = 1
     revision: int = 0
     cancel_requested_at: datetime | None = time_column()
@@ -131,7 +132,7 @@ class Delivery(SQLModel, table=True):
             "held_at",
             postgresql_where=text(IS_HELD),
         ),
-        Index("delivery_released", "release_expires_at", postgresql_where=text(IS_RELEASED_OR_UNNAMED)),
+        Index("delivery_released", "release_expires_at", postgresql_where=text(IS_RELEASED)),
         Index("delivery_words", CONTENT_WORDS, postgresql_using="gin"),
     )
 
@@ -147,13 +148,13 @@ class Delivery(SQLModel, table=True):
     template_name: str | None = None
     template_version: int | None = None
     language: str | None = None
-    rendered_content: Json | None = json_column(nullable=True)
+    rendered_content: JsonObject | None = json_column(nullable=True)
     status: str
     provider: str | None = None
     provider_message_id: str | None = None
-    provider_response: Json | None = json_column(nullable=True)
+    provider_response: JsonObject | None = json_column(nullable=True)
     failure_reason: str | None = None
-    failure_args: Json | None = json_column(nullable=True)
+    failure_args: JsonObject | None = json_column(nullable=True)
     created_at: datetime = time_column(nullable=False)
     sent_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()
@@ -196,7 +197,7 @@ class Attempt(SQLModel, table=True):
     receipt_reason: str | None = None
     cost: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 6)))
     provider_message_id: str | None = None
-    provider_response: Json | None = json_column(nullable=True)
+    provider_response: JsonObject | None = json_column(nullable=True)
     started_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
     next_at: datetime | None = time_column()
@@ -220,7 +221,7 @@ class Event(SQLModel, table=True):
     kind: str
     channel: str | None = None
     reason: str | None = None
-    detail: Json | None = json_column(nullable=True)
+    detail: JsonObject | None = json_column(nullable=True)
     delivery_id: UUID | None = None
     delivery_status: str | None = None
     status: str | None = None

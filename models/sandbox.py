@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class SandboxCall(SQLModel, table=True):
@@ -34,8 +35,8 @@ class SandboxMessage(SQLModel, table=True):
     attempt_id: UUID
     endpoint_id: str
     channel: str
-    address: Json = json_column()
-    content: Json = json_column()
+    address: JsonObject = json_column()
+    content: JsonObject = json_column()
     accepted_at: datetime = time_column(nullable=False)
 
 

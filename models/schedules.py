@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class Schedule(SQLModel, table=True):
@@ -18,7 +19,7 @@ class Schedule(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     key: str
     notification_type: str
-    spec: Json = json_column()
+    spec: JsonObject = json_column()
     paused_at: datetime | None = time_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)
@@ -88,7 +89,7 @@ class ScheduleRun(SQLModel, table=True):
     due_at: datetime = time_column(nullable=False)
     ran_at: datetime = time_column(nullable=False)
     accepted: int = 0
-    skipped_recipients: Json = json_column()
+    skipped_recipients: JsonObject = json_column()
     skip_reason: str | None = None
     after: str | None = None
     finished_at: datetime | None = time_column()

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class Suppression(SQLModel, table=True):
@@ -29,7 +30,7 @@ class Suppression(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     channel: str
     address_hash: str
-    address: Json | None = json_column(nullable=True)
+    address: JsonObject | None = json_column(nullable=True)
     reason: str
     source: str
     notification_id: UUID | None = None

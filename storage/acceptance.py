@@ -9,13 +9,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
 from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
 from storage.multi_sends import hash_key
 from storage.recipients import ATTRIBUTES_TOO_LARGE, contact_columns
-from storage.sealing import Json, seal
 from storage.statements import Executor
 
 
@@ -28,9 +28,9 @@ class NewNotification:
     recipient_id: str
     notification_type: str
     type_id: UUID
-    event_payload: Json
+    event_payload: JsonObject
     priority: int
-    profile: Json | None = None
+    profile: JsonObject | None = None
     channels: list[str] | None = None
     tags: tuple[str, ...] = ()
     idempotency_key: str | None = None
@@ -175,10 +175,9 @@ async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNo
     return f"[{','.join([to_json(item_columns(encryption, tenant, item)) async for item in in_slices(items)])}]"
 
 
-def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
+def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> JsonObject:
     """As the statement reads it, without what is not given."""
-    values: Json = {name: getattr(item, name) for name in item.__slots__}
-    values["event_payload"] = seal(item.event_payload)
+    values: JsonObject = {name: getattr(item, name) for name in item.__slots__}
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
     if item.profile is not None:
         contact = item.profile.get("contact", {})

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from domain.evidence import AttemptState
 from domain.holds import DeliveryHold, HoldKind, pause_hold
+from domain.json_types import JsonObject
 from domain.messages import DeliverInput
 from domain.names import attempt_id
 from domain.notification_types import NotificationType, from_spec
@@ -31,19 +32,18 @@ from storage.queue_entries import SET_STARTED, WAIT_IS_OVER
 from storage.recipient_contexts import SUPPRESSION_IN_FORCE, preferences_of, quiet_hours_of
 from storage.recipients import IS_BEING_ERASED
 from storage.rows import decoded
-from storage.sealing import Json, unseal
 from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptClaim:
-    """`fresh` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
-    person still has the address that it went to. `suppressed` is why nobody may write to the address; `held`: its
-    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `restored`: the
+    """`is_new` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
+    person still has the address that it went to. `suppressed` is why nobody may write to the address; `hold`: its
+    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `predates_restore`: the
     database was restored, and this call may have been made before that. Without the key of its secret, `address` is not
     decrypted."""
 
-    fresh: bool
+    is_new: bool
     attempt: AttemptRecord
     ledger: Ledger
     now: datetime
@@ -57,13 +57,13 @@ class AttemptClaim:
     quiet_hours: QuietHours | None
     timezone: str
     address: CallAddress
-    content: Json
+    content: JsonObject
     suppressed: str | None
-    held: DeliveryHold | None
+    hold: DeliveryHold | None
     started_at: datetime | None
     is_same_address: bool
     limits: ProviderRateLimits
-    restored: bool
+    predates_restore: bool
     phone_regions: list[str] | None
 
     @property
@@ -98,7 +98,7 @@ RESTORE_COLUMNS = """
                             AND a.finished_at > e.restored_at)
          AND NOT EXISTS (SELECT 1 FROM event v WHERE v.notification_id = n.id AND v.kind = 'redriven'
                             AND v.at > e.restored_at)
-       ELSE false END AS restored,
+       ELSE false END AS predates_restore,
        LEAST(n.created_at, e.restored_at - interval '1 day' * (n.created_at > e.restored_at)::int) AS sent_since
 """.strip()
 
@@ -121,7 +121,7 @@ WITH target AS (
          started_at)
   SELECT :attempt_id, :tenant, target.id, :delivery_id, :endpoint_id, target.address_hashes->>CAST(:contact AS text),
          :number, :provider, 'submitting',
-         CASE WHEN target.restored THEN target.sent_since ELSE clock_timestamp() END
+         CASE WHEN target.predates_restore THEN target.sent_since ELSE clock_timestamp() END
     FROM target
   ON CONFLICT (id) DO NOTHING RETURNING id
 ), sending AS (
@@ -137,7 +137,7 @@ WITH target AS (
 SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES}, target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
        target.phone_regions,
-       claimed.id IS NOT NULL AS fresh, target.restored,
+       claimed.id IS NOT NULL AS is_new, target.predates_restore,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority, n.tags,
        d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
@@ -196,7 +196,7 @@ def _build_claim(
     row: dict[str, Any], ledger: Ledger, attempt_uuid: UUID, call: DeliverInput, encryption: Encryption
 ) -> AttemptClaim:
     return AttemptClaim(
-        fresh=row["fresh"],
+        is_new=row["is_new"],
         attempt=ledger.attempts[attempt_uuid],
         ledger=ledger,
         now=row["now"],
@@ -210,13 +210,13 @@ def _build_claim(
         quiet_hours=quiet_hours_of(row),
         timezone=row["timezone"],
         address=call_address(encryption, call, row),
-        content=unseal(decoded(row["rendered_content"]) or {}),
+        content=decoded(row["rendered_content"]) or {},
         suppressed=row["suppressed"],
-        held=_hold_of(decoded(row["hold"])),
+        hold=_hold_of(decoded(row["hold"])),
         started_at=row["started_at"],
         is_same_address=row["same_address"],
         limits=limits_of(row["limits"]).get(call.provider, NO_RATE_LIMITS),
-        restored=row["restored"],
+        predates_restore=row["predates_restore"],
         phone_regions=row["phone_regions"],
     )
 

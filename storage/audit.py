@@ -20,7 +20,7 @@ MAX_ENTRIES_PER_TENANT = 100_000
 DELETE_EXCESS = text("""
 WITH gone AS (
   DELETE FROM audit_entry WHERE id IN (
-    SELECT id FROM audit_entry WHERE tenant = :tenant ORDER BY id DESC OFFSET :kept LIMIT :limit) RETURNING 1
+    SELECT id FROM audit_entry WHERE tenant = :tenant ORDER BY id DESC OFFSET :max_entries LIMIT :limit) RETURNING 1
 )
 SELECT count(*) FROM gone
 """)
@@ -83,9 +83,11 @@ async def search(
     return (await session.execute(statement)).scalars().all()
 
 
-async def delete_excess(session: AsyncSession, tenant: UUID, limit: int, kept: int = MAX_ENTRIES_PER_TENANT) -> int:
-    """Delete up to `limit` entries of a tenant that has more than `kept`. Return how many."""
-    values = {"tenant": tenant, "kept": kept, "limit": limit}
+async def delete_excess(
+    session: AsyncSession, tenant: UUID, limit: int, max_entries: int = MAX_ENTRIES_PER_TENANT
+) -> int:
+    """Delete up to `limit` entries of a tenant that has more than `max_entries`. Return how many."""
+    values = {"tenant": tenant, "max_entries": max_entries, "limit": limit}
     deleted = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
     await record_pruned(session, "audit_entry", deleted)
     count_limit_reached(CountedLimit.AUDIT_ENTRIES, deleted)

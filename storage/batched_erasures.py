@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from models.columns import new_id
 from storage import erasures, recipients
@@ -21,7 +22,7 @@ from storage.batch_backoff import IS_READY, RECORD_FAILURE
 from storage.database import to_json
 from storage.erased_references import choose_replacement_id
 from storage.erasures import MIN_ID, ErasureReport
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
 
@@ -71,7 +72,7 @@ async def begin_erasure(
     profile = await recipients.find(session, tenant, recipient_id)
     if profile is None:
         return None
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id}
+    values: JsonObject = {"tenant": tenant, "recipient_id": recipient_id}
     if not (await session.execute(EXCEEDS_LIMIT, {**values, "limit": limit})).scalar_one():
         return await erasures.erase_at_once(session, tenant, recipient_id)
     id = new_id()
@@ -86,13 +87,15 @@ async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bo
     row = (await session.execute(LOCK_NEXT)).mappings().one_or_none()
     if row is None:
         return False
-    values: Json = {name: row[name] for name in ("tenant", "recipient_id", "replacement_id", "after", "erased_at")}
+    values: JsonObject = {
+        name: row[name] for name in ("tenant", "recipient_id", "replacement_id", "after", "erased_at")
+    }
     values["limit"] = limit
     ids = (await session.execute(SELECT_BATCH, values)).scalars().all()
     is_last = len(ids) < limit
     counts = Counter(decoded(row["counts"]))
     counts.update(await _erase_batch(session, values, ids, is_last=is_last))
-    progress: Json = {"id": row["id"], "counts": to_json(counts)}
+    progress: JsonObject = {"id": row["id"], "counts": to_json(counts)}
     if is_last and row["erased_at"] is not None:
         await session.execute(FINISH_ERASURE, progress)
     else:
@@ -105,7 +108,9 @@ async def postpone_failed(session: AsyncSession) -> None:
     await session.execute(POSTPONE_FAILED)
 
 
-async def _erase_batch(session: AsyncSession, values: Json, ids: Sequence[UUID], *, is_last: bool) -> Counter[str]:
+async def _erase_batch(
+    session: AsyncSession, values: JsonObject, ids: Sequence[UUID], *, is_last: bool
+) -> Counter[str]:
     if values["erased_at"] is None and is_last:
         return await erasures.erase_recipient(session, values)
     if not ids:

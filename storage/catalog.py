@@ -1,4 +1,8 @@
-"""Keys, types and published templates, cached; built once per process by bootstrap, asked by API and activities."""
+"""Keys, types and published templates, cached; built once per process by bootstrap, asked by API and activities.
+
+The transaction of every write of a type, key or publication notifies FLUSH_CHANNEL; the writer also flushes after its
+commit.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,11 +11,8 @@ from typing import TypeAlias
 from uuid import UUID
 
 from cachetools import LRUCache
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
-from domain.names import FLUSH_CHANNEL
 from domain.notification_types import NotificationType
 from domain.templates import TemplateVersion
 from storage import api_keys, notification_types, templates
@@ -27,11 +28,6 @@ MAX_KEY_LOOKUPS = 4
 
 KeyInTenant: TypeAlias = tuple[UUID, str]
 IdInTenant: TypeAlias = tuple[UUID, UUID]
-
-
-async def notify_catalog_change(session: AsyncSession) -> None:
-    """In the transaction of every write of a type, key or publication; the writer also flushes after its commit."""
-    await session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": FLUSH_CHANNEL})
 
 
 class Catalog:

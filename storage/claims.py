@@ -41,10 +41,10 @@ def resolve_slots(total: int) -> Slots:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedNotification:
-    """`started`: its workflow exists and is to be resumed. `waits_for_send_at`: `send_at` is to come, by the
-    clock of the database: a worker whose clock is ahead would send early. `restored`: it is older than a restore of the
+    """`has_workflow`: its workflow exists and is to be resumed. `waits_for_send_at`: `send_at` is to come, by the
+    clock of the database: a worker whose clock is ahead would send early. `predates_restore`: it is older than a restore of the
     database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and `schedule_key`, that of the
-    recurring send, are for operators to read, and empty if `started`."""
+    recurring send, are for operators to read, and empty if `has_workflow`."""
 
     id: UUID
     tenant: UUID
@@ -53,9 +53,9 @@ class ClaimedNotification:
     notification_type: str
     send_at: datetime | None
     expires_at: datetime | None
-    started: bool
+    has_workflow: bool
     waits_for_send_at: bool = False
-    restored: bool = False
+    predates_restore: bool = False
     tenant_key: str = ""
     route: str = ""
     schedule_key: str | None = None
@@ -75,12 +75,12 @@ EARLIEST_DUE = "now() - CAST(:look_back AS interval)"
 # and its workflow is found started. A write that follows from a claim takes the claim to the disk with it.
 CLAIM_DUE = text(f"""
 SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits_for_send_at,
-       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS restored,
+       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS predates_restore,
        (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
                (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))
           FROM notification n JOIN tenant owner ON owner.id = n.tenant JOIN notification_type t ON t.id = n.type_id
-         WHERE n.id = claimed.id AND NOT claimed.started) AS labels
-  FROM claim_due(:process, :slots, :reserved, :most, {EARLIEST_DUE}, :lease) claimed
+         WHERE n.id = claimed.id AND NOT claimed.has_workflow) AS labels
+  FROM claim_due(:process, :slots, :reserved, :batch_size, {EARLIEST_DUE}, :lease) claimed
 """)  # noqa: S608 - a constant of our own
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
@@ -172,9 +172,9 @@ SELECT count(*) FROM demoted
 
 
 async def claim_due(
-    session: Executor, process: UUID, slots: Slots, *, most: int, look_back: timedelta
+    session: Executor, process: UUID, slots: Slots, *, batch_size: int, look_back: timedelta
 ) -> tuple[list[ClaimedNotification], bool]:
-    """Claim at most `most` rows that have been due for `look_back` or less, by priority, tenants in turn.
+    """Claim at most `batch_size` rows that have been due for `look_back` or less, by priority, tenants in turn.
 
     Also return whether the process has no more room, at least for priorities 3 to 5: then more may be due.
     """
@@ -182,7 +182,7 @@ async def claim_due(
         "process": process,
         "slots": slots.total,
         "reserved": slots.reserved,
-        "most": most,
+        "batch_size": batch_size,
         "look_back": look_back,
     }
     *rows, last = (await session.execute(CLAIM_DUE, {**values, "lease": LEASE_SECONDS})).mappings()

@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.channels import Channel
+from domain.json_types import JsonObject
 from domain.redrives import DEAD_LETTER_STATUSES
 from storage.database import to_json
-from storage.rows import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,13 +65,13 @@ def build_id_query(criteria: NotificationFilter) -> str:
     return f"SELECT id FROM ({' UNION ALL '.join(branches)}) branch ORDER BY id LIMIT :limit"  # noqa: S608
 
 
-def filter_values(tenant: UUID, criteria: NotificationFilter) -> Json:
+def filter_values(tenant: UUID, criteria: NotificationFilter) -> JsonObject:
     given = {name: getattr(criteria, name) for name in criteria.__slots__}
     used = {name: value for name, value in given.items() if value is not None}
     return {"tenant": tenant, **used, **_reason_values(criteria)}
 
 
-def _reason_values(criteria: NotificationFilter) -> Json:
+def _reason_values(criteria: NotificationFilter) -> JsonObject:
     if criteria.failure_reason is None:
         return {}
     codes = [_parse_failure(part, criteria.channel) for part in criteria.failure_reason.split("; ")]
@@ -79,11 +79,11 @@ def _reason_values(criteria: NotificationFilter) -> Json:
     return {"as_code": to_json(codes), "as_cause": to_json(codes if "args" in codes[0] else causes)}
 
 
-def _parse_failure(text: str, channel: str | None) -> Json:
+def _parse_failure(text: str, channel: str | None) -> JsonObject:
     """What a failure of this text has, such as `email: retries_exhausted: timeout`."""
     first, _, rest = text.partition(": ")
     if first in set(Channel):
         channel, text = channel or first, rest
     code, _, cause = text.partition(": ")
-    given: Json = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
+    given: JsonObject = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
     return given | ({"args": {"cause": cause}} if cause else {})

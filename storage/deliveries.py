@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domain.channels import Channel
+from domain.json_types import JsonObject
 from domain.names import derived_id
 from domain.reasons import Reason, category_of, reason_columns
 from domain.statuses import DeliveryStatus
@@ -13,7 +14,6 @@ from domain.stored_limits import MAX_CONCURRENT_CALLS
 from domain.templates import TemplateVersion
 from storage.database import to_json
 from storage.queue_entries import CLEAR_WAIT, WAIT_IS_OVER
-from storage.sealing import Json, seal
 from storage.statements import Executor
 
 
@@ -27,7 +27,7 @@ class NewDelivery:
     channel: Channel
     rule: str | None
     template: TemplateVersion | None = None
-    content: Json | None = None
+    content: JsonObject | None = None
     skipped: Reason | None = None
     is_skipped_by_rule: bool = False
     devices: int = 0
@@ -114,7 +114,7 @@ async def insert_deliveries(
     return bool((await session.execute(INSERT_DELIVERIES, values)).scalar_one())
 
 
-def _delivery_columns(item: NewDelivery) -> Json:
+def _delivery_columns(item: NewDelivery) -> JsonObject:
     event_kind = _event_kind(item)
     template = item.template
     return {
@@ -128,7 +128,7 @@ def _delivery_columns(item: NewDelivery) -> Json:
         "template_name": template and template.name,
         "template_version": template and template.version,
         "language": template and template.language,
-        "rendered_content": None if item.content is None else seal(item.content),
+        "rendered_content": item.content,
         "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
         **reason_columns(item.skipped),
         "category": category_of(item.skipped),

@@ -6,13 +6,13 @@ from typing import Any
 import structlog
 from sqlalchemy import text
 
+from domain.json_types import JsonObject
 from domain.messages import DeliverInput
 from domain.names import derived_id
 from domain.routing import CONTACT_OF
 from storage import devices, recipients
 from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption
 from storage.rows import decoded
-from storage.sealing import Json
 from storage.statements import Executor
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,8 @@ class CallAddress:
     """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's.
     `is_decrypted` False: the channel needs a secret whose key is missing, and both lack it."""
 
-    contact: Json = field(repr=False)
-    device: Json | None = field(repr=False)
+    contact: JsonObject = field(repr=False)
+    device: JsonObject | None = field(repr=False)
     is_decrypted: bool = True
 
 

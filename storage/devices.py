@@ -14,11 +14,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import DeviceKind
+from domain.json_types import JsonObject
 from domain.stored_limits import MAX_DEVICES
 from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.statements import Executor
 
 
@@ -30,7 +31,7 @@ class TooManyDevices(Exception):
 class NewDevice:
     device: str
     kind: DeviceKind
-    address: Json = field(repr=False)
+    address: JsonObject = field(repr=False)
     locale: str | None = None
 
 
@@ -41,7 +42,7 @@ class RegisteredDevice:
     id: UUID
     device: str
     kind: DeviceKind
-    address: Json = field(repr=False)
+    address: JsonObject = field(repr=False)
     locale: str | None
     created_at: datetime
     updated_at: datetime
@@ -94,7 +95,7 @@ async def save(
 
     Raises TooManyDevices.
     """
-    recipient: Json = {"tenant": tenant, "recipient_id": recipient_id}
+    recipient: JsonObject = {"tenant": tenant, "recipient_id": recipient_id}
     encryption, owner = encryption_of(session), secret_owner_of(tenant, recipient_id, new.device)
     address_hash = address_hash_of(encryption, tenant, new.address)
     await session.execute(LOCK_ADDRESS, {"address_hash": address_hash})
@@ -126,7 +127,7 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
     return (await session.execute(DELETE_DEVICE, values)).scalar() is not None
 
 
-async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
+async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: JsonObject) -> bool:
     """A device whose vendor said that this address is no more."""
     values = {"tenant": tenant, "id": id, "address_hash": address_hash_of(encryption_of(session), tenant, address)}
     return (await session.execute(DELETE_INVALID, values)).scalar() is not None
@@ -137,7 +138,7 @@ def secret_owner_of(tenant: UUID, recipient_id: str, device: str) -> SecretOwner
     return SecretOwner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
 
 
-def address_hash_of(encryption: Encryption, tenant: UUID, address: Json) -> str:
+def address_hash_of(encryption: Encryption, tenant: UUID, address: JsonObject) -> str:
     """Of what makes the address the same one: a browser may renew the keys of its endpoint."""
     identity = address["token"] if "token" in address else address["subscription"]["endpoint"]
     return encryption.lookup_hash(f"device:{tenant}:{identity}")

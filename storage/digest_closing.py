@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.digests import DigestMember, MergedItems, merge_items
 from domain.durations import parse_duration
+from domain.json_types import JsonObject
 from domain.names import derived_id, timed_id
 from domain.statuses import NotificationStatus
 from storage import recipients
 from storage.acceptance import NewNotification, accept
 from storage.database import to_json
 from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MESSAGES, NOTIFY_IF_DUE
-from storage.rows import Json, decoded
-from storage.sealing import unseal
+from storage.rows import decoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +107,7 @@ async def _read_members(session: AsyncSession, ids: list[UUID]) -> dict[UUID, li
 def member_of(row: Any) -> DigestMember:
     return DigestMember(
         id=row["id"],
-        payload=unseal(decoded(row["event_payload"])),
+        payload=decoded(row["event_payload"]),
         priority=row["priority"],
         canceled=row["canceled"],
         expires_at=row["expires_at"],
@@ -151,14 +151,14 @@ def _build_notification(digest: ClosingWindow, folded: MergedItems) -> NewNotifi
 async def _end_members(
     session: AsyncSession, folded: dict[UUID, MergedItems], created: dict[UUID, UUID], at: datetime
 ) -> None:
-    ends: list[Json] = []
+    ends: list[JsonObject] = []
     for digest, window in folded.items():
         ends += [_member_end(id, status, created.get(digest)) for id, status in window.ends.items()]
     if ends:
         await session.execute(END_MEMBERS, {"ends": to_json(ends), "at": at})
 
 
-def _member_end(id: UUID, status: NotificationStatus, created: UUID | None) -> Json:
+def _member_end(id: UUID, status: NotificationStatus, created: UUID | None) -> JsonObject:
     """Nobody was there any more to send it to: then it was cancelled, as by the erasure."""
     if status is NotificationStatus.DIGESTED and created is None:
         status = NotificationStatus.CANCELED

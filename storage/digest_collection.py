@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.digests import CollectResult, DigestItem, DigestWindow, collect_items
+from domain.json_types import JsonObject
 from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.notification_types import NotificationType
 from domain.timing import DigestRule
@@ -21,7 +22,6 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.digests import COLLECTION_LOCK
 from storage.round_robin import round_robin
-from storage.rows import Json
 from storage.statements import Executor
 
 LoadNotificationType = Callable[[UUID, UUID], Awaitable[NotificationType]]
@@ -202,7 +202,7 @@ async def _release_items(
         await session.execute(RELEASE_ITEMS, {"released": to_json(rows), **NOTIFY_QUEUE})
 
 
-def _window_row(group: WaitingGroup, window: DigestWindow) -> Json:
+def _window_row(group: WaitingGroup, window: DigestWindow) -> JsonObject:
     return {
         "tenant": group.tenant,
         "notification_type": group.notification_type,

@@ -8,14 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.json_types import JsonObject
 from storage import devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json
 from storage.encryption import SECRET_MEMBERS, Encryption, SecretOwner
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 BATCH_SIZE = 500
 COUNT_PAGE_SIZE = 5_000  # rows: a count of all may take longer than a statement may
-MIN_VALUES: Json = {"uuid": "00000000-0000-0000-0000-000000000000", "text": ""}
+MIN_VALUES: JsonObject = {"uuid": "00000000-0000-0000-0000-000000000000", "text": ""}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +31,10 @@ class EncryptedTable:
     document: str
     assign: str
     owner: Callable[[Any], SecretOwner]
-    derived_columns: Callable[[Encryption, UUID, Json], Json] = lambda encryption, tenant, plain: {}
+    derived_columns: Callable[[Encryption, UUID, JsonObject], JsonObject] = lambda encryption, tenant, plain: {}
 
 
-def _device_hash(encryption: Encryption, tenant: UUID, plain: Json) -> Json:
+def _device_hash(encryption: Encryption, tenant: UUID, plain: JsonObject) -> JsonObject:
     return {"address_hash": devices.address_hash_of(encryption, tenant, plain)}
 
 
@@ -130,7 +131,7 @@ async def count_secrets_by_key(database: Database, table: EncryptedTable) -> Cou
     return counts
 
 
-def _min_key(table: EncryptedTable) -> Json:
+def _min_key(table: EncryptedTable) -> JsonObject:
     """Come before all keys of the table."""
     return {name: MIN_VALUES[kind] for name, kind in table.order.items()}
 
@@ -160,7 +161,7 @@ async def reencrypt_table(database: Database, table: EncryptedTable, report: Cal
             report(len(items))
 
 
-def _reencrypt_row(encryption: Encryption, table: EncryptedTable, row: Any) -> Json:
+def _reencrypt_row(encryption: Encryption, table: EncryptedTable, row: Any) -> JsonObject:
     owner, stored = table.owner(row), decoded(row["document"])
     new = encryption.reencrypt_members(stored, owner)
     derived_columns = table.derived_columns(encryption, row["tenant"], encryption.decrypt_members(new, owner))

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 from sqlalchemy import text
 
 from config_sources import InvalidSettings
-from storage.address_rekeying import rekey_addresses
 from storage.database import Database, to_json
-from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
+from storage.encrypted_tables import TABLES, count_secrets_by_key
 from storage.encryption import Encryption
 from storage.rows import decoded
 
@@ -24,20 +23,12 @@ ON CONFLICT (id) DO UPDATE SET key_fingerprints = EXCLUDED.key_fingerprints
 
 
 async def verify_keys(database: Database) -> None:
-    """Note the keys at the first start, later compare them. Raise InvalidSettings for others.
-
-    The first start on a database of an earlier version also encrypts what that has stored, before anything is served.
-    It may take long: other processes wait, and one that is interrupted begins again.
-    """
+    """Record the keys at the first start, and compare them at each later one. Raise InvalidSettings if they differ."""
     async with _exclusive_lock(database):
         known = await _read_fingerprints(database)
-        if known is None:
-            for table in TABLES:
-                await reencrypt_table(database, table, lambda rows: None)
-            await rekey_addresses(database)
-        else:
+        if known:
             _check_fingerprints(known, database.encryption)
-        await _record_fingerprints(database, known or {})
+        await _record_fingerprints(database, known)
 
 
 @asynccontextmanager
@@ -52,10 +43,10 @@ async def _exclusive_lock(database: Database) -> AsyncIterator[None]:
         connection.terminate()
 
 
-async def _read_fingerprints(database: Database) -> dict[str, str] | None:
+async def _read_fingerprints(database: Database) -> dict[str, str]:
     async with database.transaction() as session:
         known: dict[str, str] | None = decoded((await session.execute(SELECT_FINGERPRINTS)).scalar_one_or_none())
-    return known
+    return known or {}
 
 
 async def _record_fingerprints(database: Database, known: Mapping[str, str]) -> None:
@@ -94,7 +85,7 @@ async def retire_keys(database: Database) -> set[str]:
         database.encryption.key_id
     }
     async with _exclusive_lock(database):
-        known = await _read_fingerprints(database) or {}
+        known = await _read_fingerprints(database)
         kept_fingerprints = {
             id: value
             for id, value in known.items()

@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from storage import multi_sends
 from storage.database import to_json
 from storage.recipients import RecipientProfile
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 PHONE_PATTERN = re.compile(r"\+[\d ()./-]{6,}")
 MIN_QUOTE_LENGTH = 6  # characters; of a shorter id only whole values are replaced
@@ -40,7 +41,7 @@ def choose_replacement_id(profile: RecipientProfile, erasure: UUID) -> str:
     return f"erased-{erasure}" if is_address else id
 
 
-async def rename_digests(session: AsyncSession, values: Json) -> None:
+async def rename_digests(session: AsyncSession, values: JsonObject) -> None:
     """Replace the recipient id of `limit` digests."""
     if values["replacement_id"] != values["recipient_id"]:
         await session.execute(RENAME_DIGESTS, values)

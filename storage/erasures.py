@@ -17,11 +17,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from models.columns import new_id
 from storage import recipients
 from storage.database import to_json
 from storage.erased_references import choose_replacement_id, hash_idempotency_keys, redact_schedules, rename_digests
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 MIN_ID, MAX_ID = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -31,7 +32,7 @@ class ErasureReport:
     id: UUID
     requested_at: datetime
     finished_at: datetime | None
-    counts: Json
+    counts: JsonObject
 
 
 # Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before. From then on they
@@ -153,7 +154,12 @@ async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) 
         return None
     id = new_id()
     replacement_id = choose_replacement_id(profile, id)
-    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "replacement_id": replacement_id, "after": MIN_ID}
+    values: JsonObject = {
+        "tenant": tenant,
+        "recipient_id": recipient_id,
+        "replacement_id": replacement_id,
+        "after": MIN_ID,
+    }
     counts = await erase_recipient(session, values)
     if not counts:
         return None
@@ -161,7 +167,7 @@ async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) 
     return erasure_of((await session.execute(INSERT_ERASURE, record)).mappings().one())
 
 
-async def erase_recipient(session: AsyncSession, values: Json) -> Counter[str]:
+async def erase_recipient(session: AsyncSession, values: JsonObject) -> Counter[str]:
     """Erase the person with all notifications behind `after`. Return no counts if there is none."""
     values = {**values, "until": MAX_ID, "erased_at": None, "limit": None}
     await rename_digests(session, values)
@@ -180,7 +186,7 @@ async def erase_recipient(session: AsyncSession, values: Json) -> Counter[str]:
     return counts
 
 
-async def blank_notifications(session: AsyncSession, values: Json) -> Counter[str]:
+async def blank_notifications(session: AsyncSession, values: JsonObject) -> Counter[str]:
     """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them. Rename up to `limit`
     digests: there are fewer than notifications."""
     await rename_digests(session, values)
@@ -191,7 +197,7 @@ async def blank_notifications(session: AsyncSession, values: Json) -> Counter[st
     return counts
 
 
-async def _blank_and_cancel(session: AsyncSession, values: Json) -> Counter[str]:
+async def _blank_and_cancel(session: AsyncSession, values: JsonObject) -> Counter[str]:
     row = dict((await session.execute(BLANK_NOTIFICATIONS, values)).mappings().one())
     entries = {"ids": row.pop("ids"), "to_cancel": row.pop("to_cancel"), "replacement_id": values["replacement_id"]}
     await session.execute(REQUEST_CANCEL_SIGNALS, entries)

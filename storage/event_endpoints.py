@@ -11,9 +11,11 @@ from sqlmodel import col, select
 
 from domain.clock import now
 from domain.event_webhooks import DISABLED_EVENT, SECRET_OVERLAP, failing_since, has_failed_too_long
+from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventEndpoint
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.event_outbox import enqueue_messages, notify_posters
+from storage.event_outbox import enqueue_messages
+from storage.statements import notify
 
 MAX_ENDPOINTS = 20  # of a tenant
 DISABLED_BY_REQUEST = "by_request"
@@ -62,7 +64,7 @@ async def put(
     row = await find(session, tenant, key, lock=True)
     if row is not None:
         _update(encryption, row, url, events, enabled=enabled)
-        await notify_posters(session)
+        await notify(session, EVENTS_CHANNEL)
         return row, False
     if len(await list_page(session, tenant, None, MAX_ENDPOINTS)) == MAX_ENDPOINTS:
         raise TooManyEndpoints
@@ -128,7 +130,7 @@ async def remove(session: AsyncSession, tenant: UUID, key: str) -> bool:
     return True
 
 
-async def record_failure(session: AsyncSession, id: UUID, *, gone: bool) -> EventEndpoint | None:
+async def record_failure(session: AsyncSession, id: UUID, *, is_gone: bool) -> EventEndpoint | None:
     """The endpoint if this failure was the one too many: it is disabled now, and the tenant's others are told."""
     query = select(EventEndpoint, func.clock_timestamp()).where(EventEndpoint.id == id, col(EventEndpoint.enabled))
     locked = (await session.execute(query.with_for_update(key_share=True, of=EventEndpoint))).one_or_none()
@@ -138,9 +140,9 @@ async def record_failure(session: AsyncSession, id: UUID, *, gone: bool) -> Even
     at: datetime = locked[1]
     row.failing_since = failing_since(row.failing_since, row.failed_at, at)
     row.failed_at = at
-    if not gone and not has_failed_too_long(row.failing_since, at):
+    if not is_gone and not has_failed_too_long(row.failing_since, at):
         return None
-    _disable(row, DISABLED_AS_GONE if gone else DISABLED_AS_FAILING)
+    _disable(row, DISABLED_AS_GONE if is_gone else DISABLED_AS_FAILING)
     await session.flush()
     others = [other.id for other in await list_page(session, row.tenant, None, MAX_ENDPOINTS)]
     await enqueue_messages(session, others, DISABLED_EVENT, {"endpoint": row.key, "reason": row.disabled_reason})

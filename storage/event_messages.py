@@ -12,8 +12,9 @@ from sqlmodel import col, select
 
 from domain.cursors import Cursor
 from domain.event_webhooks import TEST_EVENT
+from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventMessage
-from storage.event_outbox import notify_posters
+from storage.statements import notify
 
 # At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.
 MAX_REPLAYED = 10_000
@@ -97,7 +98,7 @@ async def list_page(
 async def replay_one(session: AsyncSession, endpoint_id: UUID, id: UUID) -> bool:
     """False if the endpoint was told nothing of this id."""
     query = await session.execute(REPLAY_ONE, {"id": id, "endpoint_id": endpoint_id})
-    await notify_posters(session)
+    await notify(session, EVENTS_CHANNEL)
     return query.scalar_one_or_none() is not None
 
 
@@ -114,5 +115,5 @@ async def replay_since(
         "limit": MAX_REPLAYED,
     }
     count, through = (await session.execute(REPLAY, values)).one()
-    await notify_posters(session)
+    await notify(session, EVENTS_CHANNEL)
     return ReplayResult(count=count, through=through, more=count == MAX_REPLAYED)

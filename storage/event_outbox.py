@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.event_webhooks import ALL_EVENTS, EVENT_PREFIX
+from domain.json_types import JsonObject
 from domain.names import EVENTS_CHANNEL
-from storage.rows import Json
+from storage.statements import notify
 
 ENDPOINT_DISABLED = "endpoint_disabled"
 
@@ -50,20 +51,14 @@ SELECT gen_random_uuid(), tenant, id, :kind, :at, :body, 0, now(), '[]'
   FROM event_endpoint WHERE id = ANY(:endpoints) AND enabled
 RETURNING id
 """)
-NOTIFY_POSTERS = text("SELECT pg_notify(:channel, '')")
 
 
-async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
+async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: JsonObject) -> list[UUID]:
     """A message to each of the endpoints that is enabled, whatever it has subscribed to; their ids."""
     at = now()
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)
     values = {"endpoints": endpoints, "kind": kind, "at": at, "body": body}
     message_ids = list((await session.execute(INSERT_MESSAGES, values)).scalars())
-    await notify_posters(session)
+    await notify(session, EVENTS_CHANNEL)
     return message_ids
-
-
-async def notify_posters(session: AsyncSession) -> None:
-    """Something may be due now: those who post look as soon as this is committed."""
-    await session.execute(NOTIFY_POSTERS, {"channel": EVENTS_CHANNEL})

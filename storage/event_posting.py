@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from storage.database import to_json
 from storage.encryption import DecryptionError, Encryption, encryption_of
 from storage.event_endpoints import secret_owner_of
-from storage.rows import Json
 from storage.statements import Executor
 
 LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
@@ -48,14 +48,14 @@ class ConcurrencyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostResult:
-    """What one POST came to. `error` is None exactly if it was taken; `gone`: the receiver wants no more, ever."""
+    """What one POST came to. `error` is None exactly if it was taken; `is_gone`: the receiver wants no more, ever."""
 
     at: datetime
     status: int | None
     ms: int
     error: str | None
     retry_after: timedelta | None = None
-    gone: bool = False
+    is_gone: bool = False
 
 
 # Also of endpoints that are disabled: their messages are given up within a minute, and a claim skips them until then.
@@ -145,7 +145,7 @@ async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: C
     return [_build_post(encryption, dict(row)) for row in (await session.execute(CLAIM_POSTS, values)).mappings()]
 
 
-def _build_post(encryption: Encryption, row: Json) -> DuePost:
+def _build_post(encryption: Encryption, row: JsonObject) -> DuePost:
     """Without a URL and secrets if they cannot be decrypted: the other posts of the claim are not affected."""
     owner = secret_owner_of(row["tenant"], row["endpoint_id"])
     stored, keys = row.pop("url"), (row.pop("secret"), row.pop("previous"))
@@ -168,6 +168,6 @@ async def record_failed(session: AsyncSession, post: DuePost, result: PostResult
     await session.execute(MARK_FAILED, values)
 
 
-def _result_values(post: DuePost, result: PostResult) -> Json:
+def _result_values(post: DuePost, result: PostResult) -> JsonObject:
     call_json = to_json([{"at": result.at, "status": result.status, "ms": result.ms, "error": result.error}])
     return {"id": post.id, "status": result.status, "call": call_json}

@@ -30,7 +30,7 @@ class DeadLetterGroup:
     sample_ids: Sequence[UUID]
 
     @property
-    def place(self) -> "FailureGroupCursor":
+    def cursor(self) -> "FailureGroupCursor":
         return FailureGroupCursor(
             count=self.count, notification_type=self.notification_type, status=self.status, key=self.key
         )
@@ -50,12 +50,11 @@ class FailureGroupCursor:
     key: str
 
 
-# Failures that differ in a number are the same failure. Rows of an earlier version have the text alone.
+# Failures that differ in a number only are the same failure.
 REASONS_KEY = """COALESCE(
        (SELECT jsonb_agg(one #- '{args,attempts}' #- '{args,step}' ORDER BY place)
           FROM jsonb_array_elements(n.failures) WITH ORDINALITY AS each(one, place)),
-       jsonb_build_array(jsonb_build_object(
-         'channel', NULL, 'code', COALESCE(n.failure_reason, 'unknown'), 'args', jsonb_build_object())))::text"""
+       jsonb_build_array(jsonb_build_object('channel', NULL, 'code', 'unknown', 'args', jsonb_build_object())))::text"""
 SELECT_GROUPS = """
 SELECT * FROM (
     SELECT n.notification_type, n.status, {key} AS key, count(*) AS count, min(n.created_at) AS oldest,
@@ -84,10 +83,10 @@ async def list_failure_groups(
     return [DeadLetterGroup(**row) for row in (await session.execute(text(statement), parameters)).mappings()]
 
 
-def _cursor_values(place: FailureGroupCursor) -> dict[str, Any]:
+def _cursor_values(cursor: FailureGroupCursor) -> dict[str, Any]:
     return {
-        "count": place.count,
-        "after_type": place.notification_type,
-        "after_status": place.status,
-        "after_key": place.key,
+        "count": cursor.count,
+        "after_type": cursor.notification_type,
+        "after_status": cursor.status,
+        "after_key": cursor.key,
     }

@@ -4,7 +4,6 @@ from sqlalchemy import text
 
 from domain.outgoing_messages import OutgoingMessage
 from storage.database import Database, to_json
-from storage.sealing import seal
 
 INSERT_MESSAGE = text("""
 INSERT INTO inbox_message (id, tenant, recipient_id, notification_id, content, created_at)
@@ -24,7 +23,7 @@ class InboxStore:
             "tenant": message.tenant,
             "recipient_id": message.recipient_id,
             "notification_id": message.notification_id,
-            "content": to_json(seal(message.content)),
+            "content": to_json(message.content),
         }
         async with self._database.transaction() as session:
             await session.execute(INSERT_MESSAGE, values)

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cursors import Cursor
 from domain.evidence import ReceiptKind, Reporter
+from domain.json_types import JsonObject
 from storage import application_receipts
 from storage.rows import decoded
-from storage.sealing import Json, unseal
 
 
 class InboxMark(StrEnum):
@@ -27,7 +27,7 @@ class StoredInboxMessage:
     id: UUID
     recipient_id: str
     notification_id: UUID
-    content: Json
+    content: JsonObject
     created_at: datetime
     seen_at: datetime | None
     read_at: datetime | None
@@ -91,7 +91,7 @@ async def count_unread(session: AsyncSession, tenant: UUID, recipient_id: str) -
     return count
 
 
-async def mark(session: AsyncSession, tenant: UUID, id: UUID, mark: InboxMark) -> StoredInboxMessage | None:
+async def set_mark(session: AsyncSession, tenant: UUID, id: UUID, mark: InboxMark) -> StoredInboxMessage | None:
     """The message as it is now; None if the tenant has none of this id. Reading is reported as an opening."""
     row = (await session.execute(SAVE_MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
     if row is None:
@@ -121,4 +121,4 @@ async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: 
 
 
 def _item_of(row: Any) -> StoredInboxMessage:
-    return StoredInboxMessage(**{**row, "content": unseal(decoded(row["content"]))})
+    return StoredInboxMessage(**{**row, "content": decoded(row["content"])})

@@ -12,11 +12,12 @@ from sqlmodel import col, select
 
 from domain.audit import Actor, AuditChange
 from domain.clock import now
+from domain.names import FLUSH_CHANNEL
 from models.columns import new_id
 from models.tenants import ApiKey, Tenant
 from storage import audit
 from storage.api_keys import DEV_ENVIRONMENT, OPERATE_SCOPE, generate_secret, hash_secret, prefix_of
-from storage.catalog import notify_catalog_change
+from storage.statements import notify
 
 # Valid keys of one tenant.
 MAX_VALID_KEYS = 100
@@ -166,4 +167,4 @@ async def _save_with_audit(
         after=_audited_values(row),
     )
     await audit.record_change(session, change)
-    await notify_catalog_change(session)
+    await notify(session, FLUSH_CHANNEL)

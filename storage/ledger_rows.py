@@ -8,11 +8,12 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.json_types import JsonObject
 from domain.reasons import stored_failures
 from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.timeline import reason_of
-from storage.rows import Json, decoded, parse_time
+from storage.rows import decoded, parse_time
 
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 LEDGER_AGGREGATES = """
@@ -45,7 +46,7 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
     )
 
 
-def _delivery_of(value: Json) -> DeliveryRecord:
+def _delivery_of(value: JsonObject) -> DeliveryRecord:
     return DeliveryRecord(
         id=UUID(value["id"]),
         channel=Channel(value["channel"]),
@@ -65,8 +66,10 @@ PLAIN_FIELDS = (
 )
 
 
-def _attempt_of(value: Json) -> AttemptRecord:
-    plain: Json = {name: value[name] for name in PLAIN_FIELDS} | {name: parse_time(value[name]) for name in TIME_FIELDS}
+def _attempt_of(value: JsonObject) -> AttemptRecord:
+    plain: JsonObject = {name: value[name] for name in PLAIN_FIELDS} | {
+        name: parse_time(value[name]) for name in TIME_FIELDS
+    }
     return AttemptRecord(
         id=UUID(value["id"]),
         delivery_id=UUID(value["delivery_id"]),

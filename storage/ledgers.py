@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
+from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.overview import delivery_facts
 from domain.reasons import failures_to_json as reasons_json
@@ -23,7 +24,7 @@ from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MES
 from storage.ledger_rows import LEDGER_AGGREGATES, LEDGER_COLUMNS, ledger_of
 from storage.queue_entries import FOLLOW_NOTIFICATION
 from storage.recipients import IS_ERASED
-from storage.rows import FEW_ROWS, Json
+from storage.rows import FEW_ROWS
 from storage.statements import Executor
 
 LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
@@ -121,12 +122,12 @@ async def load(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger
     return None if row is None else ledger_of(dict(row))
 
 
-async def amend(session: Executor, key: NotificationRef, change: LedgerChange, seen: Ledger | None = None) -> Ledger:
-    """Apply `change`: to `seen` or to what is read now, and, if somebody wrote in between, to the locked row.
+async def amend(session: Executor, key: NotificationRef, change: LedgerChange, known: Ledger | None = None) -> Ledger:
+    """Apply `change`: to `known` or to what is read now, and, if somebody wrote in between, to the locked row.
 
     LookupError: no such row.
     """
-    before = seen or await _load_existing(session, key, lock=False)
+    before = known or await _load_existing(session, key, lock=False)
     if before.revision > 0:
         after = change(before)
         if after is before or await save(session, before, after):
@@ -167,8 +168,8 @@ async def save_many(session: Executor, changes: Sequence[tuple[Ledger, Ledger]])
     return count_status_changes(changes, (await session.execute(SAVE_MANY, _difference_values(changes))).scalars())
 
 
-def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
-    rows: dict[str, list[Json]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
+def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> JsonObject:
+    rows: dict[str, list[JsonObject]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
     for before, after in changes:
         attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
         changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
@@ -182,20 +183,20 @@ def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
     return {"evidence": EVIDENCE_DUE, "dispatch": DISPATCH_CHANNEL, **json}
 
 
-def _notification_row(before: Ledger, after: Ledger) -> Json:
+def _notification_row(before: Ledger, after: Ledger) -> JsonObject:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
-    fields: Json = {name: getattr(after, name) for name in names}
+    fields: JsonObject = {name: getattr(after, name) for name in names}
     fields["failure_category"] = first_category(after.failures)
     fields["failures"] = reasons_json(after.failures) or None
     fields["cancel_due"] = after.cancel_requested_at is not None and before.cancel_requested_at is None
     return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 
 
-def _attempt_row(value: AttemptRecord) -> Json:
+def _attempt_row(value: AttemptRecord) -> JsonObject:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _delivery_row(ledger: Ledger, delivery_id: UUID) -> Json:
+def _delivery_row(ledger: Ledger, delivery_id: UUID) -> JsonObject:
     delivery = ledger.deliveries[delivery_id]
     status = {
         "id": delivery_id,
@@ -206,7 +207,7 @@ def _delivery_row(ledger: Ledger, delivery_id: UUID) -> Json:
     return {**status, **reason_columns(delivery.failure), **delivery_facts(ledger, delivery_id)}
 
 
-def _event_rows(after: Ledger, before: Ledger) -> list[Json]:
+def _event_rows(after: Ledger, before: Ledger) -> list[JsonObject]:
     new = after.events[len(before.events) :]
     return [
         {"id": derived_id("event", after.notification_id, before.revision, ordinal), "ordinal": ordinal}

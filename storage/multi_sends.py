@@ -12,10 +12,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.statements import Executor
 
 
@@ -25,7 +26,7 @@ class StoredResults:
     notifications by id, as they are now."""
 
     idempotency_hash: str
-    results: list[Json]
+    results: list[JsonObject]
     recipients: dict[str, str]
 
 
@@ -71,7 +72,7 @@ UPDATE multi_send m SET idempotency_key = given.hashed_key FROM given WHERE m.te
 
 
 async def store_results(
-    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float
+    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[JsonObject], window: float
 ) -> bool:
     """Hold the key for `window` seconds. False if a concurrent request holds it, which is committed by then: the caller
     rolls back."""

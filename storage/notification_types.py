@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
-from domain import notification_types as domain
 from domain.clock import now
-from models.content import NotificationType
+from domain.notification_types import NotificationType, from_spec
+from models.notification_types import NotificationTypeVersion
 
 LOCK_TYPE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
@@ -24,41 +24,45 @@ SELECT EXISTS (
 """)
 
 
-def notification_type_of(row: NotificationType) -> domain.NotificationType:
-    return domain.from_spec(row.id, row.spec)
+def notification_type_of(row: NotificationTypeVersion) -> NotificationType:
+    return from_spec(row.id, row.spec)
 
 
-async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> NotificationType | None:
-    query = select(NotificationType).where(NotificationType.tenant == tenant, NotificationType.id == id)
+async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> NotificationTypeVersion | None:
+    query = select(NotificationTypeVersion).where(
+        NotificationTypeVersion.tenant == tenant, NotificationTypeVersion.id == id
+    )
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def find_newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+async def find_newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationTypeVersion | None:
     """Retired or not."""
     query = (
-        select(NotificationType)
-        .where(NotificationType.tenant == tenant, NotificationType.key == key)
-        .order_by(col(NotificationType.version).desc())
+        select(NotificationTypeVersion)
+        .where(NotificationTypeVersion.tenant == tenant, NotificationTypeVersion.key == key)
+        .order_by(col(NotificationTypeVersion.version).desc())
         .limit(1)
     )
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def find_current(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+async def find_current(session: AsyncSession, tenant: UUID, key: str) -> NotificationTypeVersion | None:
     row = await find_newest(session, tenant, key)
     return None if row is None or row.retired_at is not None else row
 
 
-async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[NotificationType]:
+async def list_page(
+    session: AsyncSession, tenant: UUID, after: str | None, limit: int
+) -> list[NotificationTypeVersion]:
     """Current types by key, those after the key `after`."""
-    newer = aliased(NotificationType)
-    of_same_key = (col(newer.tenant) == NotificationType.tenant, col(newer.key) == NotificationType.key)
+    newer = aliased(NotificationTypeVersion)
+    of_same_key = (col(newer.tenant) == NotificationTypeVersion.tenant, col(newer.key) == NotificationTypeVersion.key)
     query = (
-        select(NotificationType)
-        .where(NotificationType.tenant == tenant, col(NotificationType.key) > (after or ""))
-        .where(col(NotificationType.retired_at).is_(None))
-        .where(~exists().where(*of_same_key, col(newer.version) > NotificationType.version))
-        .order_by(col(NotificationType.key))
+        select(NotificationTypeVersion)
+        .where(NotificationTypeVersion.tenant == tenant, col(NotificationTypeVersion.key) > (after or ""))
+        .where(col(NotificationTypeVersion.retired_at).is_(None))
+        .where(~exists().where(*of_same_key, col(newer.version) > NotificationTypeVersion.version))
+        .order_by(col(NotificationTypeVersion.key))
         .limit(limit)
     )
     return list((await session.execute(query)).scalars())
@@ -69,30 +73,32 @@ async def is_used_in_digest(session: AsyncSession, tenant: UUID, template: str) 
     return bool((await session.execute(IS_USED_IN_DIGEST, {"tenant": tenant, "template": template})).scalar_one())
 
 
-async def put(session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]) -> tuple[NotificationType, bool]:
+async def put(
+    session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]
+) -> tuple[NotificationTypeVersion, bool]:
     """The current row with this spec, and whether it had to be written. One writer of a key at a time."""
     await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
     last = await find_newest(session, tenant, key)
     if last is not None and last.retired_at is None and last.spec == spec:
         return last, False
-    row = NotificationType(tenant=tenant, key=key, version=last.version + 1 if last else 1, spec=spec)
+    row = NotificationTypeVersion(tenant=tenant, key=key, version=last.version + 1 if last else 1, spec=spec)
     session.add(row)
     await session.flush()
     return row, True
 
 
-async def find_previous_spec(session: AsyncSession, row: NotificationType) -> dict[str, Any] | None:
+async def find_previous_spec(session: AsyncSession, row: NotificationTypeVersion) -> dict[str, Any] | None:
     """What the key stood for before this version; None if there was none, or it was retired."""
-    query = select(NotificationType).where(
-        NotificationType.tenant == row.tenant,
-        NotificationType.key == row.key,
-        NotificationType.version == row.version - 1,
+    query = select(NotificationTypeVersion).where(
+        NotificationTypeVersion.tenant == row.tenant,
+        NotificationTypeVersion.key == row.key,
+        NotificationTypeVersion.version == row.version - 1,
     )
     former = (await session.execute(query)).scalar_one_or_none()
     return None if former is None or former.retired_at is not None else former.spec
 
 
-async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationType | None:
+async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationTypeVersion | None:
     """None if there is nothing to retire. Notifications already accepted keep the row they point to."""
     await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
     row = await find_current(session, tenant, key)

@@ -9,10 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
+from domain.json_types import JsonObject
 from domain.suppressions import CONTACT_BY_CHANNEL, SuppressionReason
 from storage import suppressions
 from storage.encryption import encryption_of
-from storage.rows import Json
 from storage.suppressions import NewSuppression
 
 PHONE_CONTACT = CONTACT_BY_CHANNEL[Channel.SMS]
@@ -59,7 +59,7 @@ async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
     await session.execute(LIFT_OPT_OUTS, await _hashes_by_tenant(session, phone) | lift_values)
 
 
-async def _hashes_by_tenant(session: AsyncSession, phone: str) -> Json:
+async def _hashes_by_tenant(session: AsyncSession, phone: str) -> JsonObject:
     """Of that number, by tenant: a key tells nothing of the others."""
     tenants: list[UUID] = list((await session.execute(SELECT_TENANTS)).scalars())
     encryption = encryption_of(session)

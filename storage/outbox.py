@@ -8,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cursors import Cursor
+from domain.json_types import JsonObject
 from storage.encryption import Encryption, encryption_of
 from storage.rows import decoded
 from storage.sandbox import secret_owner_of
-from storage.sealing import Json, unseal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +23,8 @@ class OutboxEntry:
     recipient_id: str
     notification_id: UUID
     generation: int
-    address: Json
-    content: Json
+    address: JsonObject
+    content: JsonObject
     accepted_at: datetime
 
 
@@ -61,7 +61,7 @@ async def list_page(
     return [_entry_of(encryption, dict(row)) for row in (await session.execute(SELECT_PAGE, values)).mappings()]
 
 
-def _entry_of(encryption: Encryption, row: Json) -> OutboxEntry:
+def _entry_of(encryption: Encryption, row: JsonObject) -> OutboxEntry:
     owner = secret_owner_of(row.pop("tenant"), row["id"])
     address = encryption.readable_members(decoded(row["address"]), owner)
-    return OutboxEntry(**{**row, "address": address, "content": unseal(decoded(row["content"]))})
+    return OutboxEntry(**{**row, "address": address, "content": decoded(row["content"])})

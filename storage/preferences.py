@@ -12,18 +12,18 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from storage.database import to_json
 from storage.rows import decoded
-from storage.sealing import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipientPreferences:
     """`channels` is by channel, `types` by type or category and then channel, as the person said it."""
 
-    channels: Json
-    types: Json
-    quiet_hours: Json | None
+    channels: JsonObject
+    types: JsonObject
+    quiet_hours: JsonObject | None
     updated_at: datetime
 
     def differs_from(self, other: "RecipientPreferences") -> bool:
@@ -53,7 +53,12 @@ async def find(
 
 
 async def save(
-    session: AsyncSession, tenant: UUID, recipient_id: str, channels: Json, types: Json, quiet_hours: Json | None
+    session: AsyncSession,
+    tenant: UUID,
+    recipient_id: str,
+    channels: JsonObject,
+    types: JsonObject,
+    quiet_hours: JsonObject | None,
 ) -> RecipientPreferences | None:
     """Exactly these choices from now on; None for an unknown person."""
     values = {

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
+from domain.json_types import JsonObject
 from domain.ledger import record_receipt
 from domain.records import Ledger
 from domain.suppressions import (
@@ -25,7 +26,6 @@ from storage.database import Database, to_json
 from storage.group_receipts import is_revoked
 from storage.ledgers import ONE_CHANGED, SAVE_TEMPLATE, NotificationRef, amend, save_with_statement
 from storage.recipients import IS_ERASED
-from storage.sealing import Json
 from storage.statements import Executor
 
 
@@ -40,7 +40,7 @@ class StoredReceipt:
     provider_message_id: str | None
     reason: str | None
     occurred_at: datetime
-    raw: Json
+    raw: JsonObject
 
 
 # The tenant decides only whose turn it is. Two queries, so that each uses its own index.

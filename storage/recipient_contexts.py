@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel, DeviceKind
+from domain.json_types import JsonObject
 from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
 from domain.rates import ProviderRateLimits
@@ -19,7 +20,6 @@ from domain.timing import FrequencyLimit, limit_of
 from storage.provider_limits import LIMITS_COLUMN, limits_of
 from storage.recipients import IS_BEING_ERASED
 from storage.rows import decoded
-from storage.sealing import Json, unseal
 from storage.statements import Executor
 
 
@@ -29,30 +29,30 @@ class RecipientContext:
     that was registered last first.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
-    `suppressed` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
-    tenant's; `collected`: it is to be a part of a digest; `now` is by the database's clock. `template_context` is what rendering
+    `suppression_reasons` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
+    tenant's; `is_collected`: it is to be a part of a digest; `now` is by the database's clock. `template_context` is what rendering
     its first step needs, `limits` the rates that operators have set, by provider. `phone` is for a look at its region.
     """
 
     status: NotificationStatus
     failure_reason: str | None
     generation: int
-    finished: bool
+    is_finished: bool
     template_context: "TemplateContext"
     priority: int
     channels: tuple[Channel, ...] | None
-    known: bool
+    is_known: bool
     contacts: frozenset[str]
     devices: tuple[tuple[str, DeviceKind], ...]
     preferences: RecipientPreferences
     last_attempts: dict[tuple[UUID, str], LastAttempt]
-    suppressed: dict[Channel, str]
+    suppression_reasons: dict[Channel, str]
     recipient_id: str
     timezone: str
     quiet_hours: QuietHours | None
     frequency_cap: FrequencyLimit | None
     waits_for: str | None
-    collected: bool
+    is_collected: bool
     limits: Mapping[str, ProviderRateLimits]
     now: datetime
     phone: str | None = field(repr=False)
@@ -65,8 +65,8 @@ class TemplateContext:
 
     type_id: UUID
     created_at: datetime
-    payload: Json
-    recipient: Json
+    payload: JsonObject
+    recipient: JsonObject
     locale: str | None
     default_language: str
     digest: bool
@@ -132,15 +132,17 @@ def recipient_context_of(row: Any) -> RecipientContext:
         status=NotificationStatus(row["status"]),
         failure_reason=row["failure_reason"],
         generation=row["generation"],
-        finished=row["finished_at"] is not None,
+        is_finished=row["finished_at"] is not None,
         template_context=_template_context_of(row),
         priority=row["priority"],
         channels=None if row["channels"] is None else tuple(Channel(name) for name in row["channels"]),
-        known=row["contact"] is not None,
+        is_known=row["contact"] is not None,
         contacts=frozenset(name for name, value in contact.items() if value),
         devices=tuple((id, DeviceKind(kind)) for id, kind in decoded(row["devices"]) or []),
         preferences=preferences_of(row),
-        suppressed={Channel(channel): reason for channel, reason in (decoded(row["suppressed"]) or {}).items()},
+        suppression_reasons={
+            Channel(channel): reason for channel, reason in (decoded(row["suppressed"]) or {}).items()
+        },
         last_attempts={
             (UUID(delivery), endpoint): LastAttempt(number=last, earlier_unknown_outcomes=unknown)
             for delivery, endpoint, last, unknown in decoded(row["attempts"]) or []
@@ -150,7 +152,7 @@ def recipient_context_of(row: Any) -> RecipientContext:
         quiet_hours=quiet_hours_of(row),
         frequency_cap=None if row["frequency_cap"] is None else limit_of(decoded(row["frequency_cap"])),
         waits_for=row["waits_for"],
-        collected=row["collected"],
+        is_collected=row["collected"],
         limits=limits_of(row["limits"]),
         now=row["now"],
         phone=contact.get("phone"),
@@ -185,7 +187,7 @@ def _template_context_of(row: Any) -> TemplateContext:
     return TemplateContext(
         type_id=row["type_id"],
         created_at=row["created_at"],
-        payload=unseal(decoded(row["event_payload"])),
+        payload=decoded(row["event_payload"]),
         recipient=recipient,
         locale=row["locale"],
         default_language=row["default_language"],

@@ -13,11 +13,12 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 # In statements on a notification `n`. An erasure in batches takes time, and nothing is sent meanwhile. The condition is
 # that of an index.
@@ -32,10 +33,10 @@ class RecipientProfile:
     """`contact` lacks a secret whose key is missing."""
 
     recipient_id: str
-    contact: Json
+    contact: JsonObject
     locale: str | None
     timezone: str | None
-    attributes: Json
+    attributes: JsonObject
     created_at: datetime
     updated_at: datetime
 
@@ -106,7 +107,7 @@ async def find(
 
 
 async def replace_profile(
-    session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json
+    session: AsyncSession, tenant: UUID, recipient_id: str, profile: JsonObject
 ) -> tuple[RecipientProfile, bool]:
     """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
     encryption = encryption_of(session)
@@ -122,7 +123,7 @@ async def replace_profile(
 
 
 async def merge_profile(
-    session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json
+    session: AsyncSession, tenant: UUID, recipient_id: str, changes: JsonObject
 ) -> RecipientProfile | None:
     """The profile with the changes laid over it, where None clears; None for an unknown person. Secrets that are not
     changed stay as they are encrypted, also by a key that is missing.
@@ -165,7 +166,7 @@ async def lock_known(session: AsyncSession, tenant: UUID, recipient_ids: Sequenc
     return set((await session.execute(LOCK_KNOWN, {"tenant": tenant, "people": list(recipient_ids)})).scalars())
 
 
-def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: Json) -> Json:
+def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: JsonObject) -> JsonObject:
     """The columns of these contact points."""
     return {
         "contact": encryption.encrypt_members(contact, secret_owner_of(tenant, recipient_id)),
@@ -177,11 +178,11 @@ def secret_owner_of(tenant: UUID, recipient_id: str) -> SecretOwner:
     return SecretOwner(table="recipient", tenant=tenant, id=recipient_id)
 
 
-def _encrypt_contact(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
+def _encrypt_contact(encryption: Encryption, tenant: UUID, recipient_id: str, profile: JsonObject) -> JsonObject:
     return encryption.encrypt_members(profile.get("contact", {}), secret_owner_of(tenant, recipient_id))
 
 
-def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
+def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: JsonObject) -> JsonObject:
     """Secrets of the profile's contact are encrypted."""
     return {
         "tenant": tenant,

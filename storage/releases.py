@@ -7,7 +7,7 @@ a batch looks at each cause once, however many deliveries wait for it.
 from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
-from models.notifications import IS_HELD, IS_RELEASED_OR_UNNAMED
+from models.notifications import IS_HELD, IS_RELEASED
 from storage.queue_entries import SET_DUE
 from storage.statements import Executor
 
@@ -19,28 +19,22 @@ MAX_EXAMINED = 1_000
 HOLD_KEY = "concat({channel}, ' ', {type}, ' ', array_to_string({providers}, ','))"
 HOLD_KEY_PROVIDERS = "unnest(string_to_array(split_part(hold_key, ' ', 3), ',')) AS p(name)"
 
-# Released before, but no attempt has begun; or held by an earlier version of this code.
+# Deliveries that were released and whose next attempt has not begun in time.
 RESET_RELEASED = text(f"""
-WITH old AS (
-  SELECT id FROM (
-    SELECT id FROM delivery WHERE {IS_RELEASED_OR_UNNAMED} AND release_expires_at <= now()
-     ORDER BY release_expires_at LIMIT :limit FOR UPDATE SKIP LOCKED) expired
-   UNION ALL
-  SELECT id FROM (
-    SELECT id FROM delivery WHERE {IS_RELEASED_OR_UNNAMED} AND release_expires_at IS NULL LIMIT :limit FOR UPDATE SKIP LOCKED) unnamed
+WITH expired AS (
+  SELECT id FROM delivery WHERE {IS_RELEASED} AND release_expires_at <= now()
+   ORDER BY release_expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
-UPDATE delivery d SET release_expires_at = NULL,
-       hold_key = {HOLD_KEY.format(channel="d.channel", type="n.notification_type", providers="d.held_providers")}
-  FROM old, notification n WHERE d.id = old.id AND n.id = d.notification_id
-""")  # noqa: S608 - constants of our own
+UPDATE delivery d SET release_expires_at = NULL FROM expired WHERE d.id = expired.id
+""")
 
-# `{whose}` are the pauses that are looked at: those of all tenants, or those of one.
+# `{tenants}` are the pauses that are looked at: those of all tenants, or those of one.
 IS_FREE = f"""
-NOT EXISTS (SELECT 1 FROM paused h WHERE {{whose}}
+NOT EXISTS (SELECT 1 FROM paused h WHERE {{tenants}}
    AND (h.kind = 'tenant' OR (h.kind = 'channel' AND h.name = split_part(hold_key, ' ', 1))
      OR (h.kind = 'type' AND h.name = split_part(hold_key, ' ', 2))))
 AND EXISTS (SELECT 1 FROM {HOLD_KEY_PROVIDERS} WHERE p.name NOT IN (SELECT provider FROM down) AND NOT EXISTS (
-   SELECT 1 FROM paused h WHERE {{whose}} AND h.kind = 'provider' AND h.name = p.name))
+   SELECT 1 FROM paused h WHERE {{tenants}} AND h.kind = 'provider' AND h.name = p.name))
 """  # noqa: S608 - constants of our own
 
 # The most urgent first, and tenants in turn. Whatever holds them, one provider that may be asked is enough; of a
@@ -60,7 +54,7 @@ WITH RECURSIVE paused AS MATERIALIZED (
      WHERE {IS_HELD} AND (held_priority, hold_key) > (cause.held_priority, cause.hold_key)
      ORDER BY held_priority, hold_key LIMIT 1) later
 ), free_cause AS MATERIALIZED (
-  SELECT held_priority, hold_key FROM cause WHERE {IS_FREE.format(whose="h.tenant IS NULL")}
+  SELECT held_priority, hold_key FROM cause WHERE {IS_FREE.format(tenants="h.tenant IS NULL")}
 ), whose AS (
   SELECT free_cause.*, first.tenant FROM free_cause CROSS JOIN LATERAL (
     SELECT tenant FROM delivery d
@@ -73,7 +67,7 @@ WITH RECURSIVE paused AS MATERIALIZED (
        AND d.tenant > whose.tenant ORDER BY tenant LIMIT 1) later
 ), free AS MATERIALIZED (
   SELECT *, count(*) OVER (PARTITION BY held_priority) AS sharing FROM whose
-   WHERE {IS_FREE.format(whose="(h.tenant IS NULL OR h.tenant = whose.tenant)")}
+   WHERE {IS_FREE.format(tenants="(h.tenant IS NULL OR h.tenant = whose.tenant)")}
 ), offered AS (
   SELECT id FROM (
     SELECT mine.id, free.held_priority, free.tenant,

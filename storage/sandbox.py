@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import text
 
 from domain.evidence import ReceiptKind
+from domain.json_types import JsonObject
 from domain.names import SANDBOX_CHANNEL
 from domain.outgoing_messages import OutgoingMessage
 from models.columns import new_id
 from storage.database import Database, to_json
 from storage.encryption import SecretOwner
-from storage.sealing import Json, seal
 from storage.statements import Executor
 
 INSERT_CALL = text("""
@@ -63,12 +63,12 @@ class PostgresSandboxStore:
     ) -> UUID:
         new_message_id = new_id()
         plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
-        values: Json = {name: getattr(message, name) for name in plain}
+        values: JsonObject = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
         address = self._database.encryption.encrypt_members(
             message.address, secret_owner_of(message.tenant, new_message_id)
         )
-        content_values = {"address": to_json(address), "content": to_json(seal(message.content))}
+        content_values = {"address": to_json(address), "content": to_json(message.content)}
         values |= {"receipts": to_json(due), "is_call": is_call, "listener": SANDBOX_CHANNEL}
         async with self._database.statement() as session:
             await session.execute(ACCEPT_MESSAGE, {"id": new_message_id, **values, **content_values})

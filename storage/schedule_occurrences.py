@@ -18,7 +18,6 @@ from domain.schedules import ALL_RECIPIENTS, RECIPIENT_ZONE, ScheduleDefinition,
 from storage import ticks
 from storage.database import to_json
 from storage.rows import decoded
-from storage.sealing import unseal
 
 # Held alone while turns of its subscribers are planned.
 LOCK_TOPIC_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
@@ -67,13 +66,13 @@ DELETE FROM schedule_occurrence t USING schedule s WHERE s.id = t.schedule_id AN
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOccurrence:
-    """`zone` is where the person is now, `timezone` where `due_at` was computed; `now` is the database's."""
+    """`recipient_timezone` is where the person is now, `timezone` where `due_at` was computed; `now` is the database's."""
 
     schedule: ScheduleDefinition
     recipient_id: str
     due_at: datetime
     timezone: str
-    zone: str
+    recipient_timezone: str
     now: datetime
 
 
@@ -91,7 +90,7 @@ IS_PLANNED = (
     "NOT EXISTS (SELECT 1 FROM schedule_plan p WHERE p.schedule_id = t.schedule_id AND p.after < t.recipient_id)"
 )
 CLAIM_OCCURRENCES = f"""
-SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {TIMEZONE} AS zone, now() AS now
+SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {TIMEZONE} AS recipient_timezone, now() AS now
   FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
   {{person}} JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id
  WHERE t.tenant = :tenant AND t.notification_type = :type AND t.due_at <= now() AND t.recipient_id {{which}} ''
@@ -194,8 +193,7 @@ async def compute_due_times(
 
 
 def _schedule_of(row: Any, tenant: UUID) -> ScheduleDefinition:
-    spec = decoded(row["spec"])
-    return schedule_of(row["id"], tenant, row["notification_type"], {**spec, "payload": unseal(spec["payload"])})
+    return schedule_of(row["id"], tenant, row["notification_type"], decoded(row["spec"]))
 
 
 def topic_lock_name(tenant: UUID, topic: str) -> str:

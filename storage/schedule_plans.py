@@ -15,12 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
+from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, PLANS_DUE
 from domain.schedules import ALL_RECIPIENTS, ScheduleDefinition, schedule_of
 from storage import recipients, schedule_occurrences, ticks
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.schedule_occurrences import ADD_OCCURRENCES, IS_NEW, IS_SELECTED, topic_lock_name
-from storage.sealing import unseal
 from storage.statements import Executor
 
 BATCH_SIZE = 500  # recipients
@@ -89,7 +89,7 @@ class PlanTarget:
     paused: bool = False
 
     @property
-    def audience(self) -> tuple[str, Json]:
+    def audience(self) -> tuple[str, JsonObject]:
         """A query of the recipients with a turn, and its values."""
         definition = self.schedule
         if definition is None:
@@ -204,7 +204,5 @@ async def _save_progress(
 def _target_of(id: UUID, tenant: UUID, row: Any) -> PlanTarget:
     if row["deleted_at"] is not None:
         return PlanTarget(id=id, tenant=tenant, schedule=None)
-    spec = decoded(row["spec"])
-    plain_spec = {**spec, "payload": unseal(spec["payload"])}
-    schedule = schedule_of(id, tenant, row["notification_type"], plain_spec)
+    schedule = schedule_of(id, tenant, row["notification_type"], decoded(row["spec"]))
     return PlanTarget(id=id, tenant=tenant, schedule=schedule, paused=row["paused_at"] is not None)

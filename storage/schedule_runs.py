@@ -13,7 +13,6 @@ from domain.names import DISPATCH_CHANNEL, RUNS_DUE
 from domain.schedules import RunKind, ScheduleDefinition, SkipReason, run_id, schedule_of
 from storage.database import to_json
 from storage.rows import decoded
-from storage.sealing import unseal
 from storage.statements import Executor
 
 
@@ -31,7 +30,7 @@ class ScheduleRunResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewScheduleRun:
-    """`finished`: nobody is to go. Told again, its counts are added."""
+    """`is_finished`: nobody is to go. Told again, its counts are added."""
 
     schedule: ScheduleDefinition
     kind: RunKind
@@ -40,7 +39,7 @@ class NewScheduleRun:
     accepted: int = 0
     skipped_recipients: Mapping[SkipReason, int] = field(default_factory=dict)
     skip_reason: SkipReason | None = None
-    finished: bool = True
+    is_finished: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +64,9 @@ RECORD_RUNS = text(f"""
 WITH told AS (
   INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason,
          finished_at)
-  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason, CASE WHEN finished THEN now() END
+  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason, CASE WHEN is_finished THEN now() END
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
-         due_at timestamptz, accepted int, skipped_recipients jsonb, skip_reason text, finished bool) ORDER BY id
+         due_at timestamptz, accepted int, skipped_recipients jsonb, skip_reason text, is_finished bool) ORDER BY id
   ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
          skipped_recipients = {MERGED_COUNTS % "EXCLUDED.skipped_recipients"}
   RETURNING run.id, run.finished_at
@@ -131,7 +130,7 @@ def build_due_run(schedule: ScheduleDefinition, due_at: datetime, **more: Any) -
 def build_backfill_run(schedule: ScheduleDefinition, due_at: datetime) -> NewScheduleRun:
     kind = RunKind.BACKFILL
     return NewScheduleRun(
-        schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), finished=False
+        schedule=schedule, kind=kind, due_at=due_at, id=run_id(schedule.id, kind, due_at), is_finished=False
     )
 
 
@@ -167,11 +166,9 @@ async def _claim(session: AsyncSession, claim: TextClause, values: dict[str, Any
     if id is None:
         return None
     row = (await session.execute(READ_RUN, {"id": id})).mappings().one()
-    spec = decoded(row["spec"])
     schedule = None
     if row["deleted_at"] is None:
-        plain_spec = {**spec, "payload": unseal(spec["payload"])}
-        schedule = schedule_of(row["schedule_id"], row["tenant"], row["notification_type"], plain_spec)
+        schedule = schedule_of(row["schedule_id"], row["tenant"], row["notification_type"], decoded(row["spec"]))
     facts = {name: row[name] for name in ("id", "tenant", "due_at", "after")}
     return OpenScheduleRun(**facts, kind=RunKind(row["kind"]), schedule=schedule)
 

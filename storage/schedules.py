@@ -11,13 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import schedules as domain
+from domain.json_types import JsonObject
 from domain.schedules import has_same_occurrences, has_same_times
 from models.columns import new_id
 from storage import schedule_plans, ticks
 from storage.database import to_json
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.schedule_plans import PlanTarget
-from storage.sealing import seal, unseal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +27,7 @@ class StoredSchedule:
     id: UUID
     key: str
     notification_type: str
-    spec: Json
+    spec: JsonObject
     paused_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -73,7 +73,7 @@ async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limi
 
 
 async def put(
-    session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: Json
+    session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: JsonObject
 ) -> tuple[StoredSchedule, bool]:
     """Exactly this from now on; True if it is new. As long as its times stay the same, what is due stays due."""
     await schedule_plans.lock_schedule(session, tenant, key)
@@ -85,7 +85,7 @@ async def put(
     )
     former = None if existing is None else existing.value(tenant)
     batch = await schedule_plans.lock_batch(session, target, former)
-    parameters = {"id": id, "type": notification_type, "spec": to_json({**spec, "payload": seal(spec["payload"])})}
+    parameters = {"id": id, "type": notification_type, "spec": to_json(spec)}
     if existing is None:
         result = await session.execute(INSERT_SCHEDULE, {"tenant": tenant, "key": key, **parameters})
     else:
@@ -136,5 +136,4 @@ async def delete(session: AsyncSession, tenant: UUID, key: str) -> bool:
 
 
 def _schedule_of(row: Any) -> StoredSchedule:
-    spec = decoded(row["spec"])
-    return StoredSchedule(**{**row, "spec": {**spec, "payload": unseal(spec["payload"])}})
+    return StoredSchedule(**{**row, "spec": decoded(row["spec"])})

@@ -45,7 +45,7 @@ SELECT audience.*, (SELECT {EXPIRES_AT} FROM item) AS expires_at, EXISTS (SELECT
 class SendPreview:
     """The audience of a send, and why it would not be accepted."""
 
-    audience: RecipientContext
+    recipient_context: RecipientContext
     expires_at: datetime | None
     known_recipient: bool
     attributes_too_large: bool
@@ -56,7 +56,7 @@ async def read_send_preview(session: Executor, tenant: UUID, new: NewNotificatio
     item = to_json(item_columns(encryption_of(session), tenant, new))
     row = (await session.execute(SELECT_PREVIEW, {"item": item, "tenant": tenant})).mappings().one()
     return SendPreview(
-        audience=recipient_context_of(row),
+        recipient_context=recipient_context_of(row),
         expires_at=row["expires_at"],
         known_recipient=row["known_recipient"],
         attributes_too_large=row["too_large"],

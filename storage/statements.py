@@ -4,12 +4,12 @@
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 import asyncpg
-from sqlalchemy import TextClause
+from sqlalchemy import TextClause, text
 
 # As SQLAlchemy reads them, but without its escape `\:`, which no statement of ours needs.
 PARAMETER_PATTERN = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
@@ -87,3 +87,11 @@ def number_parameters(sql: str) -> tuple[str, list[str]]:
         return f"${names.index(match[1]) + 1}"
 
     return PARAMETER_PATTERN.sub(parameter, sql), names
+
+
+NOTIFY = text("SELECT pg_notify(:channel, payload) FROM unnest(CAST(:payloads AS text[])) AS payload")
+
+
+async def notify(session: Executor, channel: str, payloads: Sequence[str] = ("",)) -> None:
+    """Wake the listeners of `channel` as soon as the transaction is committed."""
+    await session.execute(NOTIFY, {"channel": channel, "payloads": list(payloads)})

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
+from domain.json_types import JsonObject
 from domain.suppressions import (
     CONTACT_BY_CHANNEL,
     GROUP_PREFIX,
@@ -24,7 +25,7 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.ledgers import NotificationRef
 from storage.recipient_contexts import SUPPRESSION_IN_FORCE
-from storage.rows import Json, decoded
+from storage.rows import decoded
 from storage.statements import Executor
 
 
@@ -34,7 +35,7 @@ class NewSuppression:
 
     channel: Channel
     address_hash: str
-    address: Json | None
+    address: JsonObject | None
     reason: SuppressionReason
     source: str
     notification_id: UUID | None = None
@@ -133,7 +134,7 @@ UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id A
 
 async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[SuppressionEntry, bool]:
     """What is in force for that address now, and whether this has changed it."""
-    address_values: Json = {"tenant": tenant, "channel": new.channel, "address_hash": new.address_hash}
+    address_values: JsonObject = {"tenant": tenant, "channel": new.channel, "address_hash": new.address_hash}
     await session.execute(LIFT_EXPIRED, address_values)
     values = address_values | {
         "id": new_id(),

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 from sqlmodel import col
 
-from models.content import Template, TemplatePublication
+from models.templates import Template, TemplatePublication
 
 SEPARATOR = "\x1f"
 SORT_COLUMNS = (col(Template.name), col(Template.channel), col(Template.language))
@@ -32,7 +32,7 @@ class ListedTemplate:
     published_version: int | None
 
     @property
-    def place(self) -> str:
+    def cursor(self) -> str:
         """Where the list goes on after this one."""
         return SEPARATOR.join((self.row.name, self.row.channel, self.row.language))
 
@@ -67,7 +67,7 @@ async def list_published_texts(session: AsyncSession, tenant: UUID, names: Seque
 async def list_newest(
     session: AsyncSession, criteria: TemplateFilter, after: str | None, limit: int
 ) -> list[ListedTemplate]:
-    """The newest version of each name, channel and language, in this order. ValueError: `after` is no place."""
+    """The newest version of each name, channel and language, in this order. ValueError: `after` is not a cursor."""
     query = _matching_query(criteria).where(~_newer_exists()).order_by(*SORT_COLUMNS).limit(limit)
     if after is not None:
         name, channel, language = after.split(SEPARATOR)

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from domain.channels import Channel
 from domain.templates import TemplateVersion
-from models.content import Template, TemplatePublication
+from models.templates import Template, TemplatePublication
 
 LOCK_KEY = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 SELECT_NOW = text("SELECT clock_timestamp()")

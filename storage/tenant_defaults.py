@@ -7,8 +7,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.json_types import JsonObject
 from storage.database import to_json
-from storage.rows import Json, decoded
+from storage.rows import decoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +18,7 @@ class TenantDefaults:
 
     default_language: str
     timezone: str
-    frequency_cap: Json | None
+    frequency_cap: JsonObject | None
     content_days: int
     record_days: int
     phone_regions: list[str] | None

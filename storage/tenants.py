@@ -14,10 +14,11 @@ from sqlmodel import col, select
 from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.holds import HoldKind
+from domain.names import FLUSH_CHANNEL
 from models.columns import new_id
 from models.tenants import Tenant
 from storage import audit, holds
-from storage.catalog import notify_catalog_change
+from storage.statements import notify
 
 # One process at a time: both would find that there is no installation tenant yet.
 LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")
@@ -76,7 +77,7 @@ async def claim_installation(session: AsyncSession, id: UUID) -> bool:
     await session.execute(LOCK_INSTALLATION)
     await session.execute(CLAIM_INSTALLATION, {"id": id})
     installation_id = (await session.execute(select(Tenant.id).where(col(Tenant.is_installation)))).scalar_one_or_none()
-    await notify_catalog_change(session)
+    await notify(session, FLUSH_CHANNEL)
     return installation_id == id
 
 
@@ -87,14 +88,14 @@ async def suspend(session: AsyncSession, tenant: Tenant, reason: str | None, act
     if await holds.pause(session, tenant.id, HoldKind.TENANT, tenant.key, reason, actor.name):
         after = {"suspended": True, "reason": reason}
         await _record_change(session, tenant, actor, "tenant.suspended", {"suspended": False, "reason": None}, after)
-        await notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
 
 
 async def resume(session: AsyncSession, tenant: Tenant, actor: Actor) -> None:
     """Release what waits, at the resume rate. Again changes nothing."""
     if await holds.resume(session, tenant.id, HoldKind.TENANT, tenant.key):
         await _record_change(session, tenant, actor, "tenant.resumed", {"suspended": True}, {"suspended": False})
-        await notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
 
 
 async def read_state(session: AsyncSession, key: str) -> TenantState | None:

@@ -33,7 +33,7 @@ class DesiredTick:
     schedules: Mapping[str, bool] = field(default_factory=dict)
 
     @property
-    def stays(self) -> bool:
+    def is_needed(self) -> bool:
         """Whether Temporal is to have a Schedule for it."""
         return bool(self.interval_minutes or self.schedules)
 
@@ -66,7 +66,7 @@ UPDATE tick SET sync_attempted_at = clock_timestamp() FROM (
      ORDER BY sync_attempted_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) untold
    UNION ALL
   SELECT * FROM (
-    SELECT tenant, notification_type FROM tick WHERE synced_at < now() - make_interval(secs => :again)
+    SELECT tenant, notification_type FROM tick WHERE synced_at < now() - make_interval(secs => :resync_after)
      ORDER BY synced_at LIMIT :limit FOR UPDATE SKIP LOCKED) old
    LIMIT :limit) due
  WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
@@ -153,16 +153,16 @@ async def update_tick(session: AsyncSession, tenant: UUID, notification_type: st
     await session.execute(SAVE_TICK, {**values, "channel": DISPATCH_CHANNEL, "due": TICKS_DUE})
 
 
-async def claim_unsynced(session: Executor, limit: int, again: float) -> list[DesiredTick]:
-    """To be tried now. `again`: in seconds, after how long Temporal is looked at once more."""
-    rows = (await session.execute(CLAIM_UNSYNCED, {"limit": limit, "again": again})).mappings()
+async def claim_unsynced(session: Executor, limit: int, resync_after: float) -> list[DesiredTick]:
+    """To be tried now. `resync_after`: in seconds, after how long Temporal is looked at once more."""
+    rows = (await session.execute(CLAIM_UNSYNCED, {"limit": limit, "resync_after": resync_after})).mappings()
     return [DesiredTick(**{**row, "schedules": decoded(row["schedules"])}) for row in rows]
 
 
 async def mark_synced(session: AsyncSession, tick: DesiredTick) -> None:
     """As it was read: what was changed meanwhile, or told otherwise, is still to be told."""
     values = {"tenant": tick.tenant, "type": tick.notification_type, "sync_attempted_at": tick.sync_attempted_at}
-    if tick.stays:
+    if tick.is_needed:
         shown = to_json(dict(tick.schedules))
         await session.execute(MARK_SYNCED, {**values, "interval_minutes": tick.interval_minutes, "schedules": shown})
     else:

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.durations import parse_duration
 from domain.evidence import AttemptState, Evidence
+from domain.json_types import JsonObject
 from domain.waits import HoldState, NotificationWaits, WaitingCall, WaitingDelivery, WaitingRows, find_waits
-from storage.rows import Json, decoded, parse_time
+from storage.rows import decoded, parse_time
 
 # As the guard asks: pauses first, then circuits, then what a vendor has asked for.
 HOLD_STATE = """CASE WHEN d.held_at IS NOT NULL THEN jsonb_build_object(
@@ -58,7 +59,7 @@ def _waiting_rows(row: RowMapping) -> WaitingRows:
     return WaitingRows(**{name: row[name] for name in plain}, deliveries=deliveries)
 
 
-def _waiting_delivery(value: Json) -> WaitingDelivery:
+def _waiting_delivery(value: JsonObject) -> WaitingDelivery:
     return WaitingDelivery(
         id=UUID(value["id"]),
         awaited_evidence=Evidence(value["awaited_evidence"]) if value["awaited_evidence"] else None,
@@ -72,7 +73,7 @@ def _waiting_delivery(value: Json) -> WaitingDelivery:
     )
 
 
-def _hold_state(value: Json | None) -> HoldState | None:
+def _hold_state(value: JsonObject | None) -> HoldState | None:
     if value is None:
         return None
     times = {name: parse_time(value[name]) for name in ("probe_at", "throttled_until")}

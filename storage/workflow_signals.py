@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from models.queue import HAS_WORKFLOW, IS_TO_CANCEL, MAY_BE_ORPHANED
 from storage.queue_entries import FROM_LOCKED_ENTRIES, LOCK_ENTRIES
 from storage.round_robin import round_robin
@@ -80,10 +79,6 @@ def _entry_values(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:
 async def list_unsignaled_cancels(session: Executor, limit: int) -> list[tuple[UUID, UUID, int]]:
     """Cancelled rows whose workflow may still wait: (id, tenant, generation)."""
     return [tuple(row) for row in await session.execute(SELECT_CANCELS, {"limit": limit})]
-
-
-async def notify_cancel_due(session: AsyncSession) -> None:
-    await session.execute(text("SELECT pg_notify(:channel, :due)"), {"channel": DISPATCH_CHANNEL, "due": CANCEL_DUE})
 
 
 async def mark_cancels_signaled(session: Executor, signaled: list[tuple[UUID, UUID, int]]) -> None:

@@ -18,11 +18,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from config import Settings
 from domain.channels import Channel
 from domain.cursors import Cursor, format_cursor, parse_cursor
+from domain.json_types import JsonObject
 from domain.names import workflow_id
 from storage import outbox
 from storage.database import Database
 from storage.outbox import OutboxEntry
-from storage.sealing import Json
 
 PAGE_SIZE = 50
 MAX_EXCERPT_LENGTH = 2_000
@@ -102,7 +102,7 @@ def outbox_card(entry: OutboxEntry, settings: Settings) -> OutboxCard:
     )
 
 
-def _address_text(address: Json) -> str:
+def _address_text(address: JsonObject) -> str:
     """Return the values of an address. Of a browser's subscription only the endpoint is useful to a reader."""
     subscription = address.get("subscription")
     values = subscription if isinstance(subscription, dict) else address

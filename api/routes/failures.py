@@ -71,8 +71,8 @@ def failure_group(found: DeadLetterGroup) -> FailureGroup:
 
 
 def _cursor_key(found: DeadLetterGroup) -> str:
-    place = found.place
-    return SEPARATOR.join((str(place.count), place.notification_type, place.status, place.key))
+    cursor = found.cursor
+    return SEPARATOR.join((str(cursor.count), cursor.notification_type, cursor.status, cursor.key))
 
 
 def _cursor_after(paging: Paging) -> FailureGroupCursor | None:

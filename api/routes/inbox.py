@@ -91,7 +91,7 @@ async def archive_message(id: UUID, caller: CallerDep, container: ContainerDep) 
 
 async def _mark(id: UUID, mark: InboxMark, caller: Caller, container: Container) -> InboxItem:
     async with container.database.transaction() as session:
-        message = await inbox.mark(session, caller.tenant, id, mark)
+        message = await inbox.set_mark(session, caller.tenant, id, mark)
     if message is None:
         raise not_found("There is no such message.")
     if mark is InboxMark.READ:

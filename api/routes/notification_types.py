@@ -13,9 +13,10 @@ from api.schemas.notification_types import SavedType, TypeBody, TypeResponse
 from api.type_checks import find_preference_warnings, find_template_warnings
 from bootstrap import Container
 from domain.goals import goal_warnings
-from models.content import NotificationType
+from domain.names import FLUSH_CHANNEL
+from models.notification_types import NotificationTypeVersion
 from storage import notification_types, ticks
-from storage.catalog import notify_catalog_change
+from storage.statements import notify
 
 router = APIRouter(prefix="/notification-types", tags=["notification types"], route_class=AuthenticatedRoute)
 
@@ -54,7 +55,7 @@ async def put_notification_type(
             before = await notification_types.find_previous_spec(session, row)
             await auditing.record_change(session, caller, "notification_type.saved", subject_of(key), before, row.spec)
             await ticks.update_tick(session, caller.tenant, key)
-            await notify_catalog_change(session)
+            await notify(session, FLUSH_CHANNEL)
             warnings += await find_preference_warnings(session, caller.tenant, before, row.spec)
     container.catalog.flush()
     if written:
@@ -93,19 +94,19 @@ async def delete_notification_type(key: str, caller: CallerDep, container: Conta
             raise type_not_found()
         await auditing.record_change(session, caller, "notification_type.deleted", subject_of(key), retired.spec)
         await ticks.update_tick(session, caller.tenant, key)
-        await notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
 
 
-def type_response(row: NotificationType) -> TypeResponse:
+def type_response(row: NotificationTypeVersion) -> TypeResponse:
     return TypeResponse.model_validate(_type_fields(row))
 
 
-def _type_fields(row: NotificationType) -> Json:
+def _type_fields(row: NotificationTypeVersion) -> Json:
     return {**row.spec, "version": row.version, "created_at": row.created_at}
 
 
-def _goal_warnings(row: NotificationType, container: Container) -> list[str]:
+def _goal_warnings(row: NotificationTypeVersion, container: Container) -> list[str]:
     reports = {
         channel: [container.providers[member.name].max_evidence for member in pool]
         for channel, pool in container.pools.items()

@@ -20,11 +20,12 @@ from api.schemas.notifications import (
 )
 from api.views import notification_view, summary_of
 from domain.clock import now
+from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from storage import notifications, waits
 from storage.cancel_keys import find_open_by_cancel_key
-from storage.workflow_signals import notify_cancel_due
+from storage.statements import notify
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
@@ -97,7 +98,7 @@ async def cancel_notifications(
             session, caller.tenant, body.cancel_key, body.recipient_id, MAX_CANCELED + 1
         )
         canceled = [await cancel_row(session, row) for row in rows[:MAX_CANCELED]]
-        await notify_cancel_due(session)
+        await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
     items = [await canceled_view(container, each) for each in canceled]
     return CanceledNotifications(items=items, more=len(rows) > MAX_CANCELED)
 
@@ -111,5 +112,5 @@ async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep
         if row is None:
             raise not_found(UNKNOWN)
         canceled = await cancel_row(session, row)
-        await notify_cancel_due(session)
+        await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
     return await canceled_view(container, canceled)

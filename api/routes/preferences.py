@@ -17,11 +17,11 @@ from api.schemas.preferences import (
     SavedPreferences,
     validate_merged,
 )
+from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from storage import gates, preferences
 from storage.preference_names import find_unknown_names
 from storage.preferences import RecipientPreferences
-from storage.sealing import Json
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["preferences"])
 
@@ -74,7 +74,7 @@ async def _save(
     return SavedPreferences.model_validate(view.model_dump() | ({"warnings": warnings} if warnings else {}))
 
 
-def _columns(wanted: PreferencesBody) -> Json:
+def _columns(wanted: PreferencesBody) -> JsonObject:
     values = wanted.model_dump(mode="json", exclude_none=True)
     return {
         "channels": values["global_channel_opt_in"],

@@ -123,7 +123,7 @@ async def trigger_schedule(key: Key, caller: CallerDep, container: ContainerDep)
     """Run a schedule now for all its recipients, also while it is paused or an earlier run is unfinished."""
     async with container.database.transaction() as session:
         schedule = (await _get_schedule(session, caller.tenant, key)).value(caller.tenant)
-        run = NewScheduleRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), finished=False)
+        run = NewScheduleRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), is_finished=False)
         await schedule_runs.record_runs(session, [run])
         await auditing.record_change(session, caller, "schedule.triggered", _subject(key), None, {"run_id": run.id})
     return TriggerResponse(run_id=run.id)

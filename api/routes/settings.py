@@ -11,7 +11,9 @@ from api.container import ContainerDep
 from api.problems import invalid, issue_at
 from api.schemas.settings import TenantChanges, TenantSettings
 from domain.gates import GateReason
-from storage import catalog, gates, tenant_defaults, timezone_changes
+from domain.names import FLUSH_CHANNEL
+from storage import gates, tenant_defaults, timezone_changes
+from storage.statements import notify
 from storage.tenant_defaults import TenantDefaults
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/settings", tags=["settings"])
@@ -46,7 +48,7 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
             await timezone_changes.apply_timezone_changes(session, caller.tenant, None)
         if after.frequency_cap != before.frequency_cap:
             await gates.reconsider(session, caller.tenant, None, (GateReason.FREQUENCY_CAPPED,))
-        await catalog.notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
     return _view(after)
 

@@ -23,9 +23,10 @@ from api.schemas.templates import (
     TemplateVersionTarget,
 )
 from api.template_checks import find_save_warnings
+from domain.names import FLUSH_CHANNEL
 from domain.templates import version_before
 from storage import notification_types, template_lists, templates
-from storage.catalog import notify_catalog_change
+from storage.statements import notify
 from storage.template_lists import ListedTemplate, TemplateFilter
 from storage.templates import TemplateKey
 
@@ -53,7 +54,7 @@ async def save_template(
         await auditing.record_change(session, caller, "template.saved", _subject(template_key), None, after)
         if body.publish:
             await templates.publish_version(session, template_key, row)
-            await notify_catalog_change(session)
+            await notify(session, FLUSH_CHANNEL)
         published = templates.find_in_force(
             await templates.list_publications(session, caller.tenant, body.name), body.channel, body.language
         )
@@ -79,7 +80,7 @@ async def list_templates(
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
         rows = await template_lists.list_newest(session, wanted, paging.after_columns(3), paging.fetch_limit)
-    return paging.page(rows, lambda row: row.place, template_response)
+    return paging.page(rows, lambda row: row.cursor, template_response)
 
 
 @router.get("/{name}/versions", response_model=Page[TemplateResponse])
@@ -122,7 +123,7 @@ async def publish_template(
             await templates.publish_version(session, template_key, row)
             former = None if current is None else current.version
             await _note_publication(session, caller, "template.published", template_key, former, row.version)
-            await notify_catalog_change(session)
+            await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
     return template_response(ListedTemplate(row=row, published_version=row.version))
 
@@ -147,7 +148,7 @@ async def roll_back_template(
         former = templates.find_in_force(history, body.channel, body.language)
         former_version = None if former is None else former.version
         await _note_publication(session, caller, "template.rolled_back", template_key, former_version, row.version)
-        await notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
     return template_response(ListedTemplate(row=row, published_version=row.version))
 

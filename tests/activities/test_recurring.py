@@ -90,7 +90,7 @@ class ScheduleTenant:
             kind=RunKind.TRIGGER,
             due_at=now(),
             id=new_id(),
-            finished=False,
+            is_finished=False,
         )
         async with self.database_tenant.database.transaction() as session:
             await schedule_runs.record_runs(session, [run])

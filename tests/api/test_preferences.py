@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.gates import GateReason
 from domain.messages import Gate
-from models.content import NotificationType
+from models.notification_types import NotificationTypeVersion
 from storage.attempts import claim_attempt
 from storage.gates import wait_at_gate
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
@@ -129,7 +129,7 @@ async def test_a_bad_preference_is_named(
 async def test_a_preference_change_waits_for_a_running_guard(api_tenant: InProcessTenant, path: str, verb: str) -> None:
     """The guard locks preferences before the queue entry, like a change of the preferences."""
     spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
-    type_row = NotificationType(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)
+    type_row = NotificationTypeVersion(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)
     async with api_tenant.database.transaction() as session:
         session.add(type_row)
     database_tenant = DatabaseTenant(

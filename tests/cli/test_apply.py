@@ -54,9 +54,7 @@ async def test_a_second_apply_changes_nothing_and_reports_that(terminal: Termina
     assert await everything(api_tenant) == before
 
 
-async def test_warnings_name_file_and_variable_also_without_a_change(
-    terminal: Terminal, api_tenant: ApiTenant
-) -> None:
+async def test_warnings_name_file_and_variable_also_without_a_change(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     schema = "variables_schema:\n  required: [name]\n  properties: {name: {}, carrier: {}}\n"
     terminal.write("mine/templates/hello/template.yaml", schema)

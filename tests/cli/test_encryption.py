@@ -38,7 +38,7 @@ def settings(url: str, keys: str) -> Settings:
 
 async def test_a_rotation_prints_its_progress_and_remaining_keys(url: str) -> None:
     before = settings(url, KEYS["encryption_keys"])
-    database = Database(url, encryption=Encryption.of(before))
+    database = Database(url, encryption=Encryption.from_settings(before))
     await fill(database)
     await database.close()
     assert (

@@ -46,7 +46,7 @@ class DispatchingProcess:
 
     async def claims(self, limit: int = 100) -> list[ClaimedNotification]:
         """Claim what is due and start it."""
-        due = await claim(self.database, most=limit)
+        due = await claim(self.database, batch_size=limit)
         for one in due:
             await eventually(partial(self._starts, one), bool)  # a prepared store needs a moment
         await mark_begun_entries(self.database, *ids(due))

@@ -9,7 +9,7 @@ from tests.storage.sends import DatabaseTenant
 
 EXPLAIN = """
 EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)
-SELECT * FROM claim_due(CAST(:process AS uuid), 8, 2, :most, CAST(:since AS timestamptz), 12)
+SELECT * FROM claim_due(CAST(:process AS uuid), 8, 2, :batch_size, CAST(:since AS timestamptz), 12)
 """
 INSERT_DUE = """
 WITH made AS (
@@ -29,10 +29,10 @@ class ClaimCost:
     milliseconds: float
 
 
-async def claim_cost(database_tenant: DatabaseTenant, most: int = 1) -> ClaimCost:
+async def claim_cost(database_tenant: DatabaseTenant, batch_size: int = 1) -> ClaimCost:
     """Of one claim, as a process makes it that has found nothing left before. The claim is made."""
     since = datetime.now(UTC) - timedelta(minutes=2)
-    [row] = await database_tenant.query(EXPLAIN, process=uuid4(), most=most, since=since)
+    [row] = await database_tenant.query(EXPLAIN, process=uuid4(), batch_size=batch_size, since=since)
     plan = row["QUERY PLAN"]
     [found] = plan if isinstance(plan, list) else json.loads(plan)
     pages = int(found["Plan"]["Shared Hit Blocks"]) + int(found["Plan"]["Shared Read Blocks"])

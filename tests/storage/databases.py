@@ -12,7 +12,7 @@ from storage.encryption import Encryption
 from storage.migrate import migrate
 
 TEMPLATE = "migrated"
-ENCRYPTION = Encryption.of(EncryptionSettings(_env_file=None))  # the keys of development
+ENCRYPTION = Encryption.from_settings(EncryptionSettings(_env_file=None))  # the keys of development
 
 
 @asynccontextmanager

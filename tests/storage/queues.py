@@ -40,17 +40,17 @@ async def claim(
     slots: Slots = MANY_SLOTS,
     *,
     process: UUID = PROCESS,
-    most: int = 100,
+    batch_size: int = 100,
     look_back: timedelta = NO_LOOK_BACK_LIMIT,
 ) -> list[ClaimedNotification]:
     async with database.statement() as session:
-        return (await claims.claim_due(session, process, slots, most=most, look_back=look_back))[0]
+        return (await claims.claim_due(session, process, slots, batch_size=batch_size, look_back=look_back))[0]
 
 
-async def is_full(database: Database, slots: Slots, *, most: int = 100) -> bool:
+async def is_full(database: Database, slots: Slots, *, batch_size: int = 100) -> bool:
     """Whether a claim leaves the process without room."""
     async with database.statement() as session:
-        return (await claims.claim_due(session, PROCESS, slots, most=most, look_back=NO_LOOK_BACK_LIMIT))[1]
+        return (await claims.claim_due(session, PROCESS, slots, batch_size=batch_size, look_back=NO_LOOK_BACK_LIMIT))[1]
 
 
 async def mark_begun_entries(
@@ -64,7 +64,7 @@ async def mark_begun_entries(
 
 async def claim_and_start(database: Database, *some: UUID) -> None:
     """Claimed and started, of all that are due."""
-    await claim(database, Slots(total=10_000, reserved=0), most=10_000)
+    await claim(database, Slots(total=10_000, reserved=0), batch_size=10_000)
     await mark_begun_entries(database, *some)
 
 

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from domain.channels import DeviceKind
 from domain.clock import now
 from models.columns import new_id
-from models.content import NotificationType
 from models.inbox import InboxMessage
 from models.multi_sends import MultiSend
+from models.notification_types import NotificationTypeVersion
 from models.notifications import Attempt, Delivery, Notification
 from models.queue import QueueEntry
 from models.receipts import Receipt
@@ -60,7 +60,7 @@ async def recipient_with_history(
     async with database.transaction() as session:
         device = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": f"{CANARY}-{recipient_id}"})
         await devices.save(session, tenant, recipient_id, device)
-        kind = NotificationType(tenant=tenant, key=f"type-{uuid4()}", version=1, spec={})
+        kind = NotificationTypeVersion(tenant=tenant, key=f"type-{uuid4()}", version=1, spec={})
         session.add(kind)
         await session.flush()
         for rows in _history(known, kind, finished=finished):
@@ -69,7 +69,7 @@ async def recipient_with_history(
     return known
 
 
-def _history(known: StoredHistory, kind: NotificationType, *, finished: bool) -> list[list[Any]]:
+def _history(known: StoredHistory, kind: NotificationTypeVersion, *, finished: bool) -> list[list[Any]]:
     """Layer by layer, each pointing to the one before."""
     personal = {"quotes": CANARY}
     ours: dict[str, Any] = {"tenant": known.tenant, "notification_id": known.notification_id}

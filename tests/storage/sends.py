@@ -16,7 +16,7 @@ from domain.names import attempt_id, delivery_id
 from domain.reasons import ChannelReason, Reason, failure_line, failures_to_json
 from domain.records import Ledger
 from models.columns import new_id
-from models.content import NotificationType
+from models.notification_types import NotificationTypeVersion
 from storage import recipients, redrives
 from storage.acceptance import AcceptResult, NewNotification, accept
 from storage.attempts import AttemptClaim, claim_attempt
@@ -182,7 +182,7 @@ async def open_database_tenant(
 ) -> DatabaseTenant:
     tenant = await new_tenant(database)
     given = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}, **spec}
-    kind = NotificationType(
+    kind = NotificationTypeVersion(
         tenant=tenant, key=f"order.shipped-{uuid4()}", version=1, spec=json.loads(json.dumps(given))
     )
     database_tenant = DatabaseTenant(

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.postgres
 async def test_a_new_claim_is_a_submitting_row_and_a_sending_delivery(sent: DatabaseSend) -> None:
     claim = await sent.claim()
     assert claim is not None
-    assert claim.fresh
+    assert claim.is_new
     [row] = await sent.rows("attempt")
     assert (row["id"], row["state"], row["provider"], row["number"]) == (sent.attempt(), "submitting", "sandbox", 1)
     assert row["finished_at"] is None
@@ -67,7 +67,7 @@ async def test_the_same_call_again_is_not_fresh_and_changes_nothing(sent: Databa
     before = await sent.row()
     again = await sent.claim()
     assert again is not None
-    assert not again.fresh
+    assert not again.is_new
     assert again.attempt.state is AttemptState.SUBMITTING
     assert await sent.row() == before
     assert len(await sent.rows("attempt")) == 1
@@ -78,7 +78,7 @@ async def test_the_next_attempt_is_fresh(sent: DatabaseSend) -> None:
     await sent.answer(AttemptState.NOT_ACCEPTED)
     second = await sent.claim(2)
     assert second is not None
-    assert second.fresh
+    assert second.is_new
     assert {a.number: a.state for a in second.ledger.attempts.values()} == {
         1: AttemptState.NOT_ACCEPTED,
         2: AttemptState.SUBMITTING,
@@ -186,7 +186,7 @@ async def test_a_guard_that_waited_sees_a_suppression_and_a_pause(
         await eventually(lambda: longest_wait(database), lambda waited: waited > 2 * LOCK_WAIT_MS)
     claim = await waiting
     assert claim is not None
-    assert (claim.suppressed is not None, claim.held is not None) == (change is suppress, change is pause)
+    assert (claim.suppressed is not None, claim.hold is not None) == (change is suppress, change is pause)
 
 
 @pytest.mark.parametrize("lock", ["notification", "preferences"])
@@ -212,7 +212,7 @@ async def test_a_guard_sees_them_after_any_wait_if_a_locked_row_changed(
         await change(sent)
     claim = await waiting
     assert claim is not None
-    assert (claim.suppressed is not None, claim.held is not None) == (change is suppress, change is pause)
+    assert (claim.suppressed is not None, claim.hold is not None) == (change is suppress, change is pause)
 
 
 async def longest_wait(database: Database) -> float:
@@ -243,7 +243,7 @@ async def test_two_workers_with_the_same_call_claim_it_once(sent: DatabaseSend) 
     second = await waiting
     assert first is not None
     assert second is not None
-    assert (first.fresh, second.fresh) == (True, False)
+    assert (first.is_new, second.is_new) == (True, False)
     assert second.attempt.state is AttemptState.SUBMITTING
     assert second.ledger == await sent.ledger()
 

@@ -54,8 +54,8 @@ async def test_old_entries_are_deleted(database: Database, database_tenant: Data
 async def test_a_tenant_keeps_its_newest_entries(database: Database, database_tenant: DatabaseTenant) -> None:
     await recorded(database_tenant, "1", "2", "3", "4")
     async with database.transaction() as session:
-        assert await audit.delete_excess(session, database_tenant.tenant, 1, kept=2) == 1
-        assert await audit.delete_excess(session, database_tenant.tenant, 100, kept=2) == 1
+        assert await audit.delete_excess(session, database_tenant.tenant, 1, max_entries=2) == 1
+        assert await audit.delete_excess(session, database_tenant.tenant, 100, max_entries=2) == 1
     assert await subjects(database_tenant) == ["4", "3"]
 
 

@@ -13,8 +13,9 @@ from domain.names import FLUSH_CHANNEL
 from models.tenants import Tenant
 from storage import api_keys, notification_types, templates
 from storage.api_keys import ensure_tenant, hash_secret, upsert_key
-from storage.catalog import MAX_KEY_LOOKUPS, Catalog, notify_catalog_change
+from storage.catalog import MAX_KEY_LOOKUPS, Catalog
 from storage.database import Database
+from storage.statements import notify
 from storage.templates import TemplateKey
 
 pytestmark = pytest.mark.postgres
@@ -217,7 +218,7 @@ async def test_a_change_is_announced_when_it_is_committed(database: Database) ->
     connection = await database.dedicated()
     await connection.add_listener(FLUSH_CHANNEL, lambda *_: heard.put_nowait("flush"))
     async with database.transaction() as session:
-        await notify_catalog_change(session)
+        await notify(session, FLUSH_CHANNEL)
     assert await asyncio.wait_for(heard.get(), 60) == "flush"
     await connection.close()
 

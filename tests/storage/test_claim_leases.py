@@ -73,7 +73,7 @@ async def test_a_start_refused_by_temporal_is_due_again_later(database_tenant: D
     await age_entries(database_tenant, 60)
     assert await end_waits(database_tenant.database) == 1
     [again] = await claim(database_tenant.database)
-    assert (again.id, again.started) == (one, False)
+    assert (again.id, again.has_workflow) == (one, False)
 
 
 async def test_an_entry_canceled_while_claimed_is_still_marked(database_tenant: DatabaseTenant) -> None:

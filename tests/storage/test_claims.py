@@ -48,7 +48,7 @@ async def test_a_claim_returns_the_workflow_input(database_tenant: DatabaseTenan
         notification_type="order.shipped",
         send_at=None,
         expires_at=None,
-        started=False,
+        has_workflow=False,
         waits_for_send_at=False,
         tenant_key=owner["key"],
         route="email",
@@ -73,7 +73,7 @@ async def test_a_claim_does_not_wait_until_it_is_on_disk(database_tenant: Databa
     for _ in range(2):
         async with database_tenant.database.quick_transaction() as session:
             before = (await session.execute(shown)).scalar_one()
-            await claims.claim_due(session, PROCESS, MANY_SLOTS, most=1, look_back=NO_LOOK_BACK_LIMIT)
+            await claims.claim_due(session, PROCESS, MANY_SLOTS, batch_size=1, look_back=NO_LOOK_BACK_LIMIT)
             after = (await session.execute(shown)).scalar_one()
         assert (before, after) == ("on", "off")
         await accept_notifications(database_tenant, 3)
@@ -81,7 +81,7 @@ async def test_a_claim_does_not_wait_until_it_is_on_disk(database_tenant: Databa
 
 async def test_processes_that_claim_at_once_never_get_the_same_row(database_tenant: DatabaseTenant) -> None:
     all_of_them = await accept_notifications(database_tenant, *[1, 3] * 30)
-    some = await asyncio.gather(*(claim(database_tenant.database, process=uuid4(), most=10) for _ in range(6)))
+    some = await asyncio.gather(*(claim(database_tenant.database, process=uuid4(), batch_size=10) for _ in range(6)))
     assert sorted(one.id for each in some for one in each) == sorted(all_of_them)
 
 

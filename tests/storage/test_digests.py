@@ -10,7 +10,7 @@ import pytest
 from domain.cancellation import cancel_notification
 from domain.clock import now, set_offset
 from domain.names import DISPATCH_CHANNEL
-from models.content import NotificationType
+from models.notification_types import NotificationTypeVersion
 from storage import digest_closing, digests, erasures, recipients, ticks
 from storage.catalog import Catalog
 from storage.database import Database
@@ -355,7 +355,7 @@ async def test_a_window_by_the_calendar_stays_with_the_version_that_has_one(data
     [kind] = await database_tenant.query(
         "SELECT key, spec FROM notification_type WHERE id = :id", id=database_tenant.type_id
     )
-    newer = NotificationType(
+    newer = NotificationTypeVersion(
         tenant=database_tenant.tenant, key=kind["key"], version=2, spec={**kind["spec"], "digest": {"window": "1h"}}
     )
     async with database.transaction() as session:

@@ -14,8 +14,7 @@ from config_sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
 from domain.outgoing_messages import OutgoingMessage
-from models.columns import new_id
-from storage import devices, encrypted_tables, event_endpoints, outbox, recipients, suppressions
+from storage import devices, encrypted_tables, event_endpoints, outbox, recipients
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
@@ -227,45 +226,6 @@ async def test_a_ciphertext_of_another_recipient_is_refused(own: Database) -> No
         eve = await recipients.find(session, database_tenant.tenant, "eve")
     assert eve is not None
     assert "webhook_url" not in eve.contact
-
-
-OLD_KEY = "encode(sha256(convert_to(CAST(CAST(:tenant AS uuid) AS text) || ':phone:+1', 'UTF8')), 'hex')"
-EARLIER_VERSION = (
-    f"""
-    UPDATE recipient SET contact = jsonb_build_object('phone', '+1', 'webhook_url', CAST(:hook AS text)),
-           address_hashes = jsonb_build_object('phone', {OLD_KEY}) WHERE tenant = :tenant""",
-    f"""
-    INSERT INTO suppression (id, tenant, channel, address_hash, reason, source, created_at)
-    VALUES (:id, :tenant, 'sms', {OLD_KEY}, 'opted_out', 'sandbox', now())""",
-    """
-    INSERT INTO device (id, tenant, recipient_id, device, kind, address, created_at, updated_at)
-    VALUES (:id, :tenant, 'ada', 'phone', 'fcm', jsonb_build_object('token', CAST(:token AS text)), now(), now())""",
-)
-
-
-async def test_the_first_start_encrypts_rows_of_an_earlier_version(own: Database) -> None:
-    database_tenant = await open_database_tenant(own)
-    values = {"tenant": database_tenant.tenant, "token": TOKEN, "hook": HOOK, "id": new_id()}
-    for statement in EARLIER_VERSION:
-        await database_tenant.query(
-            statement, **{name: value for name, value in values.items() if f":{name}" in statement}
-        )
-    await verify_keys(own)
-    await verify_keys(own)
-    assert await tables_containing(own, TOKEN, HOOK) == {}
-    async with own.transaction() as session:
-        keys = [own.encryption.address_hash(database_tenant.tenant, "phone", "+1")]
-        [found] = await suppressions.list_page(
-            session, database_tenant.tenant, suppressions.SuppressionFilter(keys=keys), before=None, limit=5
-        )
-        assert found.id == values["id"]
-        moved = NewDevice(device="tablet", kind=DeviceKind.FCM, address={"token": TOKEN})
-        await devices.save(session, database_tenant.tenant, "ada", moved)
-        assert [device.device for device in await devices.list_devices(session, database_tenant.tenant, "ada")] == [
-            "tablet"
-        ]
-        stored = await session.execute(text("SELECT address_hashes->>'phone', former_address_hashes FROM recipient"))
-        assert [tuple(row) for row in stored] == [(keys[0], [])]
 
 
 async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:

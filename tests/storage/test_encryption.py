@@ -81,7 +81,7 @@ def test_no_repr_shows_a_key_or_a_token() -> None:
     key = token_hex(32)
     chosen = settings(f"a:{key}", key)
     device = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": SECRET})
-    shown = f"{chosen!r} {Encryption.of(chosen)!r} {device!r}"
+    shown = f"{chosen!r} {Encryption.from_settings(chosen)!r} {device!r}"
     assert key not in shown
     assert SECRET not in shown
 

@@ -432,7 +432,7 @@ async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database)
         assert await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
         audience = await read_recipient_context(session, sent.id, database_tenant.tenant)
     assert audience is not None
-    assert not audience.known
+    assert not audience.is_known
     assert await sent.claim() is None
     while await continued(database, 10):
         pass

@@ -40,9 +40,9 @@ def reporting(sent: DatabaseSend, evidence: Evidence) -> LedgerChange:
     return lambda ledger: record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
 
 
-async def amended(sent: DatabaseSend, change: LedgerChange, seen: Ledger | None = None) -> Ledger:
+async def amended(sent: DatabaseSend, change: LedgerChange, known: Ledger | None = None) -> Ledger:
     async with sent.database_tenant.database.transaction() as session:
-        return await amend(session, sent.key, change, seen)
+        return await amend(session, sent.key, change, known)
 
 
 def as_stored(ledger: Ledger) -> Ledger:
@@ -96,7 +96,7 @@ async def test_a_stale_ledger_is_not_written(sent: DatabaseSend) -> None:
 async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: DatabaseSend) -> None:
     stale = await sent.ledger()
     await amended(sent, reporting(sent, Evidence.DELIVERED))
-    after = await amended(sent, answering(sent), seen=stale)
+    after = await amended(sent, answering(sent), known=stale)
     [attempt] = after.attempts.values()
     assert (attempt.state, attempt.evidence) == (AttemptState.ACCEPTED, Evidence.DELIVERED)
     assert as_stored(await sent.ledger()) == as_stored(after)
@@ -121,7 +121,7 @@ async def test_a_locked_load_waits_for_a_concurrent_writer(sent: DatabaseSend) -
     await amended(sent, reporting(sent, Evidence.DELIVERED))
     async with sent.database_tenant.database.transaction() as session:
         await amend(session, sent.key, answering(sent))
-        waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.OPENED), seen=stale))
+        waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.OPENED), known=stale))
         await until_blocked(sent.database_tenant.database, waiting)
     assert as_stored(await waiting) == as_stored(await sent.ledger())
     assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]

@@ -176,7 +176,7 @@ async def sequential_scans_of_a_claim(database_tenant: DatabaseTenant) -> int:
         await accept(session, database_tenant.tenant, [database_tenant.new()])
         before = (await session.execute(text(SEQUENTIAL_SCANS))).scalar_one()
         claimed, _ = await claims.claim_due(
-            session, PROCESS, Slots(total=16, reserved=4), most=16, look_back=NO_LOOK_BACK_LIMIT
+            session, PROCESS, Slots(total=16, reserved=4), batch_size=16, look_back=NO_LOOK_BACK_LIMIT
         )
         scans = int((await session.execute(text(SEQUENTIAL_SCANS))).scalar_one() - before)
         await session.rollback()

@@ -111,7 +111,8 @@ async def test_a_cancel_at_the_moment_of_a_claim_is_signaled(accepted: DatabaseS
     """It waits for the claim, and then knows that a start may be under way."""
     async with accepted.database_tenant.database.transaction() as session:
         assert (
-            len((await claims.claim_due(session, PROCESS, MANY_SLOTS, most=10, look_back=NO_LOOK_BACK_LIMIT))[0]) == 1
+            len((await claims.claim_due(session, PROCESS, MANY_SLOTS, batch_size=10, look_back=NO_LOOK_BACK_LIMIT))[0])
+            == 1
         )
         canceling = asyncio.create_task(canceled(accepted))
         await until_blocked(accepted.database_tenant.database, canceling)

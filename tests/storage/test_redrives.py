@@ -159,7 +159,7 @@ async def test_it_is_due_for_the_dispatcher_as_its_next_workflow(failed: Databas
     await redrive(failed.database_tenant, *await found(failed.database_tenant))
     [one] = [each for each in await claim(failed.database_tenant.database) if each.id == failed.id]
     assert workflow_id(one.id, one.generation) == f"notification-{failed.id}-2"
-    assert not one.started
+    assert not one.has_workflow
 
 
 async def test_before_its_time_it_is_not_due(failed: DatabaseSend) -> None:

@@ -66,7 +66,7 @@ async def test_a_process_without_a_bulk_slot_is_full(database_tenant: DatabaseTe
     assert await is_full(database_tenant.database, slots)
     await database_tenant.query("DELETE FROM queue_entry")
     await accept_notifications(database_tenant, 3, 3)
-    assert await is_full(database_tenant.database, slots, most=1)
+    assert await is_full(database_tenant.database, slots, batch_size=1)
 
 
 async def test_a_slot_is_held_only_while_the_workflow_prepares_its_call(database_tenant: DatabaseTenant) -> None:

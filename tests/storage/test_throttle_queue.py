@@ -30,7 +30,7 @@ async def test_four_processes_serve_three_tenants_round_robin(database_tenant: D
     served: list[ClaimedNotification] = []
 
     async def work(process: UUID) -> None:
-        while claimed := await claim(database_tenant.database, process=process, most=1):
+        while claimed := await claim(database_tenant.database, process=process, batch_size=1):
             served.extend(claimed)
 
     await asyncio.gather(*(work(uuid4()) for _ in range(4)))
@@ -40,16 +40,16 @@ async def test_four_processes_serve_three_tenants_round_robin(database_tenant: D
     assert all(len(set(order[at : at + 3])) == 3 for at in range(58))
 
 
-@pytest.mark.parametrize("most", [1, 5])
+@pytest.mark.parametrize("batch_size", [1, 5])
 async def test_a_quiet_tenant_is_served_round_robin_despite_old_backlogs(
-    database_tenant: DatabaseTenant, most: int
+    database_tenant: DatabaseTenant, batch_size: int
 ) -> None:
     for busy in [await open_database_tenant(database_tenant.database) for _ in range(8)]:
         await accept_notifications(busy, *[3] * 20)
     await accept_notifications(database_tenant, 3)
     order: list[UUID] = []
     while len(order) < 9:
-        order += [one.tenant for one in await claim(database_tenant.database, most=most)]
+        order += [one.tenant for one in await claim(database_tenant.database, batch_size=batch_size)]
     assert database_tenant.tenant in order[:9]
     assert len(set(order[:9])) == 9, "a tenant was served twice before each was served once"
 
@@ -57,13 +57,13 @@ async def test_a_quiet_tenant_is_served_round_robin_despite_old_backlogs(
 async def test_priority_precedes_the_tenant_order(database_tenant: DatabaseTenant) -> None:
     bulk = await accept_notifications(database_tenant, 5)
     ordinary = await accept_notifications(await open_database_tenant(database_tenant.database), 3, 3, 3)
-    assert ids(await claim(database_tenant.database, most=3)) == ordinary
-    assert ids(await claim(database_tenant.database, most=3)) == bulk
+    assert ids(await claim(database_tenant.database, batch_size=3)) == ordinary
+    assert ids(await claim(database_tenant.database, batch_size=3)) == bulk
 
 
 async def test_thousands_of_one_type_hold_up_no_other_type_of_the_tenant(database_tenant: DatabaseTenant) -> None:
     await accept_notifications(database_tenant, *[3] * 200)
     [other] = await accept_notifications(database_tenant, 3)
     await database_tenant.query("UPDATE queue_entry SET lane = -5 WHERE notification_id = :id", id=other)
-    order = [each for _ in range(30) for each in ids(await claim(database_tenant.database, most=1))]
+    order = [each for _ in range(30) for each in ids(await claim(database_tenant.database, batch_size=1))]
     assert other in order

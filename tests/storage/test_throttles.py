@@ -22,8 +22,8 @@ def asker(sent: DatabaseSend, priority: int = 3) -> SlotRequest:
     return SlotRequest(notification_id=sent.id, generation=1, tenant=sent.database_tenant.tenant, priority=priority)
 
 
-def limit(most: int, key: str = "key") -> CountedLimit:
-    return CountedLimit(key=key, limit=FrequencyLimit(max_count=most, per=HOUR))
+def limit(max_count: int, key: str = "key") -> CountedLimit:
+    return CountedLimit(key=key, limit=FrequencyLimit(max_count=max_count, per=HOUR))
 
 
 async def ask(sent: DatabaseSend, *claimed: CountedLimit, priority: int = 3) -> bool:

@@ -33,9 +33,9 @@ async def put(database: Database, tenant: UUID, cron: str, key: str = "daily") -
         await schedules.put(session, tenant, key, "report", {**SPEC, "cron": cron})
 
 
-async def to_ensure(database: Database, again: float = AGAIN) -> list[int]:
+async def to_ensure(database: Database, resync_after: float = AGAIN) -> list[int]:
     async with database.transaction() as session:
-        return [tick.interval_minutes for tick in await ticks.claim_unsynced(session, 10, again)]
+        return [tick.interval_minutes for tick in await ticks.claim_unsynced(session, 10, resync_after)]
 
 
 async def ensured(database: Database, tenant: UUID, interval_minutes: int) -> None:
@@ -76,7 +76,7 @@ async def test_schedules_and_pauses_of_a_type_are_synchronized_to_temporal(alone
     async with alone.transaction() as session:
         await schedules.pause(session, tenant, "weekly")
     tick = await read(alone)
-    assert (tick.interval_minutes, tick.stays, tick.schedules) == (0, True, {"daily": True, "weekly": True})
+    assert (tick.interval_minutes, tick.is_needed, tick.schedules) == (0, True, {"daily": True, "weekly": True})
     await note_ensured(alone, tick)
     assert await to_ensure(alone) == []
 
@@ -103,7 +103,7 @@ async def test_a_tick_without_a_schedule_is_forgotten(alone: Database) -> None:
         await schedules.delete(session, tenant, "daily")
     assert await to_ensure(alone) == [0]
     await ensured(alone, tenant, 0)
-    assert await to_ensure(alone, again=0) == []
+    assert await to_ensure(alone, resync_after=0) == []
 
 
 async def test_a_new_store_gets_all_ticks(alone: Database) -> None:
@@ -144,7 +144,7 @@ async def test_now_and_then_all_are_looked_at_again(alone: Database) -> None:
     await put(alone, tenant, "0 9 * * *")
     assert await to_ensure(alone) == [15]
     await ensured(alone, tenant, 15)
-    assert (await to_ensure(alone), await to_ensure(alone, again=0)) == ([], [15])
+    assert (await to_ensure(alone), await to_ensure(alone, resync_after=0)) == ([], [15])
 
 
 async def read(database: Database) -> DesiredTick:

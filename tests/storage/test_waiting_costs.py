@@ -48,7 +48,7 @@ async def no_type(tenant: UUID, type_id: UUID) -> NotificationType:
 # By the name of the loop or duty that does it. The tidying of events reads two pages of each endpoint once a minute.
 PERIODIC: dict[str, Work] = {
     "queue": lambda s, _: claims.claim_due(
-        s, PROCESS, Slots(total=8, reserved=2), most=8, look_back=NO_LOOK_BACK_LIMIT
+        s, PROCESS, Slots(total=8, reserved=2), batch_size=8, look_back=NO_LOOK_BACK_LIMIT
     ),
     "waits": lambda s, _: claims.make_waiting_due(s, look_back=NO_LOOK_BACK_LIMIT, limit=500),
     "demotions": lambda s, _: claims.demote_bursts(s, burst=60, limit=500),

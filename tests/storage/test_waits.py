@@ -45,7 +45,7 @@ async def test_a_wait_for_send_at_ends_at_that_time(database_tenant: DatabaseTen
     await age_entries(database_tenant, LATER.total_seconds())
     assert await end_waits(database_tenant.database) == 1
     [again] = await claim(database_tenant.database)
-    assert (again.id, again.started) == (one, True)
+    assert (again.id, again.has_workflow) == (one, True)
     await mark_begun_entries(database_tenant.database, one)
     assert await state_of(database_tenant, one) == "started"
 

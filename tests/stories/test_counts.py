@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 # Statements of the sandbox vendor's own log, and of the lease, which is renewed each second.
 UNRELATED = ("sandbox_call", "sandbox_message", "sandbox_receipt", "INTO lease ")
 # Runs at most fifty times a second for all sends of a process.
-SHARED_NOTIFY = "SELECT pg_notify(:channel, due) "
+SHARED_NOTIFY = "SELECT pg_notify(:channel, payload) "
 SENDS = 10
 # No receipt: it could arrive, and cost statements, before the test sees the workflow's end.
 INLINE: dict[str, Any] = {"recipient": {"recipient_id": "grace", "email": "grace+silent@example.com"}}

@@ -129,7 +129,7 @@ async def test_an_unprepared_temporal_accepts_starts_after_one_poll(database_url
         priority=3,
         send_at=None,
         expires_at=None,
-        started=False,
+        has_workflow=False,
         tenant_key="shop",
     )
     async with temporary_temporal(tmp_path) as temporal, own_database(database_url) as database:

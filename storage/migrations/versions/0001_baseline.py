@@ -644,7 +644,7 @@ def _create_notifications() -> None:
         "delivery_released",
         "delivery",
         ["release_expires_at"],
-        postgresql_where=sa.text("held_at IS NOT NULL AND (release_expires_at IS NOT NULL OR hold_key IS NULL)"),
+        postgresql_where=sa.text("held_at IS NOT NULL AND release_expires_at IS NOT NULL"),
     )
     op.create_index(
         "delivery_words", "delivery", [sa.literal_column("content_words(rendered_content)")], postgresql_using="gin"

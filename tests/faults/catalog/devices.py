@@ -49,7 +49,7 @@ async def _to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
     recipients = [f"devices-{run}-{number}" for number in range(RECIPIENTS)]
     for recipient in recipients:
         await scenario.load_generator.tenants[0].ok("PUT", f"/recipients/{recipient}", {})
-    tenant, encryption = await scenario.stack_database.one(TENANT), Encryption.of(EncryptionSettings())
+    tenant, encryption = await scenario.stack_database.one(TENANT), Encryption.from_settings(EncryptionSettings())
     for recipient in recipients:
         rows = device_rows(encryption, tenant, recipient, _tokens(recipient))
         await scenario.stack_database.rows(REGISTER.format(rows="$1"), rows)

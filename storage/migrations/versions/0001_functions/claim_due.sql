@@ -8,7 +8,7 @@
 -- probes.
 CREATE FUNCTION claim_due(process uuid, slots int, reserved int, batch_size int, since timestamptz, lease float8)
 RETURNS TABLE (id uuid, tenant uuid, generation int, priority int, notification_type text, send_at timestamptz,
-               expires_at timestamptz, started boolean, is_full boolean)
+               expires_at timestamptz, has_workflow boolean, is_full boolean)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE

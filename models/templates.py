@@ -1,4 +1,4 @@
-"""What may be sent: notification types, template versions and which version was published when."""
+"""Template versions, and which version was published when."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,22 +6,8 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from models.columns import Json, json_column, new_id, time_column
-
-
-class NotificationType(SQLModel, table=True):
-    """Each change is a new row; a notification points to the row it was accepted under."""
-
-    __tablename__ = "notification_type"
-    __table_args__ = (UniqueConstraint("tenant", "key", "version"),)
-
-    id: UUID = Field(default_factory=new_id, primary_key=True)
-    tenant: UUID = Field(foreign_key="tenant.id")
-    key: str
-    version: int
-    spec: Json = json_column()
-    created_at: datetime = time_column(nullable=False)
-    retired_at: datetime | None = time_column()
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
 
 
 class Template(SQLModel, table=True):
@@ -38,7 +24,7 @@ class Template(SQLModel, table=True):
     subject_template: str | None = None
     body_template: str
     text_template: str | None = None
-    variables_schema: Json = json_column()
+    variables_schema: JsonObject = json_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)
 

@@ -1,0 +1,5 @@
+"""The JSON types that modules share."""
+
+from typing import Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]

@@ -1,0 +1,25 @@
+"""Notification types."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from domain.json_types import JsonObject
+from models.columns import json_column, new_id, time_column
+
+
+class NotificationTypeVersion(SQLModel, table=True):
+    """One immutable version of a notification type. A notification points to the version that it was accepted under."""
+
+    __tablename__ = "notification_type"
+    __table_args__ = (UniqueConstraint("tenant", "key", "version"),)
+
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    tenant: UUID = Field(foreign_key="tenant.id")
+    key: str
+    version: int
+    spec: JsonObject = json_column()
+    created_at: datetime = time_column(nullable=False)
+    retired_at: datetime | None = time_column()
