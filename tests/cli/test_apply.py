@@ -98,7 +98,7 @@ async def test_a_type_without_a_text_in_the_default_language_is_reported(termina
     result = await terminal.tocsin("apply", "mine")
     assert result.code == 0
     assert result.err.startswith(
-        "warning: mine/types/hello.yaml:3: templates.sms: 'hello' has no text for sms in 'en', "
+        "warning: mine/types/hello.yaml:3: templates.sms: 'hello' has no text for sms in the default language 'en'"
     )
     assert len(result.err.splitlines()) == 1
     terminal.write("mine/templates/hello/sms.en.txt", "Hello {{ name }}\n")
@@ -107,7 +107,7 @@ async def test_a_type_without_a_text_in_the_default_language_is_reported(termina
     assert (await terminal.tocsin("apply", "mine")).err == "", "the server has it"
 
 
-async def test_one_thing_alone_is_spoken_of_as_one(terminal: Terminal) -> None:
+async def test_a_summary_of_one_item_is_singular(terminal: Terminal) -> None:
     terminal.write("mine/templates/hello/sms.en.txt", "Hello\n")
     await terminal.ok("apply", "mine")
     assert await terminal.ok("apply", "mine") == "Nothing to change: it matches the file.\n"
@@ -236,7 +236,7 @@ BROKEN = [
         "Hi\n",
         "templates/hello/fax.en.txt:1: unknown channel 'fax'; choose from email, sms",
     ),
-    ("templates/hello/push.en.html", "Hi\n", "templates/hello/push.en.html:1: push has no HTML"),
+    ("templates/hello/push.en.html", "Hi\n", "templates/hello/push.en.html:1: push does not use HTML"),
     ("templates/hello/sms.english.txt", "Hi\n", "templates/hello/sms.english.txt:1: english: not a language tag"),
     ("templates/hello/sms.txt", "Hi\n", "templates/hello/sms.txt:1: must be template.yaml or <channel>.<language>"),
     ("templates/hello/template.yaml", "schema: {}\n", "templates/hello/template.yaml:1: schema: is not a known field"),

@@ -66,7 +66,7 @@ ODD: list[Any] = [
 @pytest.mark.parametrize("body", ODD, ids=str)
 async def test_an_error_of_a_proxy_is_reported_by_its_status(body: Any) -> None:
     line = await complaint(Reply(status=502, body=body, headers={"content-type": "application/json"}))
-    assert line == "GET /notifications: answered 502"
+    assert line == "GET /notifications: status 502"
 
 
 async def test_an_error_of_the_api_is_printed() -> None:

@@ -109,7 +109,7 @@ async def test_show_prints_the_timeline(terminal: Terminal, api_tenant: ApiTenan
     id = await api_tenant.send("hello")
     await api_tenant.wait_for_status(id, "DELIVERED")
     out = await terminal.ok("show", id)
-    assert "  email    DELIVERED  sandbox   hello v1 en  1 try" in out
+    assert "  email    DELIVERED  sandbox   hello v1 en  1 attempt" in out
     assert re.findall(r"^\d\d:\d\d:\d\d\.\d{3}  (\w+)", out, re.MULTILINE) == [
         "accepted",
         "rendered",
