@@ -1,6 +1,6 @@
 """Build and close everything that a process needs: settings → database → providers → activities → Temporal client.
 
-Worker, API, command line and tests all use this module; no other builds these objects.
+Worker, API, command line and tests all use this module. No other module builds these objects.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -98,7 +98,7 @@ class Container:
 
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
-        """Our own work, on the notifications queue."""
+        """Activities that call no provider, on the notifications queue."""
         database = self.database.for_activities
         settlement, digests = SettlementActivities(database), DigestActivities(database)
         return (
@@ -138,7 +138,7 @@ class Container:
         await Loop("circuits", self.circuits.sync).run()
 
     def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """What the API process runs beside its requests."""
+        """Loops of the API process beside its requests."""
         event_poster = partial(run_after_release, self.database, self.event_poster.run)
         loops: list[Callable[[], Coroutine[Any, Any, None]]] = [event_poster, self.listener.run]
         loops += [self.work_announcer.run, self.receipts.run, self.process_registration.run]
