@@ -1,4 +1,4 @@
-"""Links with an anchor and quoted log messages name something that exists."""
+"""Links with an anchor, paths and quoted log messages of the docs name something that exists."""
 
 import ast
 import os
@@ -12,6 +12,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(((?!https?:)[^)\s#]*)#([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+FILE = re.compile(r"`((?:[\w.-]+/)+[\w-]+\.\w+|(?:[\w.-]+/){2,})`")
+# Files that scripts and `make run` create.
+CREATED = ("deploy/secrets/", "deploy/server.env", ".tocsin/")
 LOG_QUERY = re.compile(r"docker compose logs [^`|]*\| grep '([^']+)'")
 
 
@@ -37,6 +40,20 @@ def test_a_link_to_a_missing_heading_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Keys\n\n## Key rotation\n\n[a](#key-rotation) [b](page.md#keys) [c](#rotate-a-key)\n")
     assert broken_anchors(page) == ["page.md#rotate-a-key"]
+
+
+def missing_files(page: str) -> list[str]:
+    return [path for path in FILE.findall(page) if not path.startswith(CREATED) and not (ROOT / path).exists()]
+
+
+def test_every_named_file_exists() -> None:
+    missing = {str(page.relative_to(ROOT)): missing_files(page.read_text()) for page in PAGES}
+    assert {page: paths for page, paths in missing.items() if paths} == {}
+
+
+def test_a_missing_file_is_found() -> None:
+    page = "`domain/cron.py` `domain/crontab.py` `deploy/caddy/` `deploy/helm/` `deploy/secrets/x/` `a/b`"
+    assert missing_files(page) == ["domain/crontab.py", "deploy/helm/"]
 
 
 def strings(nodes: Sequence[ast.AST]) -> Iterator[str]:
