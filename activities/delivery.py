@@ -23,7 +23,7 @@ from domain.reasons import Reason
 from domain.records import Verdict
 from domain.statuses import DeliveryStatus
 from metrics.attempts import count_attempt, count_unreadable_address, observe_call, observe_first_attempt
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
 from providers.outcomes import ProviderError, TemporaryError, UnknownOutcome
 from rendering.tracking import Tracker
@@ -72,7 +72,7 @@ class DeliveryActivities:
         if not _on_shared_queue():
             return await self._deliver(call)
         if self._calls_in_flight[call.provider] >= MAX_SHARED_QUEUE_CALLS:
-            count_limit_reached(CountedLimit.PROVIDER_CALLS)
+            count_limit_reached(ReachedLimit.PROVIDER_CALLS)
             return await self._return_to_provider_queue(call)
         self._calls_in_flight[call.provider] += 1
         try:

@@ -17,7 +17,7 @@ from domain.notification_types import NotificationType, TemplatePolicy
 from domain.reasons import Reason, reason_with_cause
 from domain.stored_limits import MAX_CONCURRENT_CALLS
 from domain.templates import TemplateVersion
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from storage.catalog import Catalog
@@ -104,9 +104,9 @@ def _mark_limited_calls(items: Sequence[NewDelivery]) -> Sequence[NewDelivery]:
 def _count_limits(items: Sequence[NewDelivery]) -> None:
     for item in items:
         if item.devices_skipped:
-            count_limit_reached(CountedLimit.DEVICES_USED)
+            count_limit_reached(ReachedLimit.DEVICES_USED)
         if item.calls_limited:
-            count_limit_reached(CountedLimit.ENDPOINT_CALLS)
+            count_limit_reached(ReachedLimit.ENDPOINT_CALLS)
 
 
 def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:

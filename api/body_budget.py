@@ -9,7 +9,7 @@ from fastapi import Request
 
 from api.authenticated_route import read_body
 from api.problems import Problem
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 
 MAX_BODIES = 256
 MAX_BYTES = 32 * 1024 * 1024
@@ -72,5 +72,5 @@ class BodyBudget:
 
 
 def _budget_exceeded() -> Problem:
-    count_limit_reached(CountedLimit.RECEIPT_BODIES)
+    count_limit_reached(ReachedLimit.RECEIPT_BODIES)
     return Problem(503, BUDGET_EXCEEDED, headers={"Retry-After": "1"})

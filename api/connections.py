@@ -9,7 +9,7 @@ from typing import Protocol
 
 from api.forwarded_for import IgnoredForwardedHeaders
 from api.sources import Sources
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from process_flags import release_free_memory
 
 SWEEP_INTERVAL = 0.5
@@ -71,14 +71,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def add(self, connection: Connection, now: float) -> CountedLimit | None:
+    def add(self, connection: Connection, now: float) -> ReachedLimit | None:
         """Register a connection. Return the limit that refuses it, or None. Make room by closing the connections that
         have waited longest."""
         source = connection.source
         if source is not None and 0 < self.limits.per_source <= self._by_source[source]:
-            return CountedLimit.CONNECTIONS_PER_SOURCE
+            return ReachedLimit.CONNECTIONS_PER_SOURCE
         if len(self._open) >= self.limits.connections and not self._evict_waiting(now):
-            return CountedLimit.CONNECTIONS
+            return ReachedLimit.CONNECTIONS
         self._open[connection] = None
         if source is not None:
             self._by_source[source] += 1
@@ -106,7 +106,7 @@ class Connections:
         waiting.sort(key=lambda each: (each.phase is Phase.IDLE, each.since))
         self._next_eviction_search = 0.0 if waiting else now + SWEEP_INTERVAL
         for each in waiting[: max(1, self.limits.connections // EVICTION_DIVISOR)]:
-            count_limit_reached(CountedLimit.CONNECTIONS)
+            count_limit_reached(ReachedLimit.CONNECTIONS)
             self.remove(each)
             each.close()
         return bool(waiting)

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from api.connections import Connections, Phase
 from api.problems import MEDIA_TYPE, Problem
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 
 # Requests of one connection that wait for the response to an earlier one.
 MAX_PIPELINED = 16
@@ -23,7 +23,7 @@ FORWARDED_FOR = b"x-forwarded-for"
 class RefusedRequest(Exception):
     """Stop the parser with the `status` of the response."""
 
-    def __init__(self, status: int, limit: CountedLimit) -> None:
+    def __init__(self, status: int, limit: ReachedLimit) -> None:
         super().__init__(status)
         self.status, self.limit = status, limit
 
@@ -69,7 +69,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > self._limits.header_size:
-            self._refuse(431, CountedLimit.REQUEST_HEADERS)
+            self._refuse(431, ReachedLimit.REQUEST_HEADERS)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -80,9 +80,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unparsed = 0
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > self._limits.header_size or len(self.headers) > self._limits.headers:
-            self._abort_parsing(431, CountedLimit.REQUEST_HEADERS)
+            self._abort_parsing(431, ReachedLimit.REQUEST_HEADERS)
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._abort_parsing(429, CountedLimit.PIPELINED_REQUESTS)
+            self._abort_parsing(429, ReachedLimit.PIPELINED_REQUESTS)
         # `source` is None for a trusted proxy.
         if self.source is not None and any(name == FORWARDED_FOR for name, _ in self.headers):
             self._connections.ignored_forwarded_headers.record(self.source)
@@ -109,7 +109,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse the request. uvicorn calls this for everything that stops the parser."""
-        refusal = self._refusal or RefusedRequest(400, CountedLimit.REQUEST_SYNTAX)
+        refusal = self._refusal or RefusedRequest(400, ReachedLimit.REQUEST_SYNTAX)
         self._refuse(refusal.status, refusal.limit)
 
     def check(self, now: float) -> None:
@@ -132,7 +132,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self._stalled_since is None:
             self._stalled_since = now
         elif now - self._stalled_since > self._limits.body_timeout:
-            count_limit_reached(CountedLimit.RESPONSE_TIMEOUT)
+            count_limit_reached(ReachedLimit.RESPONSE_TIMEOUT)
             self.transport.abort()
 
     def _check_reading(self, now: float) -> None:
@@ -145,18 +145,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         elif now - self.since <= timeout:
             return
         elif self._unparsed or self.phase is Phase.BODY:
-            self._refuse(408, CountedLimit.REQUEST_TIMEOUT)
+            self._refuse(408, ReachedLimit.REQUEST_TIMEOUT)
         else:  # no request has begun, and the client would match a response to its first request
             self.transport.close()
 
     def _enter_phase(self, phase: Phase) -> None:
         self.phase, self.since = phase, self.loop.time()
 
-    def _abort_parsing(self, status: int, limit: CountedLimit) -> None:
+    def _abort_parsing(self, status: int, limit: ReachedLimit) -> None:
         self._refusal = RefusedRequest(status, limit)
         raise self._refusal
 
-    def _refuse(self, status: int, limit: CountedLimit | None) -> None:
+    def _refuse(self, status: int, limit: ReachedLimit | None) -> None:
         if self.transport.is_closing():
             return
         if limit is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.problems import Problem
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 
 WINDOW_SECONDS = 60  # a new window begins with every minute
 
@@ -18,7 +18,7 @@ class Quota:
     name: str
     owner: str
     limit: int
-    metric: CountedLimit
+    metric: ReachedLimit
     unit: str = "points"
 
     @property

@@ -12,7 +12,7 @@ from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
 from api.source_limits import SourceLimit
 from api.sources import Sources
 from config import Settings
-from metrics.engine import CountedLimit
+from metrics.engine import ReachedLimit
 
 # One point is about a millisecond of work. A request costs one point, and one for each further item of a batch.
 RENDER_POINTS = 5
@@ -34,18 +34,18 @@ class RateLimits:
         self._callers: Counters = self.shared or MemoryCounters()
         source_counters: Counters = self.shared or MemoryCounters()
         limits = settings.rate_limits
-        self._key = Quota(name="key", owner="API key", limit=limits.key, metric=CountedLimit.RATE_KEY)
-        self._tenant = Quota(name="tenant", owner="tenant", limit=limits.tenant, metric=CountedLimit.RATE_TENANT)
+        self._key = Quota(name="key", owner="API key", limit=limits.key, metric=ReachedLimit.RATE_KEY)
+        self._tenant = Quota(name="tenant", owner="tenant", limit=limits.tenant, metric=ReachedLimit.RATE_TENANT)
         self._policy = ", ".join(each.policy for each in (self._key, self._tenant) if each.limit).encode()
         self.limits_callers = bool(self._policy)
         self._window_clock = FixedWindowClock(clock)
-        receipts = Quota(name="source", owner="address", limit=limits.source, metric=CountedLimit.RATE_SOURCE)
+        receipts = Quota(name="source", owner="address", limit=limits.source, metric=ReachedLimit.RATE_SOURCE)
         unknown_keys = Quota(
             name="unknown_key",
             owner="address",
             limit=limits.source,
             unit="unknown API keys",
-            metric=CountedLimit.RATE_UNKNOWN_KEYS,
+            metric=ReachedLimit.RATE_UNKNOWN_KEYS,
         )
         sources = Sources(settings.trusted_networks)
         self.receipts = SourceLimit(receipts, source_counters, sources, self._window_clock)

@@ -21,7 +21,7 @@ from dispatch.starter import WorkflowStarter
 from dispatch.stores import StoreMonitor
 from dispatch.token_bucket import TokenBucket
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
-from metrics.engine import CountedLimit, FailureCause, count_background_failure, count_limit_reached
+from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached
 from storage import claims
 from storage.claims import ClaimedNotification, Slots, StartedClaim
 from storage.database import Database
@@ -115,7 +115,7 @@ class Dispatcher:
         for one in claimed:
             self._start_tasks.add(asyncio.create_task(self._start_claimed(one)))
         if is_full:
-            count_limit_reached(CountedLimit.SLOTS)
+            count_limit_reached(ReachedLimit.SLOTS)
             return NO_SLOT_INTERVAL
         self._due_window.mark_drained()
         return POLL_INTERVAL
@@ -161,7 +161,7 @@ class Dispatcher:
     async def _demote(self) -> float:
         async with self._database.statement() as session:
             demoted = await claims.demote_bursts(session, burst=self._urgent_burst, limit=BATCH_SIZE)
-        count_limit_reached(CountedLimit.URGENT_BURST, demoted)
+        count_limit_reached(ReachedLimit.URGENT_BURST, demoted)
         return 0.0 if demoted == BATCH_SIZE else DEMOTE_INTERVAL
 
     async def _run_if_leader(self, step: Callable[[], Awaitable[float]]) -> float:

@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from metrics.registry import REGISTRY
 
 
-class CountedLimit(StrEnum):
+class ReachedLimit(StrEnum):
     """Name the limits that are counted when reached; the only values of the label `limit`."""
 
     AUDIT_ENTRIES = "audit_entries"
@@ -83,13 +83,13 @@ FORWARDED_FOR_IGNORED = Counter(
 ROWS_PRUNED = Counter("tocsin_rows_pruned", "Old rows that were deleted.", ["table"], registry=REGISTRY)
 
 # Present from the start, so that the first increase is one.
-for limit in CountedLimit:
+for limit in ReachedLimit:
     LIMITS_REACHED.labels(limit.value)
 for table in PrunedTable:
     ROWS_PRUNED.labels(table.value)
 
 
-def count_limit_reached(limit: CountedLimit, times: int = 1) -> None:
+def count_limit_reached(limit: ReachedLimit, times: int = 1) -> None:
     LIMITS_REACHED.labels(limit.value).inc(times)
 
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from rendering.fair_queue import FairQueue, RenderQueueFull, TenantId
 from rendering.process import ChildProcess
 
@@ -68,7 +68,7 @@ class ProcessPool:
         self._queue.enqueue(tenant, waiter)
         self._assign_idle()
         if (surplus := self._queue.remove_surplus(tenant)) is not None:
-            count_limit_reached(CountedLimit.RENDER_QUEUE)
+            count_limit_reached(ReachedLimit.RENDER_QUEUE)
             surplus.set_exception(RenderQueueFull())
         try:
             if not waiter.done():
@@ -78,7 +78,7 @@ class ProcessPool:
             raise
         if not waiter.done():
             self._abandon(tenant, waiter)
-            count_limit_reached(CountedLimit.RENDER_QUEUE)
+            count_limit_reached(ReachedLimit.RENDER_QUEUE)
             raise RenderQueueFull
         return waiter.result()
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from domain.audit import AuditChange, changed_members
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from models.audit import AuditEntry
 from storage.pruned_counts import record_pruned
 
@@ -90,5 +90,5 @@ async def delete_excess(
     values = {"tenant": tenant, "max_entries": max_entries, "limit": limit}
     deleted = int((await session.execute(DELETE_EXCESS, values)).scalar_one())
     await record_pruned(session, "audit_entry", deleted)
-    count_limit_reached(CountedLimit.AUDIT_ENTRIES, deleted)
+    count_limit_reached(ReachedLimit.AUDIT_ENTRIES, deleted)
     return deleted

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from storage.connections import SERVER_SETTINGS, enable_keepalive
 from storage.encryption import Encryption, encryption_of
 from storage.pinned_connections import PinnedConnections
@@ -41,7 +41,7 @@ class PoolUsage:
         try:
             yield
         except PoolTimeout:
-            count_limit_reached(CountedLimit.DATABASE_POOL)
+            count_limit_reached(ReachedLimit.DATABASE_POOL)
             raise
         finally:
             self.active_blocks -= 1
@@ -149,7 +149,7 @@ class Database:
             async with asyncio.timeout(POOL_TIMEOUT):
                 await permits.acquire()
         except TimeoutError:
-            count_limit_reached(CountedLimit.DATABASE_POOL)
+            count_limit_reached(ReachedLimit.DATABASE_POOL)
             raise
 
     @property

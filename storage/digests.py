@@ -18,7 +18,7 @@ from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DigestWindow:
+class ListedDigestWindow:
     id: UUID
     notification_type: str
     recipient_id: str
@@ -163,16 +163,16 @@ async def list_page(
     notification_type: str | None,
     before: UUID | None,
     limit: int,
-) -> list[DigestWindow]:
+) -> list[ListedDigestWindow]:
     """Newest first."""
     values = {"recipient_id": recipient_id, "notification_type": notification_type, "before": before, "limit": limit}
     rows = await session.execute(SELECT_PAGE, {"tenant": tenant, "open": is_open, **values})
-    return [DigestWindow(**row) for row in rows.mappings()]
+    return [ListedDigestWindow(**row) for row in rows.mappings()]
 
 
-async def find(session: AsyncSession, tenant: UUID, id: UUID) -> DigestWindow | None:
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> ListedDigestWindow | None:
     row = (await session.execute(SELECT_ONE, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else DigestWindow(**row)
+    return None if row is None else ListedDigestWindow(**row)
 
 
 # A window that is just being opened by the old zone is waited for; `digest_collection` holds the lock for itself.

@@ -18,7 +18,7 @@ from storage.rows import decoded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RecipientPreferences:
+class StoredPreferences:
     """`channels` is by channel, `types` by type or category and then channel, as the person said it."""
 
     channels: JsonObject
@@ -26,7 +26,7 @@ class RecipientPreferences:
     quiet_hours: JsonObject | None
     updated_at: datetime
 
-    def differs_from(self, other: "RecipientPreferences") -> bool:
+    def differs_from(self, other: "StoredPreferences") -> bool:
         """Whether anything but the time of the last write does."""
         return replace(self, updated_at=other.updated_at) != other
 
@@ -45,7 +45,7 @@ RETURNING {COLUMNS}
 
 async def find(
     session: AsyncSession, tenant: UUID, recipient_id: str, *, lock: bool = False
-) -> RecipientPreferences | None:
+) -> StoredPreferences | None:
     """None for an unknown person. Lock to change what was read."""
     values = {"tenant": tenant, "recipient_id": recipient_id}
     row = (await session.execute(LOCK if lock else FIND, values)).mappings().one_or_none()
@@ -59,7 +59,7 @@ async def save(
     channels: JsonObject,
     types: JsonObject,
     quiet_hours: JsonObject | None,
-) -> RecipientPreferences | None:
+) -> StoredPreferences | None:
     """Exactly these choices from now on; None for an unknown person."""
     values = {
         "tenant": tenant,
@@ -72,8 +72,8 @@ async def save(
     return None if row is None else _preferences_of(row)
 
 
-def _preferences_of(row: Any) -> RecipientPreferences:
-    return RecipientPreferences(
+def _preferences_of(row: Any) -> StoredPreferences:
+    return StoredPreferences(
         channels=decoded(row["global_channel_opt_in"]),
         types=decoded(row["type_channel_preferences"]),
         quiet_hours=decoded(row["quiet_hours"]),

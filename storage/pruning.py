@@ -9,7 +9,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from storage.database import Database
 from storage.pruned_counts import record_pruned
 from storage.retention import first_id_at
@@ -66,7 +66,7 @@ async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
             yield session
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
-            count_limit_reached(CountedLimit.PRUNING_TIME)
+            count_limit_reached(ReachedLimit.PRUNING_TIME)
         raise
 
 

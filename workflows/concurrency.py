@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
 CallSlots = AbstractAsyncContextManager[object]
 
 
-class ConcurrencyLimits:
+class EndpointConcurrency:
     """Provide call slots per channel. The devices of a recipient share the slots that channels with a single
     endpoint leave free, so that an email never waits for the calls to twenty phones."""
 

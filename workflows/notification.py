@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.statuses import SENT_STATUSES, DeliveryStatus, NotificationStatus
     from domain.workflow_runs import RunState
     from workflows import options
-    from workflows.concurrency import ConcurrencyLimits
+    from workflows.concurrency import EndpointConcurrency
     from workflows.continuation import ContinueAsNew
     from workflows.goal_wait import GoalWait
     from workflows.local_steps import run_local_then_remote
@@ -39,7 +39,7 @@ class NotificationWorkflow:
         self._start = start
         self._waits = WorkflowWaits(start.expires_at, start.run_state or RunState())
         self._always_run: asyncio.Task[StepResult] | None = None
-        self._concurrency_limits = ConcurrencyLimits(Plan())
+        self._endpoint_concurrency = EndpointConcurrency(Plan())
 
     @workflow.signal
     def cancel(self) -> None:
@@ -91,7 +91,7 @@ class NotificationWorkflow:
         plan = await self._plan_after_gates()
         if plan.final_outcome is not None:
             return plan.final_outcome
-        self._concurrency_limits = ConcurrencyLimits(plan)
+        self._endpoint_concurrency = EndpointConcurrency(plan)
         if plan.always_step is not None:
             self._always_run = asyncio.create_task(self._step_run(plan.always_step, plan).run(self._start.expires_at))
         for step in plan.steps:
@@ -205,7 +205,7 @@ class NotificationWorkflow:
         return StepRun(
             step,
             plan,
-            self._concurrency_limits,
+            self._endpoint_concurrency,
             key=self._key(),
             waits=self._waits,
             is_only_step=plan.always_step is None,

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.statuses import DeliveryStatus
     from workflows import options
     from workflows.attempt_limits import AttemptPolicy
-    from workflows.concurrency import ConcurrencyLimits
+    from workflows.concurrency import EndpointConcurrency
     from workflows.endpoint import EndpointDelivery
     from workflows.endpoint_results import EndpointResult, most_severe
     from workflows.local_steps import run_local_then_remote
@@ -63,7 +63,7 @@ class StepRun:
         self,
         step: StepPlan,
         plan: Plan,
-        concurrency_limits: ConcurrencyLimits,
+        endpoint_concurrency: EndpointConcurrency,
         *,
         key: dict[str, Any],
         waits: WorkflowWaits,
@@ -71,7 +71,7 @@ class StepRun:
     ) -> None:
         self._step = step
         self._plan = plan
-        self._concurrency_limits = concurrency_limits
+        self._endpoint_concurrency = endpoint_concurrency
         self._key = key
         self._waits = waits
         self._is_only_step = is_only_step
@@ -110,7 +110,7 @@ class StepRun:
             give_up_after=self._plan.give_up_after,
             expires_at=expires_at,
             waits=self._waits,
-            call_slots=self._concurrency_limits.slots_for(channel),
+            call_slots=self._endpoint_concurrency.slots_for(channel),
         )
         deliveries = [EndpointDelivery(self._first_call(channel, each), each, policy) for each in channel.endpoints]
         return most_severe(await asyncio.gather(*(delivery.run() for delivery in deliveries)))

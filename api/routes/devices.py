@@ -11,7 +11,7 @@ from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
 from api.schemas.devices import DeviceRegistration, DeviceView, address_of, token_ending_of
 from domain.stored_limits import MAX_DEVICES
-from metrics.engine import CountedLimit, count_limit_reached
+from metrics.engine import ReachedLimit, count_limit_reached
 from storage import devices
 from storage.devices import NewDevice, RegisteredDevice
 
@@ -40,7 +40,7 @@ async def put_device(
         try:
             saved = await devices.save(session, caller.tenant, recipient_id, new)
         except devices.TooManyDevices:
-            count_limit_reached(CountedLimit.DEVICES_STORED)
+            count_limit_reached(ReachedLimit.DEVICES_STORED)
             raise conflict(f"A recipient can have at most {MAX_DEVICES} devices.") from None
     if saved is None:
         raise not_found("There is no such recipient.")

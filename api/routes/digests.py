@@ -17,7 +17,7 @@ from api.views import temporal_url
 from config import Settings
 from domain.names import digest_workflow_id
 from storage import digest_closing, digests
-from storage.digests import DigestWindow
+from storage.digests import ListedDigestWindow
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/digests", tags=["digests"])
 
@@ -67,14 +67,14 @@ async def flush_digest(id: Id, caller: CallerDep, container: ContainerDep) -> Di
     return _view(row, container.settings)
 
 
-async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> DigestWindow:
+async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> ListedDigestWindow:
     row = await digests.find(session, tenant, id)
     if row is None:
         raise not_found(UNKNOWN)
     return row
 
 
-def _view(row: DigestWindow, settings: Settings) -> DigestView:
+def _view(row: ListedDigestWindow, settings: Settings) -> DigestView:
     names = DigestView.model_fields.keys() - {"items", "temporal_url"}
     values = {name: getattr(row, name) for name in names}
     url = None if row.closes_on_schedule else temporal_url(settings, digest_workflow_id(row.digest_key))

@@ -21,7 +21,7 @@ from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from storage import gates, preferences
 from storage.preference_names import find_unknown_names
-from storage.preferences import RecipientPreferences
+from storage.preferences import StoredPreferences
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["preferences"])
 
@@ -61,7 +61,7 @@ async def patch_preferences(
 
 
 async def _save(
-    session: AsyncSession, tenant: UUID, recipient_id: str, before: RecipientPreferences | None, wanted: PreferencesBody
+    session: AsyncSession, tenant: UUID, recipient_id: str, before: StoredPreferences | None, wanted: PreferencesBody
 ) -> SavedPreferences:
     """Save the preferences. If they changed, waiting notifications check them again. Queue entries are locked last, in
     the order that deliveries use."""
@@ -83,7 +83,7 @@ def _columns(wanted: PreferencesBody) -> JsonObject:
     }
 
 
-def _view(choices: RecipientPreferences | None) -> PreferencesView:
+def _view(choices: StoredPreferences | None) -> PreferencesView:
     if choices is None:
         raise not_found("There is no such recipient.")
     return PreferencesView.model_validate(

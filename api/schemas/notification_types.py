@@ -28,7 +28,7 @@ from api.schemas.base import (
     check_unique_channels,
     max_members,
 )
-from api.schemas.timing import DigestRule, SendWindowRule, ThrottleRule
+from api.schemas.timing import DigestSpec, SendWindowSpec, ThrottleSpec
 from domain.channels import Channel
 from domain.durations import parse_duration
 from domain.notification_types import MAX_RESENDS
@@ -84,7 +84,7 @@ def _check_within(value: str | None) -> str | None:
     return value
 
 
-class RouteStep(Model):
+class RouteStepSpec(Model):
     """The channels of a step are sent together. The next step runs when all of them failed, or when none of them is
     delivered, opened or clicked (`until`) in time (`within`)."""
 
@@ -108,7 +108,7 @@ def _check_give_up_after(value: str | None) -> str | None:
     return value
 
 
-class TrackingOptions(Model):
+class TrackingSpec(Model):
     """Tracking of emails: a pixel that reports opens, and links that report clicks."""
 
     opens: bool = False
@@ -135,7 +135,7 @@ class TypeFields(Model):
     required: bool = False
     default: DefaultSwitches = "on"
     priority: Annotated[int, Field(ge=1, le=5)] = 3
-    route: Annotated[list[RouteStep], Field(min_length=1, max_length=20)]
+    route: Annotated[list[RouteStepSpec], Field(min_length=1, max_length=20)]
     templates: Annotated[dict[ChannelName, Key], Field(max_length=CHANNEL_LIMIT), max_members(CHANNEL_LIMIT)]
     template_policy: Literal["pinned", "latest"] = "pinned"
     delivery_guarantee: Literal["at_least_once", "at_most_once", "reconcile"] | None = None
@@ -156,12 +156,12 @@ class TypeFields(Model):
             )
         ),
     ] = None
-    send_window: SendWindowRule | None = None
-    throttle: ThrottleRule | None = None
-    digest: Annotated[DigestRule | None, Field(validate_default=True)] = None
+    send_window: SendWindowSpec | None = None
+    throttle: ThrottleSpec | None = None
+    digest: Annotated[DigestSpec | None, Field(validate_default=True)] = None
     from_: Unsupported = Field(None, alias="from")
     reply_to: Unsupported = None
-    tracking: Annotated[TrackingOptions | None, BeforeValidator(_false_to_none)] = None
+    tracking: Annotated[TrackingSpec | None, BeforeValidator(_false_to_none)] = None
     sensitive: Unsupported = None
     variants: Unsupported = None
 
@@ -175,8 +175,8 @@ class TypeBody(TypeFields):
 
     @field_validator("digest")
     @classmethod
-    def _check_digest_of_throttle(cls, digest: DigestRule | None, info: ValidationInfo) -> DigestRule | None:
-        throttle: ThrottleRule | None = info.data.get("throttle")
+    def _check_digest_of_throttle(cls, digest: DigestSpec | None, info: ValidationInfo) -> DigestSpec | None:
+        throttle: ThrottleSpec | None = info.data.get("throttle")
         if digest is None and throttle is not None and throttle.on_exceed == "digest":
             raise ValueError("is required, because items over the `throttle` go into it")
         return digest

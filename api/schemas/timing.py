@@ -44,7 +44,7 @@ class LimitFields(Model):
     per: LimitPeriod
 
 
-class ThrottleRule(LimitFields):
+class ThrottleSpec(LimitFields):
     """With `scope` `recipient`, the limit of one recipient for this type; with `tenant`, that of all recipients
     together. Notifications over it are not sent (`drop`), wait for a slot in a later window, most urgent first
     (`defer`), or are collected into the digest of the type (`digest`)."""
@@ -53,7 +53,7 @@ class ThrottleRule(LimitFields):
     on_exceed: Literal["drop", "defer", "digest"] = "drop"
 
 
-class DigestRule(Model):
+class DigestSpec(Model):
     """Collects notifications of a recipient and sends them as one, with `items` and `total`. A window closes `window`
     after its first item (if `sliding`, after its last item, at most `max_window` after the first), or at the next
     occurrence of `schedule` in the zone of the recipient, and in any case when it has `max_items`."""
@@ -86,7 +86,7 @@ class DigestRule(Model):
         return self
 
 
-class SendWindowRule(Model):
+class SendWindowSpec(Model):
     """Notifications are sent between `start` and `end` of a day in the zone of the recipient. Otherwise they wait for
     the next window."""
 

@@ -82,14 +82,14 @@ NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
 
 @pytest.mark.parametrize(
     ("signal", "cause", "left"),
-    [("cancel", CANCEL, NOT_CANCELED), ("evidence", COME, NOT_TOLD)],
+    [("cancel", CANCEL, NOT_CANCELED), ("evidence_arrived", COME, NOT_TOLD)],
     ids=["cancel", "evidence"],
 )
 async def test_a_refused_start_stays_due_and_stops_no_other(
     database: Database, client: Client, some: list[DatabaseSend], signal: str, cause: str, left: str
 ) -> None:
     signals = SignalTasks(database, WorkflowStarter(client), resume_rate=0)
-    look = {"cancel": signals.send_cancel_signals, "evidence": signals.send_evidence_signals}[signal]
+    look = {"cancel": signals.send_cancel_signals, "evidence_arrived": signals.send_evidence_signals}[signal]
     refused, *others = some
     for sent in some:
         await sent.database_tenant.query(cause, id=sent.id)
@@ -125,4 +125,4 @@ async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
         *(SignalTasks(database, WorkflowStarter(client), resume_rate=0).send_evidence_signals() for _ in range(2))
     )
     assert await others[0].database_tenant.query(NOT_TOLD) == []
-    assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence", "evidence"]
+    assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence_arrived", "evidence_arrived"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metrics.engine import CountedLimit, PrunedTable
+from metrics.engine import PrunedTable, ReachedLimit
 from metrics.process import GAUGE_HELP
 from metrics.reasons import CATEGORIES
 from metrics.registry import REGISTRY
@@ -58,7 +58,7 @@ def test_documented_labels_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[limit.value for limit in CountedLimit], [table.value for table in PrunedTable], CATEGORIES]
+    "words", [[limit.value for limit in ReachedLimit], [table.value for table in PrunedTable], CATEGORIES]
 )
 def test_every_value_of_a_label_is_documented(words: list[str]) -> None:
     assert [word for word in words if f"`{word}`" not in PAGE] == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from domain.stored_limits import MAX_CONCURRENT_CALLS, MAX_DEVICES_PER_CHANNEL
-from metrics.engine import CountedLimit
+from metrics.engine import ReachedLimit
 from metrics.registry import REGISTRY
 from tests.engine import ApiTenant
 from tests.polling import wait_until
@@ -15,7 +15,7 @@ from tests.storage.device_rows import REGISTER, device_rows
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-LIMITS = (CountedLimit.DEVICES_USED, CountedLimit.ENDPOINT_CALLS)
+LIMITS = (ReachedLimit.DEVICES_USED, ReachedLimit.ENDPOINT_CALLS)
 STORED = 900  # more than the API allows
 
 
@@ -36,7 +36,7 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def count_reached(limit: CountedLimit) -> float:
+def count_reached(limit: ReachedLimit) -> float:
     """Return how often this process has reached the limit."""
     return float(REGISTRY.get_sample_value("tocsin_limits_reached_total", {"limit": limit.value}) or 0)
 
