@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.access_examples import ACCESS_EXAMPLES
+from api.schedule_examples import SCHEDULE_EXAMPLES
 from api.schemas import digests, explanations, failures, settings, webhooks
 
 Json = dict[str, Any]
@@ -183,31 +184,6 @@ OUTBOX_ITEM: Json = {
     "accepted_at": SENT_AT,
 }
 SKIPPED = {"id": "01a204b3-5b77-7d0e-8d4b-61c8a1f3c9b2", "reason": "expired"}
-RUN_ID = "6a1f0b0e-2d0f-5a55-8c4e-3b0a9f0f7d21"
-SCHEDULE_SUMMARY: Json = {
-    "key": "weekly-report",
-    "notification_type": "weekly-report",
-    "cron": "0 9 * * mon",
-    "timezone": "recipient",
-    "paused": False,
-    "next_runs": ["2026-11-23T08:00:00Z", "2026-11-30T08:00:00Z"],
-    "next_runs_timezone": "Europe/Vienna",
-    **CREATED_FIELDS,
-}
-RUN: Json = {"id": RUN_ID, "kind": "due", "due_at": "2026-11-16T08:00:00Z", "ran_at": "2026-11-16T08:00:01Z"}
-RUN |= {
-    "accepted": 41,
-    "skip_reason": None,
-    "skipped_recipients": {"overlap": 1},
-    "finished_at": "2026-11-16T08:00:01Z",
-}
-SCHEDULE: Json = {
-    **SCHEDULE_SUMMARY,
-    **dict.fromkeys(("recipient_id", "recipients", "starts_at", "ends_at", "priority", "channels", "expires_in")),
-    "topic": "reports",
-    "payload": {"report": "sales"},
-}
-SCHEDULE |= {"overlap": "skip", "tags": [], "planning": None, "last_runs": [RUN]}
 COUNTS = {"profiles": 1, "devices": 1, "notifications": 3, "deliveries": 2, "canceled": 0}
 CANCELED: Json = {"id": NOTIFICATION_ID, "status": "CANCELED", "channels": {"email": "stopped"}}
 REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
@@ -242,14 +218,11 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("get_settings", "patch_settings"), settings.EXAMPLE),
     "list_topics": page({"key": "reports", "subscribers": 42}),
     "list_subscribers": page({"recipient_id": "ada"}),
-    **dict.fromkeys(("put_schedule", "get_schedule", "pause_schedule", "resume_schedule"), SCHEDULE),
-    "list_schedules": page(SCHEDULE_SUMMARY),
-    "trigger_schedule": {"run_id": RUN_ID},
-    "backfill_schedule": {"times": ["2026-11-02T08:00:00Z", "2026-11-09T08:00:00Z"]},
     "list_inbox": page(INBOX_ITEM) | {"unread": 0},
     "mark_inbox_read": {"marked": 3},
     **dict.fromkeys(("mark_message_read", "mark_message_seen", "archive_message"), INBOX_ITEM),
     "list_outbox": page(OUTBOX_ITEM),
     "get_webhook_secret": {"secret": webhooks.EXAMPLE},
+    **SCHEDULE_EXAMPLES,
     **ACCESS_EXAMPLES,
 }
