@@ -1,7 +1,7 @@
 """Isolate a rendering child before its first job: files, network, processes, the rights of its parent.
 
-Each layer is independent of the others, so that a kernel without one still provides the rest. `docs/configuration.md` lists
-what each layer refuses.
+Each layer is independent of the others, so that a kernel without one still provides the rest. `docs/configuration.md`
+lists what each layer refuses.
 """
 
 import ctypes

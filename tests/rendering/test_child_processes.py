@@ -225,7 +225,8 @@ async def test_a_parent_killed_with_9_leaves_no_child() -> None:
     assert await parent.stdout.readline() == b"ready\n"
     await wait_until(lambda: any(proc.cpu_ticks(pid) > 20 for pid in proc.renderers(parent.pid)))
     parent.send_signal(signal.SIGSTOP)  # it replaces no child between the look and the kill
-    assert (left := proc.renderers(parent.pid))
+    left = proc.renderers(parent.pid)
+    assert left
     parent.kill()
     await parent.wait()
     await wait_until(lambda: not any(proc.running(pid) for pid in left))
