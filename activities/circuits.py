@@ -182,13 +182,13 @@ class CircuitMonitor:
 def _log_change(before: CircuitHealth, after: CircuitHealth) -> None:
     """Log a change once, in the process that made it."""
     if after.throttled_until is not None and before.throttled_until is None:
-        log.info("a provider wants no calls for a while", provider=after.provider, until=str(after.throttled_until))
+        log.info("a provider is throttled", provider=after.provider, until=str(after.throttled_until))
     if before.state is after.state:
         return
     details = {"provider": after.provider, "reason": after.reason}
     if after.state is CircuitState.OPEN and before.state is CircuitState.CLOSED:
-        log.error("a provider's circuit is open; its messages go elsewhere or wait", **details)
+        log.error("a provider's circuit is open; its messages are rerouted or held", **details)
     elif after.state is CircuitState.CLOSED:
-        log.warning("a provider is well again", provider=after.provider)
+        log.warning("a provider has recovered", provider=after.provider)
     else:
-        log.info("a provider's circuit moved", state=str(after.state), **details)
+        log.info("the state of a provider's circuit changed", state=str(after.state), **details)

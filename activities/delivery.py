@@ -100,7 +100,9 @@ class DeliveryActivities:
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 raise
-            activity.logger.warning("outcome not recorded, the workflow will", extra={"attempt": str(claim.attempt.id)})
+            activity.logger.warning(
+                "an outcome was not recorded; the workflow records it", extra={"attempt": str(claim.attempt.id)}
+            )
             return replace(outcome.result, recorded=False)
 
     async def _claim(self, call: DeliverInput) -> AttemptClaim | DeliverResult:

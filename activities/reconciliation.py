@@ -60,7 +60,7 @@ class ReconciliationActivities:
         except LookupRefused:
             return await self._remember_refusal(claim.attempt)
         except (ProviderError, TimeoutError) as error:
-            activity.logger.warning("the provider could not be asked", extra={"error": type(error).__name__})
+            activity.logger.warning("a lookup failed", extra={"error": type(error).__name__})
             return None
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             await provider_health.record_lookup_allowed(session, provider.name)

@@ -30,7 +30,7 @@ async def report_account_errors(database: Database, applied: Sequence[StoredRece
     for receipt in found:
         count_account_error(receipt.provider, receipt.reason)
     for (provider, reason), times in Counter((receipt.provider, receipt.reason) for receipt in found).items():
-        log.error("a provider reports a problem of our account", provider=provider, reason=reason, messages=times)
+        log.error("a provider reports a problem with the account", provider=provider, reason=reason, messages=times)
     since = now() - RECENT_WINDOW
     errors = Counter(
         each.provider for each in found if affects_whole_account(each.reason) and each.occurred_at >= since

@@ -54,7 +54,7 @@ class DigestTasks:
                 await self._starter.start_or_signal_digest(window)
                 signaled.append(window)
             except RPCError as error:
-                log.warning("Temporal does not take a digest; it waits in Postgres", status=error.status.name)
+                log.warning("Temporal refused a digest; it waits in Postgres", status=error.status.name)
         if signaled:
             async with self._database.statement() as session:
                 await digests.mark_signaled(session, signaled)
@@ -74,7 +74,7 @@ class DigestTasks:
             )
         closed = await self._close_windows(overdue)
         if closed:
-            log.warning("windows that nobody else had closed", closed=closed)
+            log.warning("overdue windows were closed", closed=closed)
         return closed
 
     async def _close_windows(self, windows: Sequence[UUID]) -> int:

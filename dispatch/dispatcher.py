@@ -127,7 +127,7 @@ class Dispatcher:
         except RPCError as error:
             count_background_failure(QUEUE_DUE, FailureCause.TEMPORAL)
             self._refused_claims.append(claimed)
-            log.warning("Temporal does not take a start; it waits in Postgres", said=error.status.name)
+            log.warning("Temporal refused a start; it waits in Postgres", status=error.status.name)
             return
         self._started_claims.append(started)
         if started.waits_until is not None:

@@ -98,12 +98,12 @@ class EventPoster:
     async def _attempt(self, post: DuePost) -> PostResult:
         """Post once. Any error that a receiver or a URL causes in our code fails this post only."""
         if post.unreadable is not None:
-            log.error("a post cannot be made", message=str(post.id), reason=post.unreadable)
+            log.error("a post cannot be sent", message=str(post.id), reason=post.unreadable)
             return PostResult(at=now(), status=None, ms=0, error="not_decrypted")
         [attempt] = await asyncio.gather(post_event(self._transport, post), return_exceptions=True)
         if isinstance(attempt, PostResult):
             return attempt
-        log.error("a post broke", message=str(post.id), error=type(attempt).__name__)
+        log.error("a post failed by an internal error", message=str(post.id), error=type(attempt).__name__)
         return PostResult(at=now(), status=None, ms=0, error="internal")
 
 

@@ -62,7 +62,9 @@ class OrphanSweep:
             after = await amend(session, key, lambda ledger: fail_if_open(ledger, generation, reason))
         if after.events:
             log.error(
-                "a workflow ended without its notification", notification_id=str(notification_id), status=status.name
+                "a workflow ended and left its notification open",
+                notification_id=str(notification_id),
+                status=status.name,
             )
         return None  # without events the notification had finished just before
 

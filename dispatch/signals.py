@@ -72,5 +72,5 @@ class SignalTasks:
                 await signal(one)
                 signaled.append(one)
             except RPCError as error:
-                log.warning("Temporal did not take a signal", status=error.status.name)
+                log.warning("Temporal refused a signal", status=error.status.name)
         return signaled

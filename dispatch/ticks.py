@@ -68,7 +68,7 @@ class TickTasks:
         except RPCError as error:
             if error.status in OUTAGE_STATUSES:
                 raise
-            log.warning("Temporal did not take a schedule", schedule=schedule_id_of(tick), status=error.status.name)
+            log.warning("Temporal refused a schedule", schedule=schedule_id_of(tick), status=error.status.name)
             return False
         async with self._database.transaction() as session:
             await ticks.mark_synced(session, tick)
@@ -87,7 +87,7 @@ class TickTasks:
                 update = ScheduleUpdate(schedule=wanted, search_attributes=attributes(tick))
                 await handle.update(lambda _: update, rpc_timeout=RPC_TIMEOUT)
         else:
-            log.info("ticking", schedule=schedule_id_of(tick), minutes=tick.interval_minutes)
+            log.info("a tick was scheduled", schedule=schedule_id_of(tick), minutes=tick.interval_minutes)
 
     async def _delete(self, tick: DesiredTick) -> None:
         try:

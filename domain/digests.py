@@ -39,8 +39,8 @@ class DigestItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestWindow:
-    """Describe a window. `closes_on_schedule`: it closes by a schedule. `members` are the items of this batch. `is_full`:
-    nothing more may join, and it is to be closed."""
+    """Describe a window. `members` are the items of this batch. `is_full`: nothing more may join, and it is to be
+    closed."""
 
     id: UUID
     type_id: UUID

@@ -32,5 +32,5 @@ async def run_local_then_remote(
             payload,
             start_to_close_timeout=options.DATABASE_TIMEOUT,
             retry_policy=options.UNLIMITED_RETRY,
-            summary=f"{summary} (again)",
+            summary=f"{summary} (retry)",
         )

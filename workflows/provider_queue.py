@@ -94,7 +94,7 @@ async def deliver_on_shared_queue(
             schedule_to_start_timeout=None if expires_at is None else _time_until(expires_at),
             start_to_close_timeout=provider.timeout,
             retry_policy=options.UNLIMITED_RETRY,
-            summary=f"{call_summary(call)} (not taken)" if call.is_unserved else call_summary(call),
+            summary=f"{call_summary(call)} (no worker)" if call.is_unserved else call_summary(call),
         )
     except ActivityError as error:
         if not is_start_timeout(error):
@@ -110,7 +110,7 @@ def _time_until(moment: datetime) -> timedelta:
 async def look_up(request: LookUpInput, provider: PooledProvider) -> DeliverResult:
     """Look up a message on the provider's queue. If no worker starts it, use the workflow's own queue: its worker
     returns the outcome in the rows, and asks the provider if it has it."""
-    summary = f"ask {provider.name} for {request.call.channel} attempt {request.call.attempt_number}"
+    summary = f"look up at {provider.name}: {request.call.channel} attempt {request.call.attempt_number}"
     try:
         return await workflow.execute_activity_method(
             ReconciliationActivities.look_up,
@@ -129,7 +129,7 @@ async def look_up(request: LookUpInput, provider: PooledProvider) -> DeliverResu
         request,
         start_to_close_timeout=provider.timeout,
         retry_policy=options.UNLIMITED_RETRY,
-        summary=f"{summary} (not taken)",
+        summary=f"{summary} (no worker)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Activities as a worker runs them, against a real Postgres and without Temporal."""
+"""Run activities as a worker does, against a real Postgres and without Temporal."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +29,7 @@ __all__ = ["database", "database_tenant", "sent"]
 
 
 class RecordingSandbox(Sandbox):
-    """The sandbox, on a line where the test counts the calls and may do something after the vendor's answer."""
+    """Count the calls of the sandbox, and let the test act after the vendor's response."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(PostgresSandboxStore(database), b"key")
@@ -46,7 +46,7 @@ class RecordingSandbox(Sandbox):
         return answer
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
-        """`found`; None hangs."""
+        """Return `found`; None hangs."""
         if self.found is None:
             await asyncio.Event().wait()
         if isinstance(self.found, ProviderError):
@@ -65,7 +65,7 @@ class RecordingInbox(InApp):
 
 
 class ActivityWorker:
-    """Where messages go out: the worker with a pool of its own, the vendor with another."""
+    """Run deliveries: the worker with its own pool, the vendor with another."""
 
     def __init__(self, worker: Database, vendor: Database) -> None:
         self.sandbox = RecordingSandbox(vendor)
@@ -77,7 +77,7 @@ class ActivityWorker:
         self._delivering = DeliveryActivities(worker, providers, CircuitMonitor(worker), self._recording, tracker, {})
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
-        """On this task queue; on the provider's own if none is given."""
+        """Deliver on this task queue; on the provider's own if none is given."""
         environment = ActivityEnvironment()
         environment.info = replace(environment.info, task_queue=queue or delivery_queue(call.provider))
         result: DeliverResult = await environment.run(self._delivering.deliver, call)

@@ -1,4 +1,4 @@
-"""What a process counts of its own calls: each message once, but every one that tries a circuit."""
+"""Test what a process counts of its own calls: each message once, but every probe of a circuit."""
 
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ UNREACHABLE_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
 class CircuitSimulation:
-    """One provider, moved by what is noted and by time, as the database would do it."""
+    """Move one provider by recorded calls and time, as the database would do it."""
 
     def __init__(self) -> None:
         self.health = CircuitHealth(provider="p", changed_at=START, penalty_updated_at=START)
@@ -57,7 +57,7 @@ class CircuitSimulation:
 
 
 def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> None:
-    """Those that are held longest try it first: they are the ones that have been counted."""
+    """The messages that are held longest are sent first: they have been counted already."""
     ward, messages = CircuitSimulation(), [uuid4() for _ in range(5)]
     for message in messages:
         ward.note(message)
@@ -82,7 +82,7 @@ def test_an_old_hanging_call_does_not_affect_a_half_open_circuit() -> None:
 
 
 def test_retries_do_not_hide_that_a_provider_is_dead() -> None:
-    """One new message a second, each tried again after 1, 2, 4 … s."""
+    """One new message a second, each retried after 1, 2, 4 … s."""
     ward = CircuitSimulation()
     due: dict[int, list[tuple[UUID, int]]] = {}
     for second in range(30):
@@ -196,7 +196,7 @@ class TestOfSeveralProcesses:
 
     @pytest.mark.postgres
     async def test_a_throttle_applies_immediately_and_in_others_within_one_poll(self, database: Database) -> None:
-        """By the database's clock: a machine whose own is off does not call too early."""
+        """The database's clock decides: a machine with a wrong clock does not call too early."""
         told, other = CircuitMonitor(database), CircuitMonitor(database)
         told.record_call(throttled("smtp", 60))
         async with database.transaction() as session:

@@ -1,4 +1,4 @@
-"""What is over is over: no call for a delivery that was closed, no open notification whose delivery has arrived."""
+"""Test that a closed delivery gets no call, and that no notification stays open whose delivery has arrived."""
 
 from types import SimpleNamespace
 
@@ -24,7 +24,7 @@ D, N = DeliveryStatus, NotificationStatus
 
 
 async def retries_exhausted(sent: DatabaseSend, channel: Channel) -> None:
-    """The delivery is closed, and the notification goes on."""
+    """Close the delivery, and leave the notification open."""
     closed = DeliveryEnd(delivery_id=sent.delivery(channel), status=D.FAILED, reason="retries_exhausted")
     end = SettleInput(notification_id=sent.id, tenant=sent.database_tenant.tenant, generation=1, ends=(closed,))
     outcome = await ActivityEnvironment().run(SettlementActivities(sent.database_tenant.database).settle, end)
@@ -69,7 +69,7 @@ async def test_the_next_device_is_called_after_one_accepted(
 async def test_a_stall_before_the_call_is_an_error_without_a_call(
     activity_worker: ActivityWorker, sent: DatabaseSend, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
-    """By then another worker may have taken over and called it unknown."""
+    """Another worker may have taken over and recorded unknown in between."""
     began, claimed = 100.0, 100.0 + seconds
     clock = iter([began, claimed])
     monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: next(clock, claimed)))
@@ -84,7 +84,8 @@ async def test_a_stall_before_the_call_is_an_error_without_a_call(
 
 
 def unanswered() -> tuple[Ledger, SettleInput]:
-    """A call whose outcome nobody knew, and the end of its step without a verdict, as the workflow then asks for it."""
+    """Record a call with an unknown outcome, and the end of its step without a verdict, as the workflow then
+    requests it."""
     email = ledgers.delivery()
     call = ledgers.attempt(email)
     before = ledgers.with_outcome(ledgers.ledger(email, call), call, AttemptState.UNKNOWN)

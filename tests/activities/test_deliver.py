@@ -1,4 +1,4 @@
-"""`deliver`: guard, send, record. Called again it never sends again, and whatever it is told arrives in the rows."""
+"""Test `deliver`: guard, send, record. A repeated call never sends again, and every outcome is recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def kept(sent: DatabaseSend) -> int:
 async def refused(
     activity_worker: ActivityWorker, sent: DatabaseSend, status: DeliveryStatus | None, reason: str | None
 ) -> None:
-    """The guard said no: nobody was called, and there is no trace of a call."""
+    """Assert that the guard refused: no call was made, and no attempt was recorded."""
     before = await sent.row()
     told = await activity_worker.deliver(sent.call())
     assert (told.result, told.stopped_status, reason_line(told.full_reason)) == (R.STOPPED, status, reason or "stopped")
@@ -104,7 +104,7 @@ async def test_the_vendor_gets_the_reference_and_the_rendered_content(
 async def test_the_row_is_there_before_the_vendor_is_called(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """I4, and no connection is held meanwhile: the row is committed."""
+    """I4: the row is committed, and no connection is held during the call."""
     seen: list[Any] = []
 
     async def look() -> None:
@@ -148,7 +148,7 @@ async def test_a_repeated_call_returns_the_same_outcome_without_a_call(
 async def test_a_submitting_row_is_unknown_and_makes_no_call(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """The worker that wrote it was killed before, during or after its call: nobody can tell."""
+    """The worker that wrote it was killed before, during or after its call."""
     await sent.claim()
     told = await activity_worker.deliver(sent.call())
     assert (told.result, told.reason) == (R.UNKNOWN, "worker_lost")
@@ -250,7 +250,7 @@ async def test_devices_are_reached_one_by_one_and_one_is_enough(
 
 
 async def phone(database_tenant: DatabaseTenant, token: str = "t-1") -> str:
-    """The endpoint of the person's one phone."""
+    """Return the endpoint of the recipient's one phone."""
     new = NewDevice(device="phone", kind=DeviceKind.FCM, address={"token": token})
     async with database_tenant.database.transaction() as session:
         saved = await devices.save(session, database_tenant.tenant, database_tenant.recipient_id, new)
@@ -289,7 +289,7 @@ async def test_a_device_that_is_merely_refused_is_kept(
 async def test_a_device_whose_token_was_renewed_during_the_call_is_kept(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
-    """The vendor's word was about the old token."""
+    """The vendor's report was about the old token."""
     sent, endpoint = await database_tenant.send(Channel.PUSH), await phone(database_tenant)
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True)
     activity_worker.sandbox.after_send = lambda: phone(database_tenant, "t-2")
@@ -300,7 +300,7 @@ async def test_a_device_whose_token_was_renewed_during_the_call_is_kept(
 async def test_a_device_of_another_recipient_is_never_changed(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant, database: Database
 ) -> None:
-    """The id of one person's device in the delivery of another is no address at all."""
+    """The id of a device of one recipient is no address in the delivery of another."""
     other = await open_database_tenant(database)
     sent, endpoint = await database_tenant.send(Channel.PUSH), await phone(other)
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True)
@@ -369,7 +369,7 @@ async def test_an_erasure_is_obeyed(activity_worker: ActivityWorker, sent: Datab
 async def test_the_response_about_a_recipient_erased_during_the_call_is_not_stored(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """It may quote the address. That it was sent stays."""
+    """It may quote the address. The fact that it was sent stays."""
 
     async def erase() -> None:
         async with sent.database_tenant.database.transaction() as session:
@@ -515,7 +515,7 @@ async def outage(database_url: str) -> AsyncIterator["Outage"]:
 
 
 class Outage:
-    """A database of one's own that can go away: nobody gets in, and whoever is in is thrown out."""
+    """Provide a separate database that can refuse and close connections."""
 
     def __init__(self, server: str, database: Database) -> None:
         self._server = server.replace("+asyncpg", "", 1)
@@ -551,7 +551,7 @@ async def test_an_unrecorded_outcome_is_kept_by_the_workflow_and_recorded_later(
     await outage.end()
 
     async def recorded() -> DeliverResult | None:
-        """As Temporal does: again, until the database is back."""
+        """Retry as Temporal does, until the database is available."""
         try:
             return await activity_worker.record(sent.call(), told)
         except DATABASE_ERRORS:
@@ -590,7 +590,7 @@ async def test_an_outcome_recorded_twice_is_recorded_once(activity_worker: Activ
 
 
 async def test_a_late_outcome_ends_an_unknown_attempt(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
-    """Another worker found the row and called it unknown, while the first one still had the answer in its hands."""
+    """Another worker found the row and recorded unknown, before the first one recorded its outcome."""
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
     late = DeliverResult(result=R.ACCEPTED, provider_message_id="m-late", recorded=False)

@@ -1,4 +1,4 @@
-"""What was handed to a digest is nobody else's any more, however late somebody comes with an old view of its row."""
+"""Test that an item of a digest is never sent otherwise, even by a process with an old view of its row."""
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -41,7 +41,7 @@ async def test_it_passes_no_gate_and_no_provider_is_called_for_it(
 async def test_a_late_word_that_its_workflow_was_started_changes_nothing(
     container: Container, collected: DatabaseSend
 ) -> None:
-    """The workflow may be over before the dispatcher writes that it began: the sweep must not look for it."""
+    """The workflow may end before the dispatcher records its start: the sweep must not look for it."""
     await mark_begun_entries(container.database, collected.id)
     async with container.database.transaction() as session:
         assert not await workflow_signals.has_workflow(session, collected.id, collected.generation)

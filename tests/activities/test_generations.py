@@ -1,4 +1,5 @@
-"""After a redrive: what the last generation turns out to have sent is not sent again, and its worker ends nothing."""
+"""Test that after a redrive nothing that the last generation has sent is sent again, and that its worker ends
+nothing."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +24,7 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture
 async def first(database_tenant: DatabaseTenant) -> DatabaseSend:
-    """A generation that failed."""
+    """Return a generation that failed."""
     return await (await database_tenant.send()).failed()
 
 
@@ -68,7 +69,7 @@ async def test_an_undelivered_message_is_resent(
 async def test_the_outcome_of_a_call_overtaken_by_a_redrive_counts(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """The workflow was lost with the call under way; somebody sends it again by force before the answer is here."""
+    """The workflow was lost during the call, and an operator forced a redrive before the outcome was recorded."""
     again: list[DatabaseSend] = []
 
     async def meanwhile() -> None:

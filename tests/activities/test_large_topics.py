@@ -1,4 +1,4 @@
-"""Schedules of a topic with many subscribers: planned in batches, sent a chunk at a time."""
+"""Test schedules of a topic with many subscribers: planned and sent in batches."""
 
 import pytest
 
@@ -80,13 +80,13 @@ async def planning(schedule_tenant: ScheduleTenant, schedule: StoredSchedule) ->
 
 
 async def continued(schedule_tenant: ScheduleTenant) -> bool:
-    """Whether there was a batch to plan."""
+    """Return whether there was a batch to plan."""
     async with schedule_tenant.database_tenant.database.transaction() as session:
         return await schedule_plans.plan_next_batch(session) is not None
 
 
 async def interrupted(schedule_tenant: ScheduleTenant) -> None:
-    """As if the process were killed before it commits its batch."""
+    """Stop as if the process were killed before it commits its batch."""
     async with schedule_tenant.database_tenant.database.transaction() as session:
         await schedule_plans.plan_next_batch(session)
         raise ConnectionAbortedError
@@ -153,7 +153,7 @@ async def test_schedules_are_planned_round_robin(schedule_tenant: ScheduleTenant
 
 
 async def test_an_unplanned_occurrence_is_not_due(schedule_tenant: ScheduleTenant) -> None:
-    """It is one of the rule before the change."""
+    """It is an occurrence of the rule before the change."""
     await subscribed(schedule_tenant, FEW)
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
     await planned(schedule_tenant)

@@ -1,4 +1,4 @@
-"""`deliver` waits for a row that another transaction holds for a short time only, and is tried again later."""
+"""Test that `deliver` waits only briefly for a locked row, and is retried later."""
 
 import pytest
 from sqlalchemy import text

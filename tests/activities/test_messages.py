@@ -1,4 +1,4 @@
-"""What an adapter is told beside words and address: how urgent a message is, and until when it is of use."""
+"""Test what an adapter gets besides content and address: priority and expiry."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a provider says, in the workflow's words and in the ledger's."""
+"""Test provider outcomes as workflow values and ledger states."""
 
 from dataclasses import replace
 from datetime import timedelta

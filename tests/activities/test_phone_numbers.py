@@ -1,4 +1,4 @@
-"""A number that the tenant writes to no more is skipped when the channels are chosen, and again before the call."""
+"""Test that a number outside the tenant's regions is skipped when channels are chosen, and again before the call."""
 
 import pytest
 from temporalio.testing import ActivityEnvironment

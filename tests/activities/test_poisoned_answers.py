@@ -1,4 +1,5 @@
-"""What a vendor answers cannot keep a notification open: it is cleaned, and an error while recording ends honestly."""
+"""Test that no vendor response keeps a notification open: it is cleaned, and an error while recording ends with a
+true status."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -58,7 +59,7 @@ Refuse = Callable[[str], Awaitable[None]]
 
 @pytest.fixture
 async def refuse(sent: DatabaseSend) -> AsyncIterator[Refuse]:
-    """Let Postgres refuse attempts of this test for a reason of ours, where the condition holds."""
+    """Let Postgres refuse attempts of this test where the condition holds."""
     raising = "BEGIN RAISE check_violation; END"
     await sent.database_tenant.query(
         f"CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $${raising}$$"
@@ -106,7 +107,7 @@ async def test_an_unstorable_response_leaves_its_outcome(
 async def test_an_outcome_that_cannot_be_recorded_is_not_repeated(
     activity_worker: ActivityWorker, sent: DatabaseSend, refuse: Refuse
 ) -> None:
-    """The attempt stays without an answer: settled by the workflow, it is in doubt."""
+    """The attempt stays without an outcome: settled by the workflow, it is in doubt."""
     before = failures("nothing")
     await refuse("true")
     with capture_logs() as logs, pytest.raises(DATABASE_ERRORS) as raised:
@@ -124,7 +125,7 @@ def non_retryable(error: BaseException) -> bool:
 
 
 def test_only_errors_that_stay_are_not_retried_by_temporal() -> None:
-    """A value that this version does not know may be one of a newer process, while a deploy is under way."""
+    """A value that this version does not know may come from a newer process during a deploy."""
     assert non_retryable(KeyError("x"))
     assert non_retryable(ValueError("x"))
     assert not non_retryable(UnknownValue("unknown Result"))

@@ -1,4 +1,4 @@
-"""`look_up`: what the vendor says of a call whose answer was lost, and what follows from it."""
+"""Test `look_up`: what the vendor reports about a call with an unknown outcome, and its effects."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ R = CallResult
 
 
 async def lost(sent: DatabaseSend) -> None:
-    """A call that the vendor may have taken."""
+    """Return a call that the vendor may have accepted."""
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
 
@@ -104,7 +104,7 @@ async def is_refused(database_tenant: DatabaseTenant) -> bool:
 async def test_a_message_of_another_attempt_is_not_taken_for_this_one(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
-    """The same words went to the same address twice; the vendor keeps no reference of ours."""
+    """The same content was sent to the same address twice; the vendor keeps no reference of ours."""
     first, second = await database_tenant.send(), await database_tenant.send()
     await lost(second)
     await first.claim()
@@ -119,7 +119,7 @@ async def test_a_message_of_another_attempt_is_not_taken_for_this_one(
 async def test_one_of_two_concurrent_lookups_takes_the_message(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
-    """Both calls were lost, and the vendor has the words once."""
+    """Both responses were lost, and the vendor has the message once."""
     twins = [await database_tenant.send() for _ in range(2)]
     for twin in twins:
         await lost(twin)
@@ -131,7 +131,7 @@ async def test_one_of_two_concurrent_lookups_takes_the_message(
 async def test_a_message_that_may_belong_to_another_call_is_not_taken(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
-    """Its id is known once that call is answered; until then nothing is decided, not even at the end."""
+    """Its id is known after the response to that call; until then nothing is decided, not even at the end."""
     mine, rival = await database_tenant.send(), await database_tenant.send()
     await lost(mine)
     await rival.claim()
@@ -162,7 +162,7 @@ async def test_other_calls_under_way_leave_the_message_to_the_lookup(
 async def test_with_another_address_nothing_found_proves_nothing(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """The vendor is asked for the address that the person has now; the call went to the one before."""
+    """The lookup uses the recipient's present address; the call used the one before."""
     await lost(sent)
     async with sent.database_tenant.database.transaction() as session:
         profile = {"contact": {"email": "new@example.com"}}
@@ -205,7 +205,7 @@ async def test_an_attempt_with_a_receipt_is_not_looked_up(activity_worker: Activ
 async def test_a_wait_for_evidence_begins_with_the_unknown_outcome(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    """In the same transaction: a receipt that comes a moment later finds somebody who waits."""
+    """Both are one transaction: a receipt that arrives just after it finds a waiting workflow."""
 
     async def lose() -> None:
         raise ConnectionResetError

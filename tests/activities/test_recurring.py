@@ -1,4 +1,4 @@
-"""Turns that are due are run once, whoever looks and however often; and whoever is left out is told of."""
+"""Test that due occurrences run once in any process, and that skipped recipients are counted."""
 
 import asyncio
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TYPE = "order.shipped"
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleTenant:
-    """A tenant with one type, and what a tick does for it."""
+    """Provide a tenant with one type, and what a tick does for it."""
 
     database_tenant: DatabaseTenant
     recurring: RecurringSends
@@ -46,7 +46,7 @@ class ScheduleTenant:
         return people
 
     async def move_to_zone(self, schedule: StoredSchedule, zone: str) -> None:
-        """As if another machine, which knows that zone, had let its people or itself be there."""
+        """Write the zone as another machine would that knows it."""
         for statement in (
             "UPDATE recipient SET timezone = :zone WHERE tenant = :t AND :own",
             "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', to_jsonb(CAST(:zone AS text)))"
@@ -64,7 +64,7 @@ class ScheduleTenant:
             return (await schedules.put(session, self.database_tenant.tenant, key, TYPE, spec))[0]
 
     async def overdue(self, schedule: StoredSchedule, since: timedelta = timedelta(minutes=1)) -> None:
-        """As if nobody had looked since then."""
+        """Make the occurrences overdue, as after an outage."""
         rule = schedule.value(self.database_tenant.tenant).rule
         due_at = rule.next("UTC", now() - since - timedelta(days=1))
         await self.database_tenant.query(
@@ -96,7 +96,7 @@ class ScheduleTenant:
             await schedule_runs.record_runs(session, [run])
 
     async def tick(self) -> int:
-        """How many steps found something to do."""
+        """Return how many steps found due work."""
         steps = 0
         for work in self.recurring.due_work_by_name.values():
             while await work(self.database_tenant.tenant, TYPE):
@@ -160,7 +160,7 @@ async def test_an_occurrence_claimed_by_another_tick_is_left_to_it(schedule_tena
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
 async def test_a_briefly_locked_occurrence_is_waited_for(schedule_tenant: ScheduleTenant, timezone: str) -> None:
-    """The tick after this one comes a quarter of an hour later."""
+    """The next tick comes a quarter of an hour later."""
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone)
     await schedule_tenant.overdue(schedule)
     async with schedule_tenant.database_tenant.database.transaction() as session:
@@ -186,7 +186,7 @@ async def test_a_recipient_being_changed_is_waited_for(schedule_tenant: Schedule
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
 async def test_a_time_that_is_due_again_is_not_sent_again(schedule_tenant: ScheduleTenant, timezone: str) -> None:
-    """As after a restore: the turn is that of before, the notification is there."""
+    """As after a restore: the occurrence is an old one, and the notification exists."""
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone)
     for _ in range(2):
         await schedule_tenant.overdue(schedule)
@@ -228,7 +228,7 @@ async def test_an_occurrence_is_skipped_while_another_is_in_progress(
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
 async def test_a_collected_send_is_not_in_progress(schedule_tenant: ScheduleTenant, timezone: str) -> None:
-    """Every day into a digest of the week: all of them are in it."""
+    """Daily sends go into a weekly digest: all of them are in it."""
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone, overlap="skip")
     await schedule_tenant.trigger(schedule)
     await schedule_tenant.database_tenant.query(
@@ -372,7 +372,7 @@ async def test_an_unsubscription_during_a_topic_change_leaves_no_occurrence(sche
 
 
 async def test_a_shared_schedule_has_no_occurrence_per_recipient(schedule_tenant: ScheduleTenant) -> None:
-    """Nor have all together one of what is sent to each: left by whatever made it, it is nobody's."""
+    """A schedule per recipient has no shared occurrence either."""
     together = await schedule_tenant.schedule(key="together", recipient_id="ada")
     each = await schedule_tenant.schedule(key="each", recipient_id="ada", timezone="recipient")
     for schedule, person in ((together, "bob"), (each, "")):

@@ -1,4 +1,5 @@
-"""`settle` writes the ends that no provider call writes; twice, or too late, it only answers."""
+"""Test that `settle` writes the ends that no provider call writes; repeated or too late, it only returns the
+outcome."""
 
 from typing import Any
 
@@ -94,6 +95,6 @@ async def test_an_unknown_call_makes_a_failure_a_doubt(sent: DatabaseSend) -> No
 
 
 async def test_a_delivery_that_was_never_written_ends_nothing(sent: DatabaseSend) -> None:
-    """The template failed before the row, or the person was erased in between."""
+    """The template failed before the row, or the recipient was erased in between."""
     outcome = await settle(sent, end(sent, channel=Channel.SMS), verdict=N.CANCELED, reason="canceled")
     assert (outcome.status, await statuses(sent)) == (N.CANCELED, {"email": "CANCELED"})

@@ -1,4 +1,4 @@
-"""`deliver` on the queue that providers without a rate share: which calls it leaves to the provider's own queue."""
+"""Test which calls `deliver` on the shared queue of providers without a rate leaves to the provider's own queue."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def set_rate(sent: DatabaseSend, rate: float | None) -> None:
 
 @pytest.fixture
 async def limited(sent: DatabaseSend) -> AsyncIterator[DatabaseSend]:
-    """An operator has set a rate since the plan was made."""
+    """Set a rate after the plan was made."""
     await set_rate(sent, 5)
     yield sent
     await set_rate(sent, None)
@@ -53,7 +53,7 @@ async def test_a_process_without_the_provider_returns_the_call_and_writes_nothin
 
 @pytest.fixture
 async def other_worker(sent: DatabaseSend) -> AsyncIterator[None]:
-    """A process that has reported for a while, with a provider that this one lacks."""
+    """Register a process with a provider that this one lacks."""
     await sent.database_tenant.query(
         "INSERT INTO process (id, kind, host, pid, providers, started_at, seen_at, steady_since)"
         " VALUES (gen_random_uuid(), 'worker', 'other', 1, '{smtp}', now(), now(), now() - interval '5 minutes')"

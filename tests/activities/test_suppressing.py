@@ -1,4 +1,4 @@
-"""`deliver` fills the suppression list from what it is told, and goes out tracked where the type says so."""
+"""Test that `deliver` fills the suppression list from outcomes, and adds tracking where the type enables it."""
 
 from datetime import UTC, datetime
 from uuid import uuid4

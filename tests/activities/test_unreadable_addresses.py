@@ -1,4 +1,4 @@
-"""A secret whose key is lost costs the one address that it belongs to: everything else of the recipient works."""
+"""Test that a secret with a lost key costs only its own address: everything else of the recipient works."""
 
 from typing import Any
 from uuid import uuid4
@@ -25,7 +25,7 @@ UNREADABLE = (CallResult.STOPPED, DeliveryStatus.FAILED, "not_decrypted")
 
 @pytest.fixture
 async def database_tenant(database: Database) -> DatabaseTenant:
-    """Its recipient has a webhook URL, whose key is lost, and two devices; the key of the first device is lost."""
+    """Provide a recipient with a webhook URL whose key is lost, and two devices, the first with a lost key."""
     database_tenant = await open_database_tenant(database, {**CONTACT, "webhook_url": "https://example.com/hook"})
     async with database.transaction() as session:
         for name in ("lost", "kept"):
@@ -66,7 +66,7 @@ async def test_other_devices_are_used_and_the_timeline_names_the_skipped_one(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     sent, lost = await database_tenant.send(Channel.PUSH), await endpoint(database_tenant, "lost")
-    for _ in range(2):  # also after a lost answer of the activity
+    for _ in range(2):  # also after a lost response of the activity
         told = await activity_worker.deliver(
             sent.call(channel=Channel.PUSH, endpoint_id=lost, finishes_notification=False)
         )
@@ -91,7 +91,7 @@ async def test_an_unreadable_address_makes_no_call(
 
 
 async def test_a_recipient_with_unreadable_secrets_is_read_and_changed(database_tenant: DatabaseTenant) -> None:
-    """A change of something else keeps the secret: its key may come back."""
+    """A change of another field keeps the secret: its key may be restored."""
     [before] = await rows(database_tenant, "recipient")
     async with database_tenant.database.transaction() as session:
         person = await recipients.find(session, database_tenant.tenant, database_tenant.recipient_id)

@@ -1,4 +1,4 @@
-"""A step that waits for its goal: whoever brings it wakes the workflow, whichever way the acceptance came."""
+"""Test that evidence for the goal wakes the workflow of a waiting step, however the acceptance was recorded."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.postgres
 
 
 async def told(sent: DatabaseSend, kind: str) -> None:
-    """A receipt of the first attempt, stored and applied."""
+    """Store and apply a receipt of the first attempt."""
     receipt = StoredReceipt(
         id=new_id(),
         provider="sandbox",
@@ -54,7 +54,7 @@ async def check(sent: DatabaseSend, *, stopped: bool = False, queued: datetime |
 async def delivered_after_a_lost_answer(
     activity_worker: ActivityWorker, sent: DatabaseSend, *, waits_for_evidence: bool
 ) -> None:
-    """The call's answer was lost, a receipt came while nobody knew, and then the acceptance was read from the row."""
+    """Deliver with a lost response, a receipt during the unknown outcome, and then the acceptance from the row."""
     call = replace(sent.call(finishes_notification=False), goal=Evidence.OPENED, waits_for_evidence=waits_for_evidence)
     await sent.claim()
     assert (await activity_worker.deliver(call)).result is CallResult.UNKNOWN
@@ -87,7 +87,7 @@ async def test_a_later_event_wakes_the_waiting_step(
 async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(
     activity_worker: ActivityWorker, sent: DatabaseSend, ended_by: str
 ) -> None:
-    """Its workflow is at the next step by then, or retries: a slot would be held for nothing."""
+    """Its workflow runs the next step, or retries: a slot would be held without use."""
     await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
     deadline = datetime.now(UTC) + timedelta(hours=1)
     assert await check(sent, queued=deadline) is GoalState.WAITING

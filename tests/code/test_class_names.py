@@ -1,4 +1,4 @@
-"""A class name identifies one class of the product."""
+"""Check that a class name identifies one class of the product."""
 
 import ast
 from collections import Counter

@@ -1,5 +1,5 @@
-"""Rows are written by one clock in Python and one in Postgres, so that tests can move them both; workflows have their
-own."""
+"""Check that rows are written by one clock in Python and one in Postgres, so that tests can move both. Workflows
+have their own clock."""
 
 import ast
 import re
@@ -9,10 +9,10 @@ import pytest
 
 from tests.code.tree import Module, full_names, product, sample
 
-# They write rows; providers and tokens speak with others, who have the machine's time.
+# They write rows. Providers and tokens exchange times with others, who use the machine's time.
 BY_THE_CLOCK = {"activities", "dispatch", "storage", "models", "api", "web"}
 OWN_TIME = {"datetime.datetime.now", "datetime.datetime.utcnow", "datetime.date.today"}
-# What a schema that comes first on the search path cannot replace: keywords and their functions.
+# What a schema that is first on the search path cannot replace: keywords and their functions.
 FIXED = re.compile(r"CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIME|(?:statement|transaction)_timestamp", re.I)
 
 

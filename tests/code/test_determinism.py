@@ -1,5 +1,5 @@
-"""Workflow code runs without the SDK's sandbox, so this lint keeps it deterministic: `workflows/`, and each module of
-`domain/` that it imports, directly or through another one."""
+"""Check that workflow code is deterministic, since it runs without the SDK's sandbox: `workflows/`, and each module
+of `domain/` that it imports directly or indirectly."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -31,14 +31,14 @@ NOT_REPLAYABLE = (
     "uuid_utils",
 )
 SET_METHODS = {"union", "intersection", "difference", "symmetric_difference"}
-# The order of these does not depend on the order of what they are given.
+# The result of these does not depend on the order of their input.
 ORDERLESS = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", "sum"}
 MUTABLE = (ast.Dict, ast.DictComp, ast.List, ast.ListComp, ast.Set, ast.SetComp)
 MUTATING = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 
 
 def workflow_code(modules: Sequence[Module]) -> list[Module]:
-    """`workflows/` and what it reaches in `domain/`."""
+    """Return `workflows/` and the modules of `domain/` that it imports."""
     domain = {module.path.removesuffix(".py").replace("/", "."): module for module in modules}
     reached = [module for module in modules if module.package == "workflows"]
     for module in reached:  # grows while it is read
@@ -69,7 +69,7 @@ def nondeterminism(module: Module) -> Iterator[str]:
 
 
 def _changed_constants(module: Module) -> Iterator[str]:
-    """Mutable values at module level that the module itself changes."""
+    """Return mutable values at module level that the module itself changes."""
     constants = {
         target.id
         for node in module.tree.body
@@ -84,7 +84,7 @@ def _changed_constants(module: Module) -> Iterator[str]:
 
 
 def _changed(node: ast.AST) -> str | None:
-    """The name whose value a call or an assignment to an item changes."""
+    """Return the name whose value a call or an assignment to an item changes."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATING:
         return node.func.value.id if isinstance(node.func.value, ast.Name) else None
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
@@ -93,7 +93,7 @@ def _changed(node: ast.AST) -> str | None:
 
 
 def _set_iterations(module: Module) -> Iterator[str]:
-    """A set's order changes with the hash seed of the process."""
+    """Return iterations over sets, whose order changes with the hash seed of the process."""
     orderless = {
         id(generator)
         for node in module.nodes

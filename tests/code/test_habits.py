@@ -1,4 +1,4 @@
-"""Habits that cost others an evening: swallowed errors, sleeps, prints, asserts, promises in comments."""
+"""Ban habits that hide errors or slow tests: swallowed errors, sleeps, prints, asserts, promises in comments."""
 
 import ast
 import io
@@ -14,7 +14,7 @@ SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep"}
 PRINTS = {"cli", "commands", "embedded", "benchmarks"}
 PROMISES = ("TODO", "FIXME", "XXX")
 
-# File → reason. Wait for a condition with a deadline instead; a sleep is for what has no condition to wait for.
+# File → reason. Wait for a condition with a deadline instead; a sleep is for cases without a condition.
 MAY_SLEEP: dict[str, str] = {
     "providers/network_guard.py": "a refused target fails after the same time as one that cannot be reached",
     "dispatch/start_holds.py": "an operator ends the hold in the database; asked once a second",
@@ -51,7 +51,7 @@ def is_broad(expression: ast.expr | None) -> bool:
 
 
 def outer_handlers(module: Module) -> set[int]:
-    """Handlers in a workflow's `run`: the one place where any bug of ours must become a settled notification."""
+    """Return handlers in a workflow's `run`: the one place where any bug must become a settled notification."""
     if module.package != "workflows":
         return set()
     return {

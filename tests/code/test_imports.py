@@ -1,4 +1,5 @@
-"""Imports point down the tree, and each library stays where it belongs (`docs/decisions/`, CONTRIBUTING.md)."""
+"""Check that imports point down the tree, and that each library stays in its packages (`docs/decisions/`,
+CONTRIBUTING.md)."""
 
 import ast
 import sys
@@ -8,7 +9,7 @@ import pytest
 
 from tests.code.tree import FILES, FOLDERS, GENERATED, NOT_PRODUCT, ROOT, Module, full_names, product, sample
 
-# From top to bottom. A module imports its own package and what stands strictly below it.
+# From top to bottom. A module imports its own package and packages strictly below it.
 LEVELS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
@@ -33,9 +34,9 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
 )
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}
 
-# Below some, but not for everyone above.
+# Packages that only some of the packages above may import.
 IMPORTED_ONLY_BY = {"web": {"api"}, "embedded": {"cli", "commands", "testing"}, "commands": {"cli", "testing"}}
-# Narrower than their level. None of the other packages, and of the libraries only these.
+# Narrower than their level: no other packages, and only these libraries.
 IMPORTS_ONLY = {"workflows": {"domain", "activities"}, "domain": set[str]()}
 LIBRARIES_ONLY = {"workflows": {"temporalio"}, "domain": set[str]()}
 
@@ -49,7 +50,7 @@ ENVIRONMENT = {"config", "config_sources", "config_temporal", "config_encryption
 
 
 def imports(module: Module) -> Iterator[str]:
-    """Full dotted names of imported modules; a relative import counts as the own package."""
+    """Yield full dotted names of imported modules; a relative import counts as the own package."""
     for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -93,14 +94,14 @@ def foreign_libraries(module: Module) -> Iterator[str]:
 
 
 def parts_of_the_child(module: Module) -> Iterator[str]:
-    """Imports that would bring the child's libraries into another process."""
+    """Yield imports that would bring the child's libraries into another process."""
     own = {path.removesuffix(".py").replace("/", ".") for path in IN_THE_CHILD}
     if module.path not in IN_THE_CHILD:
         yield from (f"{module.path}: {name} runs in the child only" for name in imports(module) if name in own)
 
 
 def sessions_that_are_made(module: Module) -> Iterator[str]:
-    """Outside storage and bootstrap a session is a type in a signature; nobody there creates one."""
+    """Yield creations of sessions. Outside storage and bootstrap a session is only a type in a signature."""
     names = {id(node): name for node, name in full_names(module)}
     for node in module.nodes:
         if isinstance(node, ast.Call) and names.get(id(node.func), "").startswith("sqlalchemy."):

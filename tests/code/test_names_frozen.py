@@ -1,4 +1,5 @@
-"""Names of workflows and activities are in every open history: a renamed one strands the notifications that wait."""
+"""Freeze the names of workflows and activities: every open history has them, and a renamed one strands open
+notifications."""
 
 import importlib
 import inspect
@@ -39,7 +40,7 @@ def workflow_names(found: Iterable[ModuleType]) -> list[str]:
 
 
 def activity_names(found: Iterable[ModuleType]) -> list[str]:
-    """Of methods and of plain functions."""
+    """Return the names of methods and plain functions."""
     owners = [*(found := list(found)), *classes(found)]
     functions = {member for owner in owners for _, member in inspect.getmembers(owner, inspect.isfunction)}
     definitions = [activity._Definition.from_callable(function) for function in functions]

@@ -1,4 +1,4 @@
-"""One more provider is a module, a registry line, a test with payload samples and a docs row; none is optional."""
+"""Check that each provider has a module, a registry line, a test with payload samples and a docs row."""
 
 import importlib
 import re
@@ -9,12 +9,12 @@ from tests.code.tree import ROOT
 
 
 def documented(docs: str) -> set[str]:
-    """Names in the first column of the tables."""
+    """Return the names in the first column of the tables."""
     return set(re.findall(r"^\|\s*`([a-z0-9_]+)`\s*\|", docs, re.MULTILINE))
 
 
 def missing(name: str, *, parses_receipts: bool, root: Path) -> Iterator[str]:
-    """What a registered provider still lacks, as paths."""
+    """Return the paths that a registered provider lacks."""
     if not any((root / "providers" / path).is_file() for path in (f"{name}.py", f"{name}/adapter.py")):
         yield f"providers/{name}.py or providers/{name}/adapter.py"
     if not (root / f"tests/providers/test_{name}.py").is_file():
@@ -32,7 +32,7 @@ def text_of(path: Path) -> str:
 
 
 def samples(name: str, root: Path) -> list[Path]:
-    """`payloads/twilio.json`, `payloads/twilio_delivered.json` or files in `payloads/twilio/`."""
+    """Return `payloads/twilio.json`, `payloads/twilio_delivered.json` or files in `payloads/twilio/`."""
     folder = root / "tests" / "providers" / "payloads"
     own = [path for path in folder.glob(f"{name}*") if re.fullmatch(rf"{name}([._-].*)?", path.name)]
     return [file for path in own for file in ([path] if path.is_file() else path.iterdir())]

@@ -1,4 +1,5 @@
-"""Every list and every object of a request has a largest size, so that its bytes are not the only limit of its work."""
+"""Check that every list and object of a request has a maximum size, so that its bytes are not the only limit of its
+work."""
 
 import importlib
 from collections.abc import Iterator
@@ -15,12 +16,12 @@ FREE = {
     "recipient",
     "variables_schema",
 }
-# Lists in which a repetition is dropped when they are read.
+# Lists whose repetitions are dropped when they are read.
 DEDUPLICATED = {"days"}
 
 
 def requests(document: Json) -> Iterator[tuple[str, Json]]:
-    """Schemas of bodies and parameters, with a name that says where they stand."""
+    """Yield schemas of bodies and parameters, with a name that shows where they are."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             name = f"{method.upper()} {path}"
@@ -30,7 +31,7 @@ def requests(document: Json) -> Iterator[tuple[str, Json]]:
 
 
 def parts(name: str, schema: Json, document: Json, above: frozenset[str] = frozenset()) -> Iterator[tuple[str, Json]]:
-    """The schema and all below it; references are followed once per branch."""
+    """Yield the schema and all below it; references are followed once per branch."""
     reference = schema.get("$ref")
     if reference is not None:
         if reference not in above:
@@ -52,7 +53,7 @@ def resolved(schema: Json, document: Json) -> Json:
 
 
 def is_unbounded_object(schema: Json) -> bool:
-    """Whether callers choose the names of its members, and how many there are."""
+    """Return whether callers choose the names and the number of its members."""
     chosen = "properties" not in schema and schema.get("additionalProperties") is not False
     return schema.get("type") == "object" and chosen and "maxProperties" not in schema
 

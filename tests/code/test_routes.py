@@ -1,4 +1,4 @@
-"""Every route says which scope its key needs; a route that forgot would be open to the world."""
+"""Check that every route declares the scope of its key; a route without one would be public."""
 
 import importlib
 from collections.abc import Iterator
@@ -12,12 +12,13 @@ SCOPES = {"send", "read", "manage", "operate"}
 # Authenticated by the provider's own signature instead of a key.
 PUBLIC = {f"POST {API}/receipts/{{provider}}"}
 
-# Vendors add query parameters of their own to the URLs of their callbacks. Every other route refuses unknown ones.
+# Vendors add their own query parameters to the URLs of their callbacks. Every other route refuses unknown ones.
 ANY_QUERY = {f"POST {API}/receipts/{{provider}}"}
 
 
 def routes(app: FastAPI) -> Iterator[tuple[str, RouteContext]]:
-    """With their full paths, also those of included routers. A mount has no method and counts as `ANY`."""
+    """Return the routes with their full paths, also those of included routers. A mount has no method and counts as
+    `ANY`."""
     for route in iter_route_contexts(app.routes):
         if (route.path or "").startswith(f"{API}/"):
             yield from ((f"{method} {route.path}", route) for method in sorted(route.methods or {"ANY"}))

@@ -1,4 +1,4 @@
-"""Tests that share fixtures run in one process of a parallel run."""
+"""Check that tests with shared fixtures run in one process of a parallel run."""
 
 import pytest
 

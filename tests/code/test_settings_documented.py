@@ -1,4 +1,4 @@
-"""`.env.example` and the settings are the same list, and its values are the defaults."""
+"""Check that `.env.example` lists all settings with their defaults."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ LINE = re.compile(r"^#?\s?([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
 
 
 def documented(text: str) -> list[str]:
-    """Names that a `.env` sets, also where the line is commented out."""
+    """Return the names that a `.env` sets, also where the line is commented out."""
     return [name for name, _ in LINE.findall(text)]
 
 
@@ -25,7 +25,7 @@ def uncommented(text: str) -> str:
 
 
 def uncommented_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> Settings:
-    """What the file means with every line switched on. Development, because a server demands a secret of its own."""
+    """Return the settings with every line enabled. In development, because a server requires its own secret."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
     env = folder / ".env"
@@ -35,7 +35,7 @@ def uncommented_settings(monkeypatch: pytest.MonkeyPatch, folder: Path, text: st
 
 
 def of_providers() -> dict[str, type[ProviderSettings]]:
-    """`TOCSIN_SMTP_FROM` → the class that has it."""
+    """Return `TOCSIN_SMTP_FROM` → the class that has it."""
     return {
         f"{PREFIX}{provider}_{field.alias or name}".upper(): cls.settings
         for provider, cls in PROVIDERS.items()

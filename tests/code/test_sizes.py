@@ -1,4 +1,4 @@
-"""A file that outgrows its limit lacks a noun; a name that says nothing hides one."""
+"""Check the sizes of modules and functions, and the names of folders."""
 
 import ast
 import sys
@@ -13,7 +13,7 @@ MODULE_LINES = 250
 FUNCTION_LINES = 40
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "core", "misc"}
 
-# A migration is generated once, never read as code and never edited again.
+# A migration is generated once, not read as code, and never edited again.
 UNLIMITED = "storage/migrations/versions/"
 
 
@@ -32,7 +32,7 @@ def long_functions(module: Module) -> Iterator[str]:
 
 
 def shadows(names: Iterable[str]) -> set[str]:
-    """Names in the root come first on the import path, so `email/` would take the place of the standard module."""
+    """Return names in the root that hide a standard module: the root is first on the import path."""
     return {name for name in names if PurePosixPath(name).stem in sys.stdlib_module_names}
 
 

@@ -1,4 +1,4 @@
-"""The product's source files, found by walking its known folders; every test in this folder reads them from here."""
+"""Find the product's source files in its known folders. Every test in this folder reads them from here."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Every place where product code may live. `test_imports.py` fails when the root holds one that is not named here.
+# Every place for product code. `test_imports.py` fails if the root holds another one.
 FOLDERS = (
     "activities",
     "api",
@@ -45,7 +45,7 @@ GENERATED = ("__pycache__", "node_modules")
 
 @dataclass(frozen=True)
 class Module:
-    """One file: `path` is relative to the root, with slashes."""
+    """Hold one file: `path` is relative to the root, with slashes."""
 
     path: str
     source: str
@@ -64,7 +64,7 @@ class Module:
 
     @property
     def package(self) -> str:
-        """`storage` for `storage/notifications.py`, `config` for `config.py`."""
+        """Return `storage` for `storage/notifications.py`, `config` for `config.py`."""
         return self.path.split("/")[0].removesuffix(".py")
 
 
@@ -92,12 +92,12 @@ def suite() -> tuple[Module, ...]:
 
 
 def sample(path: str, source: str) -> Module:
-    """A module that exists only to prove that a checker can fail."""
+    """Build a module that only proves that a checker can fail."""
     return Module(path, source)
 
 
 def dotted(node: ast.AST) -> str:
-    """`os.environ` for the attribute of that name, "" for anything that is not a plain dotted name."""
+    """Return `os.environ` for the attribute of that name, "" for anything except a plain dotted name."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (left := dotted(node.value)):
@@ -106,7 +106,7 @@ def dotted(node: ast.AST) -> str:
 
 
 def imported_names(module: Module) -> dict[str, str]:
-    """Local name → what it stands for: `{"nap": "time.sleep"}` after `from time import sleep as nap`."""
+    """Return local name → full name: `{"nap": "time.sleep"}` after `from time import sleep as nap`."""
     names: dict[str, str] = {}
     for node in module.nodes:
         if isinstance(node, ast.Import):
@@ -117,7 +117,7 @@ def imported_names(module: Module) -> dict[str, str]:
 
 
 def full_names(module: Module) -> tuple[tuple[ast.expr, str], ...]:
-    """Every dotted name that is used, with imports resolved: `nap` reads `time.sleep`."""
+    """Yield every dotted name that is used, with imports resolved: `nap` becomes `time.sleep`."""
     return module.full_names
 
 

@@ -1,4 +1,4 @@
-"""A database per module that no dispatcher of a running engine reads."""
+"""Provide a database per module that no dispatcher of a running engine reads."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Announcements wake the workers after the commit, and many of them together."""
+"""Test that announcements wake the workers after the commit, in batches."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the dispatcher does for digests, where not all of it can be done."""
+"""Test the dispatcher's tasks for digests when some of them fail."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 @pytest.fixture
 async def alone(database_url: str) -> AsyncIterator[Database]:
-    """Where the engine's own dispatcher does nothing."""
+    """Provide an engine whose own dispatcher does nothing."""
     async with own_database(database_url) as database:
         yield database
 

@@ -1,4 +1,4 @@
-"""Posting events: signed, again by the schedule, one endpoint never in the way of another."""
+"""Test the posting of events: signatures, retries, and independence of endpoints."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 async def webhook_tenant(database: Database) -> AsyncIterator[WebhookTenant]:
-    """Claims are made over all tenants: there is nothing in the database but what the test puts there."""
+    """Claims are made over all tenants: the database contains only what the test inserts."""
     async with open_webhook_tenant(database) as webhook_tenant:
         await webhook_tenant.database_tenant.query("TRUNCATE event_endpoint CASCADE")
         yield webhook_tenant
@@ -167,7 +167,7 @@ async def test_an_endpoint_that_returns_gone_is_disabled_and_others_are_posted(
 
 
 async def failed_since(webhook_tenant: WebhookTenant, since: str, last: str) -> bool:
-    """Whether an endpoint is still enabled after one more failure."""
+    """Return whether an endpoint is still enabled after another failure."""
     await webhook_tenant.endpoint("shop", "http://127.0.0.1:9/")
     await webhook_tenant.move("shop", "failing_since", since)
     await webhook_tenant.move("shop", "failed_at", last)
@@ -266,7 +266,8 @@ async def test_an_endpoint_that_fails_has_one_place_until_something_gets_through
 
 
 async def under_way(database: Database, room: ConcurrencyLimits, *tenants: tuple[int, bool]) -> list[list[UUID]]:
-    """Each tenant has that many endpoints, failing or not, with one message each: of whom one claim takes how many."""
+    """Return how many posts of each tenant one claim takes. Each tenant has that many endpoints, failing or not,
+    with one message each."""
     owners = []
     for endpoints, failing in tenants:
         async with open_webhook_tenant(database) as owner:
@@ -426,7 +427,7 @@ async def test_an_internal_error_fails_only_its_post(webhook_tenant: WebhookTena
 
 @pytest.mark.parametrize("url", ["http://[", "http://", "https://127.0.0.1:99999/", "no url", "http://\x7f/"])
 async def test_an_address_that_is_none_is_tried_and_given_up_like_any(webhook_tenant: WebhookTenant, url: str) -> None:
-    """The API refuses them; what stands in a row all the same must not stop the poster."""
+    """The API refuses such addresses; a row with one must not stop the poster."""
     await webhook_tenant.endpoint("odd", url)
     await webhook_tenant.event()
     await webhook_tenant.post()

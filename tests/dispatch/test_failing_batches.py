@@ -1,4 +1,4 @@
-"""Work in batches whose batch fails waits longer each time, and blocks no other."""
+"""Test that work whose batch fails waits longer each time, and blocks no other work."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ LATER = "UPDATE {} SET last_batch_at = now() - interval '1 hour' WHERE tenant = 
 
 @asynccontextmanager
 async def refused(database_tenant: DatabaseTenant, table: str) -> AsyncIterator[None]:
-    """Postgres refuses every change of this tenant's rows, as a bug of ours would make it do."""
+    """Let Postgres refuse every change of this tenant's rows, as after a bug."""
     name = f"refuse_{database_tenant.tenant.hex}"
     await database_tenant.query(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE check_violation; END$$"

@@ -1,4 +1,4 @@
-"""A Temporal of somebody else: TLS, certificates of ours, and a server that does not let us add search attributes."""
+"""Test a hosted Temporal: TLS, client certificates, and a server that does not let us add search attributes."""
 
 import asyncio
 import ssl
@@ -28,7 +28,7 @@ SERVER_NAME = "temporal.example"
 
 @pytest.fixture(scope="module")
 async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The address of a server without our search attributes."""
+    """Return the address of a server without our search attributes."""
     async with temporary_temporal(tmp_path_factory.mktemp("temporal")) as server:
         yield server.address
 
@@ -44,7 +44,7 @@ def pem(*blobs: trustme.Blob) -> str:
 
 @asynccontextmanager
 async def tls_proxy(plain: str, authority: trustme.CA, *, asks_for_certificate: bool) -> AsyncIterator[str]:
-    """Terminates TLS in front of the server; its address."""
+    """Terminate TLS in front of the server; return its address."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["h2"])
     authority.issue_cert(SERVER_NAME).configure_cert(context)
@@ -65,7 +65,7 @@ async def tls_proxy(plain: str, authority: trustme.CA, *, asks_for_certificate: 
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until either side is gone."""
+    """Copy until either side is gone."""
     try:
         while chunk := await reader.read(65_536):
             writer.write(chunk)
@@ -137,7 +137,7 @@ async def test_an_api_key_is_sent_by_tls_only() -> None:
 
 
 def refuse(client: Client, monkeypatch: pytest.MonkeyPatch, status: RPCStatusCode, *calls: str) -> None:
-    """Answer these calls as a hosted server does; the rest goes to the real one."""
+    """Answer these calls as a hosted server does; forward the rest to the real one."""
 
     async def refused(*_: object, **__: object) -> None:
         raise RPCError("not allowed", status, b"")

@@ -1,4 +1,4 @@
-"""Background work outlives outages, repeats what is refused more and more slowly, and ends with a bug of ours."""
+"""Test that background work survives outages, backs off after refusals, and ends with a bug."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from tests.polling import eventually
 
 
 class CountedStep:
-    """Raises these one after the other, then counts its runs."""
+    """Raise these errors in order, then count the runs."""
 
     def __init__(self, *errors: Exception) -> None:
         self._errors = list(errors)
@@ -32,7 +32,7 @@ class CountedStep:
 
 
 async def run_until(loop: Loop, is_over: Callable[[], bool]) -> None:
-    """Without its pauses."""
+    """Run without the pauses."""
     task = asyncio.create_task(loop.run())
 
     async def woken() -> bool:

@@ -1,4 +1,4 @@
-"""How many may start now, by a clock that the test turns."""
+"""Test how many workflows may start, with a clock that the test moves."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def clock() -> PacingClock:
 
 
 def started(bucket: TokenBucket, most: int = 1_000) -> int:
-    """As the dispatcher does: take what is allowed, and spend it."""
+    """Take what is allowed and spend it, as the dispatcher does."""
     starts = bucket.available(most)
     bucket.spend(starts)
     return starts

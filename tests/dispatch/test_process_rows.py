@@ -1,4 +1,4 @@
-"""The row of a process: there while it runs, renewed, and gone after it."""
+"""Test the row of a process: renewed while it runs, and deleted afterwards."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A rate that was told is told again after a while: another dispatcher may have led in between."""
+"""Test that a rate is set again after a while: another dispatcher may have led in between."""
 
 from pathlib import Path
 

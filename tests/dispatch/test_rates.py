@@ -1,4 +1,4 @@
-"""The server holds a provider's rate, and lifts it while nothing goes to that provider anyway."""
+"""Test that the server enforces a provider's rate, and lifts it while no calls go to that provider."""
 
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 async def limits(client: Client, queue: str) -> tuple[float | None, float | None]:
-    """Of all calls, and of each fairness key's."""
+    """Return the limit of all calls, and of each fairness key's."""
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
         task_queue=TaskQueue(name=queue),
@@ -39,7 +39,7 @@ async def limits(client: Client, queue: str) -> tuple[float | None, float | None
 
 
 async def until(client: Client, queue: str, rate: float | None, tenant_rate: float | None = None) -> None:
-    """What was told is shown a few milliseconds later."""
+    """Wait for a limit: the server shows it a few milliseconds later."""
     await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate))
 
 
@@ -91,7 +91,7 @@ async def test_a_rate_set_at_run_time_stays_until_it_is_reset(database_url: str,
 async def test_a_late_rate_is_replaced_by_the_newer_one(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A leader stands still between reading and telling, and another one tells what was changed since."""
+    """A leader stalls between the read and the call, and another one sets a newer rate in between."""
     async with own_database(database_url) as database, temporary_temporal(tmp_path) as server:
         client = await connect(server.address, "default", lazy=False)
         late, current = (QueueRateTask(database, client, {"sendgrid": 50}) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The sandbox posts many events at once, and looks for due ones at most ten times a second."""
+"""Test that the sandbox posts many events at once, and polls at most ten times a second."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ async def receiver() -> AsyncIterator[EventReceiver]:
 
 @pytest.fixture
 async def reports(database: Database, receiver: EventReceiver) -> AsyncIterator[SandboxReceiptPoster]:
-    """They run. Nothing is due."""
+    """Run the poster while nothing is due."""
     async with database.transaction() as session:
         await session.execute(text("TRUNCATE sandbox_receipt"))
     async with outgoing_client() as client:
@@ -94,7 +94,7 @@ async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
 
     monkeypatch.setattr(sandbox, "seconds_to_next", seen)
     await eventually(woken, lambda count: count >= 11)
-    # Less than ten intervals only by what the first one of them was late, which may be much on a busy machine.
+    # Fewer than ten intervals only by the delay of the first one, which may be long on a busy machine.
     assert looks[10] - looks[0] >= 5 * MIN_INTERVAL
 
 

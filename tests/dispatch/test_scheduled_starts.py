@@ -1,4 +1,4 @@
-"""Scheduled notifications: their workflows wait, and take no slot meanwhile."""
+"""Test that the workflows of scheduled notifications wait without a slot."""
 
 from pathlib import Path
 

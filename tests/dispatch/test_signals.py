@@ -1,4 +1,4 @@
-"""Signals are told one by one: what Temporal refuses for one notification stays due, and the others are told."""
+"""Test that signals are independent: one that Temporal refuses stays due, and the others are sent."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from tests.storage.sends import DatabaseSend, open_database_tenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-# A workflow takes so many signals and no more.
+# A workflow accepts this many signals and no more.
 FEW = {"history.maximumSignalsPerExecution": "1"}
 SIGNALED = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
@@ -46,11 +46,11 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def some(database: Database, client: Client) -> list[DatabaseSend]:
-    """Three whose workflows wait; the first of them has had all the signals that it may get."""
+    """Return three notifications with waiting workflows; the first has had the maximum number of signals."""
     database_tenant, starter = await open_database_tenant(database), WorkflowStarter(client)
     some = sorted([await database_tenant.send() for _ in range(3)], key=lambda sent: sent.id)
     due = await claim(database)
-    await eventually(lambda: begun(starter, due), bool)  # a store that was just prepared needs a moment
+    await eventually(lambda: begun(starter, due), bool)  # a store that was just prepared needs some time
     await mark_begun_entries(database, *(sent.id for sent in some))
     await starter.signal_evidence(some[0].id, 1)
     with pytest.raises(RPCError) as refused:
@@ -60,7 +60,7 @@ async def some(database: Database, client: Client) -> list[DatabaseSend]:
 
 
 async def begun(starter: WorkflowStarter, due: list[ClaimedNotification]) -> bool:
-    """Whether Temporal has taken all of them."""
+    """Return whether Temporal has started all of them."""
     try:
         await asyncio.gather(*map(starter.start_or_resume, due))
     except RPCError:
@@ -102,7 +102,7 @@ async def test_a_refused_start_stays_due_and_stops_no_other(
 
 
 async def test_an_unmarked_start_is_resumed_when_send_at_has_passed(database: Database, client: Client) -> None:
-    """The process died in between, or Temporal's answer was lost: the workflow waits for the queue."""
+    """The process died in between, or Temporal's response was lost: the workflow waits for the queue."""
     database_tenant, starter = await open_database_tenant(database), WorkflowStarter(client)
     send_at = datetime.now(UTC) + timedelta(seconds=30)
     sent = await database_tenant.send(send_at=send_at)

@@ -1,4 +1,4 @@
-"""A process that starts on a restored database waits until an operator releases the hold."""
+"""Test that a process that starts on a restored database waits until an operator releases the hold."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Two Temporal servers: the one that has the workflows, and one at a wrong address or with a new store."""
+"""Test two Temporal servers: the one that has the workflows, and one at a wrong address or with a new store."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ STATES = "SELECT state, count(*) AS count FROM queue_entry GROUP BY state"
 
 @dataclass(frozen=True)
 class DispatchingProcess:
-    """One process, connected to one of the servers."""
+    """Run one process, connected to one of the servers."""
 
     database: Database
     starter: WorkflowStarter
@@ -48,7 +48,7 @@ class DispatchingProcess:
         """Claim what is due and start it."""
         due = await claim(self.database, batch_size=limit)
         for one in due:
-            await eventually(partial(self._starts, one), bool)  # a prepared store needs a moment
+            await eventually(partial(self._starts, one), bool)  # a prepared store needs some time
         await mark_begun_entries(self.database, *ids(due))
         return due
 
@@ -78,7 +78,7 @@ async def database_tenant(database_url: str) -> AsyncIterator[DatabaseTenant]:
 
 @pytest.fixture
 async def right(database_tenant: DatabaseTenant, clients: list[Client]) -> DispatchingProcess:
-    """Its store is the adopted one."""
+    """Return the process whose store is the adopted one."""
     process = DispatchingProcess(database_tenant.database, WorkflowStarter(clients[0]))
     await process.watch.detect_namespace_reset()
     return process
@@ -113,7 +113,7 @@ async def test_a_wrong_address_restarts_nothing_and_starts_new_ones(
     await accept(database_tenant)
     [new] = await other.claims()
     assert [await other.knows(one) for one in (waiting, new)] == [False, True]
-    # As long as a process has the wrong address, what the others do not find may run there.
+    # While one process has the wrong address, workflows that the others do not find may run there.
     await right.watch.detect_namespace_reset()
     await sweep(right, database_tenant)
     assert await states(database_tenant) == {"started": 2}
@@ -128,7 +128,7 @@ async def test_a_signal_that_a_wrong_server_does_not_take_stays_due(
 ) -> None:
     await accept(database_tenant)
     [waiting] = await right.claims()
-    for _ in range(2):  # before its first look and after it
+    for _ in range(2):  # before its first poll and after it
         with pytest.raises(RPCError) as refused:
             await other.starter.signal_evidence(waiting.id, 1)
         assert refused.value.status is RPCStatusCode.NOT_FOUND
@@ -208,7 +208,7 @@ async def test_a_workflow_that_ended_without_its_notification_ends_it(
 async def test_only_a_workflow_that_left_its_notification_open_is_an_error(
     database_tenant: DatabaseTenant, right: DispatchingProcess, clients: list[Client], ends_in_time: bool
 ) -> None:
-    """The sweep has read the row before the notification ended, and asks Temporal after its workflow has closed."""
+    """The sweep has read the row before the notification ended, and queries Temporal after its workflow has closed."""
     await accept(database_tenant)
     [due] = await right.claims()
     await clients[0].get_workflow_handle(workflow_id(due.id, due.generation)).terminate()
@@ -220,5 +220,5 @@ async def test_only_a_workflow_that_left_its_notification_open_is_an_error(
     expected = ("SENT", None) if ends_in_time else ("FAILED", "workflow_ended (terminated)")
     assert (row["status"], row["failure_reason"]) == expected
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == (
-        [] if ends_in_time else ["a workflow ended without its notification"]
+        [] if ends_in_time else ["a workflow ended and left its notification open"]
     )

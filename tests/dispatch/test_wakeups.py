@@ -1,4 +1,4 @@
-"""One process leads, another takes over from one that falls silent, and a session that is dead is replaced."""
+"""Test that one process leads, that another replaces a silent one, and that a dead session is replaced."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 
 @dataclass
 class ListeningProcess:
-    """What one process hears, and whether it leads."""
+    """Record what one process is notified of, and whether it leads."""
 
     notify_listener: NotifyListener
     heard: list[tuple[str, str]] = field(default_factory=list)
@@ -60,7 +60,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 class CountedDatabase(Database):
-    """Counts the sessions outside the pool."""
+    """Count the sessions outside the pool."""
 
     opened = 0
 
@@ -71,7 +71,7 @@ class CountedDatabase(Database):
 
 @asynccontextmanager
 async def wired(database: Database) -> AsyncIterator[tuple[CountedDatabase, Proxy]]:
-    """The same database behind a wire that can be dead."""
+    """Provide the same database behind a connection that can be cut."""
     server = database.engine.url
     assert server.port
     wire = Proxy(free_port(), server.port)
@@ -81,7 +81,7 @@ async def wired(database: Database) -> AsyncIterator[tuple[CountedDatabase, Prox
 
 
 async def hears(database: Database, process: ListeningProcess, payload: str) -> None:
-    """Wait until the process hears an announcement. What is announced before it listens is not repeated for it."""
+    """Wait until the process gets an announcement. Announcements before it listens are not repeated."""
 
     async def announce() -> bool:
         async with database.transaction() as session:

@@ -1,4 +1,4 @@
-"""A tenant with event endpoints, and a poster that posts when the test says so."""
+"""Provide a tenant with event endpoints, and a poster that the test triggers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -41,24 +41,24 @@ class WebhookTenant:
         return event_endpoints.decrypt_secret(self.database_tenant.database.encryption, row)
 
     async def event(self) -> DatabaseSend:
-        """A notification that was just sent."""
+        """Add an event of a notification that was just sent."""
         sent = await self.database_tenant.send()
         await sent.claim()
         await sent.answer(AttemptState.ACCEPTED)
         return sent
 
     async def post(self) -> None:
-        """What is due, until all of it has landed."""
+        """Post what is due, and wait until all posts have ended."""
         while await self.posts.post_due() == 0.0:
             await self.posts.drain()
 
     async def start(self) -> None:
-        """What is due and has room; it may land later."""
+        """Start the due posts that have a free slot, without waiting for their end."""
         while await self.posts.post_due() == 0.0:
             pass
 
     async def messages(self, key: str) -> list[dict[str, Any]]:
-        """With `wait`, the seconds to the next try."""
+        """Return the messages, with the seconds to the next attempt as `wait`."""
         rows = await self.database_tenant.query(
             "SELECT m.*, extract(epoch FROM m.next_attempt_at - now())::float8 AS wait FROM event_message m"
             " JOIN event_endpoint p ON p.id = m.endpoint_id WHERE p.tenant = :tenant AND p.key = :key"
@@ -73,7 +73,7 @@ class WebhookTenant:
         return message
 
     async def make_retries_due(self) -> None:
-        """For every next try."""
+        """Make every next attempt due."""
         await self.database_tenant.query(
             "UPDATE event_message SET next_attempt_at = now() WHERE tenant = :tenant AND next_attempt_at IS NOT NULL",
             tenant=self.database_tenant.tenant,
@@ -90,7 +90,7 @@ class WebhookTenant:
 
 
 async def record_delivered(sent: DatabaseSend) -> None:
-    """A receipt says so."""
+    """Record a receipt with `delivered`."""
     at = datetime.now(UTC)
     async with sent.database_tenant.database.transaction() as session:
         await amend(

@@ -1,4 +1,4 @@
-"""Clocks that were or will be changed, and what they show minute by minute around it, for searches by brute force."""
+"""Compute by brute force what local clocks show minute by minute around a change."""
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 MINUTE = timedelta(minutes=1)
 AROUND = timedelta(days=2)
 
-# The hour of the change in UTC. Zones whose rules are settled: the past, or long unchanged.
+# The hour of the change in UTC. Zones with settled rules: in the past, or unchanged for long.
 CHANGES = {
     "Europe/Vienna forward": ("Europe/Vienna", "2026-03-29T01:00Z"),
     "Europe/Vienna back": ("Europe/Vienna", "2026-10-25T01:00Z"),
@@ -32,8 +32,8 @@ def utc(text: str) -> datetime:
 
 @cache
 def latest_shown(change: str) -> list[tuple[datetime, datetime]]:
-    """Each minute in UTC, with the latest local time that clocks have shown by then: it stands still while they repeat,
-    and leaps where they do."""
+    """Yield each minute in UTC, with the latest local time that clocks have shown so far: constant while they
+    repeat, with a jump where they skip."""
     zone, around = CHANGES[change]
     start = utc(around) - AROUND
     shown = datetime.min  # noqa: DTZ901

@@ -1,4 +1,4 @@
-"""Ledgers to start from, and what a test wants to know of one."""
+"""Build ledgers for tests, and read facts from them."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,8 @@ def ledger(*rows: DeliveryRecord | AttemptRecord, **more: object) -> Ledger:
 
 
 def redriven(before: Ledger, *rows: DeliveryRecord | AttemptRecord) -> Ledger:
-    """As `storage/redrives.py` leaves the row, and then with the deliveries and calls of the new generation."""
+    """Return the ledger as `storage/redrives.py` leaves the row, with the deliveries and calls of the new
+    generation."""
     deliveries = {row.id: row for row in rows if isinstance(row, DeliveryRecord)}
     return replace(
         before,
@@ -86,7 +87,7 @@ def with_outcome(before: Ledger, call: AttemptRecord, state: AttemptState, at: f
 
 
 def statuses(of: Ledger) -> list[NotificationStatus]:
-    """In the order of the timeline."""
+    """Return the statuses in the order of the timeline."""
     return [event.status for event in of.events if event.status is not None]
 
 

@@ -1,4 +1,4 @@
-"""What an audit entry keeps of a change."""
+"""Test what an audit entry keeps of a change."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Cancelling stops what has not gone out and says, per channel, what became of it."""
+"""Test that a cancel stops unsent deliveries and reports the result per channel."""
 
 from dataclasses import replace
 

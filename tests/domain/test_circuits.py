@@ -1,4 +1,4 @@
-"""The circuit and the weight of one provider, moved by what its calls came to and by time."""
+"""Test the circuit and the weight of one provider, after calls and over time."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The one clock of this process, which tests move."""
+"""Test the one clock of this process, which tests move."""
 
 from datetime import UTC, datetime, timedelta
 

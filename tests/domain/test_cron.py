@@ -1,4 +1,4 @@
-"""Rules as cron writes them: what they say, and what is refused with which words."""
+"""Test cron rules: their meaning, and the messages for invalid ones."""
 
 from datetime import date
 

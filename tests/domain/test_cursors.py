@@ -1,4 +1,4 @@
-"""A cursor's text gives back the place it was made from, and other texts give none."""
+"""Test that a cursor restores its position, and that other texts are refused."""
 
 from datetime import UTC, datetime
 from uuid import UUID

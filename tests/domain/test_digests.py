@@ -1,4 +1,4 @@
-"""Which window an item falls into, when that closes, and what its items come to."""
+"""Test the window of an item, its closing time, and the merged items."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -52,7 +52,7 @@ def test_a_window_begins_with_its_first_item_and_does_not_move() -> None:
 
 
 def test_an_item_at_its_end_falls_into_the_next_one() -> None:
-    """Whether or not whoever closes it has come by."""
+    """It makes no difference whether the window has been closed."""
     first, second = collected(FIXED, item(0), item(60)).windows
     assert (first.is_full, first.item_count) == (True, 1)
     assert (second.opened_at, second.closes_at, second.is_full) == (later(60), later(120), False)
@@ -67,7 +67,7 @@ def test_a_sliding_window_moves_with_each_item_up_to_its_end() -> None:
 
 
 def test_items_of_a_moment_ago_move_no_window_back() -> None:
-    """Accepted by another process, by another clock."""
+    """Another process accepted them, by another clock."""
     [window] = collected(SLIDING, item(50), item(40)).windows
     assert window.closes_at == later(110)
 

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Test the texts of durations."""
 
 from datetime import timedelta
 

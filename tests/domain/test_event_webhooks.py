@@ -1,4 +1,4 @@
-"""The schedule of event webhooks as a table, and when an endpoint is given up."""
+"""Test the schedule of event webhooks, and when an endpoint is disabled."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +55,7 @@ def test_consecutive_failures_keep_counting() -> None:
 
 
 def test_a_failure_after_days_without_traffic_is_a_new_beginning() -> None:
-    """One bad moment, a quiet week, another bad moment: that is no endpoint that has been dead for a week."""
+    """Two failures with a quiet week between them do not make an endpoint that has failed for a week."""
     began = NOW - timedelta(days=7)
     assert failing_since(began, began + timedelta(hours=28), NOW) == NOW
 

@@ -1,4 +1,4 @@
-"""A notification in words: a table of stories, each told line by line."""
+"""Test the explanation of notifications line by line."""
 
 from dataclasses import replace
 from typing import Any
@@ -79,7 +79,7 @@ def receipt(word: str) -> Json:
 
 
 def told(of: NotificationHistory) -> list[str]:
-    """With the seconds since the beginning."""
+    """Return the lines with the seconds since the beginning."""
     return [
         f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in explain(of, NOW)
     ]

@@ -1,4 +1,4 @@
-"""Times of the steps of a send that has not happened."""
+"""Test the predicted times of the steps of a send."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ def last(number: int, *channels: ChannelForecast) -> StepForecast:
 
 
 def quiet(at: datetime) -> Gate | None:
-    """From a quarter of an hour after the start until three hours after it."""
+    """Return quiet hours from 15 minutes after the start until three hours after it."""
     return Gate(reason="quiet_hours", until=later(10_800)) if later(900) <= at < later(10_800) else None
 
 

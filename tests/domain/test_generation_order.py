@@ -1,4 +1,5 @@
-"""After a redrive: evidence of any generation counts in any order, and old failures do not speak for the new one."""
+"""Test that after a redrive evidence of any generation counts in any order, and that old failures do not affect the
+new generation."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -41,7 +42,7 @@ def attempts_of(deliveries: tuple[DeliveryRecord, ...]) -> list[AttemptRecord]:
 
 @dataclass(frozen=True)
 class RedrivenNotification:
-    """`parked` is the ledger as the first generation left it; the facts come after the redrive."""
+    """Hold a redriven notification. The facts arrive after the redrive."""
 
     parked: Ledger
     again: list[DeliveryRecord | AttemptRecord]
@@ -72,7 +73,7 @@ def receipts(draw: st.DrawFn, call: AttemptRecord, words: list[Evidence]) -> lis
 
 @st.composite
 def what_was_late(draw: st.DrawFn, call: AttemptRecord, state: AttemptState) -> list[Fact]:
-    """Of a call that a vendor refused it may still say that it arrived, but not that it came back."""
+    """Return late evidence of a call that a vendor refused: it may have arrived, but it cannot have bounced."""
     refused = state in (S.REFUSED, S.NOT_ACCEPTED)
     words = LATE if refused else [*LATE, E.BOUNCED]
     return draw(receipts(call, words))
@@ -83,7 +84,7 @@ def stories(draw: st.DrawFn) -> RedrivenNotification:
     calls = draw(some_calls(FIRST))
     parked, late = ledger(*calls, *owners(calls, FIRST)), []
     for call in calls:
-        # SUBMITTING: a worker that comes back after the redrive, with the answer of the call it had begun.
+        # SUBMITTING: a worker resumes after the redrive, with the outcome of a call that it had begun.
         state = draw(st.sampled_from([S.REFUSED, S.NOT_ACCEPTED, S.UNKNOWN, S.ACCEPTED, S.SUBMITTING]))
         if state is not S.SUBMITTING:
             parked = answer(call, state, 1).apply(parked)
@@ -149,7 +150,7 @@ def test_arrived_deliveries_of_any_generation_count(
 
 @given(st.data())
 def test_definite_failures_of_the_past_do_not_affect_the_new_generation(data: st.DataObject) -> None:
-    """Status and reason are those of one that was never sent before."""
+    """Status and reason are those of a notification that was never sent before."""
     story = data.draw(stories())
     refused = [answer(call, S.REFUSED, 1) for call in attempts_of(FIRST)]
     failed = applied(ledger(*FIRST, *attempts_of(FIRST)), [*refused, end(NotificationStatus.FAILED)])

@@ -1,4 +1,4 @@
-"""A goal that no provider of its step can report is warned of."""
+"""Test the warning about a goal that no provider of its step can report."""
 
 from typing import Any
 from uuid import uuid4

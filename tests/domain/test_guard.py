@@ -1,4 +1,4 @@
-"""The last word before a provider is called."""
+"""Test the last check before a provider call."""
 
 from dataclasses import replace
 from typing import Any
@@ -82,7 +82,7 @@ def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> Non
 
 
 def test_a_step_is_skipped_once_an_earlier_one_reached_its_goal() -> None:
-    """Late, while this one was about to go out."""
+    """The goal is reached late, when this step was about to be sent."""
     first, second = delivery(), delivery(Channel.SMS, status=D.SENDING, step=2)
     call = attempt(first)
     sent = with_outcome(ledger(first, second, call), call, AttemptState.ACCEPTED)
@@ -106,7 +106,7 @@ def test_a_step_is_skipped_once_an_earlier_one_reached_its_goal() -> None:
     ("evidence", "reason"), [(Evidence.DELIVERED, "goal_reached (step 1)"), (Evidence.BOUNCED, None)]
 )
 def test_a_late_arrival_of_a_step_stops_later_steps(evidence: Evidence, reason: str | None, generation: int) -> None:
-    """Also one of the generation before a redrive."""
+    """This includes a step of the generation before a redrive."""
     first, mine = delivery(), delivery(Channel.SMS, step=2, generation=generation)
     call = attempt(first)
     failed = with_outcome(ledger(first, mine, call, generation=generation), call, AttemptState.NOT_ACCEPTED)

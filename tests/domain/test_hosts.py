@@ -1,4 +1,4 @@
-"""Which Host headers lead to this machine only."""
+"""Test which Host headers lead to this machine only."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""One notification's ledger: every status follows from evidence, whatever the order in which it came."""
+"""Test the ledger of one notification: every status follows from evidence, in any order of arrival."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -200,7 +200,7 @@ def test_without_any_delivery_the_verdict_decides() -> None:
 
 @pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
 def test_a_bounced_delivery_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
-    """`EXPIRED` says that nothing was sent."""
+    """`EXPIRED` means that nothing was sent."""
     bounced = receipt(with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
     after = finish_notification(bounced, later(5), verdict, Reason("why"))
     assert after.status is N.FAILED
@@ -330,7 +330,7 @@ def test_some_ends_of_a_delivery_are_final(status: DeliveryStatus) -> None:
 
 
 def test_a_move_that_is_not_in_the_table_is_not_made() -> None:
-    """Opted out between two tries: that stays, but what the vendor says of the first is kept."""
+    """The recipient opted out between two attempts: that stays, but the vendor's report about the first one is kept."""
     skipped = delivery(status=D.SKIPPED, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"}))
     before = ledger(skipped, attempt(skipped, state=S.NOT_ACCEPTED), status=N.SUPPRESSED, finished_at=later(1))
     after = receipt(before, Evidence.DELIVERED)

@@ -1,4 +1,4 @@
-"""I6 and I12: any permutation and duplication of what is reported gives the same rows, with one event per change."""
+"""Test I6 and I12: any permutation and duplication of reports gives the same rows, with one event per change."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ ENDS = [NotificationStatus.FAILED, NotificationStatus.CANCELED, NotificationStat
 
 @dataclass(frozen=True)
 class Fact:
-    """`apply` is what the ledger does with it; own answers must all be there before the workflow ends."""
+    """Hold a fact. `apply` applies it to the ledger; all own outcomes must be applied before the workflow ends."""
 
     apply: Callable[[Ledger], Ledger]
     own: bool
@@ -51,7 +51,7 @@ def report(call: AttemptRecord, evidence: Evidence, at: float) -> Fact:
 
 
 def end(verdict: NotificationStatus) -> Fact:
-    """As `settle` does: first the deliveries that did not get through, then the notification."""
+    """End the notification as `settle` does: first the failed deliveries, then the notification."""
     closing = {
         NotificationStatus.CANCELED: DeliveryStatus.CANCELED,
         NotificationStatus.EXPIRED: DeliveryStatus.EXPIRED,
@@ -67,7 +67,7 @@ def end(verdict: NotificationStatus) -> Fact:
 
 @st.composite
 def what_happened(draw: st.DrawFn) -> tuple[list[AttemptRecord], list[Fact], Fact]:
-    """Some calls; each has its answer, and those that the provider may have, some receipts."""
+    """Draw some calls, each with its outcome and, if the provider may have the message, some receipts."""
     calls = draw(st.lists(st.sampled_from(CALLS), min_size=1, max_size=4, unique=True))
     facts = []
     for call in calls:
@@ -81,7 +81,8 @@ def what_happened(draw: st.DrawFn) -> tuple[list[AttemptRecord], list[Fact], Fac
 
 @st.composite
 def in_some_order(draw: st.DrawFn, facts: list[Fact], finale: Fact) -> list[Fact]:
-    """Every fact once or more; the workflow ends after its own answers, receipts come before and after that."""
+    """Draw an order with every fact once or more. The workflow ends after its own outcomes; receipts come before and
+    after that."""
     repeated = [*facts, *draw(st.lists(st.sampled_from(facts), max_size=4) if facts else st.just([]))]
     order = draw(st.permutations(repeated))
     own = {fact.name for fact in facts if fact.own}
@@ -97,7 +98,7 @@ def applied(start: Ledger, facts: Sequence[Fact]) -> Ledger:
 
 
 def rows(of: Ledger) -> dict[str, object]:
-    """What the database shows; why something is in doubt is told by whoever saw it first."""
+    """Return what the database shows, without the reason of a doubt, which depends on the order."""
     certain = {d.id: d.failure for d in of.deliveries.values() if d.status is not DeliveryStatus.IN_DOUBT}
     return {
         "status": of.status,
@@ -128,7 +129,7 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
     calls, facts, finale = data.draw(what_happened())
     known = begun(calls)
     for fact in data.draw(in_some_order(facts, finale)):
-        after = fact.apply(replace(known, events=()))  # each fact is a transaction, which begins with none
+        after = fact.apply(replace(known, events=()))  # each fact is a transaction, which starts without events
         path = [known.status, *(e.status for e in after.events if e.status is not None)]
         assert path[-1] is after.status
         assert all(to in NOTIFICATION_TRANSITIONS[at] for at, to in pairwise(path))
@@ -142,7 +143,7 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
 
 @given(st.data())
 def test_a_sent_delivery_fails_only_by_a_bounce(data: st.DataObject) -> None:
-    """I5, over the ledger alone."""
+    """Invariant I5, over the ledger alone."""
     calls, facts, finale = data.draw(what_happened())
     after = applied(begun(calls), data.draw(in_some_order(facts, finale)))
     for id, one in after.deliveries.items():

@@ -1,4 +1,4 @@
-"""Which instant a local time is, where clocks skip it or show it twice."""
+"""Test the instant of a local time that clocks skip or show twice."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""The examples of RFC 7396, as far as both sides are objects."""
+"""Test the examples of RFC 7396 in which both sides are objects."""
 
 from typing import Any
 

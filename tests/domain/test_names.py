@@ -1,4 +1,4 @@
-"""Ids and names that must come out the same wherever and whenever they are made."""
+"""Test that ids and names are the same wherever and whenever they are made."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ OTHER = UUID("01a2041c-2825-70ac-9106-1b4b468e858f")
 
 
 def test_ids_of_today_are_those_of_tomorrow() -> None:
-    """They stand in databases: another namespace or order of parts would send twice after a deploy."""
+    """Databases contain them: another namespace or order of parts would send twice after a deploy."""
     delivery = delivery_id(N, 1, 1, "email")
     assert str(delivery) == "6df5a744-6339-5add-9de7-05b8b20f3d56"
     assert str(attempt_id(delivery, "email", 1)) == "d7ce95df-44cb-5806-8aa3-c8d3dda48c8c"

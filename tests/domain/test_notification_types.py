@@ -1,4 +1,4 @@
-"""A type as it is kept, and as the engine uses it."""
+"""Test a type as it is stored and as the engine uses it."""
 
 from datetime import timedelta
 

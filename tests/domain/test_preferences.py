@@ -1,4 +1,4 @@
-"""May this type use this channel? The most specific rule decides, and is named."""
+"""Test that the most specific rule decides about a channel, and is named."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.domain.sample_types import sample_type
 TYPE, CATEGORY = "order.shipped", "ORDERS"
 NO, YES = {"email": False}, {"email": True}
 
-# type says, category says, the channel as a whole says, the type's default → allowed, by which rule.
+# Type, category, whole channel, the type's default → allowed, by which rule.
 ORDER: list[tuple[Any, Any, Any, Any, bool, str]] = [
     (YES, NO, NO, "off", True, "type_channel_preferences.order.shipped.email"),
     (NO, YES, YES, "on", False, "type_channel_preferences.order.shipped.email"),

@@ -1,4 +1,4 @@
-"""When somebody is not to be disturbed, and until when; when a window for sending is open."""
+"""Test quiet hours and their end, and the opening of send windows."""
 
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ ALL = "mon,tue,wed,thu,fri,sat,sun"
 
 
 def spec(window: str) -> dict[str, Any]:
-    """`22:00-07:00 fri,sat` as the JSON that the API takes."""
+    """Return `22:00-07:00 fri,sat` as the JSON of the API."""
     times, _, days = window.partition(" ")
     start, end = times.split("-")
     return {"start": start, "end": end, **({"days": days.split(",")} if days else {})}
@@ -168,7 +168,7 @@ def _later(start: time, minutes: int) -> time:
 
 
 def quiet_by_the_clock(hours: QuietHours, shown: datetime) -> bool:
-    """As anyone would read it off a clock that is never set back."""
+    """Return whether a clock that is never set back shows a quiet time."""
     if hours.start < hours.end:
         return hours.start <= shown.time() < hours.end and on_a_day(hours, shown)
     evening = shown.time() >= hours.start and on_a_day(hours, shown)

@@ -1,4 +1,4 @@
-"""What a provider's task queue is told: an operator's word over the settings, and nothing where nobody limits."""
+"""Test the rate of a provider's task queue: an operator's limit, the settings, or none."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every reason that the engine records: the text of the API, the sentence of `explain`, and its category."""
+"""Test every reason that the engine records: the text of the API, the sentence of `explain`, and its category."""
 
 import json
 from typing import Any

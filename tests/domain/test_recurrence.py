@@ -1,4 +1,4 @@
-"""When a rule is due next, in zones whose clocks are set forward and back."""
+"""Test when a rule is due next, in zones whose clocks are set forward and back."""
 
 from datetime import date, datetime
 from itertools import pairwise
@@ -128,7 +128,7 @@ def test_after_may_have_any_offset() -> None:
 
 
 def test_a_rule_with_rare_days_is_due_within_its_period() -> None:
-    """Every 29 February that is a Sunday; with a * in one of the fields of days, both must hold."""
+    """The rule is every 29 February that is a Sunday; with a * in one of the fields of days, both must hold."""
     found = next_due(parse_cron("0 0 29 2 */7"), "UTC", utc("2026-01-01T00:00Z"))
     assert found == utc("2032-02-29T00:00Z")
 
@@ -162,7 +162,7 @@ def text_of(numbers: Numbers) -> str:
 
 
 def comes_up(before: datetime, shown: datetime, minutes: Numbers, hours: Numbers, weekdays: Numbers) -> bool:
-    """Whether one of the local minutes after `before`, up to the one that is shown, is the rule's."""
+    """Return whether the rule matches one of the local minutes after `before`, up to the one that is shown."""
     return any(
         local.minute in minutes and local.hour in hours and date.isoweekday(local) in weekdays
         for local in (shown - back * MINUTE for back in range((shown - before) // MINUTE))

@@ -1,4 +1,4 @@
-"""What may be sent again, why the rest may not, and what earlier generations have to say of a new one."""
+"""Test what may be sent again, why the rest may not, and how evidence of earlier generations affects a new one."""
 
 from typing import Any
 
@@ -92,7 +92,7 @@ def test_they_start_at_the_rate(rate: float, spread: list[float]) -> None:
 
 
 def again(*rows: object, state: AttemptState = S.NOT_ACCEPTED) -> Ledger:
-    """Failed once (or in doubt), and redriven."""
+    """Return a ledger that failed once (or is in doubt), and was redriven."""
     first = finish_notification(with_outcome(ledger(OLD, CALL), CALL, state), later(5))
     return redriven(first, *rows)  # type: ignore[arg-type]
 
@@ -132,7 +132,7 @@ def test_a_second_accepted_call_counts_after_a_bounced_first() -> None:
 
 
 def already_sent_ledger(evidence: Evidence) -> Ledger:
-    """An earlier generation turned out to have sent it, so that the new one sent nothing; and that is its end."""
+    """Return a ledger whose earlier generation has sent the message, so that the new one sent nothing and ended."""
     after = told(again(NEW), evidence)
     return finish_notification(close_delivery(after, NEW.id, already_sent_verdict(1), later(30)), later(30))
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt, and when to stop."""
+"""Test the delay before the next attempt, and when attempts stop."""
 
 from datetime import datetime, timedelta
 

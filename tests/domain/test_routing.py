@@ -1,4 +1,4 @@
-"""Which channels a notification takes, in which order, and why not the others."""
+"""Test which channels a notification uses, their order, and the reasons for the others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -202,7 +202,7 @@ def test_a_provider_that_refuses_lookups_weakens_the_default_alone(declared: str
         [endpoint] = sole(of, pools={EMAIL: (asked,)}, healths={"first": health}).endpoints
         [provider] = endpoint.providers
         assert provider.guarantee is (guarantee if refused else Guarantee.RECONCILE)
-        assert provider.settles_within == timedelta(minutes=10)  # its receipt may come
+        assert provider.settles_within == timedelta(minutes=10)  # its receipt may arrive
 
 
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:

@@ -1,4 +1,4 @@
-"""What describes a run in Temporal's Web UI."""
+"""Test the description of a run in Temporal's Web UI."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When a recurring send is due, and what is made up for; with zones whose clocks change."""
+"""Test when a recurring send is due and what is caught up, in zones whose clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -51,11 +51,11 @@ def test_a_time_is_one_of_those_that_are_due_or_not() -> None:
 @pytest.mark.parametrize(
     ("zone", "after", "last_local_time", "due"),
     [
-        # Had noon in Tokyo, flew west: noon of that day comes again in New York and is not theirs.
+        # The recipient had noon in Tokyo and flew west: noon of that day comes again in New York and is skipped.
         (NEW_YORK, "2026-07-01T03:30", "2026-07-01T12:00:00", "2026-07-02T16:00"),
-        # Flew before noon: it is still to come.
+        # The recipient flew before noon: it is still due.
         (NEW_YORK, "2026-07-01T02:30", "2026-06-30T12:00:00", "2026-07-01T16:00"),
-        # Flew east: the next noon there.
+        # The recipient flew east: the next noon there is due.
         (TOKYO, "2026-07-01T17:00", "2026-07-01T12:00:00", "2026-07-02T03:00"),
         (BERLIN, "2026-07-01T09:00", None, "2026-07-01T10:00"),
     ],
@@ -94,7 +94,7 @@ def test_the_next_occurrence_uses_the_recipients_current_zone() -> None:
 
 
 def test_an_unknown_zone_sends_nothing_and_is_checked_again() -> None:
-    """Not an error: it would keep all others of the type waiting."""
+    """An error would keep all others of the type waiting."""
     caught = catch_up(NOON, "Mars/Olympus", at("2026-07-01T03:00"), at("2026-07-01T03:01"))
     assert (caught.run, caught.missed, caught.skip_reason) == (
         at("2026-07-01T03:00"),

@@ -1,4 +1,4 @@
-"""Weak secrets are refused, and those that a generator made are not."""
+"""Test that weak secrets are refused, and generated ones are not."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A step that waits for more than "sent": who is woken, when it is reached, and what its end says."""
+"""Test a step with a goal beyond "sent": which workflow wakes, when the goal is reached, and how the step ends."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""When another Temporal store takes the place of the adopted one."""
+"""Test when another Temporal store replaces the adopted one."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ def at(seconds: float) -> datetime:
 
 
 def seen(known: KnownNamespace, store: str, start: int, end: int) -> KnownNamespace:
-    """After processes have seen it every five seconds."""
+    """Return what is known after processes have seen the store every five seconds."""
     for second in range(start, end + 1, EVERY):
         known = observe_store(known, store, at(second))
     return known

@@ -1,4 +1,4 @@
-"""What makes an address one that nobody writes to any more, and what does not."""
+"""Test which reports suppress an address."""
 
 from datetime import UTC, datetime
 
@@ -31,11 +31,11 @@ CALL = attempt(DELIVERY)
         ("complained_before", C),
         ("unsubscribed", O),
         ("opted_out", O),
-        # Tomorrow it may be another story.
+        # Temporary conditions of the address.
         *[(word, None) for word in ("mailbox_unavailable", "mailbox_full", "mailbox_disabled", "unreachable")],
-        # Said of a number that a short code does not reach, too.
+        # Also reported for a number that a short code does not reach.
         ("landline", None),
-        # About us, or about this message.
+        # Reports about us, or about this message.
         *[(word, None) for word in ("content_blocked", "reputation_blocked", "too_many_messages", "blocked")],
         *[(word, None) for word in ("technical_failure", "unknown_error", "bounced", "failed", "", None)],
     ],

@@ -1,4 +1,4 @@
-"""What a URL shows of where it leads, before anything is looked up."""
+"""Test what a URL shows of its target before a lookup."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How much is too much: fixed windows, and who counts for which limit."""
+"""Test fixed windows of limits, and which notifications count for which limit."""
 
 from dataclasses import replace
 from datetime import timedelta

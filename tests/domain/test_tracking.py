@@ -1,4 +1,4 @@
-"""Tokens of pixel and links: only ours are read, and only for what they were made."""
+"""Test that only our own tokens of pixel and links are read, and only for their purpose."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from uuid import UUID, uuid4
@@ -47,7 +47,7 @@ def test_no_bit_of_a_token_can_be_changed() -> None:
 
 
 def test_one_value_has_one_spelling() -> None:
-    """Base64 readers skip what they do not know, and do not look at the last bits."""
+    """Base64 decoders skip unknown characters and ignore the last bits."""
     trace = next(t for t in (OPENING, CLICK) if len(SIGNER.token(t)) % 4)
     token = SIGNER.token(trace)
     others = [f"{token}=", f"{token[:9]}.{token[9:]}", f"{token[:9]}\n{token[9:]}", token.replace("_", "/") + "\u00e9"]

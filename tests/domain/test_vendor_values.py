@@ -1,4 +1,4 @@
-"""Vendor values become storable, and equal ids stay equal."""
+"""Test that vendor values become storable, and that equal ids stay equal."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an open notification waits for, and until when."""
+"""Test what an open notification waits for, and until when."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

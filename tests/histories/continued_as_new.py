@@ -1,5 +1,5 @@
-"""A notification whose history grows until it goes on as a new run. Saved is the run that ends so. The server says when
-that is due, and the history has that."""
+"""Record a notification whose history grows until it continues as a new run. The first run is saved. The server
+suggests the end of the run, and the history contains the suggestion."""
 
 from tests.engine import ApiTenant
 from tests.histories.stories import HistoryStory
@@ -10,7 +10,7 @@ FIRST_CHANGE, LAST_CHANGE = 61, 90  # minutes
 
 
 async def continued_as_new_in_quiet_hours(api_tenant: ApiTenant) -> str:
-    """Woken by quiet hours that are others each time, and hold it all the same."""
+    """Wake it by changes of the quiet hours, which hold it each time."""
     id = await quiet(api_tenant, 60)
     handle = await api_tenant.engine.wait_for_start(id)
     first = (await handle.describe()).run_id

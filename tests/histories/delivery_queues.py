@@ -1,4 +1,4 @@
-"""What happened to calls in the queue of a provider, behind its rate."""
+"""Record calls in the queue of a provider with a rate."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +15,8 @@ from workflows import options
 
 
 async def moved_to_the_provider_queue(api_tenant: ApiTenant) -> str:
-    """A rate is set between two attempts: the call is `elsewhere` on the queue that providers without a rate share."""
+    """Set a rate between two attempts: the call returns `needs_provider_queue` on the queue that providers without a
+    rate share."""
     id = await retried_then_accepted(api_tenant)
     await eventually(lambda: api_tenant.notification(id), lambda shown: any(d["attempts"] for d in shown["deliveries"]))
     async with rated(api_tenant, 50):
@@ -24,7 +25,8 @@ async def moved_to_the_provider_queue(api_tenant: ApiTenant) -> str:
 
 
 async def canceled_in_the_provider_queue(api_tenant: ApiTenant) -> str:
-    """Not taken in time behind calls that use up the rate; the guard knew of no reason to end it then."""
+    """No worker takes the call in time because earlier calls use up the rate, and the guard has no reason to end it
+    then."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options, "QUEUE_TIMEOUT", timedelta(seconds=1))
         async with rated(api_tenant, 0.01):
@@ -40,7 +42,7 @@ async def canceled_in_the_provider_queue(api_tenant: ApiTenant) -> str:
 
 @asynccontextmanager
 async def rated(api_tenant: ApiTenant, rate: float) -> AsyncIterator[None]:
-    """An operator's rate for the sandbox, calls per second."""
+    """Set an operator's rate for the sandbox, calls per second."""
     insert = "INSERT INTO provider_limit (provider, rate, updated_at) VALUES ('sandbox', :rate, now())"
     await api_tenant.engine.sql(insert, rate=rate)
     yield
@@ -48,7 +50,7 @@ async def rated(api_tenant: ApiTenant, rate: float) -> AsyncIterator[None]:
 
 
 def times_queued(history: WorkflowHistory) -> int:
-    """How often it has been in the queue of the sandbox."""
+    """Return how often it was in the queue of the sandbox."""
     scheduled = [event.activity_task_scheduled_event_attributes for event in history.events]
     return sum(each.task_queue.name == delivery_queue("sandbox") for each in scheduled)
 

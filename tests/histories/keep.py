@@ -1,15 +1,15 @@
-"""What a release has recorded is kept as it is. At each release: `.venv/bin/python -m tests.histories.keep 0.2.0`."""
+"""Keep the histories of a release unchanged. At each release: `.venv/bin/python -m tests.histories.keep 0.2.0`."""
 
 import hashlib
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KEPT = HERE / "SHA256SUMS"  # with a line `# 0.1.0` above those that came with it; `sha256sum --check` reads it
+KEPT = HERE / "SHA256SUMS"  # a line `# 0.1.0` precedes the histories of that release; `sha256sum --check` reads it
 
 
 def kept() -> dict[str, str]:
-    """Name → checksum of each history that belongs to a release."""
+    """Return name → checksum of each history that belongs to a release."""
     lines = [line.split("  ") for line in KEPT.read_text().splitlines() if line and not line.startswith("#")]
     return {Path(file).stem: checksum for checksum, file in lines}
 

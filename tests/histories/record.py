@@ -1,7 +1,7 @@
-"""Records the histories in this folder from the running engine: `.venv/bin/python -m tests.histories.record name …`.
+"""Record the histories in this folder from the running engine: `.venv/bin/python -m tests.histories.record name …`.
 
-Run it for a story that is new. Whatever has been released is never recorded again, only added to: it is the proof that
-workflows go on which that release has started (docs/deploying.md).
+Run it for a new story. Histories of a release are never recorded again, only added: they prove that workflows of
+that release continue (docs/deploying.md).
 """
 
 import asyncio
@@ -33,7 +33,7 @@ IDENTITY = re.compile(r"\d+@")  # a process and its machine, in identities and t
 
 
 def anonymize(value: Any) -> Any:
-    """Without what tells of the machine that recorded it: who polled, and where its code lies."""
+    """Remove what identifies the recording machine: who polled, and the paths of its code."""
     if isinstance(value, list):
         return [anonymize(one) for one in value]
     if isinstance(value, dict):
@@ -60,7 +60,7 @@ async def first_run(api_tenant: ApiTenant, workflow_id: str) -> WorkflowHistory:
 
 @asynccontextmanager
 async def pool() -> AsyncIterator[list[str]]:
-    """Two e-mail providers of which the first is down."""
+    """Provide two email providers of which the first is down."""
     async with run_vendors() as (web, mail):
         await web.stop()
         os.environ.update(vendor_environment(web, mail))

@@ -1,4 +1,4 @@
-"""What happened to the notifications whose histories are saved here; each gives the id of one that ends by itself."""
+"""Define the notifications whose histories are saved here. Each story returns the id of one that ends by itself."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -186,7 +186,7 @@ async def held_until_it_expired(api_tenant: ApiTenant) -> str:
 
 
 async def rerouted(api_tenant: ApiTenant) -> str:
-    """With a pool of two of which one is down: whichever met its circuit when it had just opened."""
+    """Return a notification that met a circuit that had just opened, in a pool of two with one provider down."""
     await api_tenant.put_type("news", ["email"])
     while True:
         for number in range(20):
@@ -199,7 +199,7 @@ async def rerouted(api_tenant: ApiTenant) -> str:
 
 
 async def alert(api_tenant: ApiTenant, email: str, within: str, always: Sequence[str] = ()) -> None:
-    """By e-mail, and by SMS if that is not delivered in time."""
+    """Send by email, and by SMS if the email is not delivered in time."""
     await api_tenant.put_type("alert", ["email"], ["sms"])
     steps = [{"channels": ["email"], "until": "delivered", "within": within}, {"channels": ["sms"]}]
     templates = dict.fromkeys(["email", "sms", *always], "alert")
@@ -210,7 +210,7 @@ async def alert(api_tenant: ApiTenant, email: str, within: str, always: Sequence
 
 
 async def held(api_tenant: ApiTenant, **more: Any) -> str:
-    """As soon as its workflow waits for a release."""
+    """Return the notification once its workflow waits for a release."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
     await api_tenant.call("POST", "/channels/email/pause")
@@ -257,5 +257,5 @@ STORIES: dict[str, HistoryStory] = {
     )
 }
 
-# With an engine whose e-mail goes to two providers.
+# With an engine whose email uses two providers.
 POOLED: dict[str, HistoryStory] = {"rerouted": rerouted}

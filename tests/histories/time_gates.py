@@ -1,5 +1,4 @@
-"""What happened by the hour, by the amount and by the calendar: beside the notifications also digests and ticks, whose
-stories give the id of their workflow."""
+"""Record time gates, limits and schedules. The stories of digests and ticks return the id of their workflow."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ SIGNAL = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
 
 async def rechecked_in_quiet_hours(api_tenant: ApiTenant) -> str:
-    """In a zone where it is as late, and then in one where it is not."""
+    """Move the recipient to a zone with the same hour, and then to one outside the quiet hours."""
     id = await quiet(api_tenant, 60)
     workflow = await api_tenant.engine.wait_for_start(id)
     for timers, zone in enumerate(("Africa/Abidjan", "Asia/Tokyo"), start=1):
@@ -81,7 +80,7 @@ async def digest_closed(api_tenant: ApiTenant) -> str:
 
 
 async def digest_window_extended(api_tenant: ApiTenant) -> str:
-    """Its window slides: when the first timer is over it closes only later."""
+    """Let the window slide: it closes later than its first timer."""
     workflow = await opened(api_tenant, {"window": "3s", "sliding": True, "max_window": "1h"})
     await has(workflow, TIMER)
     await api_tenant.send("news")
@@ -89,7 +88,7 @@ async def digest_window_extended(api_tenant: ApiTenant) -> str:
 
 
 async def digest_signaled_next_window(api_tenant: ApiTenant) -> str:
-    """Its first one is full before its time, and the next one is opened."""
+    """Fill the first window before its time, so that the next one is opened."""
     workflow = await opened(api_tenant, {"window": "5s", "max_items": 2})
     await has(workflow, TIMER)
     for _ in range(2):
@@ -99,7 +98,7 @@ async def digest_signaled_next_window(api_tenant: ApiTenant) -> str:
 
 
 async def digest_signaled_while_closing(api_tenant: ApiTenant) -> str:
-    """Somebody holds its window, so that closing takes long."""
+    """Lock the window, so that closing takes long."""
     workflow = await opened(api_tenant, {"window": "2s"})
     async with api_tenant.engine.container.database.transaction() as session:
         held = text("SELECT id FROM digest WHERE tenant = :tenant FOR UPDATE")
@@ -129,7 +128,7 @@ async def tick_sent_occurrences(api_tenant: ApiTenant) -> str:
 
 
 def until(minutes: float) -> dict[str, str]:
-    """Hours that end so many minutes from now."""
+    """Return hours that end this many minutes from now."""
     at = datetime.now(UTC)
     start, end = at - timedelta(hours=1), at + timedelta(minutes=minutes)
     return {"start": f"{start:%H:%M}", "end": f"{end:%H:%M}"}
@@ -140,7 +139,7 @@ async def choose(api_tenant: ApiTenant, quiet_hours: dict[str, str] | None) -> N
 
 
 async def quiet(api_tenant: ApiTenant, minutes: float, **more: Any) -> str:
-    """One that waits for the end of the quiet hours."""
+    """Return a notification that waits for the end of the quiet hours."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com", timezone="UTC")
     await choose(api_tenant, until(minutes))
@@ -150,7 +149,7 @@ async def quiet(api_tenant: ApiTenant, minutes: float, **more: Any) -> str:
 
 
 async def throttled(api_tenant: ApiTenant, per: str, on_exceed: str, **more: Any) -> Sequence[str]:
-    """The one that was let through, and the one that exceeds it."""
+    """Return the one that was admitted, and the one that exceeds the limit."""
     await news(api_tenant, throttle={"limit": 1, "per": per, "on_exceed": on_exceed}, **more)
     first = await api_tenant.send("news")
     await api_tenant.wait_until_finished(first)
@@ -171,7 +170,7 @@ async def news(api_tenant: ApiTenant, **more: Any) -> None:
 
 
 async def opened(api_tenant: ApiTenant, digest: dict[str, Any]) -> Handle:
-    """The workflow of a digest with one item."""
+    """Return the workflow of a digest with one item."""
     await news(api_tenant, digest=digest)
     id = await api_tenant.send("news")
     shown = await eventually(lambda: api_tenant.notification(id), lambda shown: shown["digest"] is not None)
@@ -185,7 +184,7 @@ async def overdue(api_tenant: ApiTenant, table: str, column: str) -> None:
 
 
 async def has(workflow: Handle, event_type: EventType.ValueType, times: int = 1) -> None:
-    """As soon as its history has so many of these."""
+    """Wait until the history has this many of these events."""
     await eventually(
         workflow.fetch_history,
         lambda history: sum(event.event_type == event_type for event in history.events) >= times,
@@ -207,7 +206,7 @@ TIMED: dict[str, HistoryStory] = {
     )
 }
 
-# These give the id of a workflow that is no notification's.
+# These return the id of a workflow that is not a notification's.
 CLOCKS: dict[str, HistoryStory] = {
     story.__name__: story
     for story in (

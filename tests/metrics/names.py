@@ -1,4 +1,4 @@
-"""What the processes of this project export, and readers of pages."""
+"""Collect the metrics that the processes export, and read pages."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,8 @@ from metrics.process import GAUGE_HELP
 from metrics.registry import REGISTRY
 from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS, SAMPLE_TIME_METRIC
 
-INCREMENTED = (attempts, engine, sends)  # importing them registers what they have
-# Every label and what it may be. A provider is one of the registry.
+INCREMENTED = (attempts, engine, sends)  # the import registers their metrics
+# Every label and its values. A provider is one of the registry.
 LABELS = {
     "cause",
     "channel",
@@ -36,7 +36,7 @@ SUFFIXES = re.compile(r"_(bucket|count|sum)$")
 
 
 def exported() -> dict[str, str]:
-    """Name as a query has it → type."""
+    """Return name in queries → type."""
     gauges = {*GAUGE_HELP, *GAUGE_DEFINITIONS, CIRCUIT_METRIC, SAMPLE_TIME_METRIC, UP_METRIC}
     counted = {f"{family.name}_total": "counter" for family in REGISTRY.collect() if family.type == "counter"}
     timed = {family.name: "histogram" for family in REGISTRY.collect() if family.type == "histogram"}
@@ -45,7 +45,7 @@ def exported() -> dict[str, str]:
 
 
 def families(page: str) -> dict[str, Metric]:
-    """Raise ValueError if the page is no exposition."""
+    """Parse a page; raise ValueError if it is no exposition."""
     return {family.name: family for family in text_string_to_metric_families(page)}
 
 
@@ -57,10 +57,10 @@ def samples(page: str, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
 
 
 def value(page: str, name: str, **labels: str) -> float:
-    """The sum of the series with these labels; 0 if there is none."""
+    """Return the sum of the series with these labels; 0 if there is none."""
     return sum(number for given, number in samples(page, name) if labels.items() <= given.items())
 
 
 def queried(expression: str) -> set[str]:
-    """Names of ours in a query; series of a histogram by its name."""
+    """Return our names in a query; series of a histogram by its name."""
     return {SUFFIXES.sub("", name) for name in re.findall(r"\btocsin_[a-z_]+", expression)}

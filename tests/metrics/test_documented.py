@@ -1,4 +1,4 @@
-"""docs/metrics.md, dashboards and alert rules name the metrics that exist, and all of them."""
+"""Test that docs/metrics.md, dashboards and alert rules name exactly the metrics that exist."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def expressions(panel: dict[str, Any]) -> list[str]:
 
 
 def labels_of(name: str) -> set[str]:
-    """As the code declares them."""
+    """Return the labels as the code declares them."""
     if name in GAUGE_DEFINITIONS:
         return {label for label in GAUGE_DEFINITIONS[name][1:] if label}
     if name in GAUGE_HELP:

@@ -1,4 +1,4 @@
-"""Pages of several processes as one, and the server that shows it."""
+"""Test merged pages of several processes, and the server that shows them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -42,7 +42,7 @@ async def served(sockets: MetricsSockets) -> AsyncIterator[MetricsSockets]:
 
 
 async def page_at(port: int) -> str:
-    """As Prometheus, which waits longer than a process waits for another one."""
+    """Read a page as Prometheus does, which waits longer than a process waits for another one."""
     page = await fetch_page(port, within=10)
     assert page is not None
     return page

@@ -1,4 +1,4 @@
-"""Failure reasons as categories, of which there is a known number."""
+"""Test the categories of failure reasons, of which there is a known number."""
 
 import pytest
 

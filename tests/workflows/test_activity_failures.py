@@ -1,4 +1,5 @@
-"""What is slow or lost on our side uses up no attempts; and what a provider outside the pool answers removes nobody."""
+"""Test that internal failures use up no attempts, and that results of a provider outside the pool remove no
+provider."""
 
 import asyncio
 from collections import Counter
@@ -51,8 +52,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scripted:
-    """The activities of one workflow: a plan, and what each call of a channel comes to, and each look-up; the last
-    answer repeats."""
+    """Replace the activities of one workflow: a plan, and a result for each call of a channel and each lookup; the
+    last result repeats."""
 
     def __init__(self, plan: Plan, **answers: Sequence[DeliverResult]) -> None:
         self._plan = plan
@@ -93,7 +94,7 @@ class Scripted:
         return NotificationOutcome(status=end.verdict or NotificationStatus.PENDING)
 
     async def run(self, engine: Engine, **start: Any) -> WorkflowHistory:
-        """Until its end, which may be that of a failed notification."""
+        """Run the workflow to its end, which may be that of a failed notification."""
         name = self.name
         given = NotificationStart(
             notification_id=uuid4(), tenant=uuid4(), generation=1, notification_type="news", priority=3, **start
@@ -120,7 +121,7 @@ def channel(name: Channel, *providers: str) -> ChannelPlan:
 
 
 def plan_of(*channels: ChannelPlan) -> Plan:
-    """A route of one channel per step; rendered."""
+    """Return a rendered route with one channel per step."""
     steps = tuple(StepPlan(number=number, channels=(each,)) for number, each in enumerate(channels, start=1))
     return Plan(steps=steps, give_up_after=timedelta(hours=1), rendered=RenderResult())
 
@@ -147,7 +148,7 @@ async def test_own_failures_without_end_are_given_up(engine: Engine, monkeypatch
 
 @pytest.mark.parametrize("pool", [["smtp"], ["smtp", "sendgrid"]])
 async def test_a_permanent_error_outside_the_pool_removes_no_provider(engine: Engine, pool: list[str]) -> None:
-    """An attempt of a workflow that was lost, before the pool was changed."""
+    """The attempt is that of a lost workflow, before the pool was changed."""
     refused = DeliverResult(result=R.PERMANENT, reason="credentials_refused", provider="former")
     scripted = Scripted(plan_of(channel(Channel.EMAIL, *pool)), email=[refused, SENT])
     await scripted.run(engine)
@@ -169,7 +170,7 @@ def has_timed_out(history: WorkflowHistory) -> bool:
 async def test_a_call_that_no_worker_takes_ends_when_it_expires(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The only slot for activities is taken by the other channel of the step."""
+    """The other channel of the step uses the only slot for activities."""
     monkeypatch.setattr("workflows.provider_queue._time_until", lambda _: timedelta(seconds=2))
     step = StepPlan(number=1, channels=(channel(Channel.EMAIL, "smtp"), channel(Channel.SMS, "twilio")))
     plan = Plan(steps=(step,), give_up_after=timedelta(hours=1), rendered=RenderResult())

@@ -1,4 +1,4 @@
-"""A digest's workflow and the database do not agree on the time."""
+"""Test a digest's workflow whose clock differs from the database's."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 class Behind:
-    """Says "not yet" for some seconds after the window's time has come by Temporal's clock."""
+    """Return "not yet" for some seconds after the window is due by Temporal's clock."""
 
     def __init__(self, seconds: float) -> None:
         self.asked = 0

@@ -1,4 +1,4 @@
-"""A digest that has seen many windows goes on as a new workflow, which waits for the same one."""
+"""Test that a digest with many windows continues as a new run, which waits for the same window."""
 
 from datetime import UTC, datetime
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 async def window(api_tenant: ApiTenant) -> tuple[str, DigestStart]:
-    """An open one, which closes in an hour, and what a workflow is started with that believes it is due."""
+    """Return an open window that closes in an hour, and the start of a workflow that takes it as due."""
     await api_tenant.put_type("news", ["email"], digest={"window": "1h"})
     await api_tenant.put_recipient("ada", email="ada@example.com")
     id = await api_tenant.send("news")
@@ -36,7 +36,7 @@ async def test_a_continued_digest_is_found_by_operators(api_tenant: ApiTenant, m
     digest, start = await window(api_tenant)
     temporal, queue = api_tenant.engine.temporal, f"long-{start.digest_key}"
     close = DigestActivities(api_tenant.engine.container.database).close_digest
-    unsandboxed = UnsandboxedWorkflowRunner()  # the sandbox has options of its own
+    unsandboxed = UnsandboxedWorkflowRunner()  # the sandbox has its own options
     async with Worker(
         temporal, task_queue=queue, workflows=[DigestWorkflow], activities=[close], workflow_runner=unsandboxed
     ):

@@ -1,4 +1,4 @@
-"""A notification that waits for long, and is woken often, goes on as a new run: its history has a bound."""
+"""Test that a notification with many wakes continues as new runs, so that its history has a bound."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,13 +15,13 @@ from workflows import options
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 LONG = 12
-# Of a run that has grown long: what it has under way then still ends in it.
+# For a run with a long history: its calls in progress still end in it.
 BOUND = LONG + 40
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Histories are long early."""
+    """Make histories count as long early."""
     monkeypatch.setattr(options, "MAX_HISTORY_EVENTS", LONG)
 
 
@@ -44,7 +44,7 @@ async def held_by_quiet_hours(api_tenant: ApiTenant, **more: Any) -> str:
 
 
 async def waits(api_tenant: ApiTenant, id: str) -> None:
-    """Its queue entry waits for the end of the quiet hours."""
+    """Wait until the queue entry waits for the end of the quiet hours."""
     entry = (
         "UPDATE queue_entry SET tenant = tenant"
         " WHERE notification_id = :id AND state = 'waiting' AND waits_for = 'quiet_hours'"
@@ -57,7 +57,7 @@ async def described(api_tenant: ApiTenant, id: str) -> WorkflowExecutionDescript
 
 
 async def runs(api_tenant: ApiTenant, id: str) -> list[int]:
-    """The lengths of the histories of its runs, the first one first."""
+    """Return the lengths of the histories of the runs, the first one first."""
     lengths, run = [], (await described(api_tenant, id)).raw_description.workflow_execution_info.first_run_id
     while run:
         handle = api_tenant.engine.temporal.get_workflow_handle(api_tenant.engine.workflow(id).id, run_id=run)
@@ -77,7 +77,7 @@ def bounded(lengths: Sequence[int]) -> bool:
 
 
 async def woken_until_renewed(api_tenant: ApiTenant, id: str) -> None:
-    """By quiet hours that are others each time, and hold it all the same."""
+    """Wake the workflow by changes of the quiet hours, which hold it each time."""
     first = (await described(api_tenant, id)).run_id
     for minutes in range(61, 90):
         await choose(api_tenant, around_now(minutes))

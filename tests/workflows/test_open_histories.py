@@ -1,4 +1,5 @@
-"""Workflows that are open during a deploy resume: the beginning of every saved history replays with the new code."""
+"""Test that open workflows resume after a deploy: the beginning of every saved history replays with the present
+code."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Workflows that run while a new version is deployed go on: every saved history replays with the code of today."""
+"""Test that running workflows survive a deploy: every saved history replays with the present code."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def saved(name: str) -> WorkflowHistory:
 @pytest.mark.parametrize("runner", [UnsandboxedWorkflowRunner(), SandboxedWorkflowRunner()], ids=["plain", "sandbox"])
 @pytest.mark.parametrize("name", SAVED)
 async def test_a_saved_history_replays(name: str, runner: WorkflowRunner) -> None:
-    """As the worker runs it, and in the SDK's sandbox, which refuses calls that are not deterministic."""
+    """Replay as the worker runs it, and in the SDK's sandbox, which refuses calls that are not deterministic."""
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=runner)
     await replayer.replay_workflow(saved(name))
 
@@ -47,7 +47,7 @@ def test_every_story_that_can_be_recorded_is_saved() -> None:
 
 
 def test_histories_of_a_release_are_unchanged() -> None:
-    """Workflows that it started may still run: their histories are only added to (docs/deploying.md)."""
+    """Workflows of that release may still run: histories are only added (docs/deploying.md)."""
     assert {name: checksum(name) for name in kept() if name in SAVED} == kept()
 
 
@@ -71,7 +71,7 @@ def test_a_saved_history_contains_nothing_about_its_machine() -> None:
 
 @workflow.defn(name="NotificationWorkflow")
 class WithAnotherTimer(NotificationWorkflow):
-    """A change that running workflows would not survive."""
+    """Make a change that running workflows would not survive."""
 
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:
@@ -97,7 +97,7 @@ class TickWithAnotherTimer(TickWorkflow):
 
 @workflow.defn(name="NotificationWorkflow")
 class WithoutTheEnd(NotificationWorkflow):
-    """Another: it stops where the old one went on."""
+    """Stop where the old workflow continued."""
 
     @workflow.run
     async def run(self, start: NotificationStart) -> NotificationOutcome:

@@ -1,4 +1,4 @@
-"""How often a message is sent again after unknown outcomes, and how long a provider's Retry-After is obeyed."""
+"""Test how often a message is resent after unknown outcomes, and how long a provider's Retry-After is obeyed."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 class AtMailServer(Scripted):
-    """Calls go through the adapter to a mail server."""
+    """Make calls through the adapter to a mail server."""
 
     server: MailServer
 
@@ -54,7 +54,7 @@ def capped(plan: ChannelPlan, max_resends: int | None) -> ChannelPlan:
 
 
 def reconciled(max_resends: int | None = None) -> ChannelPlan:
-    """A channel whose provider could be asked when it was planned."""
+    """Return a channel whose provider supported lookups when it was planned."""
     [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints
     [provider] = endpoint.providers
     asked = replace(
@@ -78,7 +78,7 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
 
 
 async def test_a_server_with_lost_responses_gets_at_most_three_identical_mails(engine: Engine) -> None:
-    """With one Message-ID, so that mail programs show them once. As often as a type that does not say resends."""
+    """All have one Message-ID, so that mail programs show them once. Three is the default of a type."""
     scripted = AtMailServer(plan_of(capped(channel(Channel.EMAIL, "smtp"), sample_type().max_resends)))
     async with MailServer(mode=MailMode.LOSE).open() as server:
         scripted.server = server
@@ -92,7 +92,7 @@ async def test_a_server_with_lost_responses_gets_at_most_three_identical_mails(e
 
 @pytest.mark.parametrize(("earlier_unknown_outcomes", "calls"), [(0, 3), (1, 2), (2, 1), (5, 1)])
 async def test_resends_of_a_lost_workflow_count(engine: Engine, earlier_unknown_outcomes: int, calls: int) -> None:
-    """The first call is the lost workflow's last one: it answers what its row says."""
+    """The first call is the lost workflow's last one: it returns the outcome in its row."""
     plan = capped(channel(Channel.EMAIL, "smtp"), 2)
     [endpoint] = plan.endpoints
     resumed = replace(endpoint, first_attempt_number=7, earlier_unknown_outcomes=earlier_unknown_outcomes)
@@ -110,7 +110,7 @@ async def test_only_unknown_outcomes_use_up_the_resends(engine: Engine) -> None:
 
 
 async def test_a_call_that_is_proved_absent_uses_up_no_resend(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next run of the workflow counts the rows, and that of this call is not unknown."""
+    """The next run of the workflow counts the rows, in which that call is not unknown."""
     monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
     scripted = Scripted(plan_of(reconciled(max_resends=1)), email=[UNKNOWN, UNKNOWN, SENT])
     scripted.looked_up = [PROVED_ABSENT, MAY_NOT_ASK]
@@ -126,7 +126,7 @@ async def test_a_provider_that_bears_repetition_has_no_cap(engine: Engine) -> No
 
 
 async def test_a_long_retry_after_ends_nothing_at_once(engine: Engine) -> None:
-    """It is obeyed for as long as the longest delay, which is short here."""
+    """It is obeyed up to the longest delay, which is short here."""
     scripted = Scripted(plan_of(channel(Channel.EMAIL, "smtp")), email=[IN_A_DAY, IN_A_DAY, SENT])
     await scripted.run(engine)
     assert scripted.made == {"email": 3}
@@ -149,8 +149,9 @@ async def test_a_retry_after_beyond_the_end_leaves_one_more_attempt(
 async def test_an_account_without_lookups_follows_the_type_or_the_default(
     engine: Engine, declared: Guarantee, status: DeliveryStatus | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The provider could be asked when it was planned; the type's own guarantee is `at_least_once` if it names none."""
-    # Nobody serves the provider's own queue: the workflow's answers.
+    """The provider supported lookups when it was planned. Without a guarantee in the type the default is
+    `at_least_once`."""
+    # No worker polls the provider's own queue; the workflow's queue is polled.
     monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
     scripted = Scripted(plan_of(replace(reconciled(), guarantee=declared)), email=[UNKNOWN, SENT])
     scripted.looked_up = [MAY_NOT_ASK]
@@ -160,7 +161,7 @@ async def test_an_account_without_lookups_follows_the_type_or_the_default(
 
 
 async def test_a_receipt_is_waited_for_after_a_refused_lookup(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the end of the settle window the rows say that the message has arrived."""
+    """At the end of the settle window the rows show that the message has arrived."""
     monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
     monkeypatch.setattr(retries, "LOOKUP_DELAYS", (timedelta(milliseconds=1),))
     [endpoint] = channel(Channel.EMAIL, "sendgrid").endpoints

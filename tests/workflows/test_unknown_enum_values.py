@@ -1,4 +1,4 @@
-"""During a rolling deploy an older workflow worker gets a word of a newer activity worker, and waits for its own."""
+"""Test that an older workflow worker that gets a newer value waits for a newer worker during a rolling deploy."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,5 @@
-"""A 2xx that the vendor does not document, from the adapter to the end of the delivery, by the type's guarantee."""
+"""Test a 2xx that the vendor does not document, from the adapter to the end of the delivery, by the type's
+guarantee."""
 
 import asyncio
 from dataclasses import replace
@@ -33,7 +34,7 @@ CASES: list[tuple[Guarantee, DeliverResult, int, list[Ended]]] = [
 
 
 class AtVendor(Scripted):
-    """Calls go through the adapter to a vendor, whose every answer is a web page with status 200."""
+    """Make calls through the adapter to a vendor that returns a web page with status 200."""
 
     bench: HttpBench
 
@@ -48,13 +49,13 @@ class AtVendor(Scripted):
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody serves the provider's own queue: the workflow's serves look-ups."""
+    """No worker polls the provider's own queue; the workflow's queue serves lookups."""
     monkeypatch.setattr(retries, "MAX_DELAY", timedelta(milliseconds=1))
     monkeypatch.setattr(options, "QUEUE_TIMEOUT", timedelta(milliseconds=100))
 
 
 async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: DeliverResult) -> tuple[int, list[Ended]]:
-    """How many calls were made, and the ends of the delivery."""
+    """Return the number of calls and the ends of the delivery."""
     async with BENCHES[name]() as bench:
         bench.vendor.reply = Reply(status=200, body=HTML)
         plan = channel(bench.channel, name)
@@ -71,7 +72,7 @@ async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: Delive
 
 
 async def test_undocumented_successes_end_by_the_guarantee_of_the_type(engine: Engine) -> None:
-    """All at once: together they take as long as one."""
+    """All run concurrently and take as long as one."""
     cells = [(name, guarantee, found) for name in BENCHES for guarantee, found, *_ in CASES]
     ended = await asyncio.gather(*(ends_at(engine, *cell) for cell in cells))
     assert ended == [(calls, ends) for _ in BENCHES for *_, calls, ends in CASES]
