@@ -189,7 +189,7 @@ async def claim_attempt(session: Executor, call: DeliverInput) -> AttemptClaim |
 
 def _ledger_after_claim(row: dict[str, Any], call: DeliverInput, attempt_uuid: UUID) -> Ledger:
     ledger = ledger_of(row)
-    return _add_attempt(ledger, call, attempt_uuid) if row["fresh"] else ledger
+    return _add_attempt(ledger, call, attempt_uuid) if row["is_new"] else ledger
 
 
 def _build_claim(
