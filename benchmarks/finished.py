@@ -29,8 +29,8 @@ SELECT_TYPE = "SELECT id, tenant FROM notification_type WHERE key = 'bench'"
 TABLE_COLUMNS = {
     "notification": "id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,"
     " holds_idempotency_key, created_at, finished_at, generation, revision",
-    "delivery": "id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, rendered_content, status, provider,"
-    " provider_message_id, created_at, sent_at",
+    "delivery": "id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, rendered_content, status,"
+    " provider, provider_message_id, created_at, sent_at",
     "attempt": "id, tenant, notification_id, delivery_id, endpoint_id, number, provider, state, evidence,"
     " provider_message_id, cost, started_at, finished_at, sent_at",
 }

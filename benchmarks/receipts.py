@@ -43,8 +43,8 @@ n AS (
   SELECT one.id, kind.tenant, 'ada', 'bench', kind.id, '{"name": "Ada", "number": 4711}', 'SENT', 3, '{}', false,
          now(), now(), 1, 1 FROM one, kind RETURNING id, tenant
 ), d AS (
-  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, rendered_content, status,
-         provider, provider_message_id, created_at, sent_at)
+  INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, rendered_content,
+         status, provider, provider_message_id, created_at, sent_at)
   SELECT id, tenant, id, 1, 1, 'email', false, '{"subject": "Your order", "text": "Hello Ada"}', 'SENT', 'sandbox',
          id::text, now(), now() FROM n RETURNING id
 )

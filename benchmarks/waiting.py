@@ -22,7 +22,8 @@ GOAL_TYPE = {
 # Half wait for their time, half for a receipt that the sandbox does not send.
 COUNT_WAITING = """
 SELECT count(*) FROM notification n JOIN queue_entry q ON q.notification_id = n.id WHERE q.started_at IS NOT NULL
-   AND (send_at > now() OR EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaited_evidence IS NOT NULL))
+   AND (send_at > now() OR EXISTS (
+        SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.awaited_evidence IS NOT NULL))
 """
 # As if they had waited for an hour without a check: the sweep's worst case.
 MARK_OVERDUE = (

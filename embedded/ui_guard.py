@@ -19,7 +19,7 @@ HEAD_TIMEOUT = 10.0  # seconds
 CHUNK_SIZE = 64 * 1024
 MISDIRECTED_RESPONSE = (
     b"HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
-    b"This page answers only to names of this machine, such as localhost and 127.0.0.1.\n"
+    b"This page responds only to names of this machine, such as localhost and 127.0.0.1.\n"
 )
 UNAVAILABLE_RESPONSE = (
     b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThe UI does not run.\n"

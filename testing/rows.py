@@ -37,13 +37,14 @@ UNION SELECT 'a wait is over' {WAITING} AND waits_until <= now()
 UNION SELECT 'a notification is not collected' FROM queue_entry
  WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
- WHERE tenant = :tenant AND closed_at IS NULL AND (signaled_at IS NULL OR is_full OR (closes_on_schedule AND closes_at <= now()))
-UNION SELECT 'a throttle is not told to go on' FROM throttle_window
- WHERE tenant = :tenant AND awaited AND ends_at <= now()
-UNION SELECT 'a workflow is not told of a cancel' FROM queue_entry
+ WHERE tenant = :tenant AND closed_at IS NULL
+   AND (signaled_at IS NULL OR is_full OR (closes_on_schedule AND closes_at <= now()))
+UNION SELECT 'a throttle is not resumed' FROM throttle_window
+ WHERE tenant = :tenant AND has_waiters AND ends_at <= now()
+UNION SELECT 'a cancel is not signaled' FROM queue_entry
  WHERE tenant = :tenant AND cancel_due AND state <> 'collecting'
-UNION SELECT 'a workflow is not told of a receipt' FROM queue_entry WHERE tenant = :tenant AND evidence_due
-UNION SELECT 'a workflow is not told of a resume' FROM delivery d
+UNION SELECT 'a receipt is not signaled' FROM queue_entry WHERE tenant = :tenant AND evidence_due
+UNION SELECT 'a resume is not signaled' FROM delivery d
  WHERE tenant = :tenant AND held_at IS NOT NULL
    AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.tenant = d.tenant OR h.tenant IS NULL)
 UNION SELECT 'the sandbox has something to report' FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
@@ -52,8 +53,8 @@ UNION SELECT 'a schedule is due' FROM schedule_occurrence t JOIN schedule s ON s
  WHERE t.tenant = :tenant AND t.due_at <= now() AND s.paused_at IS NULL AND s.deleted_at IS NULL
 UNION SELECT 'a schedule is not planned' FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id
  WHERE s.tenant = :tenant
-UNION SELECT 'a run of a schedule is not through' FROM schedule_run WHERE tenant = :tenant AND finished_at IS NULL
-UNION SELECT 'Temporal is not told to tick' FROM tick WHERE tenant = :tenant AND synced_at IS NULL
+UNION SELECT 'a run of a schedule is not finished' FROM schedule_run WHERE tenant = :tenant AND finished_at IS NULL
+UNION SELECT 'a tick is not synced' FROM tick WHERE tenant = :tenant AND synced_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
  WHERE a.tenant = :tenant AND r.applied_at IS NULL
 """)  # noqa: S608 - a constant of our own

@@ -64,7 +64,7 @@ class HealthWatcher:
 
     def _ask(self, connection: http.client.HTTPConnection) -> None:
         connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise ValueError(f"status {answer.status}")
+        response = connection.getresponse()
+        response.read()
+        if response.status != 200:
+            raise ValueError(f"status {response.status}")

@@ -114,8 +114,8 @@ def test_images_are_pinned() -> None:
 
 
 def test_the_compose_file_uses_the_tested_temporal() -> None:
-    answer = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"Server (\S+), UI ([^\s)]+)", answer)
+    output = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"Server (\S+), UI ([^\s)]+)", output)
     assert found
     server, ui = found.groups()
     images = {service["image"] for service in services().values() if service["image"].startswith("temporalio/")}

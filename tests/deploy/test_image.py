@@ -75,11 +75,11 @@ def test_the_image_contains_everything_that_starts(tmp_path: Path) -> None:
             else:
                 shutil.copy2(source, target)
     code = "import worker, cli, api.__main__, storage.migrate; print(worker.__file__)"
-    answer = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=False
     )
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stdout.strip() == str(tmp_path / "worker.py")
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(tmp_path / "worker.py")
     assert all((tmp_path / f"{name}.py").exists() for name in FILES)
 
 

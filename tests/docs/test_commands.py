@@ -43,8 +43,8 @@ async def test_every_command_of_a_page_works(name: str, api_tenant: ApiTenant, f
     terminal = open_terminal(tmp_path, api_tenant, forks)
     script = commands(page(name))
     assert script
-    said = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, api_tenant.engine.api_url))
-    assert said.code == 0, said.out + said.err
+    run = await terminal.run("bash", "-euxo", "pipefail", "-c", script.replace(URL, api_tenant.engine.api_url))
+    assert run.code == 0, run.out + run.err
 
 
 @pytest.mark.parametrize("name", READ)

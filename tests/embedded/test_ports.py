@@ -29,9 +29,11 @@ def test_zero_picks_ports_that_are_free_and_differ() -> None:
 
 
 def test_a_picked_port_is_never_one_that_another_process_requested(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = free_port()
-    monkeypatch.setattr("embedded.ports.random.sample", lambda candidates, count: [asked, asked + 1, asked + 2])
-    assert claim_ports({"A": 0, "B": asked}, {})["A"] != asked
+    requested = free_port()
+    monkeypatch.setattr(
+        "embedded.ports.random.sample", lambda candidates, count: [requested, requested + 1, requested + 2]
+    )
+    assert claim_ports({"A": 0, "B": requested}, {})["A"] != requested
 
 
 def test_picked_ports_lie_outside_the_range_of_outgoing_connections() -> None:

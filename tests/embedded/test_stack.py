@@ -64,7 +64,7 @@ class EmbeddedRun:
         self.process = process
         self.root = root
 
-    async def said(self, word: str) -> list[str]:
+    async def wait_for_line(self, word: str) -> list[str]:
         """Return the output up to the line that starts with `word`."""
         lines: list[str] = []
         assert self.process.stdout
@@ -115,7 +115,7 @@ async def nothing(*_: object) -> None:
 @pytest.mark.temporal
 async def test_all_processes_start_in_order_and_stop_within_15_seconds(runs: Any) -> None:
     run = await runs()
-    assert await run.said("greet") == ["migrate", "temporal", "greet"]
+    assert await run.wait_for_line("greet") == ["migrate", "temporal", "greet"]
     info = run.info
     assert stat.S_IMODE((run.root / "run.json").stat().st_mode) == 0o600
     assert await responds_ok("127.0.0.1", int(info.api_url.rpartition(":")[2]), "/readyz")
@@ -127,9 +127,9 @@ async def test_all_processes_start_in_order_and_stop_within_15_seconds(runs: Any
     started = time.monotonic()
     run.process.send_signal(signal.SIGINT)
     run.process.send_signal(signal.SIGTERM)
-    await run.said("stopping")
+    await run.wait_for_line("stopping")
     run.process.send_signal(signal.SIGINT)
-    await run.said("stopped")
+    await run.wait_for_line("stopped")
     assert await run.process.wait() == 0
     assert time.monotonic() - started < 30  # 15 s on an idle machine
     assert [name for name, pid in pids.items() if identity(pid)] == []
@@ -140,12 +140,12 @@ async def test_all_processes_start_in_order_and_stop_within_15_seconds(runs: Any
 @pytest.mark.temporal
 async def test_a_run_after_kill_9_serves_the_same_data(runs: Any) -> None:
     first = await runs()
-    await first.said("greet")
+    await first.wait_for_line("greet")
     pids, key, url = first.pids, first.info.api_key, first.info.database_url
     first.process.kill()
     await first.process.wait()
     second = await runs()
-    await second.said("greet")
+    await second.wait_for_line("greet")
     assert [name for name, pid in pids.items() if identity(pid)] == []
     assert second.info.api_key == key
     assert second.info.database_url.partition("@")[0] == url.partition("@")[0]
@@ -157,13 +157,13 @@ async def test_orphans_that_no_death_signal_reached_are_stopped_by_the_next_run(
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "unshare").symlink_to(shutil.which("unshare") or "/bin/false")
     first = await runs(path=str(tmp_path / "bin"))  # it contains no setpriv
-    await first.said("greet")
+    await first.wait_for_line("greet")
     pids = first.pids
     first.process.kill()
     await first.process.wait()
     assert all(identity(pid) for pid in pids.values())
     second = await runs()
-    assert "api, worker, worker-2, temporal, postgres" in (await second.said("greet"))[0]
+    assert "api, worker, worker-2, temporal, postgres" in (await second.wait_for_line("greet"))[0]
     assert [name for name, pid in pids.items() if identity(pid)] == []
 
 
@@ -173,12 +173,12 @@ async def test_a_restarted_process_is_in_the_run_file_and_temporal_is_prepared(
     runs: Any, eventually: Eventually
 ) -> None:
     run = await runs()
-    await run.said("greet")
+    await run.wait_for_line("greet")
     before = run.info
     for name in ("worker", "temporal"):
         os.kill(run.pids[name], signal.SIGKILL)
-    assert len(await run.said("temporal")) <= 3
-    await run.said("temporal")
+    assert len(await run.wait_for_line("temporal")) <= 3
+    await run.wait_for_line("temporal")
     await eventually(lambda: all(run.pids[name] != before.pids[name] for name in ("worker", "temporal")))
     assert run.info.temporal_address == before.temporal_address
     assert run.pids["postgres"] == before.pids["postgres"]
@@ -188,7 +188,7 @@ async def test_a_restarted_process_is_in_the_run_file_and_temporal_is_prepared(
 @pytest.mark.temporal
 async def test_a_second_run_in_the_same_directory_is_refused(runs: Any) -> None:
     run = await runs()
-    await run.said("greet")
+    await run.wait_for_line("greet")
     with pytest.raises(StackError, match=f"already running in .*pid {run.process.pid}"):
         await Stack(
             settings_for(run.root, api_port=0), migrate=nothing, after_temporal_start=nothing, greet=nothing

@@ -34,9 +34,9 @@ async def ui() -> AsyncIterator[tuple[str, list[bytes]]]:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8233", "[::1]:8233", "LOCALHOST:1"])
 async def test_a_name_of_this_machine_passes(host: str) -> None:
     async with ui() as (url, heads), httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.post(f"{url}/a?b=c", content=b"12345", headers={"Host": host})
-    assert (answer.status_code, len(answer.content)) == (200, 200_005)
-    assert answer.content.startswith(b"12345")
+        response = await client.post(f"{url}/a?b=c", content=b"12345", headers={"Host": host})
+    assert (response.status_code, len(response.content)) == (200, 200_005)
+    assert response.content.startswith(b"12345")
     [head] = heads
     assert head.startswith(b"POST /a?b=c HTTP/1.1\r\n")
     assert head.lower().count(b"connection:") == 1

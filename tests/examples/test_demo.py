@@ -16,9 +16,9 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 def running(api_tenant: ApiTenant) -> RunInfo:
     url = api_tenant.engine.api_url
-    nobody: dict[str, int | None] = {"api": None, "worker": None, "temporal": None, "postgres": None}
+    no_pids: dict[str, int | None] = {"api": None, "worker": None, "temporal": None, "postgres": None}
     return RunInfo(
-        api_url=url, temporal_address="", temporal_ui_url="", database_url="", api_key=api_tenant.key, pids=nobody
+        api_url=url, temporal_address="", temporal_ui_url="", database_url="", api_key=api_tenant.key, pids=no_pids
     )
 
 
@@ -30,10 +30,10 @@ async def test_the_demo_prints_the_path_of_one_notification(
     api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await print_welcome(settings(), running(api_tenant))
-    said = capsys.readouterr().out
-    assert "A notification was just sent and is DELIVERED:" in said
-    assert f"{api_tenant.engine.api_url}/outbox      messages of the sandbox\n" in said
-    assert [line for line in said.splitlines() if line != line.rstrip()] == []
+    output = capsys.readouterr().out
+    assert "A notification was just sent and is DELIVERED:" in output
+    assert f"{api_tenant.engine.api_url}/outbox      messages of the sandbox\n" in output
+    assert [line for line in output.splitlines() if line != line.rstrip()] == []
     assert len(await api_tenant.list_outbox()) == 1
 
 
@@ -41,26 +41,26 @@ async def test_nothing_is_sent_or_suggested_where_email_is_real(
     api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await print_welcome(settings(email_providers=["sendgrid=70", "smtp=30"]), running(api_tenant))
-    said = capsys.readouterr().out
-    assert "Email is sent by sendgrid, smtp, so no demo was sent." in said
+    output = capsys.readouterr().out
+    assert "Email is sent by sendgrid, smtp, so no demo was sent." in output
     assert (await api_tenant.call("GET", "/notifications"))["items"] == []
     for tempting in ("./tocsin send", "walkthrough.py", "ada@example.com"):
-        assert tempting not in said
-    [curl] = re.findall(r"^curl .*", said, re.MULTILINE | re.DOTALL)
+        assert tempting not in output
+    [curl] = re.findall(r"^curl .*", output, re.MULTILINE | re.DOTALL)
     refused = await asyncio.create_subprocess_shell(curl.replace("curl", "curl -sS -w %{http_code}", 1), stdout=PIPE)
-    answer, _ = await refused.communicate()
-    assert answer.endswith(b"422")
+    output, _ = await refused.communicate()
+    assert output.endswith(b"422")
 
 
 async def test_the_demo_uses_the_sandbox_where_sms_is_real(
     api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await print_welcome(settings(sms_providers=["twilio"]), running(api_tenant))
-    said = capsys.readouterr().out
-    assert "DELIVERED:" in said
-    assert "sms          twilio" in said
-    assert "messages of the sandbox: email, push, web_push, webhook\n" in said
-    assert "./tocsin send" not in said
+    output = capsys.readouterr().out
+    assert "DELIVERED:" in output
+    assert "sms          twilio" in output
+    assert "messages of the sandbox: email, push, web_push, webhook\n" in output
+    assert "./tocsin send" not in output
 
 
 async def test_the_outbox_is_offered_only_where_the_sandbox_is(
@@ -75,8 +75,8 @@ async def test_a_failing_demo_prints_a_reason(api_tenant: ApiTenant, capsys: pyt
     await print_welcome(settings(), running(api_tenant))
     await api_tenant.add_template("welcome", "email", "{{ nothing.at.all }}")
     await print_welcome(settings(), running(api_tenant))
-    said = capsys.readouterr().out
-    assert "is FAILED (email: template_error: " in said
+    output = capsys.readouterr().out
+    assert "is FAILED (email: template_error: " in output
 
 
 async def test_a_changed_demo_does_not_block_its_other_parts(
@@ -88,6 +88,6 @@ async def test_a_changed_demo_does_not_block_its_other_parts(
         "welcome", "email", "Order {{ order }}", subject_template="Hi", variables_schema=schema
     )
     await print_welcome(settings(), running(api_tenant))
-    said = capsys.readouterr().out
-    assert "The demo notification was not sent" in said
-    assert "curl -X POST" in said.rpartition("was not sent")[2]
+    output = capsys.readouterr().out
+    assert "The demo notification was not sent" in output
+    assert "curl -X POST" in output.rpartition("was not sent")[2]

@@ -27,7 +27,7 @@ from tests.engine import ApiTenant
 from tests.polling import wait_until
 
 LANGUAGES = ["de", "en"]
-TOLD = [
+PRINTED = [
     *("DELIVERED", "sms DELIVERED"),
     *("DELIVERED", "push DELIVERED"),
     *("DELIVERED", "email DELIVERED"),
@@ -60,10 +60,10 @@ async def test_the_walkthrough_runs_to_its_end(api_tenant: ApiTenant, forks: Pat
     terminal = open_terminal(tmp_path, api_tenant, forks)
     async with open_api(api_tenant.engine.api_url, api_tenant.key) as api:
         await load_shop(api)
-    said = await terminal.run(".venv/bin/python", "examples/shop/walkthrough.py")
-    assert said.code == 0, said.out + said.err
-    told = re.findall(r"^  ([A-Z_]+)|^  (\w+ +[A-Z_]+)", said.out, re.MULTILINE)
-    assert [" ".join("".join(words).split()) for words in told] == TOLD, said.out
+    run = await terminal.run(".venv/bin/python", "examples/shop/walkthrough.py")
+    assert run.code == 0, run.out + run.err
+    printed = re.findall(r"^  ([A-Z_]+)|^  (\w+ +[A-Z_]+)", run.out, re.MULTILINE)
+    assert [" ".join("".join(words).split()) for words in printed] == PRINTED, run.out
 
 
 @pytest.mark.postgres
@@ -83,9 +83,9 @@ async def test_the_walkthrough_does_not_run_with_real_providers(
     )
     async with open_container(settings) as container, answering(container) as api_url:
         where = {"TOCSIN_API_URL": api_url, "TOCSIN_API_KEY": key}
-        said = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/walkthrough.py", **where)
-    assert (said.code, said.out) == (1, "")
-    assert said.err == "The walkthrough needs the sandbox, but this Tocsin also sends by smtp.\n"
+        run = await Terminal(CHECKOUT, forks).run(".venv/bin/python", "examples/shop/walkthrough.py", **where)
+    assert (run.code, run.out) == (1, "")
+    assert run.err == "The walkthrough needs the sandbox, but this Tocsin also sends by smtp.\n"
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ class BackgroundLoad:
     def resume(self) -> None:
         self._is_running.set()
 
-    async def answered(self) -> None:
+    async def wait_for_responses(self) -> None:
         """Wait for the response to every started send."""
         self.sent = list(await asyncio.gather(*self._tasks))
 
@@ -69,4 +69,4 @@ async def running_background_load(
         yield background_load
     finally:
         background_load.running.cancel()
-    await background_load.answered()
+    await background_load.wait_for_responses()

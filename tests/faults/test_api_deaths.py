@@ -16,15 +16,15 @@ async def test_an_api_killed_under_load_loses_no_acknowledged_id(
 ) -> None:
     deaths: list[asyncio.Task[int]] = []
 
-    def kill_in_the_middle(answered: int) -> None:
-        if answered == 40 and not deaths:
+    def kill_in_the_middle(accepted: int) -> None:
+        if accepted == 40 and not deaths:
             deaths.append(asyncio.create_task(stack.run.kill("api")))
 
-    answers = await stack.customer.load(100, "api-killed", kill_in_the_middle)
+    responses = await stack.customer.load(100, "api-killed", kill_in_the_middle)
     assert deaths
-    assert answers.failed, "no request was interrupted"
-    retried = {key: await stack.customer.sent(key) for key in answers.failed}
+    assert responses.failed, "no request was interrupted"
+    retried = {key: await stack.customer.sent(key) for key in responses.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
-    assert rows == answers.ids | retried
+    assert rows == responses.ids | retried
     assert len(rows) == 100
     assert set((await stack.over(list(rows.values()))).values()) == {"DELIVERED"}

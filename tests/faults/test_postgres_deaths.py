@@ -16,19 +16,19 @@ async def test_postgres_killed_under_load_loses_no_acknowledged_row(
 ) -> None:
     deaths: list[asyncio.Task[int]] = []
 
-    def kill_in_the_middle(answered: int) -> None:
-        if answered == 40 and not deaths:
+    def kill_in_the_middle(accepted: int) -> None:
+        if accepted == 40 and not deaths:
             deaths.append(asyncio.create_task(stack.run.kill("postgres")))
 
-    answers = await stack.customer.load(120, "postgres-killed", kill_in_the_middle)
-    assert answers.unavailable, "no request was interrupted"
-    assert {response.status_code for response in answers.unavailable} == {503}
-    assert all(int(response.headers["Retry-After"]) > 0 for response in answers.unavailable)
-    assert answers.cut == []
+    responses = await stack.customer.load(120, "postgres-killed", kill_in_the_middle)
+    assert responses.unavailable, "no request was interrupted"
+    assert {response.status_code for response in responses.unavailable} == {503}
+    assert all(int(response.headers["Retry-After"]) > 0 for response in responses.unavailable)
+    assert responses.cut == []
     await stack.run.replaced("postgres", await deaths[0])
-    retried = {key: await stack.customer.sent(key) for key in answers.failed}
+    retried = {key: await stack.customer.sent(key) for key in responses.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
-    assert rows == answers.ids | retried
+    assert rows == responses.ids | retried
     assert len(rows) == 120
     statuses = await stack.over(list(rows.values()))
     assert set(statuses.values()) <= {"DELIVERED", "IN_DOUBT"}

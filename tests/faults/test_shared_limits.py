@@ -16,21 +16,21 @@ from tests.redis import needs_redis, running_redis
 pytestmark = [pytest.mark.postgres, pytest.mark.long, needs_redis]
 
 POINTS = 30
-Answers = list[tuple[int, int, int]]
+Responses = list[tuple[int, int, int]]
 
 
-async def ask(customers: list[Customer]) -> Answers:
+async def ask(customers: list[Customer]) -> Responses:
     """Call in turn. Return the status, the remaining points, and the seconds until the next minute."""
-    answers = []
+    responses = []
     for customer in islice(cycle(customers), POINTS + 4):
         response = await customer.http.get("/settings")
         _, rest, seconds = response.headers["RateLimit"].split(";")
-        answers.append((response.status_code, int(rest.removeprefix("r=")), int(seconds.removeprefix("t="))))
-    return answers
+        responses.append((response.status_code, int(rest.removeprefix("r=")), int(seconds.removeprefix("t="))))
+    return responses
 
 
-def are_of_one_minute(answers: Answers) -> bool:
-    return answers[0][1] == POINTS - 1 and all(before >= after for (*_, before), (*_, after) in pairwise(answers))
+def are_of_one_minute(responses: Responses) -> bool:
+    return responses[0][1] == POINTS - 1 and all(before >= after for (*_, before), (*_, after) in pairwise(responses))
 
 
 async def test_two_processes_share_the_points_of_a_key(tmp_path: Path) -> None:
@@ -46,6 +46,6 @@ async def test_two_processes_share_the_points_of_a_key(tmp_path: Path) -> None:
             _, info = await stack.enter_async_context(api)
             customers.append(await stack.enter_async_context(customer_at(info)))
             await customers[-1].ready(within=DEFAULT_TIMEOUT)
-        answers = await eventually(lambda: ask(customers), are_of_one_minute, 2 * DEFAULT_TIMEOUT)
-        assert [status for status, _, _ in answers] == [200] * POINTS + [429] * 4
-        assert [rest for _, rest, _ in answers] == [*reversed(range(POINTS)), 0, 0, 0, 0]
+        responses = await eventually(lambda: ask(customers), are_of_one_minute, 2 * DEFAULT_TIMEOUT)
+        assert [status for status, _, _ in responses] == [200] * POINTS + [429] * 4
+        assert [rest for _, rest, _ in responses] == [*reversed(range(POINTS)), 0, 0, 0, 0]

@@ -92,8 +92,8 @@ class Reply:
 
 
 class FakeVendor(ABC):
-    """Serve a vendor. `requests` are the sends; `kept` counts accepted messages by attempt id. `questions` are the
-    queries, treated according to a `mode`. `reply` and `telling` override the responses to either.
+    """Serve a vendor. `requests` are the sends; `kept` counts accepted messages by attempt id. `lookups` are the
+    queries, treated according to `lookup_mode`. `reply` and `lookup_override` override the responses to either.
     """
 
     url: str = ""
@@ -151,11 +151,11 @@ class FakeVendor(ABC):
         if await self._write_refusal(self.lookup_mode, request, reader, writer):
             return
         try:
-            answer = self.lookup_override or self.lookup_reply(request)
+            reply = self.lookup_override or self.lookup_reply(request)
         except (AssertionError, KeyError, ValueError) as error:
             self.complaints.append(repr(error))
-            answer = Reply(status=418)
-        await self._write_reply(answer, self.lookup_mode, reader, writer)
+            reply = Reply(status=418)
+        await self._write_reply(reply, self.lookup_mode, reader, writer)
 
     async def _serve_send(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.requests.append(request)
@@ -191,18 +191,18 @@ class FakeVendor(ABC):
         return True
 
     async def _write_reply(
-        self, answer: Reply, mode: VendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, reply: Reply, mode: VendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Respond to an accepted message, according to the mode."""
         if mode is VendorMode.LOSES:
             return reset(writer)
         if mode is VendorMode.GARBLES:
-            return writer.write(Reply(status=answer.status, body=b"\xff{").wire)
+            return writer.write(Reply(status=reply.status, body=b"\xff{").wire)
         if mode is VendorMode.FLOODS:
-            return writer.write(Reply(status=answer.status, body=b" " * FLOOD).wire)
+            return writer.write(Reply(status=reply.status, body=b" " * FLOOD).wire)
         if mode is VendorMode.DRIPS:
-            return await drip(answer.wire, reader, writer)
-        return writer.write(answer.wire)
+            return await drip(reply.wire, reader, writer)
+        return writer.write(reply.wire)
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:

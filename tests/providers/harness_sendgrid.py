@@ -81,11 +81,11 @@ class FakeSendGrid(FakeVendor):
         assert path == "/v3/messages"
         if not self.entitled:
             return Reply(status=403, body={"errors": [{"field": None, "message": "access forbidden"}]})
-        asked = dict(parse_qsl(query, strict_parsing=True))
-        assert set(asked) == {"query", "limit"}
-        match = QUERY.fullmatch(asked["query"])
+        parameters = dict(parse_qsl(query, strict_parsing=True))
+        assert set(parameters) == {"query", "limit"}
+        match = QUERY.fullmatch(parameters["query"])
         assert match
-        return Reply(status=200, body={"messages": self.activity[match[1]][: int(asked["limit"])]})
+        return Reply(status=200, body={"messages": self.activity[match[1]][: int(parameters["limit"])]})
 
     def refused(self, mode: VendorMode) -> Reply:
         if mode is VendorMode.THROTTLES:

@@ -67,10 +67,10 @@ class FakeTwilio(FakeVendor):
         if path == f"{ACCOUNT}.json":
             return Reply(status=200, body={"sid": SID, "status": self.status, "type": "Full"})
         assert path == f"{ACCOUNT}/Messages.json"
-        asked = dict(parse_qsl(query, strict_parsing=True))
-        assert set(asked) == {"To", "PageSize"}
-        found = [message for message in reversed(self.messages) if message["to"] == asked["To"]]
-        size = int(asked["PageSize"])
+        parameters = dict(parse_qsl(query, strict_parsing=True))
+        assert set(parameters) == {"To", "PageSize"}
+        found = [message for message in reversed(self.messages) if message["to"] == parameters["To"]]
+        size = int(parameters["PageSize"])
         more = f"{ACCOUNT}/Messages.json?Page=1" if len(found) > size else None
         return Reply(status=200, body={"messages": found[:size], "next_page_uri": more, "page_size": size})
 

@@ -65,12 +65,12 @@ class KeptMail:
 
 @dataclass(kw_only=True)
 class MailServer:
-    """Serve SMTP. `answers` overrides the replies to `NOOP`, `MAIL`, `RCPT` or `DATA`, in every mode. `mails` counts
+    """Serve SMTP. `replies` overrides the replies to `NOOP`, `MAIL`, `RCPT` or `DATA`, in every mode. `mails` counts
     started transactions.
     """
 
     mode: MailMode = MailMode.ACCEPT
-    answers: dict[str, str] = field(default_factory=dict)
+    replies: dict[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     implicit: bool = False
     international: bool = False
@@ -130,14 +130,14 @@ class MailServer:
         return AuthResult(success=good, handled=False)
 
     async def handle_NOOP(self, server: SMTP, session: Session, envelope: Envelope, arg: str) -> str:
-        return self.answers.get("NOOP", "250 2.0.0 OK")
+        return self.replies.get("NOOP", "250 2.0.0 OK")
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self.mails += 1
-        if said := self.answers.get("MAIL"):
-            return said
+        if reply := self.replies.get("MAIL"):
+            return reply
         if self.login and not session.authenticated:
             return "530 5.7.0 Authentication required"
         envelope.mail_from = address
@@ -147,8 +147,8 @@ class MailServer:
     async def handle_RCPT(
         self, server: "SmtpConnection", session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if said := self.answers.get("RCPT"):
-            return said
+        if reply := self.replies.get("RCPT"):
+            return reply
         if self.mode is MailMode.REFUSE:
             return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown"
         if self.mode is MailMode.STALL:
@@ -159,8 +159,8 @@ class MailServer:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: "SmtpConnection", session: Session, envelope: Envelope) -> str:
-        if said := self.answers.get("DATA"):
-            return said
+        if reply := self.replies.get("DATA"):
+            return reply
         if self.mode is MailMode.HANG:
             await self._closing.wait()
         self._keep(envelope)

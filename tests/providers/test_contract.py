@@ -45,9 +45,9 @@ async def bench(request: pytest.FixtureRequest, database: Database) -> AsyncIter
         yield bench
 
 
-def asked(*abilities: ContractCase) -> pytest.MarkDecorator:
+def for_providers_with(*cases: ContractCase) -> pytest.MarkDecorator:
     """Parametrize over every provider whose harness does not exclude the cases."""
-    able = [name for name in PROVIDERS if name in HARNESSES and not set(abilities) & set(HARNESSES[name].without)]
+    able = [name for name in PROVIDERS if name in HARNESSES and not set(cases) & set(HARNESSES[name].without)]
     return pytest.mark.parametrize("bench", able, indirect=True)
 
 
@@ -87,16 +87,16 @@ def test_a_declared_lookup_exists_and_states_the_lag_of_records(name: str) -> No
     assert (provider.settle_window > 0) is declared
 
 
-@asked(ContractCase.ACCEPTS)
+@for_providers_with(ContractCase.ACCEPTS)
 async def test_an_accepted_message_has_an_id_and_exists_once(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
-    told = await send(bench.provider, message)
-    assert told.result.result is CallResult.ACCEPTED
-    assert told.result.provider_message_id
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is CallResult.ACCEPTED
+    assert outcome.result.provider_message_id
     assert await bench.kept(message) == 1
 
 
-@asked(ContractCase.ACCEPTS)
+@for_providers_with(ContractCase.ACCEPTS)
 async def test_two_messages_have_two_ids(bench: Bench) -> None:
     ids = [
         (await send(bench.provider, await bench.message(ContractCase.ACCEPTS))).result.provider_message_id
@@ -108,21 +108,21 @@ async def test_two_messages_have_two_ids(bench: Bench) -> None:
 @pytest.mark.parametrize("bench", [n for n, p in PROVIDERS.items() if p.idempotent], indirect=True)
 async def test_a_provider_that_declares_idempotency_accepts_a_repeated_call(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
-    answers = [await send(bench.provider, message) for _ in range(2)]
-    assert answers[0] == answers[1]
+    results = [await send(bench.provider, message) for _ in range(2)]
+    assert results[0] == results[1]
     assert await bench.kept(message) == 1
 
 
-@asked(ContractCase.REFUSES)
+@for_providers_with(ContractCase.REFUSES)
 async def test_a_refused_recipient_is_a_value_with_a_reason(bench: Bench) -> None:
     message = await bench.message(ContractCase.REFUSES)
-    told = await send(bench.provider, message)
-    assert told.result.result is CallResult.REFUSED
-    assert told.result.reason
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is CallResult.REFUSED
+    assert outcome.result.reason
     assert await bench.kept(message) == 0
 
 
-@asked(ContractCase.THROTTLES)
+@for_providers_with(ContractCase.THROTTLES)
 async def test_a_throttled_call_is_temporary_and_states_the_delay(bench: Bench) -> None:
     message = await bench.message(ContractCase.THROTTLES)
     with pytest.raises(TemporaryError) as caught:
@@ -131,19 +131,19 @@ async def test_a_throttled_call_is_temporary_and_states_the_delay(bench: Bench) 
     assert await bench.kept(message) == 0
 
 
-@asked(ContractCase.THROTTLES)
+@for_providers_with(ContractCase.THROTTLES)
 async def test_the_delay_reaches_the_workflow(bench: Bench) -> None:
-    told = await send(bench.provider, await bench.message(ContractCase.THROTTLES))
-    assert told.result.result is CallResult.NOT_ACCEPTED
-    assert told.result.retry_after is not None
-    assert told.result.retry_after > timedelta()
+    outcome = await send(bench.provider, await bench.message(ContractCase.THROTTLES))
+    assert outcome.result.result is CallResult.NOT_ACCEPTED
+    assert outcome.result.retry_after is not None
+    assert outcome.result.retry_after > timedelta()
 
 
-@asked(ContractCase.BREAKS)
+@for_providers_with(ContractCase.BREAKS)
 async def test_refused_credentials_are_permanent(bench: Bench) -> None:
     message = await bench.message(ContractCase.BREAKS)
-    told = await send(bench.provider, message)
-    assert (told.result.result, told.result.retry_after) == (CallResult.PERMANENT, None)
+    outcome = await send(bench.provider, message)
+    assert (outcome.result.result, outcome.result.retry_after) == (CallResult.PERMANENT, None)
     assert await bench.kept(message) == 0
 
 
@@ -154,61 +154,61 @@ def _set_deadline(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPa
     )
 
 
-@asked(ContractCase.HANGS)
+@for_providers_with(ContractCase.HANGS)
 async def test_a_call_that_hangs_is_cut_by_the_deadline_and_unknown(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set_deadline(bench, ContractCase.HANGS, monkeypatch)
     message = await bench.message(ContractCase.HANGS)
     async with asyncio.timeout(60):
-        told = await send(bench.provider, message)
-    assert (told.result.result, told.result.reason) == (CallResult.UNKNOWN, "timeout")
+        outcome = await send(bench.provider, message)
+    assert (outcome.result.result, outcome.result.reason) == (CallResult.UNKNOWN, "timeout")
 
 
-@asked(ContractCase.LOSES)
+@for_providers_with(ContractCase.LOSES)
 async def test_a_lost_response_is_unknown_while_the_vendor_has_the_message(bench: Bench) -> None:
     message = await bench.message(ContractCase.LOSES)
-    told = await send(bench.provider, message)
-    assert told.result.result is CallResult.UNKNOWN
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is CallResult.UNKNOWN
     assert await bench.kept(message) == 1
 
 
-@asked(ContractCase.ERRS)
+@for_providers_with(ContractCase.ERRS)
 async def test_a_server_error_has_the_result_that_the_vendor_documents(bench: Bench) -> None:
-    told = await send(bench.provider, await bench.message(ContractCase.ERRS))
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.ERRS]
+    outcome = await send(bench.provider, await bench.message(ContractCase.ERRS))
+    assert outcome.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.ERRS]
 
 
-@asked(ContractCase.REDIRECTS)
+@for_providers_with(ContractCase.REDIRECTS)
 async def test_a_redirect_is_not_followed(bench: Bench) -> None:
     message = await bench.message(ContractCase.REDIRECTS)
-    told = await send(bench.provider, message)
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.REDIRECTS]
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.REDIRECTS]
     assert await bench.called(message) == 1
 
 
-@asked(ContractCase.MALFORMS)
+@for_providers_with(ContractCase.MALFORMS)
 async def test_an_unreadable_body_has_the_result_that_the_vendor_documents(bench: Bench) -> None:
     message = await bench.message(ContractCase.MALFORMS)
-    told = await send(bench.provider, message)
-    assert told.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
     assert await bench.kept(message) == 1
 
 
-@asked(ContractCase.FLOODS)
+@for_providers_with(ContractCase.FLOODS)
 async def test_an_endless_response_is_cut_and_counts_as_accepted(bench: Bench) -> None:
     message = await bench.message(ContractCase.FLOODS)
-    told = await send(bench.provider, message)
-    assert told.result.result is CallResult.ACCEPTED
-    assert len(repr(told)) < 10_000
+    outcome = await send(bench.provider, message)
+    assert outcome.result.result is CallResult.ACCEPTED
+    assert len(repr(outcome)) < 10_000
 
 
-@asked(ContractCase.DRIPS)
+@for_providers_with(ContractCase.DRIPS)
 async def test_a_dripping_response_is_cut_by_the_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     _set_deadline(bench, ContractCase.HANGS, monkeypatch)
     async with asyncio.timeout(60):
-        told = await send(bench.provider, await bench.message(ContractCase.DRIPS))
-    assert (told.result.result, told.result.reason) == (CallResult.UNKNOWN, "timeout")
+        outcome = await send(bench.provider, await bench.message(ContractCase.DRIPS))
+    assert (outcome.result.result, outcome.result.reason) == (CallResult.UNKNOWN, "timeout")
 
 
 @pytest.mark.parametrize("case", [ContractCase.ACCEPTS, *MISHAPS])
@@ -222,7 +222,7 @@ async def test_an_attempt_is_one_call(bench: Bench, case: ContractCase, monkeypa
     assert await bench.called(message) == 1
 
 
-@asked(ContractCase.REFUSES)
+@for_providers_with(ContractCase.REFUSES)
 async def test_no_reason_quotes_the_recipient(bench: Bench) -> None:
     without = HARNESSES[bench.provider.name].without
     for case in {
@@ -233,15 +233,15 @@ async def test_no_reason_quotes_the_recipient(bench: Bench) -> None:
         ContractCase.LOSES,
     } - set(without):
         message = await bench.message(case)
-        told = await send(bench.provider, message)
-        assert told.result.reason
-        assert not [value for value in map(str, message.address.values()) if value in repr(told.result)]
+        outcome = await send(bench.provider, message)
+        assert outcome.result.reason
+        assert not [value for value in map(str, message.address.values()) if value in repr(outcome.result)]
 
 
 async def reported(bench: Bench, word: str) -> tuple[OutgoingMessage, str, bytes]:
     message = await bench.message(ContractCase.ACCEPTS)
-    told = await send(bench.provider, message)
-    message_id = told.result.provider_message_id or ""
+    outcome = await send(bench.provider, message)
+    message_id = outcome.result.provider_message_id or ""
     return message, message_id, bench.report(word, message, message_id, datetime.now(UTC))
 
 
@@ -249,7 +249,7 @@ def parsed(bench: Bench, body: bytes, at: datetime | None = None) -> list[Provid
     return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
     message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     [receipt] = parsed(bench, body)
@@ -259,7 +259,7 @@ async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
     assert receipt.raw
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_an_unknown_vendor_term_is_unknown_and_kept(bench: Bench) -> None:
     _, _, body = await reported(bench, "teleported")
     [receipt] = parsed(bench, body)
@@ -267,7 +267,7 @@ async def test_an_unknown_vendor_term_is_unknown_and_kept(bench: Bench) -> None:
     assert "teleported" in str(receipt.raw)
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     first, again = (
@@ -277,21 +277,21 @@ async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
     assert first == again
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_receipts_of_two_messages_are_two(bench: Bench) -> None:
     word = HARNESSES[bench.provider.name].delivered
     bodies = [(await reported(bench, word))[2] for _ in range(2)]
     assert len({stored(bench.provider.name, receipt).id for body in bodies for receipt in parsed(bench, body)}) == 2
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_a_forged_receipt_is_refused(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     with pytest.raises(ForgedReceipt):
         bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC), genuine=False), body)
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     genuine = bench.signed(body, datetime.now(UTC))
@@ -301,7 +301,7 @@ async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
             bench.provider.parse_receipts({name: genuine[name] for name in genuine if name != missing}, body)
 
 
-@asked(ContractCase.SIGNS_BODY)
+@for_providers_with(ContractCase.SIGNS_BODY)
 async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
     message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     headers = bench.signed(body, datetime.now(UTC))
@@ -311,7 +311,7 @@ async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
             bench.provider.parse_receipts(headers, changed)
 
 
-@asked(ContractCase.SIGNS_TIME)
+@for_providers_with(ContractCase.SIGNS_TIME)
 @pytest.mark.parametrize("age", [timedelta(hours=1), -timedelta(hours=1)], ids=["old", "from the future"])
 async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench, age: timedelta) -> None:
     _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
@@ -319,7 +319,7 @@ async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench, age: ti
         parsed(bench, body, datetime.now(UTC) - age)
 
 
-@asked(ContractCase.REPORTS)
+@for_providers_with(ContractCase.REPORTS)
 @pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[]", b"{}", b'"text"', b"7"])
 async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(bench: Bench, body: bytes) -> None:
     with pytest.raises(UnreadableReceipt):
@@ -333,27 +333,27 @@ async def test_a_provider_without_receipts_refuses_every_receipt_as_forged(name:
             bench.provider.parse_receipts({}, b"{}")
 
 
-@asked(ContractCase.CHECKS)
+@for_providers_with(ContractCase.CHECKS)
 async def test_a_check_with_good_credentials_passes_and_sends_nothing(bench: Bench) -> None:
     assert await bench.provider.check()
     assert bench.sends() == 0
 
 
-@asked(ContractCase.CHECKS)
+@for_providers_with(ContractCase.CHECKS)
 async def test_a_check_reports_unknown_credentials(bench: Bench) -> None:
     with pytest.raises(PermanentError, match=r"^credentials_refused$"):
         await bench.bad_credentials().check()
     assert bench.sends() == 0
 
 
-@asked(ContractCase.CHECKS)
+@for_providers_with(ContractCase.CHECKS)
 async def test_a_check_reports_an_unreachable_vendor(bench: Bench) -> None:
     with pytest.raises(TemporaryError, match=r"^connect_failed$"):
         await bench.unreachable().check()
 
 
 # Possible results of a query over HTTP, and what they prove: never that a message may have been accepted.
-ANSWERS = {
+LOOKUP_ERRORS = {
     ContractCase.THROTTLES: TemporaryError,
     ContractCase.BREAKS: PermanentError,
     ContractCase.HANGS: TemporaryError,
@@ -366,15 +366,15 @@ ANSWERS = {
 }
 
 
-@asked(ContractCase.CHECKS, ContractCase.ERRS)
-@pytest.mark.parametrize("case", ANSWERS)
+@for_providers_with(ContractCase.CHECKS, ContractCase.ERRS)
+@pytest.mark.parametrize("case", LOOKUP_ERRORS)
 async def test_a_failing_check_raises_a_provider_error_within_the_deadline(
     bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _set_deadline(bench, case, monkeypatch)
     bench.set_lookup_mode(case)
     async with asyncio.timeout(60):
-        with pytest.raises(ANSWERS[case]):
+        with pytest.raises(LOOKUP_ERRORS[case]):
             await bench.provider.check()
     assert (bench.lookups(), bench.sends()) == (1, 0)
 
@@ -384,7 +384,7 @@ async def found(bench: Bench, message: OutgoingMessage) -> list[ProviderAcceptan
     return await bench.provider.look_up(message, datetime.now(UTC) - timedelta(seconds=5))
 
 
-@asked(ContractCase.FINDS, ContractCase.LOSES)
+@for_providers_with(ContractCase.FINDS, ContractCase.LOSES)
 async def test_an_accepted_message_is_found_after_a_lost_response(bench: Bench) -> None:
     message = await bench.message(ContractCase.LOSES)
     assert (await send(bench.provider, message)).result.result is CallResult.UNKNOWN
@@ -392,14 +392,14 @@ async def test_an_accepted_message_is_found_after_a_lost_response(bench: Bench) 
     assert accepted.message_id
 
 
-@asked(ContractCase.FINDS)
+@for_providers_with(ContractCase.FINDS)
 async def test_a_lookup_returns_the_message_id_of_the_response(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
-    told = await send(bench.provider, message)
-    assert [accepted.message_id for accepted in await found(bench, message)] == [told.result.provider_message_id]
+    outcome = await send(bench.provider, message)
+    assert [accepted.message_id for accepted in await found(bench, message)] == [outcome.result.provider_message_id]
 
 
-@asked(ContractCase.FINDS)
+@for_providers_with(ContractCase.FINDS)
 async def test_a_lookup_finds_only_the_requested_message(bench: Bench) -> None:
     messages = [await bench.message(ContractCase.ACCEPTS) for _ in range(3)]
     sent = [(await send(bench.provider, message)).result.provider_message_id for message in messages]
@@ -408,7 +408,7 @@ async def test_a_lookup_finds_only_the_requested_message(bench: Bench) -> None:
     ]
 
 
-@asked(ContractCase.FINDS, ContractCase.HANGS)
+@for_providers_with(ContractCase.FINDS, ContractCase.HANGS)
 async def test_a_message_that_never_arrived_is_not_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await send(bench.provider, await bench.message(ContractCase.ACCEPTS))
     hung, unsent = await bench.message(ContractCase.HANGS), await bench.message(ContractCase.ACCEPTS)
@@ -418,7 +418,7 @@ async def test_a_message_that_never_arrived_is_not_found(bench: Bench, monkeypat
     assert [await found(bench, message) for message in (hung, unsent)] == [[], []]
 
 
-@asked(ContractCase.FINDS, ContractCase.ERRS)
+@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
 async def test_a_lookup_is_one_request_and_sends_nothing(bench: Bench) -> None:
     message = await bench.message(ContractCase.LOSES)
     await send(bench.provider, message)
@@ -427,8 +427,8 @@ async def test_a_lookup_is_one_request_and_sends_nothing(bench: Bench) -> None:
         assert (bench.lookups(), bench.sends()) == (times, 1)
 
 
-@asked(ContractCase.FINDS, ContractCase.ERRS)
-@pytest.mark.parametrize("case", ANSWERS)
+@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
+@pytest.mark.parametrize("case", LOOKUP_ERRORS)
 async def test_a_failed_lookup_proves_nothing_and_is_not_repeated(
     bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -437,12 +437,12 @@ async def test_a_failed_lookup_proves_nothing_and_is_not_repeated(
     _set_deadline(bench, case, monkeypatch)
     bench.set_lookup_mode(case)
     async with asyncio.timeout(60):
-        with pytest.raises(ANSWERS[case]):
+        with pytest.raises(LOOKUP_ERRORS[case]):
             await found(bench, message)
     assert bench.lookups() == 1
 
 
-@asked(ContractCase.FINDS, ContractCase.ERRS)
+@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
 async def test_a_lookup_reports_unknown_credentials(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
     with pytest.raises(PermanentError, match=r"^credentials_refused$"):

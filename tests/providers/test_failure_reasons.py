@@ -245,8 +245,8 @@ async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> Non
     async with fcm_bench() as bench:
         body = {"error": {"status": word, "details": [{"errorCode": word}]}}
         bench.vendor.reply = Reply(status=status, body=body)
-        told = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
-    assert meaning(told.result.reason, refused=True) == FCM[word, status]
+        outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
+    assert meaning(outcome.result.reason, refused=True) == FCM[word, status]
 
 
 def test_every_reason_of_the_adapters_is_in_these_tables() -> None:

@@ -72,8 +72,8 @@ async def test_the_vendors_classes_accept_the_sent_messages(bench: FcmBench) -> 
 
 async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:
     bench.vendor.reply = Reply(status=200, body=sample("accepted"))
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert answer == ProviderAcceptance(message_id=sample("accepted")["name"], response={"status": 200})
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert result == ProviderAcceptance(message_id=sample("accepted")["name"], response={"status": 200})
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ async def test_a_device_is_deleted_only_if_the_vendor_reports_a_dead_token(
     bench: FcmBench, name: str, status: int, reason: str, gone: bool
 ) -> None:
     bench.vendor.reply = Reply(status=status, body=sample(name))
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert (answer.reason, answer.is_gone) == (reason, gone)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert (result.reason, result.is_gone) == (reason, gone)
 
 
 NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {"fieldViolations": [7]}]}}]
@@ -100,9 +100,9 @@ NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {
 @pytest.mark.parametrize("body", NO_WORDS)
 async def test_a_400_without_a_code_keeps_the_device(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=400, body=body)
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert (answer.reason, answer.is_gone) == ("bad_request", False)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert (result.reason, result.is_gone) == ("bad_request", False)
 
 
 @pytest.mark.parametrize("body", NO_WORDS)
@@ -277,13 +277,13 @@ async def sent(bench: FcmBench, **more: Any) -> tuple[dict[str, Any], dict[str, 
     ("priority", "android", "apple"), [(1, "high", "10"), (2, "high", "10"), (3, "normal", "5"), (5, "normal", "5")]
 )
 async def test_an_urgent_message_wakes_the_device(bench: FcmBench, priority: int, android: str, apple: str) -> None:
-    told, headers = await sent(bench, priority=priority)
-    assert (told["priority"], headers["apns-priority"]) == (android, apple)
+    options, headers = await sent(bench, priority=priority)
+    assert (options["priority"], headers["apns-priority"]) == (android, apple)
 
 
 async def test_a_message_that_never_expires_names_no_time(bench: FcmBench) -> None:
-    told, headers = await sent(bench)
-    assert "ttl" not in told
+    options, headers = await sent(bench)
+    assert "ttl" not in options
     assert "apns-expiration" not in headers
 
 
@@ -294,14 +294,14 @@ async def test_a_message_is_dropped_by_the_vendor_after_its_expiry(
     bench: FcmBench, left: timedelta, least: float, most: float
 ) -> None:
     expires_at = datetime.now(UTC) + left
-    told, headers = await sent(bench, expires_at=expires_at)
-    assert least <= float(told["ttl"].removesuffix("s")) <= most
+    options, headers = await sent(bench, expires_at=expires_at)
+    assert least <= float(options["ttl"].removesuffix("s")) <= most
     assert headers["apns-expiration"] == str(int(expires_at.timestamp()))
 
 
 async def test_a_message_that_expires_before_the_call_gets_no_lifetime(bench: FcmBench) -> None:
-    told, _ = await sent(bench, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    assert told["ttl"] == "0s"
+    options, _ = await sent(bench, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    assert options["ttl"] == "0s"
 
 
 async def test_a_check_names_the_project_and_uses_a_dry_run_alone(bench: FcmBench) -> None:

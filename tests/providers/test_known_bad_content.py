@@ -32,8 +32,8 @@ async def test_known_bad_content_is_refused_without_a_call(
     opened: Opened, content: dict[str, str], reason: str
 ) -> None:
     async with opened() as bench:
-        answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
-        assert answer == ProviderRefusal(reason=reason)
+        result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
+        assert result == ProviderRefusal(reason=reason)
         assert bench.vendor.requests == []
 
 
@@ -50,15 +50,15 @@ async def test_an_address_that_the_vendor_cannot_take_is_refused_without_a_call(
     opened: Opened, address: dict[str, str], reason: str
 ) -> None:
     async with opened() as bench:
-        answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address=address))
-        assert answer == ProviderRefusal(reason=reason)
+        result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address=address))
+        assert result == ProviderRefusal(reason=reason)
         assert bench.vendor.requests == []
 
 
 async def test_an_empty_mail_opens_no_connection() -> None:
     async with MailServer().open() as server:
-        answer = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))
-        assert (answer, server.connections) == (ProviderRefusal(reason="empty_subject"), 0)
+        result = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))
+        assert (result, server.connections) == (ProviderRefusal(reason="empty_subject"), 0)
 
 
 @pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])

@@ -98,13 +98,13 @@ class Network(httpcore2.AsyncNetworkBackend):
 class Names:
     """Resolve to each result in order, and to the last one from then on."""
 
-    def __init__(self, *answers: list[str]) -> None:
-        self.answers = list(answers)
-        self.asked: list[str] = []
+    def __init__(self, *results: list[str]) -> None:
+        self.results = list(results)
+        self.resolved: list[str] = []
 
     async def __call__(self, host: str, port: int) -> list[str]:
-        self.asked.append(host)
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.resolved.append(host)
+        return self.results.pop(0) if len(self.results) > 1 else self.results[0]
 
 
 def backend(
@@ -167,7 +167,7 @@ async def test_a_changing_name_is_resolved_once_and_called_at_the_checked_addres
     names, network = Names(["8.8.8.8"], ["127.0.0.1"]), Network()
     async with way(backend(names, network)) as transport:
         await transport.post("http://rebind.example/", content=b"{}")
-    assert (names.asked, network.called) == (["rebind.example"], ["8.8.8.8"])
+    assert (names.resolved, network.called) == (["rebind.example"], ["8.8.8.8"])
 
 
 async def test_a_changing_name_is_checked_again_on_the_next_connection() -> None:
@@ -239,7 +239,7 @@ UNREACHABLE: dict[str, Resolver] = {
     "metadata": Names(["169.254.169.254"]),
     "partly inside": Names(["8.8.8.8", "::1"]),
     "no such name": Names([]),
-    "nobody answers": Names(["8.8.4.4"]),
+    "nobody results": Names(["8.8.4.4"]),
 }
 
 
@@ -318,13 +318,13 @@ async def test_tls_and_the_host_header_keep_the_name(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(httpx2, "create_ssl_context", lambda **_: ours)
     hosts: list[bytes] = []
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         hosts.extend(line for line in head.split(b"\r\n") if line.lower().startswith(b"host:"))
         writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=theirs)
+    server = await asyncio.start_server(respond, "127.0.0.1", 0, ssl=theirs)
     detour = Detour(server.sockets[0].getsockname()[1])
     async with server, way(backend(Names(["8.8.8.8"]), detour)) as transport:
         assert (await transport.post("https://hooks.example/a", content=b"{}")).status == 204

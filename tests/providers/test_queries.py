@@ -10,7 +10,7 @@ from providers.queries import parse_json, parse_records, query_timeout
 from providers.transport import VendorResponse
 
 
-def answer(status: int, body: bytes = b"") -> VendorResponse:
+def response(status: int, body: bytes = b"") -> VendorResponse:
     return VendorResponse(status=status, headers={}, body=body)
 
 
@@ -37,7 +37,7 @@ async def test_a_refusal_and_an_internal_error_pass_unchanged() -> None:
 
 
 def test_an_object_is_returned_as_parsed() -> None:
-    assert parse_json(answer(200, b'{"status": "active"}')) == {"status": "active"}
+    assert parse_json(response(200, b'{"status": "active"}')) == {"status": "active"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_an_object_is_returned_as_parsed() -> None:
 )
 def test_every_other_response_is_an_error(status: int, body: bytes, error: type[ProviderError], reason: str) -> None:
     with pytest.raises(error) as caught:
-        parse_json(answer(status, body))
+        parse_json(response(status, body))
     assert caught.value.reason == reason
 
 
@@ -64,7 +64,7 @@ def test_records_are_a_list_of_objects() -> None:
     assert parse_records({"messages": [{"sid": 1}]}, "messages") == [{"sid": 1}]
 
 
-@pytest.mark.parametrize("told", [{}, {"messages": None}, {"messages": {}}, {"messages": [7]}, {"data": []}])
-def test_a_response_without_messages_does_not_prove_absence(told: Json | Any) -> None:
+@pytest.mark.parametrize("body", [{}, {"messages": None}, {"messages": {}}, {"messages": [7]}, {"data": []}])
+def test_a_response_without_messages_does_not_prove_absence(body: Json | Any) -> None:
     with pytest.raises(TemporaryError, match="malformed_answer"):
-        parse_records(told, "messages")
+        parse_records(body, "messages")

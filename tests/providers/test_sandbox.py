@@ -115,8 +115,8 @@ async def test_one_delivery_gets_these_results_in_order(
     database_tenant: DatabaseTenant, sandbox: Sandbox, word: str, outcomes: list[type], kept: int
 ) -> None:
     message = await message_to(database_tenant, Channel.EMAIL, {"email": f"ada+{word}@example.com"})
-    answers = [await outcome(sandbox, replace(message, attempt_id=uuid4())) for _ in outcomes]
-    assert answers == outcomes
+    results = [await outcome(sandbox, replace(message, attempt_id=uuid4())) for _ in outcomes]
+    assert results == outcomes
     assert len(await outbox(database_tenant, message)) == kept
 
 
@@ -286,7 +286,7 @@ async def test_a_scheduled_receipt_wakes_the_poster(database_tenant: DatabaseTen
     heard: list[str] = []
     listener = await database_tenant.database.dedicated()
     try:
-        await listener.add_listener("tocsin_sandbox", lambda *told: heard.append(str(told[2])))
+        await listener.add_listener("tocsin_sandbox", lambda *arguments: heard.append(str(arguments[2])))
         await outcome(sandbox, await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"}))
         await listener.execute("SELECT 1")
     finally:

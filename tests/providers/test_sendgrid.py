@@ -129,8 +129,8 @@ async def test_text_that_looks_like_a_key_is_refused_without_a_call(bench: SendG
 
 async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
     bench.vendor.reply = Reply(status=202, headers={"X-Message-Id": "X1Y2Z3"})
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert answer == ProviderAcceptance(message_id="X1Y2Z3", response={"status": 202})
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert result == ProviderAcceptance(message_id="X1Y2Z3", response={"status": 202})
 
 
 @pytest.mark.parametrize(
@@ -139,25 +139,25 @@ async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
 )
 async def test_a_400_is_about_the_recipient_or_the_message(bench: SendGridBench, name: str, reason: str) -> None:
     bench.vendor.reply = Reply(status=400, body=sample(name))
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert (answer.reason, answer.is_gone) == (reason, False)
-    assert "Does not contain" not in repr(answer)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert (result.reason, result.is_gone) == (reason, False)
+    assert "Does not contain" not in repr(result)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b'{"errors": 7}', b'{"errors": [7, {"field": 7}]}'])
 async def test_a_400_without_details_is_about_the_message(bench: SendGridBench, body: bytes) -> None:
     bench.vendor.reply = Reply(status=400, body=body)
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert answer.reason == "bad_request"
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert result.reason == "bad_request"
 
 
 async def test_a_message_that_is_too_large_is_refused(bench: SendGridBench) -> None:
     bench.vendor.reply = Reply(status=413)
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert answer.reason == "too_large"
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert result.reason == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,10 @@ async def test_the_vendors_own_check_agrees_with_the_signatures_of_these_tests(b
 
 
 async def test_every_vendor_term_has_its_receipt_kind(bench: SendGridBench) -> None:
-    told = [(receipt.raw["event"], receipt.kind, receipt.reason) for receipt in parsed(bench, raw(sample("events")))]
-    assert told == [
+    receipts = [
+        (receipt.raw["event"], receipt.kind, receipt.reason) for receipt in parsed(bench, raw(sample("events")))
+    ]
+    assert receipts == [
         ("processed", ReceiptKind.UNKNOWN, None),
         ("deferred", ReceiptKind.UNKNOWN, None),
         ("delivered", ReceiptKind.DELIVERED, None),
@@ -246,8 +248,8 @@ async def test_a_receipt_names_attempt_message_and_time(bench: SendGridBench) ->
 
 
 async def test_unrelated_events_do_not_spoil_a_batch(bench: SendGridBench) -> None:
-    told = parsed(bench, raw([*sample("not_ours"), sample("events")[2]]))
-    assert [(receipt.attempt_id, receipt.kind) for receipt in told] == [
+    receipts = parsed(bench, raw([*sample("not_ours"), sample("events")[2]]))
+    assert [(receipt.attempt_id, receipt.kind) for receipt in receipts] == [
         (None, ReceiptKind.UNKNOWN),
         (None, ReceiptKind.BOUNCED),
         (ATTEMPT, ReceiptKind.DELIVERED),
@@ -322,18 +324,18 @@ ODD: list[Any] = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp":
 @pytest.mark.parametrize("odd", [*ODD, {"event": "open", "timestamp": 10**30}, {"event": [], "timestamp": 1}], ids=str)
 async def test_an_undocumented_event_does_not_fail_its_batch(bench: SendGridBench, odd: Any) -> None:
     delivered, opened = sample("events")[2:4]
-    told = parsed(bench, raw([delivered, odd, opened]))
-    assert [receipt.kind for receipt in told] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
-    assert told[1].raw == {"unreadable": odd}  # two different events are two receipts
+    receipts = parsed(bench, raw([delivered, odd, opened]))
+    assert [receipt.kind for receipt in receipts] == [ReceiptKind.DELIVERED, ReceiptKind.UNKNOWN, ReceiptKind.OPENED]
+    assert receipts[1].raw == {"unreadable": odd}  # two different events are two receipts
 
 
 async def test_an_undocumented_event_is_stored_without_values(bench: SendGridBench) -> None:
     """Any value may be the recipient's address. By the attempt id it is a receipt of the attempt."""
     attempt, address = UUID(int=1), "ada@example.com"
     odd = {"event": [address], "email": address, address: 1, "timestamp": 1, REFERENCE: str(attempt)}
-    told = parsed(bench, raw([sample("events")[2], odd]))
+    receipts = parsed(bench, raw([sample("events")[2], odd]))
     form = {"event": "list", "email": "str", "timestamp": "int", REFERENCE: "str"}
-    assert (told[1].attempt_id, told[1].stored_raw) == (attempt, {"unreadable": form})
+    assert (receipts[1].attempt_id, receipts[1].stored_raw) == (attempt, {"unreadable": form})
 
 
 @pytest.mark.parametrize(
@@ -370,8 +372,8 @@ async def test_without_the_add_on_nothing_can_be_looked_up(bench: SendGridBench)
 
 async def test_a_found_message_has_its_api_id_and_status(bench: SendGridBench) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
-    told = {"msg_id": "X1Y2Z3.recvd-5f-1.0", "to_email": message.address["email"].upper(), "status": "delivered"}
-    bench.vendor.activity[str(message.attempt_id)].append(told)
+    activity = {"msg_id": "X1Y2Z3.recvd-5f-1.0", "to_email": message.address["email"].upper(), "status": "delivered"}
+    bench.vendor.activity[str(message.attempt_id)].append(activity)
     found = await bench.provider.look_up(message, datetime.now(UTC))
     assert found == [ProviderAcceptance(message_id="X1Y2Z3", response={"status": 200, "message_status": "delivered"})]
 

@@ -27,8 +27,8 @@ async def server() -> AsyncIterator[MailServer]:
 
 
 async def sent(server: MailServer, message: OutgoingMessage) -> KeptMail:
-    answer = await Smtp(server.settings()).send(message)
-    assert isinstance(answer, ProviderAcceptance), answer
+    result = await Smtp(server.settings()).send(message)
+    assert isinstance(result, ProviderAcceptance), result
     [kept] = server.kept(message.attempt_id)
     return kept
 
@@ -55,10 +55,10 @@ async def test_an_email_without_html_has_text_only(server: MailServer) -> None:
 
 async def test_the_message_id_is_that_of_the_delivery(server: MailServer) -> None:
     message = to()
-    answer = await Smtp(server.settings()).send(message)
-    assert isinstance(answer, ProviderAcceptance)
-    assert answer.message_id == f"{message.delivery_id}@shop.example"
-    assert answer.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
+    result = await Smtp(server.settings()).send(message)
+    assert isinstance(result, ProviderAcceptance)
+    assert result.message_id == f"{message.delivery_id}@shop.example"
+    assert result.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
 
 
 async def test_sent_mail_has_seven_bits_and_keeps_dots_and_long_lines(server: MailServer) -> None:
@@ -158,20 +158,20 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("at", "said", "reason"), REFUSALS)
+@pytest.mark.parametrize(("at", "reply", "reason"), REFUSALS)
 async def test_a_refused_recipient_is_refused_without_quoting_the_address(
-    server: MailServer, at: str, said: str, reason: str
+    server: MailServer, at: str, reply: str, reason: str
 ) -> None:
-    server.answers = {at: said}
-    answer = await Smtp(server.settings()).send(to())
-    assert isinstance(answer, ProviderRefusal)
-    assert (answer.reason, answer.response["code"]) == (reason, int(said[:3]))
-    assert ADA not in repr(answer)
+    server.replies = {at: reply}
+    result = await Smtp(server.settings()).send(to())
+    assert isinstance(result, ProviderRefusal)
+    assert (result.reason, result.response["code"]) == (reason, int(reply[:3]))
+    assert ADA not in repr(result)
 
 
 @pytest.mark.parametrize("at", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("reply", "reason"),
     [
         ("421 4.3.2 Going down", "unavailable"),
         ("450 4.2.1 Busy", "greylisted"),
@@ -182,20 +182,20 @@ async def test_a_refused_recipient_is_refused_without_quoting_the_address(
     ],
 )
 async def test_a_retry_reply_is_temporary_and_names_its_scope(
-    server: MailServer, at: str, said: str, reason: str
+    server: MailServer, at: str, reply: str, reason: str
 ) -> None:
-    server.answers = {at: said}
-    if (at, said[0]) == ("MAIL", "5"):
+    server.replies = {at: reply}
+    if (at, reply[0]) == ("MAIL", "5"):
         pytest.skip("final before a recipient is named")
     with pytest.raises(TemporaryError) as caught:
         await Smtp(server.settings()).send(to())
     assert caught.value.reason == ("unavailable" if at == "MAIL" else reason)
-    assert caught.value.response["code"] == int(said[:3])
+    assert caught.value.response["code"] == int(reply[:3])
     assert ADA not in repr(caught.value.response)
 
 
 @pytest.mark.parametrize(
-    ("at", "said", "reason"),
+    ("at", "reply", "reason"),
     [
         ("MAIL", "550 5.7.60 Not your address", "sender_refused"),
         ("MAIL", "553 5.7.1 Not owned by user", "sender_refused"),
@@ -205,16 +205,16 @@ async def test_a_retry_reply_is_temporary_and_names_its_scope(
     ],
 )
 async def test_a_permanent_error_about_the_account_is_permanent(
-    server: MailServer, at: str, said: str, reason: str
+    server: MailServer, at: str, reply: str, reason: str
 ) -> None:
-    server.answers = {at: said}
+    server.replies = {at: reply}
     with pytest.raises(PermanentError, match=reason):
         await Smtp(server.settings()).send(to())
 
 
 @pytest.mark.parametrize("at", ["RCPT", "DATA"])
 @pytest.mark.parametrize(
-    "said",
+    "reply",
     [
         "554 5.7.1 <ada@example.com>: Relay access denied",
         "550 5.7.1 <ada@example.com>... Relaying denied",
@@ -224,16 +224,16 @@ async def test_a_permanent_error_about_the_account_is_permanent(
         "551 We do not relay for strangers",
     ],
 )
-async def test_a_relay_refusal_is_not_about_the_recipient(server: MailServer, at: str, said: str) -> None:
-    server.answers = {at: said}
+async def test_a_relay_refusal_is_not_about_the_recipient(server: MailServer, at: str, reply: str) -> None:
+    server.replies = {at: reply}
     with pytest.raises(PermanentError, match="relay_denied") as caught:
         await Smtp(server.settings()).send(to())
-    assert caught.value.response["code"] == int(said[:3])
+    assert caught.value.response["code"] == int(reply[:3])
     assert ADA not in repr(caught.value.response)
 
 
 @pytest.mark.parametrize(
-    ("address", "said", "reason"),
+    ("address", "reply", "reason"),
     [
         ("bob@relay-denied.example", "550 5.1.1 <bob@relay-denied.example>: User unknown", "invalid_address"),
         ("relay denied@x.org", "", "invalid_address"),
@@ -242,20 +242,20 @@ async def test_a_relay_refusal_is_not_about_the_recipient(server: MailServer, at
     ],
 )
 async def test_a_relay_that_is_only_named_is_not_the_reason(
-    server: MailServer, address: str, said: str, reason: str
+    server: MailServer, address: str, reply: str, reason: str
 ) -> None:
-    server.answers = {"RCPT": said}
+    server.replies = {"RCPT": reply}
     assert await refused(server, address) == reason
 
 
 async def refused(server: MailServer, address: str) -> str:
-    answer = await Smtp(server.settings()).send(to(address))
-    assert isinstance(answer, ProviderRefusal), answer
-    return answer.reason
+    result = await Smtp(server.settings()).send(to(address))
+    assert isinstance(result, ProviderRefusal), result
+    return result.reason
 
 
 async def test_a_relay_that_is_denied_for_now_is_temporary(server: MailServer) -> None:
-    server.answers = {"RCPT": "454 4.7.1 <ada@example.com>: Relay access denied"}
+    server.replies = {"RCPT": "454 4.7.1 <ada@example.com>: Relay access denied"}
     with pytest.raises(TemporaryError):
         await Smtp(server.settings()).send(to())
 
@@ -386,8 +386,8 @@ def test_an_invalid_sender_is_an_error_at_start(server: MailServer, sender: str)
 async def test_a_check_reports_the_login_and_its_method(authority: trustme.CA, implicit: bool) -> None:
     async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
         tls = "implicit" if implicit else "starttls"
-        said = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
-    assert said == f"localhost accepts the login of tocsin (tls: {tls})"
+        report = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
+    assert report == f"localhost accepts the login of tocsin (tls: {tls})"
     assert (server.connections, server.mails) == (1, 0)
 
 
@@ -397,10 +397,10 @@ async def test_a_check_without_a_login_reports_that() -> None:
 
 
 async def test_a_check_reports_a_refusal_after_the_login(server: MailServer) -> None:
-    server.answers = {"NOOP": "421 4.3.2 Going down"}
+    server.replies = {"NOOP": "421 4.3.2 Going down"}
     with pytest.raises(TemporaryError, match="unavailable"):
         await Smtp(server.settings()).check()
-    server.answers = {"NOOP": "554 5.7.0 Account closed"}
+    server.replies = {"NOOP": "554 5.7.0 Account closed"}
     with pytest.raises(PermanentError, match="server_refused"):
         await Smtp(server.settings()).check()
 
@@ -438,13 +438,15 @@ def test_an_unencrypted_password_is_detected_beyond_this_machine(changed: dict[s
 
 async def test_a_check_warns_of_an_unencrypted_password(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.smtp.adapter, "_is_loopback", lambda host: False)
-    said = await Smtp(server.settings()).check()
-    assert said.endswith("; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit")
+    report = await Smtp(server.settings()).check()
+    assert report.endswith(
+        "; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit"
+    )
 
 
 async def test_concurrent_messages_have_connections_of_their_own(server: MailServer) -> None:
     messages = [replace(to(), attempt_id=uuid4()) for _ in range(20)]
     provider = Smtp(server.settings())
-    answers = await asyncio.gather(*(provider.send(message) for message in messages))
-    assert all(isinstance(answer, ProviderAcceptance) for answer in answers)
+    results = await asyncio.gather(*(provider.send(message) for message in messages))
+    assert all(isinstance(result, ProviderAcceptance) for result in results)
     assert [len(server.kept(message.attempt_id)) for message in messages] == [1] * 20

@@ -104,8 +104,8 @@ async def test_a_response_that_is_not_http_proves_nothing(call: Call) -> None:
 @both
 async def test_an_accepted_response_with_a_truncated_body_is_accepted(call: Call) -> None:
     async with line(b'HTTP/1.1 202 A\r\ncontent-length: 100\r\n\r\n{"id"', cut=True) as (url, _):
-        answer = await call(url)
-    assert (answer.status, answer.is_2xx, answer.json()) == (202, True, {})
+        result = await call(url)
+    assert (result.status, result.is_2xx, result.json()) == (202, True, {})
 
 
 @both
@@ -139,10 +139,10 @@ async def test_a_large_body_is_read_as_far_as_the_limit(call: Call) -> None:
 async def test_a_lookup_has_parameters_no_body_and_its_own_limit() -> None:
     head = b"HTTP/1.1 200 O\r\ncontent-length: 100000\r\n\r\n"
     async with line(head, b"x" * 100_000) as (url, heads):
-        answer = await get(
+        result = await get(
             url, params={"To": "+44", "query": 'a="b"'}, headers={"authorization": "Basic x"}, limit=70_000
         )
-    assert len(answer.body) == 70_000
+    assert len(result.body) == 70_000
     [sent] = heads
     assert sent.startswith(b"GET /?To=%2B44&query=a%3D%22b%22 HTTP/1.1\r\n")
     assert b"authorization: Basic x\r\n" in sent.lower().replace(b"basic", b"Basic")
@@ -152,8 +152,8 @@ async def test_a_lookup_has_parameters_no_body_and_its_own_limit() -> None:
 @both
 async def test_a_redirect_is_a_final_response(call: Call) -> None:
     async with line(b"HTTP/1.1 307 T\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n") as (url, heads):
-        answer = await call(url)
-    assert (answer.status, len(heads)) == (307, 1)
+        result = await call(url)
+    assert (result.status, len(heads)) == (307, 1)
 
 
 @both

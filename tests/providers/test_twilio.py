@@ -120,23 +120,23 @@ async def test_a_messaging_service_replaces_the_sender(bench: TwilioBench) -> No
 
 async def test_an_accepted_message_has_its_sid_and_its_price(bench: TwilioBench) -> None:
     bench.vendor.reply = Reply(status=201, body=sample("accepted"))
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     response = {"status": 201, "message_status": "queued", "price_unit": "USD"}
-    assert answer == ProviderAcceptance(message_id="SM" + "a" * 32, response=response, cost="0.00750")
+    assert result == ProviderAcceptance(message_id="SM" + "a" * 32, response=response, cost="0.00750")
 
 
 @pytest.mark.parametrize("price", [None, "", "free", "-1e9", "٣", 7, ["1"], "-123456789.0"])
 async def test_an_invalid_price_is_none(bench: TwilioBench, price: Any) -> None:
     bench.vendor.reply = Reply(status=201, body={"sid": "SM1", "price": price})
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderAcceptance)
-    assert answer.cost == ("7" if price == 7 else None)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderAcceptance)
+    assert result.cost == ("7" if price == 7 else None)
 
 
 async def test_a_number_that_opted_out_is_refused(bench: TwilioBench) -> None:
     bench.vendor.reply = Reply(status=400, body=sample("refused"))
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert answer == ProviderRefusal(reason="opted_out", response={"status": 400, "code": 21610})
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert result == ProviderRefusal(reason="opted_out", response={"status": 400, "code": 21610})
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ async def test_a_number_that_opted_out_is_refused(bench: TwilioBench) -> None:
 )
 async def test_a_code_about_one_number_or_message_refuses_it(bench: TwilioBench, reply: Reply, reason: str) -> None:
     bench.vendor.reply = reply
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(answer, ProviderRefusal)
-    assert answer.reason == reason
-    assert "+44" not in repr(answer)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert result.reason == reason
+    assert "+44" not in repr(result)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ async def test_a_newer_signature_with_a_shared_key_is_accepted(bench: TwilioBenc
 
 
 @pytest.mark.parametrize(
-    ("secret", "told", "made_by"),
+    ("secret", "settings", "made_by"),
     [
         ("shared key", "key=k,algorithm=HMAC_SHA256", (TOKEN, "sha256")),
         ("shared key", "key=k,algorithm=HMAC_SHA256", ("shared key", "sha1")),
@@ -285,13 +285,13 @@ async def test_a_newer_signature_with_a_shared_key_is_accepted(bench: TwilioBenc
     ids=["with the token", "with the old algorithm", "with a weak algorithm", "no shared key is configured"],
 )
 async def test_a_newer_signature_with_anything_else_is_forged(
-    bench: TwilioBench, secret: str, told: str, made_by: tuple[str, str]
+    bench: TwilioBench, secret: str, settings: str, made_by: tuple[str, str]
 ) -> None:
     settings = bench.settings.model_copy(update={"webhook_secret": SecretStr(secret)})
     body = callback("delivered")
     headers = {
         "x-twilio-signature": sign(made_by[0], CALLBACK, body, made_by[1]),
-        "x-twilio-webhooks-signature-settings": told,
+        "x-twilio-webhooks-signature-settings": settings,
     }
     with pytest.raises(ForgedReceipt):
         Twilio(settings, bench.transport, CALLBACK).parse_receipts(headers, body)
@@ -324,9 +324,9 @@ async def test_the_api_passes_on_the_url_as_it_was_called(bench: TwilioBench, co
     headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?{query}", body)}
     way = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=way, base_url="http://internal:8000/api/v1") as client:
-        asked = [f"/receipts/twilio?{query}", f"/receipts/twilio?{query}", f"/receipts/twilio?attempt={ATTEMPT}"]
-        told = [(await client.post(url, content=body, headers=headers)).status_code for url in asked]
-    assert told == [204, 204, 401]
+        urls = [f"/receipts/twilio?{query}", f"/receipts/twilio?{query}", f"/receipts/twilio?attempt={ATTEMPT}"]
+        statuses = [(await client.post(url, content=body, headers=headers)).status_code for url in urls]
+    assert statuses == [204, 204, 401]
     async with container.database.transaction() as session:
         values = {"id": query.removeprefix("attempt=")}
         rows = await session.execute(text("SELECT kind FROM receipt WHERE attempt_id = :id"), values)

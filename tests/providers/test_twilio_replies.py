@@ -37,7 +37,7 @@ def reply(body: str = "STOP", **more: str) -> dict[str, str]:
     return {**fields, "Body": body, "NumMedia": "0", "SmsStatus": "received", "ApiVersion": "2010-04-01", **more}
 
 
-def told(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[ReceiptKind, str | None]]:
+def parsed_kinds(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[ReceiptKind, str | None]]:
     body = urlencode(fields).encode()
     read = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
     for receipt in read:
@@ -66,7 +66,7 @@ def told(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[ReceiptKind, 
 async def test_only_a_word_that_stands_alone_is_an_opt_out(
     bench: TwilioBench, fields: dict[str, str], kind: ReceiptKind | None
 ) -> None:
-    assert told(bench, fields) == ([] if kind is None else [(kind, NUMBER)])
+    assert parsed_kinds(bench, fields) == ([] if kind is None else [(kind, NUMBER)])
 
 
 async def test_the_status_of_a_message_is_no_reply(bench: TwilioBench) -> None:
@@ -96,9 +96,9 @@ class TwilioInstallation:
     async def write(self, fields: dict[str, str]) -> Response:
         body = urlencode(fields).encode()
         headers = {"X-Twilio-Signature": sign(TOKEN, CALLBACK, body)}
-        answer = await self.twilio.post("/api/v1/receipts/twilio", content=body, headers=headers)
-        assert answer.status_code == 204, answer.text
-        return answer
+        response = await self.twilio.post("/api/v1/receipts/twilio", content=body, headers=headers)
+        assert response.status_code == 204, response.text
+        return response
 
     async def receipts(self, fields: dict[str, str]) -> list[dict[str, Any]]:
         statement = text("SELECT * FROM receipt WHERE raw->>'MessageSid' = :sid")

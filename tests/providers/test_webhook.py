@@ -88,22 +88,22 @@ def test_each_tenant_has_its_own_standard_webhooks_secret() -> None:
 async def test_any_2xx_is_accepted(bench: WebhookBench, status: int) -> None:
     bench.vendor.reply = Reply(status=status)
     message = bench.message_in_mode(VendorMode.GOOD)
-    answer = await bench.provider.send(message)
-    assert answer == ProviderAcceptance(message_id=str(message.delivery_id), response={"status": status})
+    result = await bench.provider.send(message)
+    assert result == ProviderAcceptance(message_id=str(message.delivery_id), response={"status": status})
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 401, 402, 403, 404, 405, 413, 422])
 async def test_a_refusal_is_about_this_endpoint_alone(bench: WebhookBench, status: int) -> None:
     bench.vendor.reply = Reply(status=status, headers={"location": f"{bench.vendor.url}/hooks/good"})
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert answer == ProviderRefusal(reason=f"status_{status}", response={"status": status})
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert result == ProviderRefusal(reason=f"status_{status}", response={"status": status})
     assert len(bench.vendor.requests) == 1
 
 
 async def test_410_is_a_definite_refusal(bench: WebhookBench) -> None:
     bench.vendor.reply = Reply(status=410)
-    answer = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert answer == ProviderRefusal(reason="status_410", response={"status": 410}, is_gone=True)
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert result == ProviderRefusal(reason="status_410", response={"status": 410}, is_gone=True)
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ async def test_a_missing_response_is_unknown(bench: WebhookBench, mode: VendorMo
     "url", ["ftp://example.com/", "file:///etc/passwd", "https://", "//example.com", "https://[::1/", "nothing"]
 )
 async def test_an_invalid_web_address_is_refused(bench: WebhookBench, url: str) -> None:
-    answer = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address={"url": url}))
-    assert answer == ProviderRefusal(reason="invalid_address")
+    result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address={"url": url}))
+    assert result == ProviderRefusal(reason="invalid_address")
 
 
 async def test_a_private_address_is_refused_and_not_called(bench: WebhookBench) -> None:

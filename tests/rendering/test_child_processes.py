@@ -157,9 +157,9 @@ async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer, monkeyp
     monkeypatch.setattr(renderer, "CALL_SECONDS", 20)  # a slow machine takes longer to fill the memory
     before = only(own).pid
     body = "{% set ns = namespace(x='aaaa') %}{% for a in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
-    answer = await own.render(sms(body), {}, "en")
-    assert isinstance(answer, RenderFailure)
-    assert answer.reason == "needed more than 256 MiB"
+    result = await own.render(sms(body), {}, "en")
+    assert isinstance(result, RenderFailure)
+    assert result.reason == "needed more than 256 MiB"
     assert await own.render(sms("{{ 1 }}"), {}, "en") == FINE
     assert not proc.running(before)
 

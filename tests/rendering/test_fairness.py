@@ -60,12 +60,12 @@ async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(ow
 
 async def test_a_template_that_was_stopped_twice_is_refused_without_a_child(own: Renderer) -> None:
     tenant = uuid4()
-    answers = [await own.render(sms(SLOW), {"n": n}, "en", tenant=tenant) for n in range(2)]
+    results = [await own.render(sms(SLOW), {"n": n}, "en", tenant=tenant) for n in range(2)]
     before = proc.renderers(os.getpid())
     begun = time.monotonic()
-    answers += [await own.render(sms(SLOW), {"n": n}, "en", tenant=tenant) for n in range(50)]
+    results += [await own.render(sms(SLOW), {"n": n}, "en", tenant=tenant) for n in range(50)]
     assert time.monotonic() - begun < 1
-    assert answers == [STOPPED] * 2 + [REFUSED] * 50
+    assert results == [STOPPED] * 2 + [REFUSED] * 50
     await wait_until(lambda: len(proc.renderers(os.getpid())) >= len(before))
     assert await works(own, tenant)
     assert await own.inspect(sms(SLOW), tenant=tenant) == REFUSED
@@ -75,9 +75,9 @@ async def test_a_template_that_was_stopped_twice_is_refused_without_a_child(own:
 async def test_calls_that_wait_behind_the_second_stop_are_refused_too(own: Renderer) -> None:
     tenant = uuid4()
     begun = time.monotonic()
-    answers = await asyncio.gather(*(own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(30)))
-    assert answers == [STOPPED] * answers.count(STOPPED) + [REFUSED] * answers.count(REFUSED)
-    assert answers.count(STOPPED) < 5  # 2; a stop counts only if the child had a CPU
+    results = await asyncio.gather(*(own.render(sms(SLOW), {}, "en", tenant=tenant) for _ in range(30)))
+    assert results == [STOPPED] * results.count(STOPPED) + [REFUSED] * results.count(REFUSED)
+    assert results.count(STOPPED) < 5  # 2; a stop counts only if the child had a CPU
     assert time.monotonic() - begun < 15
 
 
@@ -104,8 +104,8 @@ async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
 ) -> None:
     tenant = uuid4()
     calls = [asyncio.create_task(own.render(sms("x"), {}, "en", tenant=tenant)) for _ in range(pool.WAITING_LIMIT + 2)]
-    answers = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(answer) for answer in answers] == [RenderedContent] * pool.WAITING_LIMIT + [RenderQueueFull] * 2
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [RenderedContent] * pool.WAITING_LIMIT + [RenderQueueFull] * 2
     assert await works(own, tenant)
     running = asyncio.create_task(own.render(sms(SLOW), {}, "en", tenant=tenant))
     await wait_until(lambda: own._pool._queue._occupied[tenant] == 1)
@@ -117,8 +117,8 @@ async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
 
 async def test_a_slow_schema_is_stopped_and_then_refused(own: Renderer) -> None:
     tenant = uuid4()
-    answers = [await own.check_payloads(SLOW_SCHEMA, [SLOW_PAYLOAD], tenant=tenant) for _ in range(3)]
-    assert answers == [STOPPED, STOPPED, REFUSED]
+    results = [await own.check_payloads(SLOW_SCHEMA, [SLOW_PAYLOAD], tenant=tenant) for _ in range(3)]
+    assert results == [STOPPED, STOPPED, REFUSED]
     assert await own.check_schema(SLOW_SCHEMA, tenant=tenant) == REFUSED
     assert await works(own, tenant)
 

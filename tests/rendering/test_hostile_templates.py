@@ -93,9 +93,9 @@ async def test_an_attack_gets_an_error_and_the_next_render_works(
     renderer: Renderer, body: str, reasons: set[str]
 ) -> None:
     begun = time.monotonic()
-    answer = await renderer.render(sms(body), {}, "en", tenant=uuid4())
-    assert isinstance(answer, RenderFailure)
-    assert answer.reason in reasons
+    result = await renderer.render(sms(body), {}, "en", tenant=uuid4())
+    assert isinstance(result, RenderFailure)
+    assert result.reason in reasons
     assert await still_works(renderer)
     assert time.monotonic() - begun < 30
 
@@ -109,14 +109,14 @@ async def test_saving_an_attack_is_quick_and_harmless(renderer: Renderer, body: 
 
 
 async def test_a_huge_input_is_refused_before_it_reaches_a_child(renderer: Renderer) -> None:
-    answer = await renderer.render(sms("x"), {"a": "x" * (3 << 20)}, "en")
-    assert answer == RenderFailure(reason="template and variables larger than 2 MiB")
+    result = await renderer.render(sms("x"), {"a": "x" * (3 << 20)}, "en")
+    assert result == RenderFailure(reason="template and variables larger than 2 MiB")
 
 
 async def test_hostile_html_does_not_hold_up_the_text_part(renderer: Renderer) -> None:
     begun = time.monotonic()
-    answer = await renderer.render(email("{% for a in range(90000) %}<a href=x><b{% endfor %}"), {}, "en")
-    assert isinstance(answer, RenderedContent | RenderFailure)
+    result = await renderer.render(email("{% for a in range(90000) %}<a href=x><b{% endfor %}"), {}, "en")
+    assert isinstance(result, RenderedContent | RenderFailure)
     assert await still_works(renderer)
     assert time.monotonic() - begun < 30
 

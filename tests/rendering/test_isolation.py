@@ -80,9 +80,9 @@ async def run(child: ChildProcess, code: str, tmp_path: Path) -> str:
     ready = aimed(code, tmp_path)
     payload = await child.run_job(wire.frame({"work": "run", "code": ready}), 10)
     assert payload is not None
-    answer, _ = wire.decode_result(payload)
-    assert isinstance(answer, RenderFailure)
-    return answer.reason
+    result, _ = wire.decode_result(payload)
+    assert isinstance(result, RenderFailure)
+    return result.reason
 
 
 @pytest.mark.parametrize("layers", ALONE)

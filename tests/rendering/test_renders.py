@@ -120,10 +120,10 @@ async def test_a_failure_has_a_reason_and_a_location(renderer: Renderer, body: s
 async def test_bad_templates_are_refused_when_saved_and_when_sent(
     renderer: Renderer, body: str, reason: str, line: int | None
 ) -> None:
-    for answer in (await renderer.inspect(sms(body)), await renderer.render(sms(body), {"a": 1, "b": []}, "en")):
-        assert isinstance(answer, RenderFailure)
-        assert answer.reason.startswith(reason)
-        assert (answer.part, answer.line) == ("body", line)
+    for result in (await renderer.inspect(sms(body)), await renderer.render(sms(body), {"a": 1, "b": []}, "en")):
+        assert isinstance(result, RenderFailure)
+        assert result.reason.startswith(reason)
+        assert (result.part, result.line) == ("body", line)
 
 
 async def test_a_failure_names_its_part(renderer: Renderer) -> None:
@@ -137,15 +137,15 @@ async def test_a_failure_names_its_part(renderer: Renderer) -> None:
 
 @pytest.mark.parametrize("value", [{1, 2}, float("nan"), b"bytes", 10**5000], ids=["set", "nan", "bytes", "digits"])
 async def test_variables_must_be_plain_json(renderer: Renderer, value: object) -> None:
-    answer = await renderer.render(sms("x"), {"a": value}, "en")  # type: ignore[dict-item]
-    assert answer == RenderFailure(reason="variables are not plain JSON")
+    result = await renderer.render(sms("x"), {"a": value}, "en")  # type: ignore[dict-item]
+    assert result == RenderFailure(reason="variables are not plain JSON")
 
 
 @pytest.mark.parametrize("value", ["\0", "\ud800"])
 async def test_content_that_postgres_cannot_store_is_refused(renderer: Renderer, value: str) -> None:
-    answer = await renderer.render(sms("{{ a }}"), {"a": value}, "en")
-    assert isinstance(answer, RenderFailure)
-    assert answer.reason == "output contains a NUL character or half a surrogate pair"
+    result = await renderer.render(sms("{{ a }}"), {"a": value}, "en")
+    assert isinstance(result, RenderFailure)
+    assert result.reason == "output contains a NUL character or half a surrogate pair"
 
 
 SECRETS = ["s3cr3t-value", "__class__", "Ada Lovelace", "undefined'x", "12345678901234567890"]
@@ -173,6 +173,6 @@ LEAKS = [
 
 @pytest.mark.parametrize(("secret", "body"), list(product(SECRETS, LEAKS)))
 async def test_no_reason_quotes_the_payload(renderer: Renderer, secret: str, body: str) -> None:
-    answer = await renderer.render(sms(body), {"v": secret, "d": {"k": secret}}, "en")
-    assert isinstance(answer, RenderFailure)
-    assert secret not in answer.reason
+    result = await renderer.render(sms(body), {"v": secret, "d": {"k": secret}}, "en")
+    assert isinstance(result, RenderFailure)
+    assert secret not in result.reason

@@ -36,10 +36,10 @@ def remind(shop: Tocsin, **more: Any) -> str:
 async def clocks(stage: LocalInstallation, *ids: str) -> list[datetime]:
     """Return Postgres' two clocks, and that of each of these workflows."""
     async with stage.container.database.transaction() as session:
-        told = (await session.execute(text("SELECT now(), clock_timestamp()"))).one()
+        times = (await session.execute(text("SELECT now(), clock_timestamp()"))).one()
     skipper = stage.workflows.skipper
     handles = [stage.workflows.client.get_workflow_handle(workflow_id(UUID(id), 1)) for id in ids]
-    return [*told, *[await skipper.get_current_time(handle) for handle in handles]]
+    return [*times, *[await skipper.get_current_time(handle) for handle in handles]]
 
 
 def ahead(stage: LocalInstallation, tocsin: Tocsin, *ids: str) -> timedelta:

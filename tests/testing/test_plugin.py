@@ -29,15 +29,15 @@ async def run_pytest(project: Path, **environment: str) -> tuple[int | None, str
         stderr=STDOUT,
     )
     async with asyncio.timeout(WITHIN):
-        said, _ = await process.communicate()
-    return process.returncode, said.decode()
+        output, _ = await process.communicate()
+    return process.returncode, output.decode()
 
 
 async def test_the_example_project_passes_in_seconds_and_nothing_leaves_the_machine() -> None:
     """The environment's providers have no effect."""
-    code, said = await run_pytest(EXAMPLE, TOCSIN_EMAIL_PROVIDERS="sendgrid", TOCSIN_START_RATE="1")
-    assert code == 0, said
-    assert re.search(r"^5 passed in [0-9.]+s", said, re.MULTILINE), said
+    code, output = await run_pytest(EXAMPLE, TOCSIN_EMAIL_PROVIDERS="sendgrid", TOCSIN_START_RATE="1")
+    assert code == 0, output
+    assert re.search(r"^5 passed in [0-9.]+s", output, re.MULTILINE), output
 
 
 async def test_an_external_project_fails_at_its_type_error(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ async def test_an_external_project_fails_at_its_type_error(tmp_path: Path) -> No
     (tmp_path / "pytest.ini").write_text(f"[pytest]\npythonpath = {CHECKOUT}\naddopts = -p no:asyncio\n")
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["testing.plugin"]\n')
     (tmp_path / "test_it.py").write_text("def test_it(tocsin):\n    tocsin.apply('.')\n")
-    code, said = await run_pytest(tmp_path)
-    assert code == 1, said
-    assert "types/reminder.yaml:2: " in said
-    assert "1 failed" in said
+    code, output = await run_pytest(tmp_path)
+    assert code == 1, output
+    assert "types/reminder.yaml:2: " in output
+    assert "1 failed" in output

@@ -44,7 +44,7 @@ NOT_SENT_BEFORE: dict[str, tuple[set[str], set[int]]] = {
 async def restored_from_a_backup(scenario: Scenario) -> None:
     """Restore Postgres to an older backup: everything is held until released, then each guarantee decides."""
     scenario.background_load.pause()
-    await scenario.background_load.answered()
+    await scenario.background_load.wait_for_responses()
     await scenario.quiet()
     sent, unsent = [await _held(scenario, tenant) for tenant in (0, 1)]
     dump = scenario.servers.home / "restored.dump"

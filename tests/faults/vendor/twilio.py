@@ -41,9 +41,9 @@ class FaultyTwilio(FaultyHttpVendor):
         path, _, query = request.target.partition("?")
         if path != f"{ACCOUNT}/Messages.json":
             return Reply(status=404)
-        asked = dict(parse_qsl(query, strict_parsing=True))
-        found = [message for message in reversed(self._messages) if message["to"] == asked["To"]]
-        return Reply(status=200, body={"messages": found[: int(asked["PageSize"])], "next_page_uri": None})
+        parameters = dict(parse_qsl(query, strict_parsing=True))
+        found = [message for message in reversed(self._messages) if message["to"] == parameters["To"]]
+        return Reply(status=200, body={"messages": found[: int(parameters["PageSize"])], "next_page_uri": None})
 
 
 class TwilioReceiptFormat(ReceiptFormat):

@@ -25,7 +25,7 @@ class VendorLog:
 
     def looked_up(self, provider: str, status: int) -> None:
         """Log a lookup."""
-        self._write(kind="asked", provider=provider, status=status)
+        self._write(kind="lookup", provider=provider, status=status)
 
     def receipt(self, provider: str, reference: str, event: str, status: int) -> None:
         """Log a posted receipt with the status of its response."""
