@@ -123,7 +123,7 @@ async def engine_servers(
 
 @dataclass(frozen=True, kw_only=True)
 class ApiTenant:
-    """One tenant, a client with its key, and the operations that tests need."""
+    """Hold one tenant and a client with its key, and offer the operations that tests need."""
 
     tenant: UUID
     tenant_key: str

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 async def read_failure(engine: Engine, id: str) -> str:
-    """The failure message of a notification's workflow."""
+    """Return the failure message of a notification's workflow."""
     with pytest.raises(WorkflowFailureError) as failed:
         await (await engine.wait_for_start(id)).result()
     assert isinstance(failed.value.cause, ApplicationError)

@@ -28,7 +28,7 @@ SETTLE_WINDOW = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class ReadmeQuery:
-    """A row of the README's table."""
+    """Hold a row of the README's table."""
 
     query: str
     statuses: tuple[str, ...]
