@@ -1,21 +1,17 @@
-"""Skip time: move Postgres, this process and the open workflows together to the next moment at which something is due.
+"""Skip time: move Postgres, this process and every open workflow together to the next moment at which something is due.
 
 Between two moments everything that was due happens, in real time.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from domain.clock import now, set_offset
 from testing.polling import eventually
 from testing.rows import TenantRows
-from testing.workflows import TrackedWorkflows, WorkflowProgress
-
-ReadProgress = Callable[[], Awaitable[dict[str, WorkflowProgress]]]
+from testing.workflows import TrackedWorkflows
 
 SETTLE_TIMEOUT = 60.0
-# A timer that real time can reach while a moment settles fires only in a workflow whose clock has moved.
-SETTLE_MARGIN = timedelta(seconds=SETTLE_TIMEOUT)
 # Work that is due so soon after other work belongs to the same moment: otherwise many sends would need as many skips.
 MERGE_WINDOW = timedelta(seconds=1)
 
@@ -34,25 +30,18 @@ class TenantClock:
 
     async def reset(self) -> None:
         """Return to the machine's time. The tenant's remaining work is no longer followed."""
-        self._workflows.forget_all()
+        self._workflows.open_ids.clear()
         await self._set(timedelta())
 
     async def settle(self) -> None:
         """Wait until nothing more happens without the passing of time."""
-        await self._settle(self._workflows.read_progress)
+        await eventually(self._find_busy_reasons, lambda reasons: not reasons, SETTLE_TIMEOUT)
 
     async def advance(self, by: timedelta) -> None:
-        """Stop at each moment at which something is due. Only workflows with something due move to a moment in between:
-        the others stand still there, and move to the last moment at once.
-        """
         await self.settle()
         target = now() + by
         while (due := await self._find_next_due()) is not None and due < target:
-            with self._workflows.hold_signals():
-                await self._set_time(due)
-                await self._workflows.advance_due_clocks(now() + SETTLE_MARGIN)
-            await self._wake()
-            await self._settle(self._workflows.update_progress)
+            await self._move_to(due)
         await self._move_to(target)
 
     async def skip(self) -> timedelta:
@@ -67,22 +56,13 @@ class TenantClock:
 
     async def _move_to(self, to: datetime) -> None:
         with self._workflows.hold_signals():
-            await self._set_time(to)
+            await self._set(self._workflows.ahead + max(to - now(), timedelta()))
             await self._workflows.advance_clocks()
-        await self._wake()
-        await self.settle()
-
-    async def _wake(self) -> None:
         await self._rows.notify_listeners()
         self._on_skip()
         for notification_type in await self._rows.list_types_to_tick():
             await self._workflows.tick(self._rows.tenant, notification_type)
-
-    async def _settle(self, read_progress: ReadProgress) -> None:
-        await eventually(lambda: self._find_busy_reasons(read_progress), lambda reasons: not reasons, SETTLE_TIMEOUT)
-
-    async def _set_time(self, to: datetime) -> None:
-        await self._set(self._workflows.ahead + max(to - now(), timedelta()))
+        await self.settle()
 
     async def _set(self, ahead: timedelta) -> None:
         self._workflows.ahead = ahead
@@ -90,22 +70,22 @@ class TenantClock:
         await self._rows.set_ahead(ahead)
 
     async def _find_next_due(self) -> datetime | None:
-        open_workflows = await self._workflows.update_progress()
+        open_workflows = await self._workflows.read_progress()
         due = [timer for workflow in open_workflows.values() for timer in workflow.timers]
         if reports_at := await self._rows.find_next_due():
             due.append(reports_at)
         return max((at for at in due if at < min(due) + MERGE_WINDOW), default=None)
 
-    async def _find_busy_reasons(self, read_progress: ReadProgress) -> list[str]:
+    async def _find_busy_reasons(self) -> list[str]:
         """Return what is busy: nothing, if workflows are as they were before the rows were read. Rows first: they cost
         less.
         """
         if reasons := await self._rows.find_busy_reasons():
             return reasons
-        before = await read_progress()
+        before = await self._workflows.read_progress()
         if busy_reasons := [f"{id} is busy" for id, workflow in before.items() if workflow.is_busy(now())]:
             return busy_reasons
         if reasons := await self._rows.find_busy_reasons():
             return reasons
-        after = await read_progress()
+        after = await self._workflows.read_progress()
         return [] if before == after else ["workflows have just made progress"]

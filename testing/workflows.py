@@ -5,12 +5,10 @@ A workflow that is started with a signal would begin at once, before its clock i
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +61,6 @@ class WorkflowProgress:
     will fire.
     """
 
-    run_id: str
     events: int
     is_closed: bool
     is_working: bool
@@ -80,7 +77,6 @@ class WorkflowProgress:
         )
         is_closed = bool(event_types) and event_types[-1] in CLOSE_EVENTS
         return cls(
-            run_id=events[0].workflow_execution_started_event_attributes.original_execution_run_id if events else "",
             events=len(events),
             is_closed=is_closed,
             is_working=not is_closed and (not is_idle or calls > 0),
@@ -114,54 +110,19 @@ class TrackedWorkflows(Interceptor):
         self.ahead = timedelta()
         self.open_ids: set[str] = set()
         self.skipper = TimeSkipper(client)
-        self._progress: dict[str, WorkflowProgress] = {}
-        self._changed_ids: set[str] = set()
-        self._lagging_ids: set[str] = set()
-        self._clock_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._signals_allowed = asyncio.Event()
         self._signals_allowed.set()
 
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
         return _Outbound(next, self)
 
-    def follow(self, id: str) -> None:
-        """Add a workflow to the open ones."""
-        self.open_ids.add(id)
-        self._changed_ids.add(id)
-
-    def forget_all(self) -> None:
-        """Follow no workflow any more."""
-        self.open_ids.clear()
-        self._progress.clear()
-        self._changed_ids.clear()
-        self._lagging_ids.clear()
-        self._clock_locks.clear()
-
     async def read_progress(self) -> dict[str, WorkflowProgress]:
-        """Return the progress of the open workflows, without those that Temporal does not know yet."""
-        return await self._read(self.open_ids)
-
-    async def update_progress(self) -> dict[str, WorkflowProgress]:
-        """Return the same, but read only workflows that may have changed.
-
-        These are started, signaled or moved since they were last read, or were busy then. An idle workflow makes no
-        progress of its own before its next timer.
-        """
-        at = now()
-        return await self._read(self._changed_ids | {id for id, known in self._progress.items() if known.is_busy(at)})
-
-    async def _read(self, wanted_ids: set[str]) -> dict[str, WorkflowProgress]:
-        ids = sorted(wanted_ids & self.open_ids)
-        self._changed_ids.difference_update(ids)
-        for id, progress in zip(ids, await asyncio.gather(*map(self._read_progress, ids)), strict=True):
-            if progress is None:
-                self._changed_ids.add(id)
-            elif progress.is_closed:
-                self.open_ids.discard(id)
-                self._progress.pop(id, None)
-            else:
-                self._progress[id] = progress
-        return dict(self._progress)
+        """Return the progress of the open ones, without those that Temporal does not know yet."""
+        seen = dict(
+            zip(ids := sorted(self.open_ids), await asyncio.gather(*map(self._read_progress, ids)), strict=True)
+        )
+        self.open_ids -= {id for id, progress in seen.items() if progress and progress.is_closed}
+        return {id: progress for id, progress in seen.items() if progress and not progress.is_closed}
 
     async def tick(self, tenant: UUID, notification_type: str) -> None:
         """Do what the type's Temporal Schedule does, whose own clock cannot skip time."""
@@ -177,52 +138,27 @@ class TrackedWorkflows(Interceptor):
         finally:
             self._signals_allowed.set()
 
+    async def wait_for_signals(self) -> None:
+        """Wait until signals are not held."""
+        await self._signals_allowed.wait()
+
     async def advance_clocks(self) -> None:
         """Move the clocks of all open workflows to `now()`. Their timers up to then fire."""
-        await self._advance_clocks(self.open_ids)
-        self._lagging_ids.clear()
-
-    async def advance_due_clocks(self, until: datetime) -> None:
-        """Move only the clocks of workflows with a timer up to `until`. A later signal moves the others first."""
-        idle_ids = {id for id, known in self._progress.items() if all(timer > until for timer in known.timers)}
-        await self._advance_clocks(self.open_ids - idle_ids)
-        self._lagging_ids = idle_ids & self.open_ids
-
-    async def signal(self, id: str, send: Callable[[], Awaitable[None]]) -> None:
-        """Send a signal to a workflow, whose clock is moved before."""
-        await self._signals_allowed.wait()
-        if id in self._lagging_ids:
-            await self._advance_clocks({id})
-            self._lagging_ids.discard(id)
-        try:
-            await send()
-        finally:
-            self._changed_ids.add(id)
-
-    async def _advance_clocks(self, ids: set[str]) -> None:
-        await asyncio.gather(*map(self._advance_clock, sorted(ids)))
-        self._changed_ids |= ids
+        await asyncio.gather(*map(self._advance_clock, sorted(self.open_ids)))
 
     async def _read_progress(self, id: str) -> WorkflowProgress | None:
-        """Return None for a workflow that Temporal does not know yet. Fetch a history only if it has grown."""
-        handle, known = self._handle(id), self._progress.get(id)
         try:
-            description = await handle.describe()
-            if known and (known.run_id, known.events) == (description.run_id, description.history_length):
-                return known
-            return WorkflowProgress.of(list((await handle.fetch_history()).events))
+            return WorkflowProgress.of(list((await self._handle(id).fetch_history()).events))
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             return None
 
     async def _advance_clock(self, id: str) -> None:
-        """Move one clock. A second move of it waits: Temporal would let it replace the first."""
         try:
-            async with self._clock_locks[id]:
-                lag = now() - await self.skipper.get_current_time(self._handle(id))
-                if lag > timedelta():
-                    await self.skipper.fast_forward(self._handle(id), lag)
+            lag = now() - await self.skipper.get_current_time(self._handle(id))
+            if lag > timedelta():
+                await self.skipper.fast_forward(self._handle(id), lag)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended in between
                 raise
@@ -238,7 +174,7 @@ class _Outbound(OutboundInterceptor):
 
     async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
         """Start a workflow and skip its delay at once, so that its first task sees the same time as the others."""
-        self._workflows.follow(input.id)
+        self._workflows.open_ids.add(input.id)
         if ahead := self._workflows.ahead:
             skip_config = FastForwardConfig(id=input.id)
             skip_config.duration.FromTimedelta(ahead)
@@ -247,4 +183,5 @@ class _Outbound(OutboundInterceptor):
         return await super().start_workflow(input)
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
-        await self._workflows.signal(input.id, partial(super().signal_workflow, input))
+        await self._workflows.wait_for_signals()
+        await super().signal_workflow(input)

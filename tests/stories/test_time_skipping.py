@@ -317,16 +317,6 @@ def test_an_hourly_throttle_admits_the_next_sends_after_an_hour(tocsin: Tocsin) 
         assert {number for number, id in enumerate(ids) if tocsin.notification(id)["finished_at"]} == admitted
 
 
-def test_the_goal_of_a_deferred_send_is_timed_from_its_release(tocsin: Tocsin) -> None:
-    """Release the second send after an hour of a long advance, by a signal to a workflow without a timer."""
-    add_alert(tocsin, until="opened", within="2h", throttle={"limit": 1, "per": "1h", "on_exceed": "defer"})
-    put_recipient(tocsin)
-    ids = [tocsin.send("news", "ada") for _ in range(2)]
-    tocsin.advance(hours=6)
-    hours = sorted(24 * list_days(tocsin.notification(id), "escalated")[0] for id in ids)
-    assert hours == pytest.approx([2, 3], abs=0.1)
-
-
 def test_sends_in_quiet_hours_are_sent_in_the_morning(tocsin: Tocsin) -> None:
     add_type(tocsin, {"channels": ["email"]})
     tocsin.put_recipient("ada", email="ada@example.com", timezone="Europe/Berlin")
