@@ -1,4 +1,4 @@
-"""What is collected for one person, until it is closed and sent as one notification; and what ticks for it."""
+"""Digest windows, and the ticks that close those with a schedule."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,12 +16,13 @@ IS_FULL = text("closed_at IS NULL AND is_full")
 
 
 class Digest(SQLModel, table=True):
-    """One window. `digest_key` stands for type, person and key, as a keyed hash; of each at most one is open
-    and not `is_full`: nothing more joins such a one, which is to be closed.
+    """One digest window.
 
-    `closes_on_schedule`: closed by the tick of its type, else by its own workflow, which is to be told while `signaled_at` is null.
-    `closes_at` moves with sliding windows, never beyond `closes_by`. `notification_id` is what it became; null for one
-    that was empty. `item_bytes` is the size of its items.
+    `digest_key` is a keyed hash of type, recipient and key. At most one window of a `digest_key` is open and not full.
+    A full window (`is_full`) takes no further items and is closed at the next poll. `closes_on_schedule`: the tick of
+    the type closes the window. Otherwise its own workflow does; that workflow has not been signaled while `signaled_at`
+    is null. `closes_at` moves with sliding windows, but never beyond `closes_by`. `notification_id` is the notification
+    that the window became, or null for an empty window. `item_bytes` is the total size of the items.
     """
 
     __table_args__ = (
@@ -60,11 +61,13 @@ class Digest(SQLModel, table=True):
 
 
 class Tick(SQLModel, table=True):
-    """A type of a tenant with something that is due by the calendar: a Temporal Schedule every so many `interval_minutes`.
+    """The Temporal Schedule of a type of a tenant, which runs every `interval_minutes` because something of the type is
+    due by the calendar.
 
-    `schedules` are the keys of its recurring sends and whether each is paused, as many as Temporal shows. `synced_at`
-    is when the Schedule in Temporal was updated; null: it must be. `sync_attempted_at` is the last attempt at that. `interval_minutes` 0:
-    nothing is due; the Schedule is paused or, without `schedules`, deleted."""
+    `interval_minutes` 0: nothing is due. The Schedule is paused, or deleted if `schedules` is empty. `schedules` are
+    the keys of the recurring sends and whether each is paused, as many as Temporal shows. `synced_at` is the last
+    update of the Schedule in Temporal; null: an update is due. `sync_attempted_at` is the last attempt.
+    """
 
     __table_args__ = (
         Index("tick_to_sync", text("sync_attempted_at NULLS FIRST"), postgresql_where=text("synced_at IS NULL")),

@@ -11,13 +11,14 @@ from models.columns import json_column, new_id, time_column
 
 
 class Erasure(SQLModel, table=True):
-    """Says nothing of whom once it has finished: the caller keeps the id that it was answered. `counts` is rows by
-    kind.
+    """One erasure. A finished one does not name the recipient: the caller keeps the id from the response. `counts` is
+    the number of rows by kind.
 
-    One in batches has `recipient_id` until then: it has blanked the notifications up to `after`, which have the id
-    `replacement_id` now. The recipient is gone from `erased_at` on, and `recipient_id` is `replacement_id`; a second pass follows for
-    calls that were recorded meanwhile. `last_batch_at` is when its last batch was, and `failures` how many failed since
-    one that did not."""
+    An erasure in batches has `recipient_id` until it is finished. Notifications up to `after` are blanked and have the
+    id `replacement_id`. From `erased_at` on the recipient is deleted and `recipient_id` equals `replacement_id`; a
+    second pass blanks calls that were recorded in the meantime. `last_batch_at` is the time of the last batch,
+    `failures` the number of failed batches since the last success.
+    """
 
     __table_args__ = (
         Index(

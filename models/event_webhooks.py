@@ -42,10 +42,11 @@ class EventEndpoint(SQLModel, table=True):
 
 
 class EventMessage(SQLModel, table=True):
-    """One event on its way to one endpoint. `id` is its `webhook-id`, and `body` the bytes of every try.
+    """One event for one endpoint. `id` is its `webhook-id`; every attempt sends the same bytes, `body`.
 
-    It waits while `next_attempt_at` is set (a lease pushes it ahead), else it is delivered or given up. `attempts` holds the
-    last ones as `{at, status, ms, error}`; `attempt_count` counts since it was made or replayed.
+    The message waits while `next_attempt_at` is set (a lease moves it ahead). Otherwise it is delivered or given up.
+    `attempts` holds the last attempts as `{at, status, ms, error}`. `attempt_count` counts attempts since the message
+    was created or replayed.
     """
 
     __tablename__ = "event_message"

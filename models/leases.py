@@ -9,8 +9,9 @@ from models.columns import time_column
 
 
 class Lease(SQLModel, table=True):
-    """Held by `holder` expires_at `expires_at`, by the clock of the database; `acquired_at` is when this holder took it. No row:
-    nobody holds it."""
+    """A lease of `holder` until `expires_at`, by the clock of the database. `acquired_at` is when this holder acquired
+    it. No row: the lease is free.
+    """
 
     name: str = Field(primary_key=True)
     holder: UUID

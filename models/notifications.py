@@ -115,9 +115,10 @@ class Notification(SQLModel, table=True):
 class Delivery(SQLModel, table=True):
     """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
-    `failure_reason` is a code, `failure_args` are its arguments. `awaited_evidence` is the evidence that its workflow waits for.
-    `held_at`: the guard held it back; `held_providers` are those that could take it. `hold_key` names what can hold it:
-    channel, type and those providers. `release_expires_at`: it was released, and waits again if no attempt has begun by then.
+    `failure_reason` is a code, `failure_args` are its arguments. The workflow waits for `awaited_evidence`.
+    `held_at`: the guard held the delivery; `held_providers` are the providers that could take it. `hold_key` names what
+    can hold it: channel, type and those providers. `release_expires_at`: the delivery was released, and is held again
+    if no attempt has begun by then.
     """
 
     __table_args__ = (

@@ -18,7 +18,8 @@ class ProviderHealth(SQLModel, table=True):
     Until `throttled_until` the vendor wants no calls at all.
     `lookup_refused_attempt_id` is the first one since the last look-up that worked that it refused to look up, and
     `lookup_refused_at` when it last refused another one.
-    `recent` holds `[second, calls, errors, slow]` of the last minute; `credential_failures` whom refused credentials have hit.
+    `recent` holds `[second, calls, errors, slow]` of the last minute. `credential_failures` stand for the recipients
+    whose messages met refused credentials.
     """
 
     __tablename__ = "provider_health"

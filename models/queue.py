@@ -57,13 +57,12 @@ class QueueEntry(SQLModel, table=True):
     DUE: a worker process may claim it, to start its workflow or, with `started_at`, to resume it. CLAIMED: the process
     `claimed_by` is about to do so. STARTED: its workflow is at work. WAITING: until `waits_until`, or without it until
     another statement makes it due; for `waits_for`, or without that before its workflow is started. COLLECTING: it may
-    join a digest window. CANCELED: see QueueState.
-    `next_at` depends on the state. DUE: since when. CLAIMED: when the claim expires. WAITING with `waits_until`: that.
-    STARTED, WAITING without: when to look whether its workflow exists. COLLECTING: when it may join. CANCELED: when its
-    workflow may be signaled, at once or when the claim expires that was under way.
-    `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the slots of that
-    process. `priority` is the one it is served with, `lane` a hash of
-    its type: types of a tenant take turns. `recipient_id` is set with `waits_for`, and `awaited_provider` if it waits for
+    join a digest window. CANCELED: see QueueState. `next_at` depends on the state. DUE: since when. CLAIMED: when the
+    claim expires. WAITING with `waits_until`: that. STARTED, WAITING without: when to look whether its workflow exists.
+    COLLECTING: when it may join. CANCELED: when its workflow may be signaled, at once or when the claim expires that
+    was under way. `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the
+    slots of that process. `priority` is the priority of dispatch, `lane` a hash of the notification type: types of a
+    tenant are served round-robin. `recipient_id` is set with `waits_for`, and `awaited_provider` if the entry waits for
     the rate of that provider. Its call stands in the queue of the provider `queued_provider` since `queued_at`.
     `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
     evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.

@@ -17,7 +17,8 @@ def _recipient_foreign_key(column: str) -> ForeignKeyConstraint:
 
 class Recipient(SQLModel, table=True):
     """`contact` holds email, phone and webhook_url, the latter encrypted. `address_hashes` are its values as the
-    suppression list knows them; `former_address_hashes` those of earlier addresses, kept by a trigger for the erasure."""
+    suppression list knows them. `former_address_hashes` are those of earlier addresses: a trigger keeps them for the
+    erasure."""
 
     __table_args__ = (Index("recipient_of_phone", text("(address_hashes ->> 'phone')")),)
 

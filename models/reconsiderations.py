@@ -10,9 +10,12 @@ from models.columns import time_column
 
 
 class Reconsideration(SQLModel, table=True):
-    """All that waits for `reason` (`waits_for` of the queue) asks again, or is planned anew; done up to `after`, which
-    is a notification or window, or up to `recipient_id`. The row is deleted when all is done. `last_batch_at` is when the
-    last batch was, and `failures` how many failed since one that did not."""
+    """Progress of a pass over everything that waits for `reason` (`waits_for` of the queue): each entry asks again or
+    is planned again.
+
+    The pass is done up to `after`, a notification or window, or up to `recipient_id`. The row is deleted at the end.
+    `last_batch_at` is the time of the last batch, `failures` the number of failed batches since the last success.
+    """
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     reason: str = Field(primary_key=True)

@@ -27,11 +27,12 @@ class Schedule(SQLModel, table=True):
 
 
 class ScheduleOccurrence(SQLModel, table=True):
-    """When a schedule is due next: for all of its people together (`recipient_id` is empty), or for one of them where
-    the rule is in each one's own zone. Null `due_at`: never again, or paused.
+    """The next occurrence of a schedule: of all its recipients together (`recipient_id` is empty), or of one recipient
+    if the rule is in the time zone of each recipient. Null `due_at`: never again, or paused.
 
-    `timezone` is the zone in which `due_at` was computed; empty: it is still to be. `last_local_time` is what clocks there
-    showed at the time that was run last, so that nobody who travels has the same day twice."""
+    `timezone` is the zone in which `due_at` was computed; empty: `due_at` is not computed yet. `last_local_time` is the
+    local time of the last occurrence, so that a recipient who travels does not get the same day twice.
+    """
 
     __tablename__ = "schedule_occurrence"
     __table_args__ = (
@@ -55,9 +56,10 @@ class ScheduleOccurrence(SQLModel, table=True):
 
 
 class SchedulePlan(SQLModel, table=True):
-    """After a change the turns of the schedule are planned anew, in the order of recipients: those up to `after` are,
-    `planned_count` of them. Turns are computed from `since` on: with `replans_all` all of them, otherwise those of new recipients.
-    The row is deleted when all are planned. `last_batch_at` is when the last batch was."""
+    """Progress of the planning of a schedule after a change. Recipients are planned in their order, up to `after`;
+    `planned_count` are done. Occurrences are computed from `since` on: all of them with `replans_all`, otherwise those
+    of new recipients. The row is deleted at the end. `last_batch_at` is the time of the last batch.
+    """
 
     __tablename__ = "schedule_plan"
 
@@ -70,10 +72,11 @@ class SchedulePlan(SQLModel, table=True):
 
 
 class ScheduleRun(SQLModel, table=True):
-    """One time that it was due, triggered or filled in afterwards.
+    """One occurrence that was due, triggered or backfilled.
 
-    `skip_reason` says why it was left out as a whole, `skipped_recipients` counts people who were, by reason. Until `finished_at`
-    there are people to go, those after `after`."""
+    `skip_reason` says why all recipients were skipped. `skipped_recipients` counts skipped recipients by reason. Until
+    `finished_at`, the recipients after `after` are still to be sent to.
+    """
 
     __tablename__ = "schedule_run"
     __table_args__ = (

@@ -42,8 +42,8 @@ class Tenant(SQLModel, table=True):
 class ApiKey(SQLModel, table=True):
     """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what is shown of it.
 
-    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `is_dev`: made in development,
-    and refused elsewhere."""
+    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `is_dev`: created in
+    development, and refused elsewhere."""
 
     __tablename__ = "api_key"
 

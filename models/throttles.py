@@ -10,8 +10,9 @@ from models.columns import time_column
 
 
 class ThrottleWindow(SQLModel, table=True):
-    """One fixed window of one limit (`max_slots` in `per_seconds`), from the first send. `key` stands for what is limited;
-    the row of the next window is the same one. `has_waiters`: notifications wait for the next one."""
+    """One fixed window of one limit (`max_slots` in `per_seconds`), which begins with its first send. `key` names what
+    is limited. The row is reused for the next window. `has_waiters`: notifications wait for the next window.
+    """
 
     __tablename__ = "throttle_window"
     __table_args__ = (

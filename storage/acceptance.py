@@ -84,11 +84,11 @@ WITH item AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
   SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM profile
   ON CONFLICT DO NOTHING
-), standing AS (
+), known_recipients AS (
   SELECT r.recipient_id FROM recipient r
    WHERE r.tenant = :tenant AND r.recipient_id IN (SELECT recipient_id FROM item) FOR KEY SHARE
 ), known AS (
-  SELECT recipient_id FROM profile UNION SELECT recipient_id FROM standing
+  SELECT recipient_id FROM profile UNION SELECT recipient_id FROM known_recipients
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, holds_idempotency_key, created_at, send_at, expires_at,

@@ -39,9 +39,9 @@ from storage.statements import Executor
 class AttemptClaim:
     """`is_new` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
     person still has the address that it went to. `suppressed` is why nobody may write to the address; `hold`: its
-    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `predates_restore`: the
-    database was restored, and this call may have been made before that. Without the key of its secret, `address` is not
-    decrypted."""
+    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `predates_restore`:
+    the database was restored, and this call may have been made before that. Without the key of its secret, `address` is
+    not decrypted."""
 
     is_new: bool
     attempt: AttemptRecord
@@ -80,7 +80,8 @@ GATE_COLUMNS = f"""
                WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel
                WHEN 'tenant' THEN h.name ELSE n.notification_type END
          ORDER BY h.id LIMIT 1) AS hold,
-       (SELECT s.reason FROM suppression s WHERE {SUPPRESSION_IN_FORCE} AND s.tenant = n.tenant AND s.channel = d.channel
+       (SELECT s.reason FROM suppression s WHERE {SUPPRESSION_IN_FORCE} AND s.tenant = n.tenant
+       AND s.channel = d.channel
            AND s.address_hash IN ({{keys}}.address_hashes->>'email', {{keys}}.address_hashes->>'phone')
          LIMIT 1) AS suppressed
 """.strip()  # noqa: S608 - constants of our own

@@ -18,11 +18,11 @@ MAX_ENTRIES_PER_TENANT = 100_000
 
 # Ids are in the order of time.
 DELETE_EXCESS = text("""
-WITH gone AS (
+WITH deleted AS (
   DELETE FROM audit_entry WHERE id IN (
     SELECT id FROM audit_entry WHERE tenant = :tenant ORDER BY id DESC OFFSET :max_entries LIMIT :limit) RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) FROM deleted
 """)
 
 

@@ -41,10 +41,10 @@ def resolve_slots(total: int) -> Slots:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedNotification:
-    """`has_workflow`: its workflow exists and is to be resumed. `waits_for_send_at`: `send_at` is to come, by the
-    clock of the database: a worker whose clock is ahead would send early. `predates_restore`: it is older than a restore of the
-    database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and `schedule_key`, that of the
-    recurring send, are for operators to read, and empty if `has_workflow`."""
+    """`has_workflow`: its workflow exists and is to be resumed. `waits_for_send_at`: `send_at` is in the future, by the
+    clock of the database: a worker whose clock is ahead would send early. `predates_restore`: it is older than a
+    restore of the database, and Temporal may have its workflow in a later state. `tenant_key`, `route` and
+    `schedule_key` (of the recurring send) are for operators to read, and empty if `has_workflow`."""
 
     id: UUID
     tenant: UUID
@@ -143,29 +143,30 @@ RETURNING pg_notify(:channel, :due)::text
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
 DEMOTE_BURSTS = text(f"""
-WITH RECURSIVE whose AS (
+WITH RECURSIVE tenants AS (
   (SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} ORDER BY tenant LIMIT 1)
    UNION ALL
-  SELECT later.tenant FROM whose CROSS JOIN LATERAL (
-    SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant > whose.tenant ORDER BY tenant LIMIT 1) later
+  SELECT later.tenant FROM tenants CROSS JOIN LATERAL (
+    SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant > tenants.tenant ORDER BY tenant LIMIT 1) later
 ), excess AS (
-  SELECT own.notification_id FROM whose CROSS JOIN LATERAL (
-    SELECT notification_id FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant = whose.tenant
+  SELECT own.notification_id FROM tenants CROSS JOIN LATERAL (
+    SELECT notification_id FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant = tenants.tenant
      ORDER BY priority, next_at, notification_id OFFSET :burst LIMIT :limit) own
    LIMIT :limit
-), whole AS (
+), locked_notification AS (
   SELECT n.id, n.tenant FROM notification n JOIN excess ON n.id = excess.notification_id
    ORDER BY n.id FOR KEY SHARE OF n SKIP LOCKED
 ), entry AS (
-  SELECT q.notification_id FROM queue_entry q JOIN whole ON whole.id = q.notification_id
+  SELECT q.notification_id FROM queue_entry q JOIN locked_notification ON locked_notification.id = q.notification_id
    WHERE q.state = 'due' AND q.priority <= {URGENT_PRIORITY} FOR UPDATE OF q SKIP LOCKED
 ), demoted AS (
   UPDATE queue_entry q SET priority = {URGENT_PRIORITY} + 1 FROM entry WHERE q.notification_id = entry.notification_id
   RETURNING q.notification_id
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, reason)
-  SELECT gen_random_uuid(), whole.tenant, whole.id, clock_timestamp(), 'demoted', 'urgent_burst'
-    FROM demoted JOIN whole ON whole.id = demoted.notification_id
+  SELECT gen_random_uuid(), locked_notification.tenant, locked_notification.id, clock_timestamp(), 'demoted',
+         'urgent_burst'
+    FROM demoted JOIN locked_notification ON locked_notification.id = demoted.notification_id
 )
 SELECT count(*) FROM demoted
 """)  # noqa: S608 - a constant of our own

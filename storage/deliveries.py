@@ -46,14 +46,16 @@ WITH open AS (
 ), moved AS (
   UPDATE notification n SET revision = n.revision + 1 FROM open WHERE n.id = open.id AND open.revision > 0
 ), queued AS (
-  UPDATE queue_entry q SET state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()), {CLEAR_WAIT},
+  UPDATE queue_entry q SET state = 'started', claimed_by = NULL, started_at = COALESCE(q.started_at, now()),
+         {CLEAR_WAIT},
          queued_provider = :queued_provider, queued_at = now(), next_at = now() + interval '1 minute'
     FROM open
    WHERE CAST(:queued_provider AS text) IS NOT NULL AND q.notification_id = open.id AND q.generation = open.generation
      AND {WAIT_IS_OVER}
 ), item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS x(
-    id uuid, event_id uuid, step int, channel text, rule text, is_skipped_by_rule bool, template_id uuid, template_name text,
+    id uuid, event_id uuid, step int, channel text, rule text, is_skipped_by_rule bool, template_id uuid,
+    template_name text,
     template_version int, language text, rendered_content jsonb, status text, failure_reason text,
     failure_args jsonb, kind text,
     category text, devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
@@ -61,7 +63,8 @@ WITH open AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, is_skipped_by_rule, template_id,
          template_name, template_version, language, rendered_content, status, failure_reason, failure_args,
          created_at)
-  SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, is_skipped_by_rule, template_id, template_name,
+  SELECT item.id, open.tenant, open.id, open.generation, step, channel, rule, is_skipped_by_rule, template_id,
+         template_name,
          template_version, language, rendered_content, status, failure_reason, failure_args, clock_timestamp()
     FROM item, open
   ON CONFLICT (id) DO NOTHING RETURNING id

@@ -74,9 +74,9 @@ ON CONFLICT (tenant, recipient_id, device) DO UPDATE SET kind = EXCLUDED.kind, a
 RETURNING {COLUMNS}, xmax = 0 AS created
 """)  # noqa: S608 - constants of our own
 
-SELECT_DEVICES = text(
-    f"SELECT {COLUMNS} FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id"
-)  # noqa: S608
+SELECT_DEVICES = text(f"""
+SELECT {COLUMNS} FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id
+""")  # noqa: S608 - a constant of our own
 
 DELETE_DEVICE = text("""
 DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND device = :device RETURNING id

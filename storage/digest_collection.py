@@ -40,7 +40,8 @@ CHOSEN_ENTRIES = round_robin(
 SELECT_WAITING = text(f"""
 WITH RECURSIVE {CHOSEN_ENTRIES}
 SELECT n.id, n.tenant, n.digest_key
-  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id {COLLECTION_ORDER}
+  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id
+  {COLLECTION_ORDER}
 """)  # noqa: S608 - constants of our own
 HAS_WORK = text(f"""
 SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_COLLECTING})
@@ -70,7 +71,8 @@ SAVE_WINDOWS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
     id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, digest_key text,
-    closes_on_schedule bool, is_full bool, item_count int, item_bytes int, opened_at timestamptz, closes_at timestamptz, closes_by timestamptz)
+    closes_on_schedule bool, is_full bool, item_count int, item_bytes int, opened_at timestamptz,
+    closes_at timestamptz, closes_by timestamptz)
 )
 INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
        item_count, item_bytes, opened_at, closes_at, closes_by, signaled_at)
@@ -85,17 +87,17 @@ RETURNING pg_notify(:channel, :due)::text
 JOIN_MEMBERS = text("""
 WITH item AS (
   SELECT * FROM jsonb_to_recordset(CAST(:members AS jsonb)) AS x(id uuid, digest_id uuid, event_id uuid)
-), joined AS (
+), members AS (
   UPDATE notification n SET digest_id = item.digest_id, revision = n.revision + 1
     FROM item WHERE n.id = item.id RETURNING n.id, n.tenant, n.digest_id, item.event_id
-), left_queue AS (
-  DELETE FROM queue_entry q USING joined WHERE q.notification_id = joined.id
+), dequeued AS (
+  DELETE FROM queue_entry q USING members WHERE q.notification_id = members.id
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, detail)
 SELECT j.event_id, j.tenant, j.id, clock_timestamp(), 'collected',
        jsonb_build_object('digest_id', j.digest_id,
                           'closes_at', to_char(d.closes_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-  FROM joined j JOIN digest d ON d.id = j.digest_id
+  FROM members j JOIN digest d ON d.id = j.digest_id
 ON CONFLICT (id) DO NOTHING
 """)
 # It goes out by itself, as if it were of a type that collects nothing.

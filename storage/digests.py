@@ -43,7 +43,8 @@ class PendingWindow:
     closes_at: datetime
 
 
-COLUMNS = """id, notification_type, recipient_id, item_count, opened_at, closes_at, closed_at, notification_id, digest_key,
+COLUMNS = """id, notification_type, recipient_id, item_count, opened_at, closes_at, closed_at, notification_id,
+digest_key,
   closes_on_schedule"""
 CHOSEN_PENDING = round_robin(
     "digest", waiting="closed_at IS NULL AND signaled_at IS NULL", order="closes_at, id", lock=""

@@ -35,11 +35,11 @@ class ErasureReport:
     counts: JsonObject
 
 
-# Open ones are cancelled, which the guard obeys; the revision fences whoever has read a row before. From then on they
-# have the id `replacement_id`. After `erased_at` only those are left whose ids are lower than they should be at their commit:
-# later ids had been committed, and blanked, before.
+# Open notifications are canceled, which the guard obeys; the revision fences writers that have read a row before. They
+# get the id `replacement_id`. After `erased_at` only rows are left whose ids were lower than others when they were
+# committed: the later ids had been committed, and blanked, before.
 BLANK_NOTIFICATIONS = text("""
-WITH mine AS (
+WITH own_notifications AS (
   SELECT id, finished_at IS NULL AND cancel_requested_at IS NULL AS to_cancel
     FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after AND id <= :until
      AND (CAST(:erased_at AS timestamptz) IS NULL OR (created_at < :erased_at AND
@@ -51,7 +51,8 @@ WITH mine AS (
          revision = n.revision + 1,
          cancel_requested_at = CASE WHEN n.finished_at IS NULL THEN COALESCE(n.cancel_requested_at, now())
                                     ELSE n.cancel_requested_at END
-    FROM mine WHERE n.id = mine.id RETURNING n.id, n.finished_at IS NULL AS open, mine.to_cancel
+    FROM own_notifications WHERE n.id = own_notifications.id RETURNING n.id, n.finished_at IS NULL AS open,
+    own_notifications.to_cancel
 )
 SELECT count(*) AS notifications, count(*) FILTER (WHERE open) AS canceled,
        COALESCE(array_agg(id) FILTER (WHERE open), '{}') AS ids,
@@ -71,7 +72,7 @@ UPDATE queue_entry q SET cancel_due = q.cancel_due OR q.notification_id = ANY(:t
 ERASING_STATEMENTS = {
     "receipts": """
       UPDATE receipt SET raw = '{}' FROM attempt a
-       WHERE a.tenant = :tenant AND a.notification_id IN (SELECT id FROM mine) AND receipt.raw <> '{}'
+       WHERE a.tenant = :tenant AND a.notification_id IN (SELECT id FROM own_notifications) AND receipt.raw <> '{}'
          AND (receipt.attempt_id = a.id
               OR (receipt.provider = a.provider AND receipt.provider_message_id = a.provider_message_id))
       RETURNING receipt.id""",
@@ -79,24 +80,27 @@ ERASING_STATEMENTS = {
     "suppressions": """
       UPDATE suppression SET address = NULL
        WHERE tenant = :tenant AND address IS NOT NULL AND address_hash IN (
-             SELECT address_hash FROM attempt WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+             SELECT address_hash FROM attempt WHERE tenant = :tenant AND notification_id IN (SELECT id
+                    FROM own_notifications)
              UNION ALL
-             SELECT unnest(former_address_hashes || ARRAY(SELECT value FROM jsonb_each_text(address_hashes))) FROM recipient
+             SELECT unnest(former_address_hashes || ARRAY(SELECT value FROM jsonb_each_text(address_hashes)))
+                    FROM recipient
               WHERE tenant = :tenant AND recipient_id = :recipient_id AND CAST(:erased_at AS timestamptz) IS NULL)
       RETURNING id""",
     "attempts": """
       UPDATE attempt SET provider_response = NULL, address_hash = NULL
-       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM own_notifications)
          AND (provider_response IS NOT NULL OR address_hash IS NOT NULL) RETURNING id""",
     "deliveries": """
       UPDATE delivery SET rendered_content = NULL, provider_response = NULL
-       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM mine)
+       WHERE tenant = :tenant AND notification_id IN (SELECT id FROM own_notifications)
          AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL) RETURNING id""",
     # They are sent all the same, and may be replayed.
     "event_messages": """
       UPDATE event_message m SET body = jsonb_set(m.body::jsonb, '{data}', m.body::jsonb->'data'
                || jsonb_build_object('recipient_id', CAST(:replacement_id AS text), 'tags', '[]'::jsonb))::text
-        FROM mine WHERE m.notification_id = mine.id AND EXISTS (SELECT 1 FROM event_endpoint WHERE tenant = :tenant)
+        FROM own_notifications WHERE m.notification_id = own_notifications.id AND EXISTS (SELECT 1 FROM event_endpoint
+        WHERE tenant = :tenant)
          AND (m.body::jsonb->'data'->>'recipient_id', m.body::jsonb->'data'->'tags') <> (:replacement_id, '[]'::jsonb)
       RETURNING m.id""",
     "inbox_messages": "DELETE FROM inbox_message WHERE tenant = :tenant AND recipient_id = :recipient_id RETURNING id",
@@ -123,20 +127,21 @@ ERASING_STATEMENTS = {
 }
 NOTIFICATION_STEPS = ("receipts", "suppressions", "attempts", "deliveries", "event_messages")
 # After NOTIFICATIONS. Those accepted after `erased_at` belong to a new recipient with the same id.
-OWN_NOTIFICATIONS = """mine AS (
+OWN_NOTIFICATIONS = """own_notifications AS (
   SELECT id FROM notification
    WHERE tenant = :tenant AND recipient_id = :replacement_id AND id > :after AND id <= :until
      AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at)
 )"""
 ERASURE_STEPS = {
-    row_kind: text(f"WITH {OWN_NOTIFICATIONS}, gone AS ({statement}) SELECT count(DISTINCT gone) FROM gone")  # noqa: S608
+    row_kind: text(f"WITH {OWN_NOTIFICATIONS}, deleted AS ({statement}) SELECT count(DISTINCT deleted) FROM deleted")  # noqa: S608
     for row_kind, statement in ERASING_STATEMENTS.items()
 }
 
 # Of a part of the notifications.
 DELETE_INBOX_MESSAGES = text(f"""
-WITH {OWN_NOTIFICATIONS}, gone AS (DELETE FROM inbox_message WHERE notification_id IN (SELECT id FROM mine) RETURNING id)
-SELECT count(*) FROM gone
+WITH {OWN_NOTIFICATIONS}, deleted AS (
+  DELETE FROM inbox_message WHERE notification_id IN (SELECT id FROM own_notifications) RETURNING id)
+SELECT count(*) FROM deleted
 """)  # noqa: S608 - constants of our own
 
 INSERT_ERASURE = text("""

@@ -56,7 +56,8 @@ class ReplayResult:
 
 RESET_FOR_REPLAY = "attempt_count = 0, given_up_at = NULL, replayed_at = now()"
 REPLAY_ONE = text(f"""
-UPDATE event_message SET next_attempt_at = now(), {RESET_FOR_REPLAY} WHERE id = :id AND endpoint_id = :endpoint_id RETURNING id
+UPDATE event_message SET next_attempt_at = now(), {RESET_FOR_REPLAY} WHERE id = :id AND endpoint_id = :endpoint_id
+       RETURNING id
 """)  # noqa: S608 - constants of our own
 
 # One behind the other, and all behind those of an earlier replay: what happens meanwhile is due now, and goes first.

@@ -18,7 +18,7 @@ ENDPOINT_DISABLED = "endpoint_disabled"
 # A part of a statement that has `fenced` (rows of `notification` as they are now) and `events` (those it wrote of
 # them). An index look-up for a tenant without endpoints. What comes while an endpoint is disabled is kept, not sent.
 # The body is made once, here: every try sends these bytes. It names ids and facts, never addresses or content.
-INSERT_EVENT_MESSAGES = f"""told AS (
+INSERT_EVENT_MESSAGES = f"""written_messages AS (
   INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, attempt_count,
          next_attempt_at, given_up_at, last_error, attempts)
   SELECT CAST(left(encode(sha256(convert_to(concat(e.id, p.id), 'UTF8')), 'hex'), 32) AS uuid), p.tenant, p.id, n.id,
@@ -43,7 +43,9 @@ INSERT_EVENT_MESSAGES = f"""told AS (
 # What such a statement selects of `fenced`, `events` and their likes, to have them posted as soon as it is committed.
 FENCED_COLUMNS = "id, tenant, recipient_id, notification_type, tags, status, failure_reason, created_at"
 EVENT_COLUMNS = "id, notification_id, at, status, channel, reason, detail"
-NOTIFY_IF_DUE = f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM told WHERE next_attempt_at IS NOT NULL LIMIT 1)"  # noqa: S608
+NOTIFY_IF_DUE = (
+    f"(SELECT pg_notify('{EVENTS_CHANNEL}', '')::text FROM written_messages WHERE next_attempt_at IS NOT NULL LIMIT 1)"  # noqa: S608
+)
 
 INSERT_MESSAGES = text("""
 INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, attempt_count, next_attempt_at, attempts)

@@ -67,8 +67,8 @@ DUE_SAMPLE_SIZE = 500
 
 # Tenants in turn, whoever has fewer under way first; endpoints that take what they get before those that do not.
 CLAIM_POSTS = text(f"""
-WITH flying AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:flying AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
+WITH in_flight AS (
+  SELECT * FROM jsonb_to_recordset(CAST(:in_flight AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
 ), first_due AS MATERIALIZED (
   SELECT endpoint_id FROM event_message WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT {DUE_SAMPLE_SIZE}
 ), target AS (
@@ -82,23 +82,25 @@ WITH flying AS (
       SELECT id, next_attempt_at FROM event_message WHERE endpoint_id = p.id AND next_attempt_at <= now()
        ORDER BY next_attempt_at
        LIMIT greatest(0, CASE WHEN p.failing_since IS NULL THEN CAST(:of_endpoint AS int) ELSE 1 END
-                         - (SELECT count(*) FROM flying WHERE flying.endpoint_id = p.id))
+                         - (SELECT count(*) FROM in_flight WHERE in_flight.endpoint_id = p.id))
          FOR UPDATE SKIP LOCKED) m
 ), ranked AS (
   SELECT id, failing,
          row_number() OVER (PARTITION BY tenant ORDER BY failing, next_attempt_at)
-           + (SELECT count(*) FROM flying WHERE flying.tenant = due.tenant) AS turn,
+           + (SELECT count(*) FROM in_flight WHERE in_flight.tenant = due.tenant) AS turn,
          row_number() OVER (PARTITION BY failing ORDER BY next_attempt_at)
-           + (SELECT count(*) FROM flying WHERE flying.failing) AS place
+           + (SELECT count(*) FROM in_flight WHERE in_flight.failing) AS place
     FROM due
 ), chosen AS (
   SELECT id FROM ranked WHERE turn <= :of_tenant AND (NOT failing OR place <= :failing)
-   ORDER BY failing, turn LIMIT :room
+   ORDER BY failing, turn LIMIT :free_slots
 )
-UPDATE event_message m SET attempt_count = attempt_count + 1, next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
+UPDATE event_message m SET attempt_count = attempt_count + 1,
+       next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
   FROM chosen, event_endpoint p WHERE m.id = chosen.id AND p.id = m.endpoint_id
 RETURNING m.id, m.tenant, m.endpoint_id, p.failing_since IS NOT NULL AS failing, p.url, m.body, p.secret,
-          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.attempt_count, m.next_attempt_at AS lease
+          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.attempt_count,
+          m.next_attempt_at AS lease
 """)  # noqa: S608 - constants of our own
 
 APPEND_ATTEMPT = (
@@ -106,7 +108,7 @@ APPEND_ATTEMPT = (
 )
 
 MARK_DELIVERED = text(f"""
-WITH healed AS (
+WITH recovered_endpoint AS (
   UPDATE event_endpoint SET failing_since = NULL, failed_at = NULL
    WHERE id = :endpoint_id AND failing_since IS NOT NULL AND enabled
 )
@@ -133,13 +135,13 @@ async def seconds_to_next(session: Executor) -> float | None:
 async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: Collection[DuePost]) -> list[DuePost]:
     """As many as there is room for beside those that are `flying`, in this process."""
     values = {
-        "flying": to_json(
+        "in_flight": to_json(
             [{name: getattr(flight, name) for name in ("endpoint_id", "tenant", "failing")} for flight in in_flight]
         ),
         "of_endpoint": limits.max_per_endpoint,
         "of_tenant": limits.of_tenant,
         "failing": limits.failing,
-        "room": limits.max_total - len(in_flight),
+        "free_slots": limits.max_total - len(in_flight),
     }
     encryption = encryption_of(session)
     return [_build_post(encryption, dict(row)) for row in (await session.execute(CLAIM_POSTS, values)).mappings()]

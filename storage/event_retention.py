@@ -10,7 +10,7 @@ from storage.pruned_counts import record_pruned
 BATCH_SIZE = 1000
 # They fell due while their endpoint was disabled; a replay sends them.
 GIVE_UP_DISABLED = text(f"""
-WITH parked AS (
+WITH given_up AS (
   UPDATE event_message m SET next_attempt_at = NULL, last_error = '{ENDPOINT_DISABLED}',
          given_up_at = CASE WHEN m.delivered_at IS NULL THEN now() END
     FROM (
@@ -20,7 +20,7 @@ WITH parked AS (
        WHERE NOT p.enabled AND p.deleted_at IS NULL LIMIT {BATCH_SIZE}) due
    WHERE m.id = due.id RETURNING 1
 )
-SELECT count(*) FROM parked HAVING count(*) > 0
+SELECT count(*) FROM given_up HAVING count(*) > 0
 """)  # noqa: S608 - constants of our own
 
 DELETE_OLD_MESSAGES = text(f"""

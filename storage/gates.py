@@ -28,7 +28,7 @@ WITH open AS (
 )
 INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
 SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
-       jsonb_build_object('until', CAST(:told_until AS text))
+       jsonb_build_object('until', CAST(:until_text AS text))
          || jsonb_strip_nulls(jsonb_build_object('provider', CAST(:provider AS text))) FROM waiting
 ON CONFLICT (id) DO NOTHING
 """)  # noqa: S608 - constants of our own
@@ -54,14 +54,14 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 """)  # noqa: S608 - a constant of our own
 # It is collected from now on, and has no workflow of its own.
 MOVE_TO_DIGEST = text(f"""
-WITH handed AS (
+WITH moved AS (
   UPDATE notification SET digest_key = :group, revision = revision + 1
    WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id, generation
 ), collected AS (
   UPDATE queue_entry q SET state = 'collecting', next_at = now(), started_at = NULL, claimed_by = NULL, {CLEAR_WAIT}
-    FROM handed WHERE q.notification_id = handed.id AND q.generation = handed.generation
+    FROM moved WHERE q.notification_id = moved.id AND q.generation = moved.generation
 )
-SELECT count(*), max(pg_notify(:channel, :due)::text) FROM handed
+SELECT count(*), max(pg_notify(:channel, :due)::text) FROM moved
 """)  # noqa: S608 - a constant of our own
 
 
@@ -75,7 +75,7 @@ async def wait_at_gate(session: Executor, key: NotificationRef, generation: int,
         "reason": gate.reason,
         "provider": gate.provider,
         "until": gate.until,
-        "told_until": until,
+        "until_text": until,
         "event_id": derived_id("waiting", key.notification_id, generation, gate.reason, gate.provider, until),
     }
     await session.execute(WAIT_AT_GATE, values)

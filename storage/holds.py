@@ -38,15 +38,19 @@ SELECT_NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NUL
 MERGED_PROVIDERS = (
     "ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name ORDER BY name)"
 )
+NEW_HOLD_KEY = HOLD_KEY.format(
+    channel="d.channel", type="locked_notification.notification_type", providers=MERGED_PROVIDERS
+)
 MARK_HELD = text(f"""
-WITH whole AS (
+WITH locked_notification AS (
   SELECT id, priority, notification_type FROM notification
    WHERE id = :notification_id AND tenant = :tenant FOR KEY SHARE
 ), held AS (
-  UPDATE delivery d SET held_at = clock_timestamp(), held_priority = whole.priority, release_expires_at = NULL,
+  UPDATE delivery d SET held_at = clock_timestamp(), held_priority = locked_notification.priority,
+         release_expires_at = NULL,
          held_providers = {MERGED_PROVIDERS},
-         hold_key = {HOLD_KEY.format(channel="d.channel", type="whole.notification_type", providers=MERGED_PROVIDERS)}
-    FROM whole WHERE d.id = :delivery_id AND d.notification_id = whole.id
+         hold_key = {NEW_HOLD_KEY}
+    FROM locked_notification WHERE d.id = :delivery_id AND d.notification_id = locked_notification.id
   RETURNING d.notification_id, d.tenant, d.generation
 ), waiting AS (
   UPDATE queue_entry q SET {SET_WAITING.format(until="CAST(NULL AS timestamptz)")} FROM held

@@ -18,7 +18,8 @@ from storage.rows import decoded, parse_time
 # Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
 LEDGER_AGGREGATES = """
   (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
-          'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args, 'is_skipped_by_rule', d.is_skipped_by_rule,
+          'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args,
+          'is_skipped_by_rule', d.is_skipped_by_rule,
           'awaited_evidence', d.awaited_evidence))
      FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
   (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts

@@ -28,9 +28,9 @@ from storage.rows import FEW_ROWS
 from storage.statements import Executor
 
 LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
-LOAD_LEDGER = text(
-    f"SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant"
-)  # noqa: S608
+LOAD_LEDGER = text(f"""
+SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant
+""")  # noqa: S608 - constants of our own
 
 # What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
 # may quote an address: it is not written down for somebody who was erased since the call.
@@ -46,35 +46,36 @@ WITH changed AS (
          finished_at = x.finished_at, cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
     FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
      AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
-  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, n.generation, n.finished_at, x.evidence_due,
+  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, n.generation, n.finished_at,
+  x.evidence_due,
             x.cancel_due, x.failure_category
-), {FOLLOW_NOTIFICATION}, person AS (
+), {FOLLOW_NOTIFICATION}, recipient_row AS (
   SELECT n.id, n.finished_at, {IS_ERASED} AS erased FROM fenced n
 ), attempts AS (
   UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
          receipt_reason = x.receipt_reason, finished_at = x.finished_at, next_at = x.next_at,
          provider_message_id = x.provider_message_id, sent_at = x.sent_at,
-         provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
+         provider_response = CASE WHEN recipient_row.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
          delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM person JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
+    FROM recipient_row JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
          notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
          receipt_reason text, finished_at timestamptz, next_at timestamptz,
          provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
          delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
-      ON x.notification_id = person.id
+      ON x.notification_id = recipient_row.id
    WHERE t.id = x.id
 ), deliveries AS (
   UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, failure_args = x.failure_args,
          is_skipped_by_rule = x.is_skipped_by_rule, awaited_evidence = x.awaited_evidence,
-         held_at = CASE WHEN person.finished_at IS NULL THEN t.held_at END,
+         held_at = CASE WHEN recipient_row.finished_at IS NULL THEN t.held_at END,
          provider = x.provider, provider_message_id = x.provider_message_id,
-         provider_response = CASE WHEN person.erased THEN NULL ELSE x.provider_response END,
+         provider_response = CASE WHEN recipient_row.erased THEN NULL ELSE x.provider_response END,
          sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM person JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
+    FROM recipient_row JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
          notification_id uuid, id uuid, status text, failure_reason text, failure_args jsonb, is_skipped_by_rule bool,
          awaited_evidence text, provider text, provider_message_id text, provider_response jsonb, sent_at timestamptz,
          delivered_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
-      ON x.notification_id = person.id
+      ON x.notification_id = recipient_row.id
    WHERE t.id = x.id
 ), events AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status,
@@ -88,7 +89,8 @@ WITH changed AS (
    ORDER BY x.notification_id, x.ordinal
   ON CONFLICT (id) DO NOTHING RETURNING {EVENT_COLUMNS}
 ), {INSERT_EVENT_MESSAGES}
-SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {NOTIFY_IF_DUE} FROM fenced
+SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {NOTIFY_IF_DUE}
+       FROM fenced
 """  # noqa: S608 - constants of our own
 # Named once more as a parameter: Postgres else reads a small table as a whole.
 ONE_CHANGED = "(SELECT * FROM changed WHERE id = CAST(:id AS uuid))"

@@ -16,7 +16,8 @@ from storage.statements import Executor
 SELECT_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
 LOCK_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
 INSERT_HEALTH = text("""
-INSERT INTO provider_health (provider, state, penalty, open_count, probes, changed_at, penalty_updated_at, recent, credential_failures)
+INSERT INTO provider_health (provider, state, penalty, open_count, probes, changed_at, penalty_updated_at, recent,
+       credential_failures)
 VALUES (:provider, 'closed', 0, 0, 0, clock_timestamp(), clock_timestamp(), '[]', '[]')
 ON CONFLICT (provider) DO NOTHING
 """)
@@ -24,7 +25,8 @@ SAVE_HEALTH = text("""
 WITH saved AS (
   UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, open_count = :open_count,
          probes = :probes, changed_at = :changed_at, penalty_updated_at = :penalty_updated_at, probe_at = :probe_at,
-         throttled_until = :throttled_until, recent = CAST(:recent AS jsonb), credential_failures = CAST(:credential_failures AS jsonb)
+         throttled_until = :throttled_until, recent = CAST(:recent AS jsonb),
+         credential_failures = CAST(:credential_failures AS jsonb)
    WHERE provider = :provider RETURNING state
 )
 SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
@@ -34,7 +36,8 @@ LOOKUP_REFUSAL_TTL = timedelta(days=1)
 # Once may be about that message alone. Those of two attempts, with no look-up in between that worked, are not.
 RECORD_LOOKUP_REFUSED = text("""
 UPDATE provider_health SET lookup_refused_attempt_id = COALESCE(lookup_refused_attempt_id, :attempt_id),
-       lookup_refused_at = CASE WHEN lookup_refused_attempt_id <> :attempt_id THEN clock_timestamp() ELSE lookup_refused_at END
+       lookup_refused_at = CASE WHEN lookup_refused_attempt_id <> :attempt_id THEN clock_timestamp()
+       ELSE lookup_refused_at END
  WHERE provider = :provider
 """)
 RECORD_LOOKUP_ALLOWED = text("""

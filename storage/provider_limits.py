@@ -19,8 +19,8 @@ WITH changed AS (
   INSERT INTO provider_limit AS l (provider, rate, tenant_rate, updated_at)
   VALUES (:provider, CAST(:rate AS float), CAST(:tenant_rate AS float), now())
   ON CONFLICT (provider) DO UPDATE SET updated_at = excluded.updated_at,
-         rate = CASE WHEN 'rate' = ANY(CAST(:given AS text[])) THEN excluded.rate ELSE l.rate END,
-         tenant_rate = CASE WHEN 'tenant_rate' = ANY(CAST(:given AS text[])) THEN excluded.tenant_rate
+         rate = CASE WHEN 'rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.rate ELSE l.rate END,
+         tenant_rate = CASE WHEN 'tenant_rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.tenant_rate
                             ELSE l.tenant_rate END
   RETURNING rate, tenant_rate
 )
@@ -46,7 +46,7 @@ async def update_limits(
 ) -> ProviderRateLimits:
     """`changes` to `rate` and `tenant_rate`; what is not in it stays, None goes back to the settings. In force as soon
     as the dispatcher has heard of the commit."""
-    given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "given": list(changes)}
+    given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "changed_names": list(changes)}
     values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
     row = (await session.execute(SAVE_LIMITS, values)).mappings().one()
     return ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"])

@@ -18,32 +18,34 @@ STALE_AFTER = 30.0
 MAX_QUEUED_IF_STALE = 5
 
 FREE_SLOTS = f"""
-SELECT CASE WHEN min(queued_at) < now() - make_interval(secs => {STALE_AFTER}) THEN {MAX_QUEUED_IF_STALE} ELSE {MAX_QUEUED} END
+SELECT CASE WHEN min(queued_at) < now() - make_interval(secs => {STALE_AFTER}) THEN {MAX_QUEUED_IF_STALE}
+       ELSE {MAX_QUEUED} END
        - count(*) FROM (SELECT queued_at FROM queue_entry WHERE queued_provider = :provider LIMIT {MAX_QUEUED}) queued
 """  # noqa: S608 - constants of our own
 SELECT_FREE_SLOTS = text(FREE_SLOTS)
 IS_WAITING = f"{WAITS_FOR_PROVIDER} AND awaited_provider = :provider"
 ADMIT_WAITING = text(f"""
-WITH RECURSIVE room AS MATERIALIZED (
+WITH RECURSIVE free_slots AS MATERIALIZED (
   SELECT GREATEST(0, ({FREE_SLOTS})) AS free
-), whose AS (
-  (SELECT priority, tenant FROM queue_entry WHERE {IS_WAITING} AND (SELECT free FROM room) > 0
+), tenants AS (
+  (SELECT priority, tenant FROM queue_entry WHERE {IS_WAITING} AND (SELECT free FROM free_slots) > 0
     ORDER BY priority, tenant LIMIT 1)
    UNION ALL
-  SELECT later.* FROM whose CROSS JOIN LATERAL (
+  SELECT later.* FROM tenants CROSS JOIN LATERAL (
     SELECT priority, tenant FROM queue_entry
-     WHERE {IS_WAITING} AND (priority, tenant) > (whose.priority, whose.tenant) ORDER BY priority, tenant LIMIT 1) later
-), sharing AS MATERIALIZED (
-  SELECT priority, tenant, count(*) OVER (PARTITION BY priority) AS tenants FROM whose
-), first_few AS (
-  SELECT own.notification_id FROM sharing CROSS JOIN LATERAL (
+     WHERE {IS_WAITING} AND (priority, tenant) > (tenants.priority, tenants.tenant) ORDER BY priority, tenant
+     LIMIT 1) later
+), tenant_shares AS MATERIALIZED (
+  SELECT priority, tenant, count(*) OVER (PARTITION BY priority) AS tenant_count FROM tenants
+), tenant_rows AS (
+  SELECT own.notification_id FROM tenant_shares CROSS JOIN LATERAL (
     SELECT notification_id, row_number() OVER () AS turn FROM (
       SELECT notification_id FROM queue_entry q
-       WHERE {IS_WAITING} AND q.priority = sharing.priority AND q.tenant = sharing.tenant
-       ORDER BY notification_id LIMIT (SELECT free FROM room) / tenants + 1 FOR UPDATE SKIP LOCKED) mine) own
-   ORDER BY sharing.priority, own.turn, random() LIMIT (SELECT free FROM room)
+       WHERE {IS_WAITING} AND q.priority = tenant_shares.priority AND q.tenant = tenant_shares.tenant
+       ORDER BY notification_id LIMIT (SELECT free FROM free_slots) / tenant_count + 1 FOR UPDATE SKIP LOCKED) mine) own
+   ORDER BY tenant_shares.priority, own.turn, random() LIMIT (SELECT free FROM free_slots)
 ), due AS (
-  UPDATE queue_entry q SET {SET_DUE} FROM first_few WHERE q.notification_id = first_few.notification_id RETURNING 1
+  UPDATE queue_entry q SET {SET_DUE} FROM tenant_rows WHERE q.notification_id = tenant_rows.notification_id RETURNING 1
 )
 SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
 """)  # noqa: S608 - constants of our own

@@ -26,10 +26,10 @@ SET_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
 DELETE_OLD = """
 WITH old AS (
   SELECT id FROM {table} WHERE {old} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
-), gone AS (
+), deleted AS (
   DELETE FROM {table} t USING old WHERE t.id = old.id RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) FROM deleted
 """
 
 

@@ -58,7 +58,8 @@ SELECT due.id AS receipt_id, due.provider, due.kind, due.attempt_id, due.provide
 # three days it is kept and not tried again. The raw receipt is kept only while its recipient is; this is a scalar
 # subquery, because Postgres hashes EXISTS over all attempts if it expects many rows.
 SETTLE_RECEIPTS = text(f"""
-UPDATE receipt r SET attempt_count = r.attempt_count + 1, applied_at = CASE WHEN x.attempt_id IS NOT NULL THEN now() END,
+UPDATE receipt r SET attempt_count = r.attempt_count + 1,
+       applied_at = CASE WHEN x.attempt_id IS NOT NULL THEN now() END,
        next_attempt_at = CASE WHEN x.attempt_id IS NULL AND r.received_at > now() - interval '3 days'
          THEN now() + least(power(2, least(r.attempt_count, 12)), 3600) * interval '1 second' END,
        raw = CASE WHEN x.attempt_id IS NULL OR coalesce((

@@ -81,7 +81,8 @@ SAVE_UNREPORTED = text(
 
 # What it said word for word is kept for as long as there is somebody whom it is about.
 MARK_APPLIED = text(f"""
-UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL OR EXISTS (
+UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL
+       OR EXISTS (
          SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
           WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {IS_ERASED}) THEN raw ELSE '{{}}' END
  WHERE id = ANY(:ids)

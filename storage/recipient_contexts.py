@@ -29,9 +29,10 @@ class RecipientContext:
     that was registered last first.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
-    `suppression_reasons` says, by channel, why nobody may write to the person's address. `timezone` is the person's, else the
-    tenant's; `is_collected`: it is to be a part of a digest; `now` is by the database's clock. `template_context` is what rendering
-    its first step needs, `limits` the rates that operators have set, by provider. `phone` is for a look at its region.
+    `suppression_reasons` are the reasons, by channel, why the address of the recipient is suppressed. `timezone` is the
+    zone of the recipient, else of the tenant. `is_collected`: it becomes part of a digest. `now` is by the clock of the
+    database. `template_context` is what rendering its first step needs, `limits` are the rates that operators have set,
+    by provider. `phone` is used to find its region.
     """
 
     status: NotificationStatus
@@ -81,7 +82,8 @@ TEMPLATE_CONTEXT_COLUMNS = """
 """.strip()
 
 SELECT_CONTEXTS = f"""
-SELECT n.id, {TEMPLATE_CONTEXT_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority, n.channels,
+SELECT n.id, {TEMPLATE_CONTEXT_COLUMNS}, n.status, n.failure_reason, n.generation, n.finished_at, n.priority,
+       n.channels,
        (SELECT q.waits_for FROM queue_entry q
          WHERE q.notification_id = n.id AND q.generation = n.generation) AS waits_for,
        n.digest_key IS NOT NULL AS collected, r.contact,

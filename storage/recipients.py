@@ -64,7 +64,7 @@ LOCK_PROFILE = text(f"{SELECT_RECIPIENT.text} FOR NO KEY UPDATE")
 
 # xmax is 0 in a row that this statement made and not in one that it found.
 REPLACE_PROFILE = text(f"""
-WITH person AS (
+WITH recipient_row AS (
   INSERT INTO recipient (tenant, recipient_id, contact, address_hashes, locale, timezone, attributes, created_at,
          updated_at)
   VALUES (:tenant, :recipient_id, CAST(:contact AS jsonb), CAST(:address_hashes AS jsonb), :locale, :timezone,
@@ -74,10 +74,10 @@ WITH person AS (
   RETURNING {COLUMNS}, xmax = 0 AS created, {ATTRIBUTES_TOO_LARGE} AS too_large
 ), preference AS (
   INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
-  SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM person
+  SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM recipient_row
   ON CONFLICT DO NOTHING
 )
-SELECT * FROM person
+SELECT * FROM recipient_row
 """)  # noqa: S608 - constants of our own
 
 UPDATE_PROFILE = text(f"""
@@ -89,11 +89,11 @@ RETURNING {COLUMNS}, {ATTRIBUTES_TOO_LARGE} AS too_large
 
 SELECT_TIMEZONES = text("""
 SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) AS zone FROM recipient r JOIN tenant n ON n.id = r.tenant
- WHERE r.tenant = :tenant AND r.recipient_id = ANY(:people)
+ WHERE r.tenant = :tenant AND r.recipient_id = ANY(:recipient_ids)
 """)
 SELECT_TENANT_TIMEZONE = text("SELECT timezone FROM tenant WHERE id = :tenant")
 LOCK_KNOWN = text("""
-SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:people)
+SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:recipient_ids)
  ORDER BY recipient_id FOR KEY SHARE
 """)
 
@@ -152,7 +152,7 @@ async def merge_profile(
 
 async def read_timezones(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> dict[str, str]:
     """Of those who are known: where they are, else where the tenant is."""
-    rows = await session.execute(SELECT_TIMEZONES, {"tenant": tenant, "people": list(recipient_ids)})
+    rows = await session.execute(SELECT_TIMEZONES, {"tenant": tenant, "recipient_ids": list(recipient_ids)})
     return {row[0]: row[1] for row in rows}
 
 
@@ -163,7 +163,7 @@ async def read_tenant_timezone(session: AsyncSession, tenant: UUID) -> str:
 
 async def lock_known(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> set[str]:
     """Those of them that there are; an erasure waits until the transaction is over."""
-    return set((await session.execute(LOCK_KNOWN, {"tenant": tenant, "people": list(recipient_ids)})).scalars())
+    return set((await session.execute(LOCK_KNOWN, {"tenant": tenant, "recipient_ids": list(recipient_ids)})).scalars())
 
 
 def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: JsonObject) -> JsonObject:

@@ -40,7 +40,8 @@ class PlannedRedrive:
     delay: float = 0.0
 
 
-TARGET_COLUMNS = f"""n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at, {IS_ERASED} AS erased,
+TARGET_COLUMNS = f"""n.id, n.revision, n.generation, n.priority, n.status, n.finished_at, n.expires_at,
+{IS_ERASED} AS erased,
   n.content_removed_at IS NOT NULL AS emptied"""
 
 WRITE_GENERATIONS = text("""
@@ -62,8 +63,9 @@ WITH item AS (
          next_at = EXCLUDED.next_at, waits_until = EXCLUDED.waits_until, priority = EXCLUDED.priority,
          started_at = NULL, claimed_by = NULL, queued_provider = NULL, queued_at = NULL, evidence_due = false,
          cancel_due = false
-), forgotten AS (
-  UPDATE delivery d SET awaited_evidence = NULL, held_at = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
+), reset_deliveries AS (
+  UPDATE delivery d SET awaited_evidence = NULL, held_at = NULL, held_providers = NULL, hold_key = NULL,
+         release_expires_at = NULL
     FROM redriven WHERE d.notification_id = redriven.id AND (d.awaited_evidence IS NOT NULL OR d.held_at IS NOT NULL)
 ), timeline AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, detail, status)
@@ -104,9 +106,9 @@ async def find_targets(
 
 async def lock_target(session: AsyncSession, tenant: UUID, id: UUID) -> RedriveTarget | None:
     """Locked."""
-    statement = text(
-        f"SELECT {TARGET_COLUMNS} FROM notification n WHERE n.tenant = :tenant AND n.id = :id FOR UPDATE OF n"
-    )  # noqa: S608
+    statement = text(f"""
+        SELECT {TARGET_COLUMNS} FROM notification n WHERE n.tenant = :tenant AND n.id = :id FOR UPDATE OF n
+    """)  # noqa: S608 - a constant of our own
     row = (await session.execute(statement, {"tenant": tenant, "id": id})).mappings().one_or_none()
     return None if row is None else _target_of(row)
 

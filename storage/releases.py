@@ -26,7 +26,7 @@ WITH expired AS (
    ORDER BY release_expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
 )
 UPDATE delivery d SET release_expires_at = NULL FROM expired WHERE d.id = expired.id
-""")
+""")  # noqa: S608 - a constant of our own
 
 # `{tenants}` are the pauses that are looked at: those of all tenants, or those of one.
 IS_FREE = f"""
@@ -55,19 +55,19 @@ WITH RECURSIVE paused AS MATERIALIZED (
      ORDER BY held_priority, hold_key LIMIT 1) later
 ), free_cause AS MATERIALIZED (
   SELECT held_priority, hold_key FROM cause WHERE {IS_FREE.format(tenants="h.tenant IS NULL")}
-), whose AS (
+), tenants AS (
   SELECT free_cause.*, first.tenant FROM free_cause CROSS JOIN LATERAL (
     SELECT tenant FROM delivery d
      WHERE {IS_HELD} AND d.held_priority = free_cause.held_priority AND d.hold_key = free_cause.hold_key
      ORDER BY tenant LIMIT 1) first
    UNION ALL
-  SELECT whose.held_priority, whose.hold_key, later.tenant FROM whose CROSS JOIN LATERAL (
+  SELECT tenants.held_priority, tenants.hold_key, later.tenant FROM tenants CROSS JOIN LATERAL (
     SELECT tenant FROM delivery d
-     WHERE {IS_HELD} AND d.held_priority = whose.held_priority AND d.hold_key = whose.hold_key
-       AND d.tenant > whose.tenant ORDER BY tenant LIMIT 1) later
+     WHERE {IS_HELD} AND d.held_priority = tenants.held_priority AND d.hold_key = tenants.hold_key
+       AND d.tenant > tenants.tenant ORDER BY tenant LIMIT 1) later
 ), free AS MATERIALIZED (
-  SELECT *, count(*) OVER (PARTITION BY held_priority) AS sharing FROM whose
-   WHERE {IS_FREE.format(tenants="(h.tenant IS NULL OR h.tenant = whose.tenant)")}
+  SELECT *, count(*) OVER (PARTITION BY held_priority) AS tenant_count FROM tenants
+   WHERE {IS_FREE.format(tenants="(h.tenant IS NULL OR h.tenant = tenants.tenant)")}
 ), offered AS (
   SELECT id FROM (
     SELECT mine.id, free.held_priority, free.tenant,
@@ -76,7 +76,8 @@ WITH RECURSIVE paused AS MATERIALIZED (
         SELECT d.id, d.held_at FROM delivery d
          WHERE {IS_HELD} AND d.held_priority = free.held_priority AND d.hold_key = free.hold_key
            AND d.tenant = free.tenant
-         ORDER BY d.held_at LIMIT least(:limit, {MAX_EXAMINED} / free.sharing + 1) FOR UPDATE SKIP LOCKED) mine) own
+         ORDER BY d.held_at LIMIT least(:limit, {MAX_EXAMINED} / free.tenant_count + 1) FOR UPDATE SKIP LOCKED) mine)
+         own
    ORDER BY held_priority, turn, tenant LIMIT :limit
 ), released AS (
   UPDATE delivery d SET release_expires_at = now() + make_interval(secs => {LEASE_SECONDS}),

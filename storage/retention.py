@@ -21,7 +21,8 @@ PASS_INTERVAL = timedelta(days=7)
 
 SELECT_NEXT_TENANT = text("""
 SELECT t.id, now() AS at, t.content_days, t.record_days,
-       CASE WHEN p.pass_started_at > now() - make_interval(secs => :pass_every) THEN p.content_after END AS content_after
+       CASE WHEN p.pass_started_at > now() - make_interval(secs => :pass_every) THEN p.content_after
+       END AS content_after
   FROM tenant t LEFT JOIN retention_pass p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
 """)
 SAVE_PROGRESS = text("""
@@ -66,10 +67,10 @@ SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORD
 TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery")
 DELETE_BY_TABLE = {
     table: text(f"""
-WITH gone AS (
+WITH deleted AS (
   DELETE FROM {table} WHERE {"id" if table == "notification" else "notification_id"} = ANY(:ids) RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) FROM deleted
 """)  # noqa: S608 - constants of our own
     for table in (*TABLES, "notification")
 }
@@ -77,10 +78,10 @@ DELETE_DIGESTS = text("""
 WITH old AS (
   SELECT id FROM digest d WHERE tenant = :tenant AND id < :before AND closed_at < :ended_before
      AND NOT EXISTS (SELECT FROM notification n WHERE n.digest_id = d.id) ORDER BY id LIMIT :limit
-), gone AS (
+), deleted AS (
   DELETE FROM digest d USING old WHERE d.id = old.id RETURNING 1
 )
-SELECT count(*) FROM gone
+SELECT count(*) FROM deleted
 """)
 
 

@@ -17,25 +17,25 @@ def round_robin(
     with something that waits costs an index probe.
     """
     is_due = f"({waiting}) AND {due}"
-    later = f"SELECT tenant FROM {table} WHERE ({waiting}) AND tenant > whose.tenant ORDER BY tenant LIMIT 1"  # noqa: S608
+    later = f"SELECT tenant FROM {table} WHERE ({waiting}) AND tenant > tenants.tenant ORDER BY tenant LIMIT 1"  # noqa: S608
     first = "tenant, " + order if due == EVERY_ROW else order
-    crowded = f"SELECT FROM {table} WHERE {is_due} ORDER BY {first} LIMIT {BATCH_LIMIT} + 1"
-    return f"""crowded AS MATERIALIZED (
-  SELECT count(*) > {BATCH_LIMIT} AS is_crowded FROM ({crowded}) few
-), whose AS (
-  (SELECT tenant FROM {table} WHERE ({waiting}) AND (SELECT is_crowded FROM crowded) ORDER BY tenant LIMIT 1)
+    backlog = f"SELECT FROM {table} WHERE {is_due} ORDER BY {first} LIMIT {BATCH_LIMIT} + 1"
+    return f"""backlog AS MATERIALIZED (
+  SELECT count(*) > {BATCH_LIMIT} AS has_backlog FROM ({backlog}) few
+), tenants AS (
+  (SELECT tenant FROM {table} WHERE ({waiting}) AND (SELECT has_backlog FROM backlog) ORDER BY tenant LIMIT 1)
    UNION ALL
-  SELECT later.tenant FROM whose CROSS JOIN LATERAL ({later}) later
-), sharing AS MATERIALIZED (
-  SELECT tenant, count(*) OVER () AS tenants FROM whose
-   WHERE EXISTS (SELECT FROM {table} t WHERE t.tenant = whose.tenant AND {is_due})
+  SELECT later.tenant FROM tenants CROSS JOIN LATERAL ({later}) later
+), tenant_shares AS MATERIALIZED (
+  SELECT tenant, count(*) OVER () AS tenant_count FROM tenants
+   WHERE EXISTS (SELECT FROM {table} t WHERE t.tenant = tenants.tenant AND {is_due})
 ), own AS (
-  SELECT mine.{key}, mine.turn FROM sharing CROSS JOIN LATERAL (
+  SELECT own_row.{key}, own_row.turn FROM tenant_shares CROSS JOIN LATERAL (
     SELECT {key}, row_number() OVER () AS turn FROM (
-      SELECT {key} FROM {table} t WHERE t.tenant = sharing.tenant AND {is_due} ORDER BY {order}
-       LIMIT ({BATCH_LIMIT} + tenants - 1) / tenants {lock}) first_few) mine
+      SELECT {key} FROM {table} t WHERE t.tenant = tenant_shares.tenant AND {is_due} ORDER BY {order}
+       LIMIT ({BATCH_LIMIT} + tenant_count - 1) / tenant_count {lock}) tenant_rows) own_row
 ), few AS (
-  SELECT {key} FROM {table} WHERE {is_due} AND NOT (SELECT is_crowded FROM crowded)
+  SELECT {key} FROM {table} WHERE {is_due} AND NOT (SELECT has_backlog FROM backlog)
    ORDER BY {first} LIMIT {BATCH_LIMIT} {lock}
 ), chosen AS (
   (SELECT {key} FROM own ORDER BY turn, random() LIMIT {BATCH_LIMIT}) UNION ALL SELECT {key} FROM few

@@ -22,30 +22,35 @@ from storage.rows import decoded
 # Held alone while turns of its subscribers are planned.
 LOCK_TOPIC_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 
-TIMEZONE = f"""CASE WHEN t.recipient_id = '{ALL_RECIPIENTS}' THEN s.spec ->> 'timezone' ELSE COALESCE(r.timezone, n.timezone) END"""
+TIMEZONE = f"""CASE WHEN t.recipient_id = '{ALL_RECIPIENTS}' THEN s.spec ->> 'timezone'
+       ELSE COALESCE(r.timezone, n.timezone) END"""
 OCCURRENCE_TABLES = """schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
   LEFT JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id"""
 
 ADD_OCCURRENCES = """
 INSERT INTO schedule_occurrence (schedule_id, recipient_id, tenant, notification_type, timezone)
-SELECT CAST(:id AS uuid), p.recipient_id, CAST(:tenant AS uuid), CAST(:type AS text), '' FROM ({people}) p
+SELECT CAST(:id AS uuid), p.recipient_id, CAST(:tenant AS uuid), CAST(:type AS text), '' FROM ({recipients}) p
 ON CONFLICT (schedule_id, recipient_id) DO UPDATE SET notification_type = EXCLUDED.notification_type
 """
-NAMED_RECIPIENTS = "SELECT unnest(CAST(:people AS text[])) AS recipient_id"
+NAMED_RECIPIENTS = "SELECT unnest(CAST(:recipient_ids AS text[])) AS recipient_id"
 
 # Many people are in few zones, and most had their last turn at the same time.
-SELECT_DISTINCT_TIMEZONES = f"SELECT DISTINCT {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES} WHERE t.schedule_id = :id AND {{which}}"  # noqa: S608
+SELECT_DISTINCT_TIMEZONES = f"""
+SELECT DISTINCT {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES}
+ WHERE t.schedule_id = :id AND {{which}}
+"""  # noqa: S608
 SAVE_DUE_TIMES = f"""
 UPDATE schedule_occurrence SET due_at = x.due_at, timezone = x.zone
   FROM jsonb_to_recordset(CAST(:plans AS jsonb)) AS x(zone text, last_local_time text, due_at timestamptz),
-       (SELECT t.recipient_id, {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES} WHERE t.schedule_id = :id AND {{which}}) mine
+       (SELECT t.recipient_id, {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES}
+       WHERE t.schedule_id = :id AND {{which}}) mine
  WHERE schedule_occurrence.schedule_id = :id AND schedule_occurrence.recipient_id = mine.recipient_id
    AND x.zone = mine.zone AND x.last_local_time IS NOT DISTINCT FROM mine.last_local_time
 """  # noqa: S608 - constants of our own
 IS_NEW = "t.timezone = ''"
 # Who is due already has that turn yet.
 HAS_OTHER_TIMEZONE = f"t.timezone <> {TIMEZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
-IS_SELECTED = "t.recipient_id = ANY(:people)"
+IS_SELECTED = "t.recipient_id = ANY(:recipient_ids)"
 
 SELECT_TIMEZONES = text(f"SELECT DISTINCT {TIMEZONE} FROM {OCCURRENCE_TABLES} WHERE t.schedule_id = :id")  # noqa: S608
 
@@ -66,7 +71,8 @@ DELETE FROM schedule_occurrence t USING schedule s WHERE s.id = t.schedule_id AN
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOccurrence:
-    """`recipient_timezone` is where the person is now, `timezone` where `due_at` was computed; `now` is the database's."""
+    """`recipient_timezone` is the current zone of the recipient, `timezone` the zone in which `due_at` was computed.
+    `now` is by the clock of the database."""
 
     schedule: ScheduleDefinition
     recipient_id: str
@@ -113,9 +119,9 @@ UPDATE schedule_occurrence t SET due_at = x.due_at, timezone = x.timezone, last_
 """)
 
 
-async def update_timezones(session: AsyncSession, tenant: UUID, people: Sequence[str]) -> None:
-    """After whatever may have changed where these people are: the turns of those who are elsewhere now."""
-    which, values = f"{HAS_OTHER_TIMEZONE} AND {IS_SELECTED}", {"people": list(people)}
+async def update_timezones(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> None:
+    """Update the occurrences of recipients whose time zone may have changed."""
+    which, values = f"{HAS_OTHER_TIMEZONE} AND {IS_SELECTED}", {"recipient_ids": list(recipient_ids)}
     rows = await session.execute(text(SELECT_AFFECTED_SCHEDULES.format(which=which)), {"tenant": tenant, **values})
     for row in rows.mappings().all():
         await compute_due_times(session, _schedule_of(row, tenant), which, now(), **values)
@@ -135,11 +141,13 @@ async def add_subscriber(session: AsyncSession, tenant: UUID, topic: str, recipi
             "id": schedule.id,
             "tenant": tenant,
             "type": schedule.notification_type,
-            "people": [recipient_id],
+            "recipient_ids": [recipient_id],
         }
-        await session.execute(text(ADD_OCCURRENCES.format(people=NAMED_RECIPIENTS)), occurrence_values)
+        await session.execute(text(ADD_OCCURRENCES.format(recipients=NAMED_RECIPIENTS)), occurrence_values)
         if row["paused_at"] is None:
-            await compute_due_times(session, schedule, f"{IS_NEW} AND {IS_SELECTED}", now(), people=[recipient_id])
+            await compute_due_times(
+                session, schedule, f"{IS_NEW} AND {IS_SELECTED}", now(), recipient_ids=[recipient_id]
+            )
             await ticks.update_tick(session, tenant, schedule.notification_type)
 
 

@@ -28,11 +28,11 @@ BATCH_SIZE = 500  # recipients
 LOCK_SCHEDULE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 SELECT_SHARED = f"SELECT '{ALL_RECIPIENTS}' AS recipient_id WHERE CAST(:any AS bool)"
 # Not those who were erased since the schedule was read.
-SELECT_NAMED = "SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:named)"
+SELECT_NAMED = "SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:recipient_ids)"
 SELECT_SUBSCRIBERS = "SELECT recipient_id FROM topic_subscriber WHERE tenant = :tenant AND topic = :topic"
 # Those who get a turn, and those who have one and may have to lose it.
 NEXT_RECIPIENTS = """
-(SELECT recipient_id FROM ({people}) p WHERE recipient_id > :after ORDER BY recipient_id LIMIT :limit)
+(SELECT recipient_id FROM ({recipients}) p WHERE recipient_id > :after ORDER BY recipient_id LIMIT :limit)
  UNION
 (SELECT recipient_id FROM schedule_occurrence WHERE schedule_id = :id AND recipient_id > :after
   ORDER BY recipient_id LIMIT :limit)
@@ -40,7 +40,7 @@ NEXT_RECIPIENTS = """
 """
 DELETE_REMOVED = """
 DELETE FROM schedule_occurrence t WHERE t.schedule_id = :id AND t.recipient_id = ANY(:batch)
-   AND NOT EXISTS (SELECT 1 FROM ({people}) p WHERE p.recipient_id = t.recipient_id)
+   AND NOT EXISTS (SELECT 1 FROM ({recipients}) p WHERE p.recipient_id = t.recipient_id)
 """
 PAUSE_OCCURRENCES = text("""
 UPDATE schedule_occurrence SET due_at = NULL, timezone = '' WHERE schedule_id = :id AND recipient_id = ANY(:batch)
@@ -52,7 +52,8 @@ SELECT EXISTS (SELECT 1 FROM schedule_occurrence
 
 SELECT_PROGRESS = text("SELECT since, replans_all, planned_count FROM schedule_plan WHERE schedule_id = :id")
 SELECT_NEXT_PLAN = text("""
-SELECT s.id, s.tenant, s.key FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id ORDER BY p.last_batch_at LIMIT 1
+SELECT s.id, s.tenant, s.key FROM schedule_plan p JOIN schedule s ON s.id = p.schedule_id ORDER BY p.last_batch_at
+       LIMIT 1
 """)
 READ_PLAN = text("""
 SELECT s.notification_type, s.spec, s.paused_at, s.deleted_at, p.after, p.planned_count, p.since, p.replans_all
@@ -62,7 +63,8 @@ SAVE_PROGRESS = text("""
 WITH moved AS (
   INSERT INTO schedule_plan (schedule_id, after, planned_count, since, replans_all, last_batch_at)
   VALUES (:id, :after, :planned_count, :since, :replans_all, clock_timestamp())
-  ON CONFLICT (schedule_id) DO UPDATE SET after = EXCLUDED.after, planned_count = EXCLUDED.planned_count, since = EXCLUDED.since,
+  ON CONFLICT (schedule_id) DO UPDATE SET after = EXCLUDED.after, planned_count = EXCLUDED.planned_count,
+  since = EXCLUDED.since,
          replans_all = EXCLUDED.replans_all, last_batch_at = EXCLUDED.last_batch_at RETURNING 1
 )
 SELECT pg_notify(:channel, :due) FROM moved
@@ -89,7 +91,7 @@ class PlanTarget:
     paused: bool = False
 
     @property
-    def audience(self) -> tuple[str, JsonObject]:
+    def recipient_query(self) -> tuple[str, JsonObject]:
         """A query of the recipients with a turn, and its values."""
         definition = self.schedule
         if definition is None:
@@ -98,7 +100,7 @@ class PlanTarget:
             return SELECT_SHARED, {"any": definition.recipients is None or bool(definition.recipients)}
         if definition.topic is not None:
             return SELECT_SUBSCRIBERS, {"tenant": self.tenant, "topic": definition.topic}
-        return SELECT_NAMED, {"tenant": self.tenant, "named": list(definition.recipients or ())}
+        return SELECT_NAMED, {"tenant": self.tenant, "recipient_ids": list(definition.recipients or ())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,16 +127,16 @@ async def lock_batch(
     ]
     for topic in sorted({definition.topic for definition in per_recipient if definition.topic is not None}):
         await session.execute(LOCK_SCHEDULE, {"name": topic_lock_name(target.tenant, topic)})
-    people, values = target.audience
+    query, values = target.recipient_query
     values |= {"id": target.id, "after": after, "limit": BATCH_SIZE}
-    batch = list((await session.execute(text(NEXT_RECIPIENTS.format(people=people)), values)).scalars())
+    batch = list((await session.execute(text(NEXT_RECIPIENTS.format(recipients=query)), values)).scalars())
     await recipients.lock_known(session, target.tenant, batch)
     return batch
 
 
 async def begin_plan(session: AsyncSession, target: PlanTarget, batch: Sequence[str], *, replan_all: bool) -> None:
-    """Plan the turns anew, with `replan_all` all of them, otherwise those of new recipients. `batch` are the first ones,
-    which are held (`hold`). A plan under way begins anew, and still computes what it was to compute."""
+    """Begin to plan the occurrences: all of them with `replan_all`, otherwise those of new recipients. `batch` are the
+    first recipients, which are locked (`lock_batch`). A plan in progress restarts and still computes what it had to."""
     progress = await find_progress(session, target.id)
     if progress is None or replan_all:
         progress = PlanProgress(since=now(), replans_all=replan_all, planned_count=0)
@@ -168,20 +170,20 @@ async def plan_next_batch(session: AsyncSession) -> PlannedBatch | None:
 
 
 async def _plan_batch(session: AsyncSession, target: PlanTarget, batch: Sequence[str], progress: PlanProgress) -> None:
-    people, values = target.audience
+    query, values = target.recipient_query
     values |= {"id": target.id, "batch": list(batch)}
-    await session.execute(text(DELETE_REMOVED.format(people=people)), values)
+    await session.execute(text(DELETE_REMOVED.format(recipients=query)), values)
     if target.schedule is None:
         return
-    in_batch = f"SELECT recipient_id FROM ({people}) q WHERE recipient_id = ANY(:batch)"  # noqa: S608 - our own
+    in_batch = f"SELECT recipient_id FROM ({query}) q WHERE recipient_id = ANY(:batch)"  # noqa: S608 - our own
     added = {**values, "tenant": target.tenant, "type": target.schedule.notification_type}
-    await session.execute(text(ADD_OCCURRENCES.format(people=in_batch)), added)
+    await session.execute(text(ADD_OCCURRENCES.format(recipients=in_batch)), added)
     if target.paused:
         await session.execute(PAUSE_OCCURRENCES, {"id": target.id, "batch": list(batch)})
     else:
         which = IS_SELECTED if progress.replans_all else f"{IS_NEW} AND {IS_SELECTED}"
         await schedule_occurrences.compute_due_times(
-            session, target.schedule, which, progress.since, people=list(batch)
+            session, target.schedule, which, progress.since, recipient_ids=list(batch)
         )
 
 

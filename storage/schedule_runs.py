@@ -56,22 +56,25 @@ class OpenScheduleRun:
 
 MERGED_COUNTS = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM (
   SELECT reason, sum(CAST(people AS int)) AS people FROM (
-    SELECT * FROM jsonb_each_text(run.skipped_recipients) UNION ALL SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
+    SELECT * FROM jsonb_each_text(run.skipped_recipients) UNION ALL
+    SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
    GROUP BY reason) summed)"""
 
 # In the order of their ids, in which all who write several lock them.
 RECORD_RUNS = text(f"""
-WITH told AS (
-  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason,
+WITH recorded AS (
+  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients,
+         skip_reason,
          finished_at)
-  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason, CASE WHEN is_finished THEN now() END
+  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason,
+         CASE WHEN is_finished THEN now() END
     FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
          due_at timestamptz, accepted int, skipped_recipients jsonb, skip_reason text, is_finished bool) ORDER BY id
   ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
          skipped_recipients = {MERGED_COUNTS % "EXCLUDED.skipped_recipients"}
   RETURNING run.id, run.finished_at
 )
-SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM told
+SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM recorded
 """)  # noqa: S608 - constants of our own
 
 SELECT_NEXT_TENANT = text("""
@@ -105,7 +108,8 @@ UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
 """)  # noqa: S608
 FINISH_RUN = text("""
 UPDATE schedule_run SET finished_at = now(), after = NULL,
-       skip_reason = COALESCE(:skip_reason, CASE WHEN accepted = 0 AND skipped_recipients = '{}' THEN :no_recipients END) WHERE id = :id
+       skip_reason = COALESCE(:skip_reason, CASE WHEN accepted = 0 AND skipped_recipients = '{}'
+       THEN :no_recipients END) WHERE id = :id
 """)
 # What is collected has been seen to: it may wait for its digest longer than until the next time.
 HAS_UNFINISHED = text("""
@@ -114,7 +118,7 @@ SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_a
 """)
 SELECT_UNFINISHED = text("""
 SELECT DISTINCT recipient_id FROM notification
- WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL AND recipient_id = ANY(:people)
+ WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL AND recipient_id = ANY(:recipient_ids)
 """)
 SELECT_LATEST = text("""
 SELECT id, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason, finished_at FROM schedule_run
@@ -202,7 +206,7 @@ async def find_unfinished_recipients(
     session: AsyncSession, schedule_id: UUID, recipient_ids: Sequence[str]
 ) -> set[str]:
     """Those of them to whom something of it is still on its way."""
-    rows = await session.execute(SELECT_UNFINISHED, {"id": schedule_id, "people": list(recipient_ids)})
+    rows = await session.execute(SELECT_UNFINISHED, {"id": schedule_id, "recipient_ids": list(recipient_ids)})
     return set(rows.scalars())
 
 

@@ -25,11 +25,13 @@ class TenantDefaults:
 
 
 SELECT_DEFAULTS = text("""
-SELECT default_language, timezone, frequency_cap, content_days, record_days, phone_regions FROM tenant WHERE id = :tenant
+SELECT default_language, timezone, frequency_cap, content_days, record_days, phone_regions FROM tenant
+       WHERE id = :tenant
 """)
 LOCK_DEFAULTS = text(f"{SELECT_DEFAULTS.text} FOR NO KEY UPDATE")
 SAVE_DEFAULTS = text("""
-UPDATE tenant SET default_language = :default_language, timezone = :timezone, frequency_cap = CAST(:frequency_cap AS jsonb),
+UPDATE tenant SET default_language = :default_language, timezone = :timezone,
+       frequency_cap = CAST(:frequency_cap AS jsonb),
        content_days = :content_days, record_days = :record_days, phone_regions = CAST(:phone_regions AS text[])
  WHERE id = :tenant
 """)

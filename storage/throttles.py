@@ -178,7 +178,8 @@ WITH ended_window AS (
   UPDATE queue_entry q SET {SET_DUE}
     FROM next_entries WHERE q.notification_id = next_entries.notification_id RETURNING q.notification_id
 ), opened_window AS (
-  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per_seconds), used_slots = 0,
+  UPDATE throttle_window w SET starts_at = now(), ends_at = now() + make_interval(secs => o.per_seconds),
+         used_slots = 0,
          has_waiters = EXISTS (
            SELECT 1 FROM waiting x WHERE x.tenant = w.tenant AND x.key = w.key AND x.place > o.max_slots)
     FROM ended_window o WHERE w.tenant = o.tenant AND w.key = o.key RETURNING 1

@@ -50,7 +50,8 @@ WITH wanted AS (
   SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:interval_minutes AS int), CAST(:schedules AS jsonb)
    WHERE :interval_minutes > 0 OR :schedules <> '{}'
       OR EXISTS (SELECT 1 FROM tick WHERE tenant = :tenant AND notification_type = CAST(:type AS text))
-  ON CONFLICT (tenant, notification_type) DO UPDATE SET interval_minutes = EXCLUDED.interval_minutes, schedules = EXCLUDED.schedules,
+  ON CONFLICT (tenant, notification_type) DO UPDATE SET interval_minutes = EXCLUDED.interval_minutes,
+  schedules = EXCLUDED.schedules,
          synced_at = NULL, sync_attempted_at = NULL
    WHERE (t.interval_minutes, t.schedules) <> (EXCLUDED.interval_minutes, EXCLUDED.schedules) RETURNING 1
 )
@@ -75,12 +76,14 @@ RETURNING tick.tenant, tick.notification_type, tick.interval_minutes, tick.sync_
 """)
 # If it was changed or read again since then, another process may have told Temporal something else before or after:
 # then what is wanted is told once more. Of one that is gone by now the Schedule is to be removed.
-IS_UNCHANGED = "t.interval_minutes = CAST(:interval_minutes AS int) AND t.schedules = CAST(:schedules AS jsonb) AND t.sync_attempted_at = :sync_attempted_at"
+IS_UNCHANGED = """t.interval_minutes = CAST(:interval_minutes AS int) AND t.schedules = CAST(:schedules AS jsonb)
+   AND t.sync_attempted_at = :sync_attempted_at"""
 MARK_SYNCED = text(f"""
 INSERT INTO tick AS t (tenant, notification_type, interval_minutes)
 VALUES (CAST(:tenant AS uuid), CAST(:type AS text), 0)
 ON CONFLICT (tenant, notification_type) DO UPDATE SET
-       synced_at = CASE WHEN {IS_UNCHANGED} THEN now() END, sync_attempted_at = CASE WHEN {IS_UNCHANGED} THEN t.sync_attempted_at END
+       synced_at = CASE WHEN {IS_UNCHANGED} THEN now() END, sync_attempted_at = CASE WHEN {IS_UNCHANGED}
+       THEN t.sync_attempted_at END
 """)  # noqa: S608 - a constant of our own
 DELETE_UNUSED = text("""
 DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND interval_minutes = 0 AND schedules = '{}'

@@ -11,7 +11,7 @@ from storage import digests, gates, schedule_occurrences, tenant_timezone_change
 # In the order in which whoever writes several profiles locks them.
 LOCK_RECIPIENTS = text("""
 SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) FROM recipient r JOIN tenant n ON n.id = r.tenant
- WHERE r.tenant = :tenant AND r.recipient_id = ANY(:people) ORDER BY r.recipient_id FOR NO KEY UPDATE OF r
+ WHERE r.tenant = :tenant AND r.recipient_id = ANY(:recipient_ids) ORDER BY r.recipient_id FOR NO KEY UPDATE OF r
 """)
 
 
@@ -22,7 +22,7 @@ async def find_timezone_changes(
     has nothing that waits for an hour. Nobody else moves them until the transaction is over."""
     if not any(new_timezones.values()):
         return []
-    rows = await session.execute(LOCK_RECIPIENTS, {"tenant": tenant, "people": list(new_timezones)})
+    rows = await session.execute(LOCK_RECIPIENTS, {"tenant": tenant, "recipient_ids": list(new_timezones)})
     return [changed_id for changed_id, timezone in rows if new_timezones[changed_id] not in (None, timezone)]
 
 

@@ -20,7 +20,8 @@ SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type, '{{}}', 'PENDI
 INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at, started_at)
 SELECT id, 1, tenant, 3, 'waiting', now() + interval '1 hour', now() FROM notification""",
     """
-INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, status, created_at, held_at,
+INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, is_skipped_by_rule, status, created_at,
+       held_at,
        held_priority, held_providers, hold_key,
        release_expires_at)
 SELECT gen_random_uuid(), tenant, id, 1, 1, 'email', false, 'PENDING', now(), now(), 3, '{sandbox}',
@@ -58,7 +59,8 @@ INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, n
 SELECT gen_random_uuid(), 1, :tenant, 3, 'started', {LATER}, 'sandbox', now() FROM generate_series(1, 60)""",
     # Unmatched, and tried again later.
     f"""
-INSERT INTO receipt (id, provider, kind, provider_message_id, occurred_at, received_at, raw, attempt_count, next_attempt_at)
+INSERT INTO receipt (id, provider, kind, provider_message_id, occurred_at, received_at, raw, attempt_count,
+       next_attempt_at)
 SELECT gen_random_uuid(), 'sandbox', 'delivered', n::text, now(), now(), '{{}}', 5, {LATER} FROM {SERIES}""",
     """
 INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)

@@ -28,7 +28,8 @@ WINDOWS = """
 INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
        item_count, item_bytes,
        opened_at, closes_at, signaled_at)
-SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {closes_on_schedule}, {is_full}, 1, 10, now(),
+SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {closes_on_schedule}, {is_full}, 1,
+       10, now(),
        now() - interval '1 hour' * :age, {told} FROM generate_series(1, CAST(:size AS int)) AS n
 """
 RECEIPTS = """

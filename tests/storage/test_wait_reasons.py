@@ -16,8 +16,10 @@ pytestmark = pytest.mark.postgres
 
 LATER = datetime(2036, 3, 1, 12, 0, tzinfo=UTC)
 HEALTH = """
-INSERT INTO provider_health (provider, state, penalty, open_count, probes, changed_at, penalty_updated_at, recent, credential_failures,
-       probe_at, throttled_until) VALUES (:provider, :state, 0, 0, 0, now(), now(), '[]', '[]', :probe_at, :throttled_until)
+INSERT INTO provider_health (provider, state, penalty, open_count, probes, changed_at, penalty_updated_at, recent,
+       credential_failures,
+       probe_at, throttled_until) VALUES (:provider, :state, 0, 0, 0, now(), now(), '[]', '[]', :probe_at,
+       :throttled_until)
 """
 
 
