@@ -134,7 +134,7 @@ def test_a_reply_about_one_recipient_never_opens_a_circuit(reason: str) -> None:
 
 async def test_a_server_that_greylists_every_recipient_keeps_its_circuit_closed() -> None:
     ward = CircuitSimulation()
-    async with MailServer(answers={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
+    async with MailServer(replies={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
         for second in range(10):
             result = (await send(Smtp(server.settings()), to())).result
             assert (result.result, result.reason) == (CallResult.NOT_ACCEPTED, "greylisted")

@@ -48,8 +48,8 @@ async def test_nothing_is_sent_or_suggested_where_email_is_real(
         assert tempting not in output
     [curl] = re.findall(r"^curl .*", output, re.MULTILINE | re.DOTALL)
     refused = await asyncio.create_subprocess_shell(curl.replace("curl", "curl -sS -w %{http_code}", 1), stdout=PIPE)
-    output, _ = await refused.communicate()
-    assert output.endswith(b"422")
+    body, _ = await refused.communicate()
+    assert body.endswith(b"422")
 
 
 async def test_the_demo_uses_the_sandbox_where_sms_is_real(

@@ -275,7 +275,7 @@ async def test_a_newer_signature_with_a_shared_key_is_accepted(bench: TwilioBenc
 
 
 @pytest.mark.parametrize(
-    ("secret", "settings", "made_by"),
+    ("secret", "algorithm", "made_by"),
     [
         ("shared key", "key=k,algorithm=HMAC_SHA256", (TOKEN, "sha256")),
         ("shared key", "key=k,algorithm=HMAC_SHA256", ("shared key", "sha1")),
@@ -285,13 +285,13 @@ async def test_a_newer_signature_with_a_shared_key_is_accepted(bench: TwilioBenc
     ids=["with the token", "with the old algorithm", "with a weak algorithm", "no shared key is configured"],
 )
 async def test_a_newer_signature_with_anything_else_is_forged(
-    bench: TwilioBench, secret: str, settings: str, made_by: tuple[str, str]
+    bench: TwilioBench, secret: str, algorithm: str, made_by: tuple[str, str]
 ) -> None:
     settings = bench.settings.model_copy(update={"webhook_secret": SecretStr(secret)})
     body = callback("delivered")
     headers = {
         "x-twilio-signature": sign(made_by[0], CALLBACK, body, made_by[1]),
-        "x-twilio-webhooks-signature-settings": settings,
+        "x-twilio-webhooks-signature-settings": algorithm,
     }
     with pytest.raises(ForgedReceipt):
         Twilio(settings, bench.transport, CALLBACK).parse_receipts(headers, body)

@@ -86,11 +86,11 @@ class TestThrottlingProvider:
         self, pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: MailServer
     ) -> None:
         sendgrid.status, sendgrid.headers = 429, {"retry-after": "60"}
-        mail_server.answers["MAIL"] = BUSY
+        mail_server.replies["MAIL"] = BUSY
         await pool_tenant.put_recipient("ada", email="ada@example.com")
         id = await pool_tenant.send("news")
         await eventually(lambda: count_calls(mail_server), lambda times: times == 1)
-        mail_server.answers.clear()
+        mail_server.replies.clear()
         notification = await pool_tenant.wait_until_finished(id)
         assert [(name, outcome) for name, outcome, _ in list_attempts(notification)] == [
             ("sendgrid", "error"),
@@ -162,7 +162,7 @@ class TestSecondProviderWithLookup:
     async def test_a_lost_message_is_looked_up_and_not_resent(
         self, pool_tenant: ApiTenant, mail_server: MailServer
     ) -> None:
-        mail_server.answers["MAIL"] = BUSY
+        mail_server.replies["MAIL"] = BUSY
         await pool_tenant.put_recipient("ada", email="ada+lost@example.com")
         notification = await pool_tenant.wait_for_end(await pool_tenant.send("news"), "SENT", "DELIVERED")
         assert [(name, outcome) for name, outcome, _ in list_attempts(notification)] == [
