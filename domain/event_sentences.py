@@ -31,7 +31,7 @@ SHOWN_WITH_ATTEMPTS = ("attempt_refused", "attempt_not_accepted")
 SERVER_ERROR = "server_error"
 ANSWERED_REASONS = {
     SERVER_ERROR: "answered with a server error",
-    "malformed_answer": "answered, but the answer cannot be read",
+    "malformed_response": "answered, but the answer cannot be read",
     "undocumented_success": "answered, but not with the success that it documents",
 }
 

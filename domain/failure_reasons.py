@@ -99,7 +99,7 @@ REASONS: dict[str, FailureReason] = {
     "unavailable": FailureReason(U, "the provider is not available", counts=True),
     "token_unavailable": FailureReason(U, "no access token can be fetched", counts=True),
     "token_expired": FailureReason(U, "the access token has expired", counts=True),
-    "malformed_answer": FailureReason(U, "the answer cannot be read", counts=True),
+    "malformed_response": FailureReason(U, "the answer cannot be read", counts=True),
     "undocumented_success": FailureReason(U, "the answer is not the success that the provider documents", counts=True),
 }
 

@@ -36,7 +36,7 @@ def parse_json(http_response: VendorResponse) -> Json:
         raise PermanentError("unexpected_answer", evidence)
     body = http_response.json()
     if not body:
-        raise TemporaryError("malformed_answer", evidence)
+        raise TemporaryError("malformed_response", evidence)
     return body
 
 
@@ -44,5 +44,5 @@ def parse_records(body: Json, name: str) -> list[Json]:
     """Return the list of objects with that name. Raises TemporaryError without it: such a response proves nothing."""
     rows = body.get(name)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise TemporaryError("malformed_answer")
+        raise TemporaryError("malformed_response")
     return rows

@@ -31,7 +31,7 @@ def parse_matches(listing: Json, message: OutgoingMessage) -> list[ProviderAccep
 def build_acceptance(record: Json) -> ProviderAcceptance:
     message_id = message_id_of(record.get("msg_id"))
     if message_id is None:
-        raise TemporaryError("malformed_answer")
+        raise TemporaryError("malformed_response")
     return ProviderAcceptance(message_id=message_id, response={"status": 200, "message_status": record.get("status")})
 
 

@@ -190,7 +190,7 @@ class Smtp(Provider):
             code, text = await client.data(mail.as_bytes())
         except aiosmtplib.SMTPResponseException as error:
             if error.code < 400:
-                raise UnknownOutcome("malformed_answer") from error
+                raise UnknownOutcome("malformed_response") from error
             return self._parse_refusal(error, address, default_reason="content_refused")
         except TimeoutError as error:
             raise UnknownOutcome("timeout") from error

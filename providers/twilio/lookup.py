@@ -30,7 +30,7 @@ def created_at(record: Json) -> datetime:
     """Return the time, in whole seconds. Raises TemporaryError for a listed record without a time or an id."""
     created_time = parse_http_date(str(record.get("date_created")))
     if created_time is None or not record.get("sid"):
-        raise TemporaryError("malformed_answer")
+        raise TemporaryError("malformed_response")
     return created_time
 
 

@@ -54,7 +54,7 @@ class HealthWatcher:
         try:
             while not (self._stopped.is_set() and len(self.latencies) >= SMALLEST_SAMPLE):
                 pause.wait(max(due - time.monotonic(), 0))
-                self._ask(connection)
+                self._send(connection)
                 self.latencies.append(time.monotonic() - due)
                 due += INTERVAL
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -62,7 +62,7 @@ class HealthWatcher:
         finally:
             connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection) -> None:
+    def _send(self, connection: http.client.HTTPConnection) -> None:
         connection.request("GET", "/healthz")
         response = connection.getresponse()
         response.read()

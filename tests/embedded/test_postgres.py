@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cluster_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Create one cluster for the tests that only read its files."""
     home = tmp_path_factory.mktemp("cluster")
     Cluster(home).prepare()
@@ -49,7 +49,7 @@ async def connect(postgres: Postgres, password: str | None = None) -> asyncpg.Co
     return await asyncpg.connect(dsn, ssl=False, password=password or postgres.cluster.password)
 
 
-async def ask(postgres: Postgres, query: str) -> object:
+async def fetch_value(postgres: Postgres, query: str) -> object:
     connection = await connect(postgres)
     try:
         return await connection.fetchval(query)
@@ -59,9 +59,9 @@ async def ask(postgres: Postgres, query: str) -> object:
 
 async def test_postgres_starts_under_a_private_parent_and_keeps_its_rows(home: Path) -> None:
     async with temporary_postgres(home) as first:
-        await ask(first, "CREATE TABLE kept AS SELECT 7 AS n")
+        await fetch_value(first, "CREATE TABLE kept AS SELECT 7 AS n")
     async with temporary_postgres(home) as again:
-        assert await ask(again, "SELECT n FROM kept") == 7
+        assert await fetch_value(again, "SELECT n FROM kept") == 7
     assert not (home / "postgres" / "postmaster.pid").exists()
     assert home.parent.stat().st_mode & 0o777 == 0o700
     log = (home / "postgres.log").read_text()
@@ -93,9 +93,9 @@ async def test_the_server_requires_a_password_that_only_its_owner_can_read(home:
         with pytest.raises(asyncpg.InvalidPasswordError):
             await connect(postgres, password=generate_secret())
         assert postgres.cluster.password_file.stat().st_mode & 0o777 == 0o600
-        assert await ask(postgres, "SHOW unix_socket_directories") == ""
-        assert await ask(postgres, "SHOW listen_addresses") == "127.0.0.1"
-        assert await ask(postgres, "SELECT upper('äö')") == "ÄÖ"
+        assert await fetch_value(postgres, "SHOW unix_socket_directories") == ""
+        assert await fetch_value(postgres, "SHOW listen_addresses") == "127.0.0.1"
+        assert await fetch_value(postgres, "SELECT upper('äö')") == "ÄÖ"
 
 
 async def test_neither_statements_nor_values_reach_the_log(home: Path) -> None:
@@ -114,9 +114,9 @@ async def test_neither_statements_nor_values_reach_the_log(home: Path) -> None:
 
 async def test_only_tests_run_without_fsync(home: Path) -> None:
     async with temporary_postgres(home) as postgres:
-        assert await ask(postgres, "SHOW fsync") == "off"
+        assert await fetch_value(postgres, "SHOW fsync") == "off"
     async with temporary_postgres(home, durable=True) as postgres:
-        assert await ask(postgres, "SHOW fsync") == "on"
+        assert await fetch_value(postgres, "SHOW fsync") == "on"
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv")
@@ -125,11 +125,11 @@ async def test_root_runs_the_server_as_another_user_without_user_namespaces(
 ) -> None:
     monkeypatch.setattr(account, "user_namespace_account", lambda: ServerAccount(("false",), 0))
     async with temporary_postgres(home) as postgres:
-        await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
+        await fetch_value(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
         assert postgres.cluster.data.stat().st_uid == nobody_account().uid
     monkeypatch.undo()
     async with temporary_postgres(home) as postgres:
-        assert await ask(postgres, "SELECT n FROM kept") == 7
+        assert await fetch_value(postgres, "SELECT n FROM kept") == 7
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is refused")
@@ -140,21 +140,21 @@ def test_root_without_any_way_to_run_the_server_gets_instructions(monkeypatch: p
         find_postgres_account(Path("/bin/true"))
 
 
-def test_a_cluster_of_another_major_version_is_refused(made: Path) -> None:
-    version = made / "postgres" / "PG_VERSION"
+def test_a_cluster_of_another_major_version_is_refused(cluster_home: Path) -> None:
+    version = cluster_home / "postgres" / "PG_VERSION"
     mine = version.read_text()
     version.write_text("9\n")
     with pytest.raises(StackError, match=r"was made by Postgres 9, this is \d+"):
-        Cluster(made).prepare()
+        Cluster(cluster_home).prepare()
     version.write_text(mine)
-    Cluster(made).prepare()
+    Cluster(cluster_home).prepare()
 
 
-def test_a_cluster_without_its_password_is_refused(made: Path) -> None:
-    password = made / "postgres_password"
-    kept = password.rename(made / "elsewhere")
+def test_a_cluster_without_its_password_is_refused(cluster_home: Path) -> None:
+    password = cluster_home / "postgres_password"
+    kept = password.rename(cluster_home / "elsewhere")
     with pytest.raises(StackError, match="postgres_password is missing"):
-        Cluster(made).prepare()
+        Cluster(cluster_home).prepare()
     kept.rename(password)
 
 
@@ -170,7 +170,7 @@ async def test_an_incomplete_cluster_of_a_killed_run_is_recreated(home: Path) ->
     (home / "postgres.new").mkdir()
     (home / "postgres.new" / "PG_VERSION").write_text("18\n")
     async with temporary_postgres(home) as postgres:
-        assert await ask(postgres, "SELECT 1") == 1
+        assert await fetch_value(postgres, "SELECT 1") == 1
 
 
 async def test_a_wrong_password_is_an_error_at_once(home: Path) -> None:
@@ -203,7 +203,7 @@ async def test_a_postgres_of_another_directory_is_not_touched(home: Path) -> Non
         ours.mkdir()
         (ours / "postmaster.pid").write_text(theirs)
         assert not await stop_orphan_postgres(ours)
-        assert await ask(foreign, "SELECT 1") == 1
+        assert await fetch_value(foreign, "SELECT 1") == 1
         assert not (ours / "postmaster.pid").exists()
 
 
@@ -215,7 +215,7 @@ async def test_a_recycled_pid_neither_dies_nor_keeps_postgres_from_starting(home
         assert not await stop_orphan_postgres(home / "postgres")
         assert identity(sleeper.pid)
         async with temporary_postgres(home) as postgres:
-            assert await ask(postgres, "SELECT 1") == 1
+            assert await fetch_value(postgres, "SELECT 1") == 1
     finally:
         sleeper.kill()
         await sleeper.wait()
@@ -227,9 +227,9 @@ async def test_a_killed_postgres_restarts_on_its_port_with_its_rows(home: Path, 
     postgres = Postgres(cluster=cluster, port=free_port(), log=home / "log")
     async with Supervisor(home, print_line=lambda _: None) as supervisor:
         await supervisor.start(postgres.child())
-        await ask(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
+        await fetch_value(postgres, "CREATE TABLE kept AS SELECT 7 AS n")
         killed = supervisor.pids["postgres"]
         os.kill(killed, signal.SIGKILL)
         await eventually(lambda: supervisor.pids.get("postgres", killed) != killed)
         await ready_again(postgres.is_ready, bool)
-        assert await ask(postgres, "SELECT n FROM kept") == 7
+        assert await fetch_value(postgres, "SELECT n FROM kept") == 7

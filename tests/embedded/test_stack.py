@@ -107,7 +107,7 @@ def settings_for(tmp_path: Path, **given: Any) -> Settings:
     return Settings(_env_file=None, env="dev", data_dir=tmp_path, **given)
 
 
-async def nothing(*_: object) -> None:
+async def no_hook(*_: object) -> None:
     """Provide a hook without effect."""
 
 
@@ -191,7 +191,7 @@ async def test_a_second_run_in_the_same_directory_is_refused(runs: Any) -> None:
     await run.wait_for_line("greet")
     with pytest.raises(StackError, match=f"already running in .*pid {run.process.pid}"):
         await Stack(
-            settings_for(run.root, api_port=0), migrate=nothing, after_temporal_start=nothing, greet=nothing
+            settings_for(run.root, api_port=0), migrate=no_hook, after_temporal_start=no_hook, greet=no_hook
         ).run()
     assert run.info.api_url
 
@@ -211,7 +211,7 @@ async def test_parts_that_are_given_are_not_started(tmp_path: Path) -> None:
         settings,
         migrate=migrate,
         after_temporal_start=after,
-        greet=nothing,
+        greet=no_hook,
         api=(sys.executable, "-c", API),
         worker=(sys.executable, "-c", SLEEPER),
     )
@@ -230,7 +230,7 @@ async def test_a_failing_migration_stops_the_start_and_gives_the_directory_back(
 
     settings = settings_for(tmp_path, api_port=0, database_url="postgresql+asyncpg://db/x", temporal_address="t:7233")
     with pytest.raises(StackError, match="no such revision"):
-        await Stack(settings, migrate=migrate, after_temporal_start=nothing, greet=nothing).run()
+        await Stack(settings, migrate=migrate, after_temporal_start=no_hook, greet=no_hook).run()
     with DataDir.at(tmp_path).hold_lock():
         assert not (tmp_path / "run.json").exists()
 

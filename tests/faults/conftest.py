@@ -33,9 +33,9 @@ class RunningStack:
 
     async def wait_for_partial_send(self, ids: list[str], sent: int) -> None:
         """Wait until this many are sent, and check that not all are."""
-        assert await eventually(lambda: self.stack_database.sent(ids), lambda seen: seen >= sent) < len(ids)
+        assert await eventually(lambda: self.stack_database.count_sent(ids), lambda seen: seen >= sent) < len(ids)
 
-    async def over(self, ids: list[str], within: float = END_TIMEOUT) -> dict[str, str]:
+    async def wait_for_end(self, ids: list[str], within: float = END_TIMEOUT) -> dict[str, str]:
         """Wait for the end of everything and for the receipts of these. Check the invariants and return the
         statuses.
         """

@@ -64,7 +64,7 @@ class Customer:
             "/notifications/send", json={**_message(key), **more}, headers={"Idempotency-Key": key}
         )
 
-    async def sent(self, key: str, **more: Any) -> str:
+    async def send_accepted(self, key: str, **more: Any) -> str:
         response = await self.send(key, **more)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
@@ -82,7 +82,7 @@ class Customer:
                     on_accepted(len(responses.ids))
                 else:
                     responses.failed.append(key)
-                    await self.ready()
+                    await self.wait_until_ready()
 
         await asyncio.gather(*(sender() for _ in range(CONCURRENT_SENDS)))
         return responses
@@ -99,7 +99,7 @@ class Customer:
         responses.unavailable.append(response)
         return False
 
-    async def ready(self, within: float = 120) -> None:
+    async def wait_until_ready(self, within: float = 120) -> None:
         async def look() -> int:
             try:
                 return (await self.http.get(f"{self.url}/readyz")).status_code
@@ -113,7 +113,7 @@ class Customer:
         ids, seconds = [], []
         for key in keys:
             started = time.perf_counter()
-            ids.append(await self.sent(key, **more))
+            ids.append(await self.send_accepted(key, **more))
             seconds.append(time.perf_counter() - started)
         return ids, seconds
 

@@ -100,7 +100,7 @@ async def run_faults(
     began, rand = time.monotonic(), Random(seed)
     result = FaultRunResult(seed=seed, faults=list(names))
     before = await _figures(environment)
-    known, deaths = len(environment.load_generator.answered), len(environment.servers.deaths)
+    known, deaths = len(environment.load_generator.accepted_ids), len(environment.servers.deaths)
     async with running_background_load(
         lambda: environment.load_generator.send_random_type(rand), BACKGROUND_RATE, rand, scale.background_load
     ) as background_load:
@@ -120,7 +120,7 @@ async def run_faults(
     for cleanup in scenario.cleanups:
         await cleanup()
     after = await _figures(environment)
-    result.accepted = len(environment.load_generator.answered) - known
+    result.accepted = len(environment.load_generator.accepted_ids) - known
     result.sends, result.unknown, result.repeated, result.in_doubt = (
         after[name] - before[name] for name in ("sends", "unknown", "repeated", "in_doubt")
     )
@@ -187,7 +187,7 @@ async def _broken_promises(
 
 async def _missing_rows(environment: FaultEnvironment) -> list[str]:
     rows = await environment.stack_database.rows("SELECT id::text FROM notification")
-    return sorted(environment.load_generator.answered - {row["id"] for row in rows})
+    return sorted(environment.load_generator.accepted_ids - {row["id"] for row in rows})
 
 
 async def _foreign_responses(environment: FaultEnvironment, rand: Random) -> list[str]:

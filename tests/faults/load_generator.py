@@ -141,7 +141,7 @@ class LoadGenerator:
             self.tenants[each.tenant].bodies.pop(each.key)
 
     @property
-    def answered(self) -> set[str]:
+    def accepted_ids(self) -> set[str]:
         """Return all ids that ever got 202."""
         return {id for tenant in self.tenants for ids in tenant.answers.values() for id in ids}
 

@@ -64,7 +64,9 @@ class Scenario:
     def stack_process(self, name: str) -> StackProcess:
         return self.servers.processes[name]
 
-    async def reach(self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 20) -> None:
+    async def wait_for_attempts(
+        self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 20
+    ) -> None:
         """Wait until at least `count` attempts of these notifications are in one of the states."""
         ids = [each.id for each in sent]
 
@@ -76,7 +78,7 @@ class Scenario:
     async def close_circuits(self) -> None:
         await self.stack_database.rows(CLOSE_CIRCUITS)
 
-    async def quiet(self) -> None:
+    async def wait_until_all_ended(self) -> None:
         """Wait until everything accepted so far has ended."""
         await self.stack_database.until(OPEN, is_=0, within=self.scale.deadline)
 

@@ -85,7 +85,7 @@ class StackDatabase:
 
         await eventually(look, lambda seen: seen is True, within)
 
-    async def sent(self, ids: list[str]) -> int:
+    async def count_sent(self, ids: list[str]) -> int:
         """Count the sandbox's messages of these notifications."""
         count = await self.one("SELECT count(*) FROM sandbox_message WHERE notification_id::text = ANY($1)", ids)
         return int(count)

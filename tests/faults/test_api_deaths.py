@@ -23,8 +23,8 @@ async def test_an_api_killed_under_load_loses_no_acknowledged_id(
     responses = await stack.customer.load(100, "api-killed", kill_in_the_middle)
     assert deaths
     assert responses.failed, "no request was interrupted"
-    retried = {key: await stack.customer.sent(key) for key in responses.failed}
+    retried = {key: await stack.customer.send_accepted(key) for key in responses.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == responses.ids | retried
     assert len(rows) == 100
-    assert set((await stack.over(list(rows.values()))).values()) == {"DELIVERED"}
+    assert set((await stack.wait_for_end(list(rows.values()))).values()) == {"DELIVERED"}

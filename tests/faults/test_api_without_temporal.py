@@ -17,10 +17,10 @@ async def test_an_api_started_without_temporal_is_degraded_and_accepts(tmp_path:
     async with temporary_postgres(tmp_path) as postgres:
         await prepare_database(postgres.url)
         async with running_api(postgres.url, log) as (process, info), customer_at(info) as customer:
-            await customer.ready()
+            await customer.wait_until_ready()
             assert (await customer.http.get(f"{customer.url}/readyz")).json()["degraded"] == ["temporal"]
             await customer.type()
-            await customer.sent("first")
-            await customer.sent("second")
+            await customer.send_accepted("first")
+            await customer.send_accepted("second")
             assert process.returncode is None
         assert process.returncode == 0

@@ -73,7 +73,7 @@ async def test_the_printed_curl_sends_a_notification_that_is_delivered(everyday:
     body, _, status = (await bash(quiet)).rpartition("\n")
     assert status == "202", body
     [id] = re.findall(r'"id":\s*"([^"]+)"', body)
-    assert set((await everyday.over([id])).values()) == {"DELIVERED"}
+    assert set((await everyday.wait_for_end([id])).values()) == {"DELIVERED"}
 
 
 async def test_the_pids_in_the_run_file_are_those_of_the_servers_themselves(everyday: RunningStack) -> None:
@@ -111,8 +111,8 @@ async def test_a_used_port_ends_the_start_and_names_the_setting(everyday: Runnin
 async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack) -> None:
     bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
     await everyday.wait_for_partial_send(bulk, 50)
-    urgent = [await everyday.customer.sent(f"urgent-{number}", priority=1) for number in range(URGENT)]
-    await eventually(lambda: everyday.stack_database.sent(urgent), lambda sent: sent == URGENT)
+    urgent = [await everyday.customer.send_accepted(f"urgent-{number}", priority=1) for number in range(URGENT)]
+    await eventually(lambda: everyday.stack_database.count_sent(urgent), lambda sent: sent == URGENT)
     places = [row["place"] for row in await everyday.stack_database.rows(PLACES, urgent)]
     assert len(places) == URGENT
     assert max(places) <= 30  # twelve have slots; those sent one after the other come later
@@ -121,10 +121,10 @@ async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack
 async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: RunningStack) -> None:
     """Kill this stack; the last test that uses it."""
     run, before = everyday.run, everyday
-    kept = await before.customer.sent("kept")
-    await before.over([kept])
+    kept = await before.customer.send_accepted("kept")
+    await before.wait_for_end([kept])
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-    waiting = await before.customer.sent("waiting", send_at=later)
+    waiting = await before.customer.send_accepted("waiting", send_at=later)
     await before.stack_database.until(STARTED, waiting, is_=True)
     key, family = run.info.api_key, run.identities
     run.process.kill()
@@ -137,8 +137,8 @@ async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: Run
         await eventually(left, lambda names: names == [], within=STOP_TIMEOUT)
         assert second.info.api_key == key
         assert await after.stack_database.statuses([kept]) == {kept: "DELIVERED"}
-        assert await after.over([waiting]) == {waiting: "DELIVERED"}
-        assert await after.stack_database.sent([kept, waiting]) == 2
+        assert await after.wait_for_end([waiting]) == {waiting: "DELIVERED"}
+        assert await after.stack_database.count_sent([kept, waiting]) == 2
         family = second.identities
         assert await second.stop(signal.SIGINT) == 0
         assert survivors(family) == []

@@ -26,10 +26,10 @@ async def test_postgres_killed_under_load_loses_no_acknowledged_row(
     assert all(int(response.headers["Retry-After"]) > 0 for response in responses.unavailable)
     assert responses.cut == []
     await stack.run.replaced("postgres", await deaths[0])
-    retried = {key: await stack.customer.sent(key) for key in responses.failed}
+    retried = {key: await stack.customer.send_accepted(key) for key in responses.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == responses.ids | retried
     assert len(rows) == 120
-    statuses = await stack.over(list(rows.values()))
+    statuses = await stack.wait_for_end(list(rows.values()))
     assert set(statuses.values()) <= {"DELIVERED", "IN_DOUBT"}
     assert list(statuses.values()).count("DELIVERED") > 100

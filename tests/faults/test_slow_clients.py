@@ -44,7 +44,7 @@ async def milliseconds(customer: Customer, name: str) -> tuple[float, float]:
         started = time.perf_counter()
         assert (await customer.http.get(f"{customer.url}/healthz")).status_code == 200
         between = time.perf_counter()
-        await customer.sent(f"{name}-{number}")
+        await customer.send_accepted(f"{name}-{number}")
         health.append(between - started)
         sends.append(time.perf_counter() - between)
     return statistics.median(health) * 1000, statistics.median(sends) * 1000
@@ -67,7 +67,7 @@ async def test_a_thousand_slow_clients_do_not_slow_down_others(tmp_path: Path) -
             running_api(postgres.url, tmp_path / "api.log", API_CONNECTIONS="1000") as (process, info),
             customer_at(info) as customer,
         ):
-            await customer.ready(within=DEFAULT_TIMEOUT)
+            await customer.wait_until_ready(within=DEFAULT_TIMEOUT)
             await customer.type()
             await milliseconds(customer, "warm")
             port, idle = int(info.api_url.rpartition(":")[2]), await milliseconds(customer, "idle")

@@ -72,12 +72,12 @@ class FaultyVendors:
         return self.vendor_control.references("kept").count(str(message.attempt_id))
 
     async def wait_for_receipts(self, count: int) -> list[Request]:
-        async def came() -> list[Request]:
+        async def received() -> list[Request]:
             return self.receipts
 
-        return await eventually(came, lambda receipts: len(receipts) >= count)
+        return await eventually(received, lambda receipts: len(receipts) >= count)
 
-    def kinds(self) -> list[ReceiptKind]:
+    def receipt_kinds(self) -> list[ReceiptKind]:
         """Return the kinds as parsed by the adapters, with verified signatures."""
         found = []
         for receipt in self.receipts:
@@ -183,7 +183,7 @@ async def test_a_vendor_that_accepts_nothing_has_no_message(
 
 
 @both
-@pytest.mark.parametrize("mode", [FaultyVendorMode.TAKEN_500, FaultyVendorMode.TAKEN_RESET])
+@pytest.mark.parametrize("mode", [FaultyVendorMode.ACCEPTED_500, FaultyVendorMode.ACCEPTED_RESET])
 async def test_a_message_with_a_lost_response_is_found(
     faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
 ) -> None:
@@ -196,7 +196,7 @@ async def test_a_message_with_a_lost_response_is_found(
 
 
 @both
-@pytest.mark.parametrize("mode", [FaultyVendorMode.TAKEN_HANG, FaultyVendorMode.STALL])
+@pytest.mark.parametrize("mode", [FaultyVendorMode.ACCEPTED_HANG, FaultyVendorMode.STALL])
 async def test_a_caller_gives_up_when_the_vendor_is_silent(
     faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
 ) -> None:
@@ -205,7 +205,7 @@ async def test_a_caller_gives_up_when_the_vendor_is_silent(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await faulty_vendors.providers[name].send(sent)
-    assert await faulty_vendors.kept(sent) == (mode is FaultyVendorMode.TAKEN_HANG)
+    assert await faulty_vendors.kept(sent) == (mode is FaultyVendorMode.ACCEPTED_HANG)
 
 
 @both
@@ -260,7 +260,7 @@ async def test_the_mail_server_can_be_unavailable(faulty_vendors: FaultyVendors)
 async def test_the_vendor_posts_signed_receipts(faulty_vendors: FaultyVendors, name: str) -> None:
     await faulty_vendors.providers[name].send(message(name, "open"))
     await faulty_vendors.wait_for_receipts(2)
-    assert faulty_vendors.kinds() == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
+    assert faulty_vendors.receipt_kinds() == [ReceiptKind.DELIVERED, ReceiptKind.OPENED]
 
 
 @both
@@ -282,7 +282,7 @@ async def test_the_vendor_repeats_reverses_and_withholds_receipts(faulty_vendors
             await faulty_vendors.providers[name].send(message(name, "open"))
             await faulty_vendors.wait_for_receipts(len(kinds))
             await faulty_vendors.vendor_control.wait_until_reported()
-            assert faulty_vendors.kinds() == kinds
+            assert faulty_vendors.receipt_kinds() == kinds
     faulty_vendors.receipts.clear()
     async with faulty_vendors.vendor_control.reporting(ReceiptStyle.WITHHELD):
         await faulty_vendors.providers[name].send(message(name, "open"))
@@ -295,7 +295,7 @@ async def test_the_vendor_repeats_reverses_and_withholds_receipts(faulty_vendors
 async def test_an_early_receipt_precedes_the_response(faulty_vendors: FaultyVendors, name: str) -> None:
     async with faulty_vendors.vendor_control.reporting(ReceiptStyle.EARLY):
         await faulty_vendors.providers[name].send(message(name, "good"))
-        assert faulty_vendors.kinds() == [ReceiptKind.DELIVERED]
+        assert faulty_vendors.receipt_kinds() == [ReceiptKind.DELIVERED]
 
 
 @both
@@ -305,7 +305,7 @@ async def test_an_unaccepted_receipt_is_repeated(faulty_vendors: FaultyVendors, 
     await faulty_vendors.wait_for_receipts(2)
     faulty_vendors.receipt_status = 204
     await faulty_vendors.vendor_control.wait_until_reported()
-    assert set(faulty_vendors.kinds()) == {ReceiptKind.DELIVERED}
+    assert set(faulty_vendors.receipt_kinds()) == {ReceiptKind.DELIVERED}
 
 
 async def test_a_refused_receipt_is_recorded_as_a_complaint(faulty_vendors: FaultyVendors) -> None:

@@ -20,7 +20,7 @@ async def test_a_worker_killed_twice_while_sending_sends_no_message_twice(stack:
         dead = await stack.run.kill("worker")
         await stack.run.replaced("worker", dead)
         assert f"worker (pid {dead}) was killed by SIGKILL; starting it again" in stack.run.printed
-    statuses = await stack.over(ids)
+    statuses = await stack.wait_for_end(ids)
     arrived = [row["id"] for row in await stack.stack_database.rows(IN_THE_OUTBOX, ids)]
     assert len(arrived) == len(set(arrived))
     assert {statuses.pop(id) for id in arrived} == {"DELIVERED"}
@@ -35,5 +35,5 @@ async def test_a_worker_that_receives_sigterm_finishes_its_calls(stack: RunningS
     stopped = stack.run.send_signal("worker", signal.SIGTERM)
     await stack.run.replaced("worker", stopped)
     assert f"worker (pid {stopped}) ended with exit code 0" in stack.run.printed
-    assert set((await stack.over(ids)).values()) == {"DELIVERED"}
+    assert set((await stack.wait_for_end(ids)).values()) == {"DELIVERED"}
     assert await stack.stack_database.one(UNKNOWN, ids) == 0

@@ -43,12 +43,12 @@ class UrgentSends:
         requests = []
         for number in range(int(self.rate * self.seconds)):
             body, key = self.load_generator.message(URGENT, 0, "silent")
-            requests.append(asyncio.create_task(self._ask(number, body, key)))
+            requests.append(asyncio.create_task(self._send(number, body, key)))
             await wait_seconds(1 / self.rate)
         asked_at = dict(await asyncio.gather(*requests))
         return await seconds_until_sent(self.stack_database, asked_at, self.deadline)
 
-    async def _ask(self, number: int, body: Json, key: str) -> tuple[str, float]:
+    async def _send(self, number: int, body: Json, key: str) -> tuple[str, float]:
         """Call one API process and then another, like a load balancer. Return the id and the time of the first
         request.
         """

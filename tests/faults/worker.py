@@ -1,5 +1,5 @@
 """Run a worker with waits short enough for a run of minutes and, optionally, with other code or another clock: `python
--m tests.faults.worker [bug | newer | tomorrow | yesterday | wedge]`.
+-m tests.faults.worker [bug | newer | tomorrow | yesterday | block]`.
 
 Everything else is `worker.py`. Shortened are the deadline of a call, the settle windows of the vendors (ten minutes at
 SendGrid, two at Twilio), and how long refused credentials keep a circuit open.
@@ -51,14 +51,14 @@ async def run_a_newer_version(step: StepRun, expires_at: datetime | None) -> Ste
     return await original_run(step, expires_at)
 
 
-async def main_that_can_wedge(*given: Any) -> None:
+async def main_with_block_signal(*given: Any) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, threading.Event().wait)
     await original_main(*given)
 
 
-def wedge_on_signal() -> None:
+def block_loop_on_signal() -> None:
     """Run with supervisor and watchdog, as in production. SIGUSR1 blocks the event loop of a process."""
-    setattr(worker, "main", main_that_can_wedge)  # noqa: B010 - as above
+    setattr(worker, "main", main_with_block_signal)  # noqa: B010 - as above
     os._exit(worker.run_processes())
 
 
@@ -67,7 +67,7 @@ CHANGES: dict[str, Callable[[], None]] = {
     "newer": lambda: setattr(StepRun, "run", run_a_newer_version),
     "tomorrow": lambda: clock.set_offset(timedelta(days=1)),
     "yesterday": lambda: clock.set_offset(timedelta(days=-1)),
-    "wedge": wedge_on_signal,
+    "block": block_loop_on_signal,
 }
 
 

@@ -43,10 +43,10 @@ def test_an_object_is_returned_as_parsed() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error", "reason"),
     [
-        (200, b"", TemporaryError, "malformed_answer"),
-        (200, b"[1]", TemporaryError, "malformed_answer"),
-        (200, b'{"status": "act', TemporaryError, "malformed_answer"),
-        pytest.param(200, b"[" * 100_000, TemporaryError, "malformed_answer", id="bottomless"),
+        (200, b"", TemporaryError, "malformed_response"),
+        (200, b"[1]", TemporaryError, "malformed_response"),
+        (200, b'{"status": "act', TemporaryError, "malformed_response"),
+        pytest.param(200, b"[" * 100_000, TemporaryError, "malformed_response", id="bottomless"),
         (401, b"{}", PermanentError, "credentials_refused"),
         (404, b"{}", PermanentError, "unexpected_answer"),
         (400, b'{"code": 1}', PermanentError, "unexpected_answer"),
@@ -66,5 +66,5 @@ def test_records_are_a_list_of_objects() -> None:
 
 @pytest.mark.parametrize("body", [{}, {"messages": None}, {"messages": {}}, {"messages": [7]}, {"data": []}])
 def test_a_response_without_messages_does_not_prove_absence(body: Json | Any) -> None:
-    with pytest.raises(TemporaryError, match="malformed_answer"):
+    with pytest.raises(TemporaryError, match="malformed_response"):
         parse_records(body, "messages")

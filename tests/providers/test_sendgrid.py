@@ -400,7 +400,7 @@ async def test_a_list_with_messages_of_others_is_no_proof(bench: SendGridBench) 
 async def test_an_invalid_list_proves_nothing(bench: SendGridBench, messages: Any) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.lookup_override = Reply(status=200, body={"messages": messages})
-    with pytest.raises(TemporaryError, match="malformed_answer"):
+    with pytest.raises(TemporaryError, match="malformed_response"):
         await bench.provider.look_up(message, datetime.now(UTC))
 
 

@@ -313,7 +313,7 @@ async def test_a_server_that_stalls_before_the_content_is_temporary(
 
 
 @pytest.mark.parametrize(
-    ("mode", "reason"), [(MailMode.LOSE, "connection_lost"), (MailMode.GARBLE, "malformed_answer")]
+    ("mode", "reason"), [(MailMode.LOSE, "connection_lost"), (MailMode.GARBLE, "malformed_response")]
 )
 async def test_a_failure_after_the_content_is_unknown(server: MailServer, mode: MailMode, reason: str) -> None:
     server.mode = mode

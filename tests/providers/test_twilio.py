@@ -443,7 +443,7 @@ async def test_a_page_that_does_not_reach_back_far_enough_proves_nothing(
 async def test_a_record_that_is_none_proves_nothing(bench: TwilioBench, change: dict[str, Any]) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     bench.vendor.messages.append(record(message.address["phone"], "Grüße & more", NOW) | change)
-    with pytest.raises(TemporaryError, match="malformed_answer"):
+    with pytest.raises(TemporaryError, match="malformed_response"):
         await bench.provider.look_up(message, NOW)
 
 

@@ -14,13 +14,13 @@ def fill(fair: FairQueue[str], *items: tuple[UUID | None, str]) -> None:
         fair.enqueue(tenant, item)
 
 
-def added(fair: FairQueue[str], tenant: UUID, item: str) -> str | None:
+def add_item(fair: FairQueue[str], tenant: UUID, item: str) -> str | None:
     """Return the item that was removed."""
     fair.enqueue(tenant, item)
     return fair.remove_surplus(tenant)
 
 
-def drained(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
+def drain_items(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
     """Return the items in the order in which one slot serves them."""
     served = []
     while (item := fair.dequeue()) is not None:
@@ -32,7 +32,7 @@ def drained(fair: FairQueue[str], tenants: dict[str, UUID]) -> list[str]:
 def test_tenants_are_served_round_robin() -> None:
     fair = queue()
     fill(fair, (A, "a1"), (A, "a2"), (A, "a3"), (B, "b1"), (B, "b2"), (C, "c1"))
-    assert drained(fair, {"a": A, "b": B, "c": C}) == ["a1", "b1", "c1", "a2", "b2", "a3"]
+    assert drain_items(fair, {"a": A, "b": B, "c": C}) == ["a1", "b1", "c1", "a2", "b2", "a3"]
 
 
 def test_a_tenant_occupies_no_more_than_its_share() -> None:
@@ -57,19 +57,19 @@ def test_a_served_tenant_waits_behind_a_later_tenant() -> None:
 def test_a_full_queue_drops_the_newest_item_of_the_largest_tenant() -> None:
     fair = queue(waiting=3)
     fill(fair, (A, "a1"), (A, "a2"), (A, "a3"))
-    assert added(fair, A, "a4") == "a4"
-    assert added(fair, B, "b1") == "a3"
-    assert added(fair, C, "c1") == "a2"
-    assert added(fair, C, "c2") == "c2"
+    assert add_item(fair, A, "a4") == "a4"
+    assert add_item(fair, B, "b1") == "a3"
+    assert add_item(fair, C, "c1") == "a2"
+    assert add_item(fair, C, "c2") == "c2"
     assert fair.dequeue() == "a1"
-    assert added(fair, A, "a5") is None
+    assert add_item(fair, A, "a5") is None
 
 
 def test_in_a_queue_full_of_single_items_the_newest_is_refused() -> None:
     fair = queue(waiting=2)
     fill(fair, (A, "a1"), (B, "b1"))
-    assert added(fair, C, "c1") == "c1"
-    assert drained(fair, {"a": A, "b": B}) == ["a1", "b1"]
+    assert add_item(fair, C, "c1") == "c1"
+    assert drain_items(fair, {"a": A, "b": B}) == ["a1", "b1"]
 
 
 def test_a_removed_item_is_not_served() -> None:
@@ -77,7 +77,7 @@ def test_a_removed_item_is_not_served() -> None:
     fill(fair, (A, "a1"), (A, "a2"), (B, "b1"))
     fair.remove(A, "a1")
     fair.remove(B, "b1")
-    assert drained(fair, {"a": A}) == ["a2"]
+    assert drain_items(fair, {"a": A}) == ["a2"]
 
 
 def test_draining_returns_all_that_wait() -> None:

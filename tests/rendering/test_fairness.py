@@ -37,7 +37,7 @@ async def own() -> AsyncIterator[Renderer]:
         yield own
 
 
-async def works(own: Renderer, tenant: UUID) -> bool:
+async def can_render(own: Renderer, tenant: UUID) -> bool:
     return await own.render(sms("{{ 1 }}"), {}, "en", tenant=tenant) == RenderedContent(content={"text": "1"})
 
 
@@ -50,7 +50,7 @@ async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(ow
     await wait_until(lambda: len(own._pool._queue._occupied) == 1)
     begun = time.monotonic()
     for _ in range(20):
-        assert await works(own, uuid4())
+        assert await can_render(own, uuid4())
     assert time.monotonic() - begun < 15  # 4 ms; after the slow ones it would be 20 s
     assert sum(task.done() for task in slow) < 16
     for task in slow:
@@ -67,7 +67,7 @@ async def test_a_template_that_was_stopped_twice_is_refused_without_a_child(own:
     assert time.monotonic() - begun < 1
     assert results == [STOPPED] * 2 + [REFUSED] * 50
     await wait_until(lambda: len(proc.renderers(os.getpid())) >= len(before))
-    assert await works(own, tenant)
+    assert await can_render(own, tenant)
     assert await own.inspect(sms(SLOW), tenant=tenant) == REFUSED
     assert await own.inspect(sms(SLOW), tenant=uuid4()) != REFUSED
 
@@ -106,7 +106,7 @@ async def test_a_tenant_with_too_many_waiting_is_refused_at_once(
     calls = [asyncio.create_task(own.render(sms("x"), {}, "en", tenant=tenant)) for _ in range(pool.WAITING_LIMIT + 2)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(result) for result in results] == [RenderedContent] * pool.WAITING_LIMIT + [RenderQueueFull] * 2
-    assert await works(own, tenant)
+    assert await can_render(own, tenant)
     running = asyncio.create_task(own.render(sms(SLOW), {}, "en", tenant=tenant))
     await wait_until(lambda: own._pool._queue._occupied[tenant] == 1)
     monkeypatch.setattr(pool, "WAIT_SECONDS", 0.05)
@@ -120,7 +120,7 @@ async def test_a_slow_schema_is_stopped_and_then_refused(own: Renderer) -> None:
     results = [await own.check_payloads(SLOW_SCHEMA, [SLOW_PAYLOAD], tenant=tenant) for _ in range(3)]
     assert results == [STOPPED, STOPPED, REFUSED]
     assert await own.check_schema(SLOW_SCHEMA, tenant=tenant) == REFUSED
-    assert await works(own, tenant)
+    assert await can_render(own, tenant)
 
 
 async def test_schemas_with_large_patterns_do_not_fill_a_child(own: Renderer) -> None:
@@ -175,7 +175,7 @@ async def test_a_process_that_cannot_start_is_started_again_later(monkeypatch: p
 
     monkeypatch.setattr(ChildProcess, "start", sometimes)
     async with Renderer() as own:
-        assert await works(own, uuid4())
+        assert await can_render(own, uuid4())
         await wait_until(lambda: len(own._pool._idle) == 2)
 
 

@@ -79,7 +79,7 @@ ATTACKS = [
 ]  # fmt: skip
 
 
-async def still_works(renderer: Renderer) -> bool:
+async def can_render(renderer: Renderer) -> bool:
     return await renderer.render(sms("fine {{ a }}"), {"a": 1}, "en") == RenderedContent(content={"text": "fine 1"})
 
 
@@ -96,7 +96,7 @@ async def test_an_attack_gets_an_error_and_the_next_render_works(
     result = await renderer.render(sms(body), {}, "en", tenant=uuid4())
     assert isinstance(result, RenderFailure)
     assert result.reason in reasons
-    assert await still_works(renderer)
+    assert await can_render(renderer)
     assert time.monotonic() - begun < 30
 
 
@@ -104,7 +104,7 @@ async def test_an_attack_gets_an_error_and_the_next_render_works(
 async def test_saving_an_attack_is_quick_and_harmless(renderer: Renderer, body: str) -> None:
     begun = time.monotonic()
     assert isinstance(await renderer.inspect(sms(body), tenant=uuid4()), Inspection | RenderFailure)
-    assert await still_works(renderer)
+    assert await can_render(renderer)
     assert time.monotonic() - begun < 30
 
 
@@ -117,7 +117,7 @@ async def test_hostile_html_does_not_hold_up_the_text_part(renderer: Renderer) -
     begun = time.monotonic()
     result = await renderer.render(email("{% for a in range(90000) %}<a href=x><b{% endfor %}"), {}, "en")
     assert isinstance(result, RenderedContent | RenderFailure)
-    assert await still_works(renderer)
+    assert await can_render(renderer)
     assert time.monotonic() - begun < 30
 
 
@@ -143,4 +143,4 @@ async def test_a_canceled_call_leaves_no_response_for_the_next(renderer: Rendere
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await renderer.render(sms(ENDLESS), {}, "en", tenant=uuid4())
-    assert await still_works(renderer)
+    assert await can_render(renderer)

@@ -67,7 +67,7 @@ async def hostile(monkeypatch: pytest.MonkeyPatch, *layers: str) -> AsyncIterato
         await child.exited
 
 
-def aimed(code: str, folder: Path) -> str:
+def insert_targets(code: str, folder: Path) -> str:
     """Insert the path of a file that only its owner may read, and the pid of this process."""
     file = folder / "key"
     file.write_text("ours")
@@ -77,7 +77,7 @@ def aimed(code: str, folder: Path) -> str:
 
 
 async def run(child: ChildProcess, code: str, tmp_path: Path) -> str:
-    ready = aimed(code, tmp_path)
+    ready = insert_targets(code, tmp_path)
     payload = await child.run_job(wire.frame({"work": "run", "code": ready}), 10)
     assert payload is not None
     result, _ = wire.decode_result(payload)

@@ -18,12 +18,12 @@ RESTART_TIMEOUT = 30.0  # seconds until the replacement runs, as documented
 
 
 @fault
-async def wedged_worker(scenario: Scenario) -> None:
+async def blocked_event_loop(scenario: Scenario) -> None:
     """Block the event loop of a worker process: its watchdog ends it, and the supervisor starts another."""
     worker = scenario.servers.workers[0]
     await worker.stop()
     worker.set({"WORKERS": str(PROCESSES)})
-    await worker.restart_as(*scenario.servers.program_with("wedge"))
+    await worker.restart_as(*scenario.servers.program_with("block"))
     pids = await _processes(worker)
     async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
         sent = await send_sms_burst(scenario)

@@ -53,7 +53,7 @@ async def clocks_a_day_off(scenario: Scenario) -> None:
     await behind.restart_as(*scenario.servers.program_with("yesterday"))
     waiting = await scenario.load_generator.burst(scenario.scale.burst, ESCALATION, word="silent")
     await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS, 1)
-    await scenario.quiet()
+    await scenario.wait_until_all_ended()
     await scenario.servers.restart_workers()
     early = await scenario.stack_database.rows(ESCALATED_EARLY, [each.id for each in waiting])
     assert early == [], f"the next step did not wait for the deadline of the first: {early}"
@@ -64,7 +64,7 @@ async def poison_template(scenario: Scenario) -> None:
     """Render a template that never ends: it is stopped, and other sends are not affected."""
     poisoned = await scenario.load_generator.burst(3, POISON)
     others = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
-    await scenario.reach(others, len(others), "accepted", "unknown", within=30)
+    await scenario.wait_for_attempts(others, len(others), "accepted", "unknown", within=30)
 
     async def wrong() -> list[str]:
         rows = await scenario.stack_database.rows(ENDS, [each.id for each in poisoned])

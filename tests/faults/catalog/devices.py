@@ -31,9 +31,9 @@ HAVING n.status NOT IN ('SENT', 'DELIVERED', 'OPENED') OR count(DISTINCT a.endpo
 async def many_devices(scenario: Scenario) -> None:
     """Send to four recipients with 900 devices: another tenant's passwords overtake, and 20 devices each are used."""
     scenario.background_load.pause()
-    await scenario.quiet()
+    await scenario.wait_until_all_ended()
     alone = await measure_few_sends(scenario, 1, password=True)
-    sent = await _to_many_devices(scenario)
+    sent = await _send_to_many_devices(scenario)
     during = await measure_few_sends(scenario, 1, password=True)
     scenario.background_load.resume()
     scenario.notes.append(f"passwords during {len(sent)} x {STORED} devices {latency(during)}, alone {latency(alone)}")
@@ -44,7 +44,7 @@ async def many_devices(scenario: Scenario) -> None:
     )
 
 
-async def _to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
+async def _send_to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
     run = f"{scenario.rand.getrandbits(32):08x}"
     recipients = [f"devices-{run}-{number}" for number in range(RECIPIENTS)]
     for recipient in recipients:

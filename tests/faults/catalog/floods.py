@@ -25,7 +25,7 @@ MAX_PASSWORD_SECONDS = 2.0
 async def flood_of_one_tenant(scenario: Scenario) -> None:
     """Send 1,000 of one tenant at once (long run: 10,000): another tenant's sends and its own passwords overtake."""
     scenario.background_load.pause()
-    await scenario.quiet()
+    await scenario.wait_until_all_ended()
     quiet, urgent = await measure_few_sends(scenario, 1), await measure_few_sends(scenario, 0, password=True)
     bulk = await scenario.load_generator.batch(scenario.scale.flood)
     during, passwords = await measure_few_sends(scenario, 1), await measure_few_sends(scenario, 0, password=True)
@@ -36,7 +36,7 @@ async def flood_of_one_tenant(scenario: Scenario) -> None:
         f"another tenant {latency(during)} and {latency(quiet)}, passwords {latency(passwords)} and {latency(urgent)}"
     )
     within = 60 + len(bulk) / SLOWEST_RATE
-    await scenario.reach(bulk, len(bulk), "accepted", within=within)
+    await scenario.wait_for_attempts(bulk, len(bulk), "accepted", within=within)
     scenario.background_load.resume()
     limit = MAX_SLOWDOWN * p95(quiet)
     assert p95(during) <= limit, f"I11: p95 {p95(during):.3f} s during a flood, at most {limit:.3f} s"
@@ -50,7 +50,7 @@ async def measure_few_sends(scenario: Scenario, tenant: int, *, password: bool =
     for _ in range(FEW):
         sent.append(await scenario.load_generator.send(PASSWORD if password else RESEND_EMAIL, tenant))
         await wait_seconds(SECONDS_BETWEEN_SENDS)
-    await scenario.reach(sent, FEW, "accepted", "submitting", "unknown", "not_accepted", within=30)
+    await scenario.wait_for_attempts(sent, FEW, "accepted", "submitting", "unknown", "not_accepted", within=30)
     return [float(row["seconds"]) for row in await scenario.stack_database.rows(TIMES, [each.id for each in sent])]
 
 

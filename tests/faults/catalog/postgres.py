@@ -44,7 +44,7 @@ async def connections_exhausted(scenario: Scenario) -> None:
 
 
 @fault
-async def postgres_cut_off_after_the_answer(scenario: Scenario) -> None:
+async def postgres_cut_off_after_the_response(scenario: Scenario) -> None:
     """Disconnect the workers from Postgres while the vendor holds its responses: they are recorded later."""
     async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
         sent = await send_sms_burst(scenario)

@@ -52,13 +52,13 @@ def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
             async with scenario.vendor_control.with_mode(mode, "sendgrid", "twilio"):
                 sent = await send_some(scenario, (*MAILS, *TEXTS))
                 await wait_seconds(scenario.scale.moment / len(modes))
-                await met(scenario, mode, sent)
+                await wait_for_call(scenario, mode, sent)
 
     act.__name__, act.__doc__ = name, what
     fault(act)
 
 
-async def met(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSend]) -> None:
+async def wait_for_call(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSend]) -> None:
     """Wait until one of these was called in this mode: by the vendor log, or by Tocsin's rows where nothing
     listened.
     """
@@ -85,11 +85,11 @@ add_vendor_fault(
     "throttled", "Return 429 with Retry-After in seconds, as a date, as nonsense, and without it.", *THROTTLED
 )
 add_vendor_fault("server_error", "Return 500 for everything, and accept nothing.", FaultyVendorMode.ERROR)
-add_vendor_fault("taken_then_500", "Accept the message and return 500.", FaultyVendorMode.TAKEN_500)
-add_vendor_fault("taken_then_reset", "Accept the message and reset the connection.", FaultyVendorMode.TAKEN_RESET)
-add_vendor_fault("taken_then_hang", "Accept the message and never respond.", FaultyVendorMode.TAKEN_HANG)
+add_vendor_fault("accepted_then_500", "Accept the message and return 500.", FaultyVendorMode.ACCEPTED_500)
+add_vendor_fault("accepted_then_reset", "Accept the message and reset the connection.", FaultyVendorMode.ACCEPTED_RESET)
+add_vendor_fault("accepted_then_hang", "Accept the message and never respond.", FaultyVendorMode.ACCEPTED_HANG)
 add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", FaultyVendorMode.DRIP)
-add_vendor_fault("malformed_answer", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
+add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
 add_vendor_fault("redirected", "Return 302 to another address.", FaultyVendorMode.REDIRECT)
 add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", FaultyVendorMode.FLOOD)
 add_vendor_fault("connection_refused", "Nobody listens.", FaultyVendorMode.CLOSED)
@@ -124,12 +124,16 @@ async def outage_of_one_of_two(scenario: Scenario) -> None:
         )
         closed = time.time()
         await wait_seconds(LOOKED_AT)
-    carried, returned = rates(scenario, "smtp", began, back), rates(scenario, "sendgrid", back, time.time())
+    carried, returned = (
+        calls_per_second(scenario, "smtp", began, back),
+        calls_per_second(scenario, "sendgrid", back, time.time()),
+    )
     scenario.notes.append(
         f"sendgrid unavailable for {back - began:.0f} s: smtp sent {sum(carried) / len(carried):.1f}/s; circuit closed "
-        f"{closed - back:.0f} s after the return, calls at sendgrid in each second: {listed(returned, closed - back)}"
+        f"{closed - back:.0f} s after the return, calls at sendgrid in each second: "
+        f"{format_counts(returned, closed - back)}"
     )
-    assert max(returned) <= 2 * MAILS_PER_SECOND + OTHER_CALLS_PER_SECOND, f"a stampede: {returned}"
+    assert max(returned) <= 2 * MAILS_PER_SECOND + OTHER_CALLS_PER_SECOND, f"a burst of calls: {returned}"
     check_everything_arrived(scenario, "outage_of_one_of_two", load.sent)
 
 
@@ -143,23 +147,23 @@ async def outage_of_the_only_one(scenario: Scenario) -> None:
             began = time.time()
             await wait_seconds(scenario.scale.outage)
         back = time.time()
-    await scenario.reach(load.sent, len(load.sent), "accepted", within=scenario.scale.deadline)
-    drain = rates(scenario, "twilio", back, time.time())
+    await scenario.wait_for_attempts(load.sent, len(load.sent), "accepted", within=scenario.scale.deadline)
+    drain = calls_per_second(scenario, "twilio", back, time.time())
     scenario.notes.append(
         f"twilio unavailable for {back - began:.0f} s, {len(load.sent)} texts; "
-        f"calls in each second, from the first after its return: {listed(drain)}"
+        f"calls in each second, from the first after its return: {format_counts(drain)}"
     )
-    assert max(drain) <= RESUME_RATE * 1.2 + OTHER_CALLS_PER_SECOND, f"a stampede: {drain}"
+    assert max(drain) <= RESUME_RATE * 1.2 + OTHER_CALLS_PER_SECOND, f"a burst of calls: {drain}"
     check_everything_arrived(scenario, "outage_of_the_only_one", load.sent)
 
 
-def rates(scenario: Scenario, provider: str, since: float, until: float) -> list[int]:
+def calls_per_second(scenario: Scenario, provider: str, since: float, until: float) -> list[int]:
     """Count the calls in each second of the interval, by the vendor log."""
     seen = Counter(int(entry["at"] - since) for entry in scenario.vendor_control.ledger.of("call", provider))
     return [seen[second] for second in range(max(1, int(until - since)))]
 
 
-def listed(counts: list[int], since: float = 0.0) -> str:
+def format_counts(counts: list[int], since: float = 0.0) -> str:
     """List the counts from the first second with a call after `since` seconds."""
     shown = list(dropwhile(lambda count: not count, counts[int(since) :]))
     return " ".join(map(str, shown[:SHOWN])) + (" ..." if len(shown) > SHOWN else "")

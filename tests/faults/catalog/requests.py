@@ -14,7 +14,7 @@ TENANT = "SELECT id FROM tenant WHERE key = 'demo'"
 
 
 @fault
-async def api_killed_between_commit_and_answer(scenario: Scenario) -> None:
+async def api_killed_between_commit_and_response(scenario: Scenario) -> None:
     """Kill the API with -9 after the commit and before the response: the repeated request returns the same row."""
     tenant, demo = scenario.load_generator.tenants[0], await scenario.stack_database.one(TENANT)
     messages = [scenario.load_generator.message(RECONCILE_EMAIL, 0, "") for _ in range(scenario.scale.burst)]

@@ -45,7 +45,7 @@ async def restored_from_a_backup(scenario: Scenario) -> None:
     """Restore Postgres to an older backup: everything is held until released, then each guarantee decides."""
     scenario.background_load.pause()
     await scenario.background_load.wait_for_responses()
-    await scenario.quiet()
+    await scenario.wait_until_all_ended()
     sent, unsent = [await _held(scenario, tenant) for tenant in (0, 1)]
     dump = scenario.servers.home / "restored.dump"
     await _run(scenario.servers, "pg_dump", "--format=custom", f"--file={dump}", DATABASE_NAME)
@@ -63,7 +63,7 @@ async def restored_from_a_backup(scenario: Scenario) -> None:
     await _start_held(scenario, sent, unsent)
     for tenant in (0, 1):
         await _pause(scenario, tenant, "resume")
-    await scenario.quiet()
+    await scenario.wait_until_all_ended()
     scenario.checks["restored: each guarantee decides"] = lambda: _wrong(scenario, sent, unsent)
     scenario.background_load.resume()
 

@@ -76,7 +76,7 @@ async def killed_during_the_call(scenario: Scenario) -> None:
 
 
 @fault
-async def killed_after_the_answer(scenario: Scenario) -> None:
+async def killed_after_the_response(scenario: Scenario) -> None:
     """Kill the workers with -9 when the vendor has responded and the attempt row is locked."""
     async with AsyncExitStack() as lifted:
         async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
@@ -97,7 +97,7 @@ async def killed_after_the_commit(scenario: Scenario) -> None:
             await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
             lifted.enter_context(scenario.stack_process("temporal").frozen())
         # On a slow machine, some calls time out before their response.
-        await scenario.reach(sent, minimum_held(sent), "accepted", "unknown")
+        await scenario.wait_for_attempts(sent, minimum_held(sent), "accepted", "unknown")
         await kill_workers(scenario)
     await start_workers(scenario)
 

@@ -91,11 +91,11 @@ class FaultyHttpVendor(ABC):
         self, reply: Reply, mode: FaultyVendorMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         match mode:
-            case FaultyVendorMode.TAKEN_500:
+            case FaultyVendorMode.ACCEPTED_500:
                 writer.write(Reply(status=500, body=b"<html>").wire)
-            case FaultyVendorMode.TAKEN_RESET:
+            case FaultyVendorMode.ACCEPTED_RESET:
                 reset(writer)
-            case FaultyVendorMode.TAKEN_HANG:
+            case FaultyVendorMode.ACCEPTED_HANG:
                 await reader.read()
             case FaultyVendorMode.DRIP:
                 await drip(reply.wire, reader, writer)

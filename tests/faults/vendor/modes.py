@@ -21,9 +21,9 @@ class FaultyVendorMode(StrEnum):
     REDIRECT = "redirect"
     STALL = "stall"  # accepts nothing and does not respond
     CLOSED = "closed"  # does not listen
-    TAKEN_500 = "taken_500"
-    TAKEN_RESET = "taken_reset"
-    TAKEN_HANG = "taken_hang"
+    ACCEPTED_500 = "accepted_500"
+    ACCEPTED_RESET = "accepted_reset"
+    ACCEPTED_HANG = "accepted_hang"
     HOLD = "hold"  # accepts, and responds when told to
     DRIP = "drip"
     GARBLED = "garbled"
@@ -52,7 +52,12 @@ POISONED_MODES = (
 )
 ACCEPTING_MODES = frozenset(
     {
-        *(FaultyVendorMode.OK, FaultyVendorMode.TAKEN_500, FaultyVendorMode.TAKEN_RESET, FaultyVendorMode.TAKEN_HANG),
+        *(
+            FaultyVendorMode.OK,
+            FaultyVendorMode.ACCEPTED_500,
+            FaultyVendorMode.ACCEPTED_RESET,
+            FaultyVendorMode.ACCEPTED_HANG,
+        ),
         *(
             FaultyVendorMode.HOLD,
             FaultyVendorMode.DRIP,
