@@ -75,7 +75,7 @@ SELECT max(ends_at) FROM awaited_window
 # Of those who wait so many are counted at most.
 MAX_COUNTED = 10_000
 SELECT_WINDOWS = text(f"""
-SELECT w.key, w.starts_at, w.ends_at, w.used, w.awaited, count(waiting.*) AS waiting,
+SELECT w.key, w.starts_at, w.ends_at, w.used_slots, w.has_waiters, count(waiting.*) AS waiting,
        count(waiting.*) FILTER (WHERE waiting.priority <= :priority) AS waiting_ahead
   FROM throttle_window w LEFT JOIN LATERAL (
        SELECT t.priority FROM throttle_queue_entry t JOIN notification n ON n.id = t.notification_id
