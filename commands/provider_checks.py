@@ -18,7 +18,14 @@ from domain.channels import Channel, DeviceKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal, UnknownOutcome
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderError,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
 from providers.registry import available_providers
 from providers.transport import outgoing_client
 from storage.database import Database
@@ -31,6 +38,11 @@ NOTHING_TO_CHECK = {
 }
 # Their sends are rows in our database.
 INTERNAL_PROVIDERS = {"sandbox", "in_app"}
+ERROR_TITLES: dict[type[ProviderError], str] = {
+    TemporaryError: "temporary error",
+    PermanentError: "permanent error",
+    UnknownOutcome: "unknown outcome",
+}
 ADDRESS_FIELDS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
 TEST_TEXT = "A test message from Tocsin."
 TEST_CONTENT: dict[Channel, dict[str, Any]] = {
@@ -51,7 +63,11 @@ async def check_named_provider(settings: Settings, name: str, send_to: str | Non
         except InvalidSettings as error:
             raise CommandError(f"{name}: {error}{_dotenv_hint()}") from None
         except ProviderError as error:
-            raise CommandError(f"{name}: {type(error).__name__.lower()} error: {error.reason}") from None
+            raise CommandError(f"{name}: {_error_title(error)}: {error.reason}") from None
+
+
+def _error_title(error: ProviderError) -> str:
+    return next(title for error_class, title in ERROR_TITLES.items() if isinstance(error, error_class))
 
 
 def _find_provider(name: str) -> type[Provider]:

@@ -74,7 +74,7 @@ async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
             await receipts.store_in_own_transaction(container.database, [receipt_of(trace)])
     except DATABASE_ERRORS as error:
         log.warning(
-            ("tracking event not recorded"), kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__
+            "tracking event not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__
         )
     else:
         container.on_receipts()

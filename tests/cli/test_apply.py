@@ -218,7 +218,7 @@ BROKEN = [
     (
         "types/hello.yaml",
         HELLO_TYPE.replace("hello", "hullo"),
-        "types/hello.yaml:3: templates.sms: no template",
+        "types/hello.yaml:3: templates.sms: there is no template 'hullo'",
     ),
     ("types/hello.txt", HELLO_TYPE, "types/hello.txt:1: a notification type is a .yaml file"),
     ("types/not a key.yaml", HELLO_TYPE, "types/not a key.yaml:1: key: "),

@@ -392,7 +392,7 @@ def test_the_queues_that_may_be_named_are_those_that_are_served(api_tenant: ApiT
     served = ["notifications", *(f"deliver-{name}" for name in container.providers)]
     check_queues(container.settings, served)
     for queue in ("deliver-twilio", "", "Notifications"):
-        with pytest.raises(UnknownQueue, match="there are " + ", ".join(served)):
+        with pytest.raises(UnknownQueue, match="choose from " + ", ".join(served)):
             check_queues(container.settings, [queue])
 
 

@@ -86,7 +86,7 @@ async def test_a_vendor_that_is_not_there_is_a_temporary_error(terminal: Termina
 async def test_an_unknown_provider_is_an_error_that_names_those_there_are(terminal: Terminal) -> None:
     result = await terminal.tocsin("providers", "check", "pigeon")
     assert result.code == 1
-    assert result.err.startswith("tocsin: unknown provider: pigeon; there are ")
+    assert result.err.startswith("tocsin: unknown provider: pigeon; choose from ")
 
 
 async def test_a_missing_setting_is_named(terminal: Terminal) -> None:
@@ -203,5 +203,5 @@ async def test_a_webhook_to_a_private_address_needs_the_setting() -> None:
 async def test_a_test_message_without_a_response_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Webhook, "deadline", 0.3)
     async with receiver(b"") as (url, _), asyncio.timeout(60):
-        with pytest.raises(CommandError, match="webhook: unknown error: timeout"):
+        with pytest.raises(CommandError, match="webhook: unknown outcome: timeout"):
             await check_named_provider(here(webhook_allow_private=True, **open_port(url)), "webhook", url)

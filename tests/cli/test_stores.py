@@ -40,10 +40,10 @@ async def test_a_store_is_shown_confirmed_and_recovered(database: Database) -> N
     await recover_batch(database, 1)
     assert (await stores.describe_stores(given)).splitlines() == [
         "store     new, last seen 0 s ago",
-        "recovery  since 0 s ago: 1 started again, 1 left",
+        "recovery  since 0 s ago: 1 restarted, 1 left",
     ]
     await recover_batch(database)
-    assert (await stores.describe_stores(given)).endswith("recovery  finished 0 s ago: 2 started again")
+    assert (await stores.describe_stores(given)).endswith("recovery  finished 0 s ago: 2 restarted")
     assert await stores.adopt(given, "new") == "new is already adopted"
 
 
