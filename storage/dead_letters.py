@@ -12,9 +12,9 @@ from storage.database import to_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationFilter:
-    """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the
-    code of one channel (of `channel`, if that is named) or of its cause: `retries_exhausted`, `timeout` or `retries_exhausted: timeout`; or
-    several with their channels, as in the text of a notification."""
+    """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the code of one
+    channel (of `channel`, if that is named) or of its cause: `retries_exhausted`, `timeout` or `retries_exhausted:
+    timeout`; or several with their channels, as in the text of a notification."""
 
     notification_type: str | None = None
     status: str | None = None

@@ -210,7 +210,7 @@ def _window_row(group: WaitingGroup, window: DigestWindow) -> JsonObject:
         "notification_type": group.notification_type,
         "recipient_id": group.recipient_id,
         "digest_key": group.key,
-        "filled": window.is_full,
+        "is_full": window.is_full,
         **{name: getattr(window, name) for name in WINDOW_COLUMNS},
     }
 

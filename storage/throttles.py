@@ -116,8 +116,8 @@ async def acquire_slots(
 async def read_windows(
     session: Executor, request: SlotRequest, keys: Sequence[str]
 ) -> dict[str, tuple[LimitWindow, SlotQueue]]:
-    """By key, the windows that have begun and who waits for them; `waiting_ahead` are those that a new one stands behind.
-    Nothing is locked or written."""
+    """By key, the windows that have begun and who waits for them; `waiting_ahead` are those that a new one stands
+    behind. Nothing is locked or written."""
     values = {"tenant": request.tenant, "priority": request.priority, "keys": list(keys)}
     rows = [dict(row) for row in (await session.execute(SELECT_WINDOWS, values)).mappings()]
     lines = {row["key"]: SlotQueue(waiting=row.pop("waiting"), waiting_ahead=row.pop("waiting_ahead")) for row in rows}

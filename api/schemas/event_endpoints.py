@@ -79,8 +79,8 @@ class EventAttemptView(Model):
 
 
 class EventMessageView(Model):
-    """`id` is the `webhook-id`. `attempt_count` counts attempts since the message was created or replayed. `attempts` are the last
-    twenty."""
+    """`id` is the `webhook-id`. `attempt_count` counts attempts since the message was created or replayed. `attempts`
+    are the last twenty."""
 
     id: Id
     type: str

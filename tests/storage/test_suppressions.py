@@ -70,7 +70,7 @@ async def timeline(sent: DatabaseSend) -> list[tuple[Any, ...]]:
     """What it says of suppressed addresses."""
     events = await sent.rows("event")
     of_address = [event for event in events if event["kind"] == "suppressed_address"]
-    return [(event["channel"], event["reason"], event["detail"]["said"]) for event in of_address]
+    return [(event["channel"], event["reason"], event["detail"]["vendor_reason"]) for event in of_address]
 
 
 async def test_an_added_suppression_is_in_force(database_tenant: DatabaseTenant) -> None:
