@@ -56,7 +56,7 @@ class CircuitSimulation:
         return self.health.state
 
 
-def test_messages_that_failed_before_open_a_circuit_again_that_they_try() -> None:
+def test_probes_with_messages_that_failed_before_reopen_a_circuit() -> None:
     """The messages that are held longest are sent first: they have been counted already."""
     ward, messages = CircuitSimulation(), [uuid4() for _ in range(5)]
     for message in messages:
@@ -81,7 +81,7 @@ def test_an_old_hanging_call_does_not_affect_a_half_open_circuit() -> None:
     assert ward.look(9) is CircuitState.CLOSED
 
 
-def test_retries_do_not_hide_that_a_provider_is_dead() -> None:
+def test_retries_do_not_hide_a_dead_provider() -> None:
     """One new message a second, each retried after 1, 2, 4 … s."""
     ward = CircuitSimulation()
     due: dict[int, list[tuple[UUID, int]]] = {}
@@ -103,7 +103,7 @@ def test_refusals_among_messages_that_pass_are_not_in_a_row() -> None:
     assert ward.look(1) is CircuitState.CLOSED
 
 
-def test_one_message_that_is_tried_again_and_again_opens_nothing() -> None:
+def test_one_message_with_many_retries_opens_no_circuit() -> None:
     ward, message = CircuitSimulation(), uuid4()
     for second in range(20):
         ward.note(message)
@@ -150,7 +150,7 @@ def test_an_account_that_no_message_passes_opens_its_circuit(reason: str, state:
     assert ward.look(1) == state
 
 
-def test_a_few_good_calls_close_it_also_where_little_is_sent() -> None:
+def test_a_few_accepted_calls_close_a_circuit_with_little_traffic() -> None:
     ward = CircuitSimulation()
     ward.health = replace(ward.health, state=CircuitState.HALF_OPEN, probes=3)
     ward.look(0)

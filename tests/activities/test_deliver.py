@@ -38,11 +38,11 @@ async def attempts(sent: DatabaseSend) -> list[tuple[int, str, str | None]]:
     return sorted((row["number"], row["state"], row["error_type"]) for row in await sent.rows("attempt"))
 
 
-async def kept(sent: DatabaseSend) -> int:
+async def count_attempts(sent: DatabaseSend) -> int:
     return len(await sent.rows("sandbox_message"))
 
 
-async def refused(
+async def assert_refused(
     activity_worker: ActivityWorker, sent: DatabaseSend, status: DeliveryStatus | None, reason: str | None
 ) -> None:
     """Assert that the guard refused: no call was made, and no attempt was recorded."""
@@ -194,7 +194,7 @@ async def test_a_second_worker_with_the_same_call_does_not_call(
     assert (await sent.row())["status"] == "SENT"
 
 
-async def test_an_endpoint_that_has_it_is_never_called_again(
+async def test_an_endpoint_with_the_message_is_never_called_again(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     await activity_worker.deliver(sent.call(finishes_notification=False))
@@ -213,7 +213,7 @@ async def test_an_endpoint_with_a_late_acceptance_is_not_called_again(
     await receive(sent, attempt_id=sent.attempt())
     told = await activity_worker.deliver(sent.call(2))
     assert (told.result, told.status) == (R.ACCEPTED, N.DELIVERED)
-    assert await kept(sent) == len(activity_worker.sandbox.calls) == 1
+    assert await count_attempts(sent) == len(activity_worker.sandbox.calls) == 1
 
 
 async def test_after_an_unknown_call_the_next_attempt_is_made(
@@ -224,7 +224,7 @@ async def test_after_an_unknown_call_the_next_attempt_is_made(
     told = await activity_worker.deliver(sent.call(2))
     assert (told.result, told.status) == (R.ACCEPTED, N.SENT)
     assert await attempts(sent) == [(1, "unknown", "unknown"), (2, "accepted", None)]
-    assert await kept(sent) == 2
+    assert await count_attempts(sent) == 2
 
 
 async def test_devices_are_reached_one_by_one_and_one_is_enough(
@@ -266,7 +266,7 @@ async def tokens(database_tenant: DatabaseTenant) -> list[str]:
         ]
 
 
-async def test_a_device_that_the_vendor_calls_dead_is_forgotten(
+async def test_a_device_with_an_invalid_token_is_removed(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     sent, endpoint = await database_tenant.send(Channel.PUSH), await phone(database_tenant)
@@ -337,17 +337,17 @@ async def test_a_removed_device_is_no_address(activity_worker: ActivityWorker, d
 
 async def test_a_cancel_is_obeyed(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
-    await refused(activity_worker, sent, D.CANCELED, "canceled")
+    await assert_refused(activity_worker, sent, D.CANCELED, "canceled")
 
 
 async def test_an_expiry_is_obeyed_by_the_databases_clock(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.database_tenant.query("UPDATE notification SET expires_at = now() WHERE id = :id", id=sent.id)
-    await refused(activity_worker, sent, D.EXPIRED, "expired")
+    await assert_refused(activity_worker, sent, D.EXPIRED, "expired")
 
 
 async def test_an_opt_out_just_before_the_call_is_obeyed(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await opt_out(sent)
-    await refused(activity_worker, sent, D.SKIPPED, "opted_out (global_channel_opt_in.email)")
+    await assert_refused(activity_worker, sent, D.SKIPPED, "opted_out (global_channel_opt_in.email)")
 
 
 async def test_an_opt_out_between_two_attempts_is_obeyed(activity_worker: ActivityWorker, database: Database) -> None:
@@ -363,7 +363,7 @@ async def test_an_opt_out_between_two_attempts_is_obeyed(activity_worker: Activi
 async def test_an_erasure_is_obeyed(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     async with sent.database_tenant.database.transaction() as session:
         await erasures.erase_at_once(session, sent.database_tenant.tenant, "ada")
-    await refused(activity_worker, sent, D.SKIPPED, "recipient_erased")
+    await assert_refused(activity_worker, sent, D.SKIPPED, "recipient_erased")
 
 
 async def test_the_response_about_a_recipient_erased_during_the_call_is_not_stored(
@@ -387,14 +387,14 @@ async def test_a_contact_point_that_was_removed_is_obeyed(activity_worker: Activ
     await sent.database_tenant.query(
         "UPDATE recipient SET contact = '{}' WHERE tenant = :tenant", tenant=sent.database_tenant.tenant
     )
-    await refused(activity_worker, sent, D.FAILED, "no_address")
+    await assert_refused(activity_worker, sent, D.FAILED, "no_address")
 
 
 async def test_a_notification_that_is_over_is_left_alone(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.database_tenant.query(
         "UPDATE notification SET finished_at = now(), status = 'CANCELED' WHERE id = :id", id=sent.id
     )
-    await refused(activity_worker, sent, None, None)
+    await assert_refused(activity_worker, sent, None, None)
     assert (await activity_worker.deliver(sent.call())).finished
 
 
@@ -565,7 +565,7 @@ async def test_an_unrecorded_outcome_is_kept_by_the_workflow_and_recorded_later(
     again = replace(sent, database_tenant=replace(sent.database_tenant, database=fresh))
     assert await attempts(again) == [(1, "accepted", None)]
     assert (await again.row())["status"] == "SENT"
-    assert await kept(again) == 1
+    assert await count_attempts(again) == 1
     await fresh.close()
 
 

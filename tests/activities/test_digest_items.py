@@ -29,7 +29,7 @@ async def test_a_repeated_hand_over_returns_the_digest(container: Container, col
     assert (await collected.row())["status"] == "PENDING"
 
 
-async def test_it_passes_no_gate_and_no_provider_is_called_for_it(
+async def test_an_item_of_a_digest_passes_no_gate_and_causes_no_call(
     container: Container, collected: DatabaseSend
 ) -> None:
     async with container.database.transaction() as session:
@@ -38,9 +38,7 @@ async def test_it_passes_no_gate_and_no_provider_is_called_for_it(
     assert await collected.rows("attempt") == []
 
 
-async def test_a_late_word_that_its_workflow_was_started_changes_nothing(
-    container: Container, collected: DatabaseSend
-) -> None:
+async def test_a_late_mark_of_a_start_changes_nothing(container: Container, collected: DatabaseSend) -> None:
     """The workflow may end before the dispatcher records its start: the sweep must not look for it."""
     await mark_begun_entries(container.database, collected.id)
     async with container.database.transaction() as session:

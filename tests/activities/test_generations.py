@@ -23,7 +23,7 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-async def first(database_tenant: DatabaseTenant) -> DatabaseSend:
+async def failed_generation(database_tenant: DatabaseTenant) -> DatabaseSend:
     """Return a generation that failed."""
     return await (await database_tenant.send()).failed()
 
@@ -42,10 +42,10 @@ async def shown(sent: DatabaseSend) -> dict[int, str]:
 
 
 async def test_a_message_sent_by_an_earlier_generation_is_not_resent(
-    activity_worker: ActivityWorker, first: DatabaseSend
+    activity_worker: ActivityWorker, failed_generation: DatabaseSend
 ) -> None:
-    again = await first.redriven()
-    await report(first, Evidence.DELIVERED)
+    again = await failed_generation.redriven()
+    await report(failed_generation, Evidence.DELIVERED)
     told = await activity_worker.deliver(again.call())
     assert (told.result, told.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
     assert told.full_reason == Reason("already_sent", {"generation": 1})
@@ -55,11 +55,11 @@ async def test_a_message_sent_by_an_earlier_generation_is_not_resent(
 
 @pytest.mark.parametrize("evidence", [None, Evidence.BOUNCED])
 async def test_an_undelivered_message_is_resent(
-    activity_worker: ActivityWorker, first: DatabaseSend, evidence: Evidence | None
+    activity_worker: ActivityWorker, failed_generation: DatabaseSend, evidence: Evidence | None
 ) -> None:
-    again = await first.redriven()
+    again = await failed_generation.redriven()
     if evidence is not None:
-        await report(first, evidence)
+        await report(failed_generation, evidence)
     assert (await activity_worker.deliver(again.call())).result is CallResult.ACCEPTED
     assert len(activity_worker.sandbox.calls) == 1
     assert await shown(again) == {1: "FAILED", 2: "SENT"}
@@ -102,22 +102,22 @@ async def test_an_open_late_outcome_wakes_no_workflow(
     assert [row["awaited_evidence"] for row in await sent.rows("delivery")] == [None, None]
 
 
-async def test_a_workflow_that_was_overtaken_has_nothing_left_to_wait_for(first: DatabaseSend) -> None:
-    again = await first.redriven()
+async def test_a_workflow_that_was_overtaken_has_nothing_left_to_wait_for(failed_generation: DatabaseSend) -> None:
+    again = await failed_generation.redriven()
     await again.claim()
     await again.answer(AttemptState.ACCEPTED)
     await amended(again, lambda ledger: await_evidence(ledger, again.delivery(), Evidence.OPENED))
     before = await again.row()
     asked = GoalCheckInput(
-        notification_id=first.id,
-        tenant=first.database_tenant.tenant,
+        notification_id=failed_generation.id,
+        tenant=failed_generation.database_tenant.tenant,
         generation=1,
         step=1,
         goal=Evidence.OPENED,
         stopped=True,
     )
     answer: GoalCheckResult = await ActivityEnvironment().run(
-        SettlementActivities(first.database_tenant.database).check_step, asked
+        SettlementActivities(failed_generation.database_tenant.database).check_step, asked
     )
     assert answer.goal_state is GoalState.REACHED
     assert await again.row() == before

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.postgres
 R = CallResult
 
 
-async def lost(sent: DatabaseSend) -> None:
+async def record_lost_call(sent: DatabaseSend) -> None:
     """Return a call that the vendor may have accepted."""
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
@@ -29,7 +29,7 @@ async def attempt(sent: DatabaseSend) -> tuple[str, str | None, str | None]:
 async def test_a_found_message_is_accepted_and_ends_the_attempt(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="m-1")]
     told = await activity_worker.look_up(sent.call())
     assert (told.result, told.finished) == (R.ACCEPTED, True)
@@ -40,7 +40,7 @@ async def test_a_found_message_is_accepted_and_ends_the_attempt(
 async def test_nothing_found_proves_nothing_before_the_records_have_settled(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     assert (await activity_worker.look_up(sent.call())).result is R.UNKNOWN
     assert (await attempt(sent))[0] == "unknown"
 
@@ -48,7 +48,7 @@ async def test_nothing_found_proves_nothing_before_the_records_have_settled(
 async def test_nothing_found_at_the_end_proves_that_it_was_never_there(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     assert (await activity_worker.look_up(sent.call(), final=True)).result is R.NOT_ACCEPTED
     assert await attempt(sent) == ("not_accepted", "proved_absent", None)
 
@@ -56,7 +56,7 @@ async def test_nothing_found_at_the_end_proves_that_it_was_never_there(
 async def test_lagging_records_prove_no_absence(
     activity_worker: ActivityWorker, sent: DatabaseSend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     monkeypatch.setattr(type(activity_worker.sandbox), "lookup", "positive_only")
     assert (await activity_worker.look_up(sent.call(), final=True)).result is R.UNKNOWN
 
@@ -64,7 +64,7 @@ async def test_lagging_records_prove_no_absence(
 async def test_a_vendor_that_cannot_be_reached_proves_nothing(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     activity_worker.sandbox.found = TemporaryError("connect_failed")
     assert (await activity_worker.look_up(sent.call(), final=True)).result is R.UNKNOWN
 
@@ -72,13 +72,13 @@ async def test_a_vendor_that_cannot_be_reached_proves_nothing(
 async def test_an_unresponsive_vendor_proves_nothing(
     activity_worker: ActivityWorker, sent: DatabaseSend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     monkeypatch.setattr(type(activity_worker.sandbox), "deadline", 0.05)
     activity_worker.sandbox.found = None
     assert (await activity_worker.look_up(sent.call(), final=True)).result is R.UNKNOWN
 
 
-async def test_refused_lookups_of_two_attempts_are_believed_until_one_works(
+async def test_refused_lookups_of_two_attempts_count_until_one_works(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     refused = LookupRefused("email_activity_not_available")
@@ -106,7 +106,7 @@ async def test_a_message_of_another_attempt_is_not_taken_for_this_one(
 ) -> None:
     """The same content was sent to the same address twice; the vendor keeps no reference of ours."""
     first, second = await database_tenant.send(), await database_tenant.send()
-    await lost(second)
+    await record_lost_call(second)
     await first.claim()
     await first.answer(AttemptState.ACCEPTED, "m-1")
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="m-1")]
@@ -122,7 +122,7 @@ async def test_one_of_two_concurrent_lookups_takes_the_message(
     """Both responses were lost, and the vendor has the message once."""
     twins = [await database_tenant.send() for _ in range(2)]
     for twin in twins:
-        await lost(twin)
+        await record_lost_call(twin)
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="twin")]
     told = await asyncio.gather(*(activity_worker.look_up(twin.call()) for twin in twins))
     assert sorted(each.result for each in told) == [R.ACCEPTED, R.UNKNOWN]
@@ -133,7 +133,7 @@ async def test_a_message_that_may_belong_to_another_call_is_not_taken(
 ) -> None:
     """Its id is known after the response to that call; until then nothing is decided, not even at the end."""
     mine, rival = await database_tenant.send(), await database_tenant.send()
-    await lost(mine)
+    await record_lost_call(mine)
     await rival.claim()
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="rival")]
     for final in (False, True):
@@ -147,7 +147,7 @@ async def test_other_calls_under_way_leave_the_message_to_the_lookup(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant, difference: str
 ) -> None:
     mine, other = await database_tenant.send(), await database_tenant.send()
-    await lost(mine)
+    await record_lost_call(mine)
     await other.claim()
     change = {
         "words": """UPDATE delivery SET rendered_content = '{"subject": "Bye"}' WHERE notification_id = :id""",
@@ -163,7 +163,7 @@ async def test_with_another_address_nothing_found_proves_nothing(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     """The lookup uses the recipient's present address; the call used the one before."""
-    await lost(sent)
+    await record_lost_call(sent)
     async with sent.database_tenant.database.transaction() as session:
         profile = {"contact": {"email": "new@example.com"}}
         await recipients.replace_profile(
@@ -175,7 +175,7 @@ async def test_with_another_address_nothing_found_proves_nothing(
 async def test_an_attempt_without_an_address_is_not_looked_up(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     async with sent.database_tenant.database.transaction() as session:
         await recipients.replace_profile(
             session, sent.database_tenant.tenant, sent.database_tenant.recipient_id, {"contact": {}}
@@ -187,7 +187,7 @@ async def test_an_attempt_without_an_address_is_not_looked_up(
 async def test_an_attempt_of_an_erased_recipient_is_not_looked_up(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    await lost(sent)
+    await record_lost_call(sent)
     async with sent.database_tenant.database.transaction() as session:
         await erasures.erase_at_once(session, sent.database_tenant.tenant, sent.database_tenant.recipient_id)
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="m-1")]

@@ -133,9 +133,7 @@ async def schedule_tenant(database: Database) -> ScheduleTenant:
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
-async def test_two_ticks_at_the_same_moment_and_one_after_them_send_once(
-    schedule_tenant: ScheduleTenant, timezone: str
-) -> None:
+async def test_concurrent_and_later_ticks_send_once(schedule_tenant: ScheduleTenant, timezone: str) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], timezone=timezone)
     await schedule_tenant.overdue(schedule)
     await asyncio.gather(schedule_tenant.tick(), schedule_tenant.tick())
@@ -447,7 +445,7 @@ async def test_saving_a_schedule_again_keeps_due_occurrences(schedule_tenant: Sc
     assert [due.hour for due in (await schedule_tenant.due_at(schedule)).values()] == [13]
 
 
-async def test_a_deleted_one_is_forgotten_and_a_run_of_it_ends(schedule_tenant: ScheduleTenant) -> None:
+async def test_a_deleted_schedule_is_removed_and_its_run_ends(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada")
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.recurring.run_shared_occurrences(schedule_tenant.database_tenant.tenant, TYPE)

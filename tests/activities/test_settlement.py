@@ -43,7 +43,7 @@ async def test_deliveries_without_a_verdict_end_and_the_notification_stays_open(
     assert (await sent.row())["finished_at"] is None
 
 
-async def test_with_a_verdict_it_is_over(database_tenant: DatabaseTenant) -> None:
+async def test_a_verdict_finishes_the_notification(database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     outcome = await settle(sent, end(sent), verdict=N.FAILED)
     assert outcome.status is N.FAILED
@@ -53,7 +53,7 @@ async def test_with_a_verdict_it_is_over(database_tenant: DatabaseTenant) -> Non
     assert row["failure_reason"] == outcome.reason == "email: retries_exhausted; sms: not_sent"
 
 
-async def test_run_twice_it_is_written_once(sent: DatabaseSend) -> None:
+async def test_a_repeated_settle_writes_once(sent: DatabaseSend) -> None:
     first = await settle(sent, end(sent), verdict=N.FAILED)
     before = await sent.row()
     assert await settle(sent, end(sent), verdict=N.FAILED) == first

@@ -41,7 +41,9 @@ async def test_a_refusal_because_of_an_opt_out_suppresses_the_address(
     assert (await kinds(sent)).count("suppressed_address") == 1
 
 
-async def test_so_does_one_that_the_workflow_has_to_record(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
+async def test_a_refusal_that_the_workflow_records_suppresses_the_address(
+    activity_worker: ActivityWorker, sent: DatabaseSend
+) -> None:
     await sent.claim()
     told = await activity_worker.deliver(sent.call())
     assert told.result is CallResult.UNKNOWN

@@ -71,7 +71,7 @@ async def test_a_changed_byte_or_another_secret_is_noticed(
         standardwebhooks.Webhook(webhook_tenant.secret_of(row)).verify(request.body + b" ", dict(request.headers))
 
 
-async def test_an_unavailable_receiver_is_retried_by_the_table_and_given_up(
+async def test_an_unavailable_receiver_is_retried_by_the_schedule(
     webhook_tenant: WebhookTenant, receiver: EventReceiver
 ) -> None:
     await webhook_tenant.endpoint("shop", receiver.url)
@@ -176,12 +176,12 @@ async def failed_since(webhook_tenant: WebhookTenant, since: str, last: str) -> 
     return (await webhook_tenant.seen("shop")).enabled
 
 
-async def test_after_five_days_of_failure_it_is_disabled(webhook_tenant: WebhookTenant) -> None:
+async def test_an_endpoint_is_disabled_after_five_days_of_failure(webhook_tenant: WebhookTenant) -> None:
     assert not await failed_since(webhook_tenant, "5 days", "10 hours")
     assert (await webhook_tenant.seen("shop")).disabled_reason == "failing"
 
 
-async def test_before_that_it_is_not(webhook_tenant: WebhookTenant) -> None:
+async def test_an_endpoint_stays_enabled_before_five_days_of_failure(webhook_tenant: WebhookTenant) -> None:
     assert await failed_since(webhook_tenant, "4 days 23 hours", "10 hours")
 
 
@@ -189,7 +189,9 @@ async def test_a_failure_after_a_silence_does_not_disable_it(webhook_tenant: Web
     assert await failed_since(webhook_tenant, "9 days", "7 days")
 
 
-async def test_one_success_and_the_count_begins_again(webhook_tenant: WebhookTenant, receiver: EventReceiver) -> None:
+async def test_one_success_restarts_the_count_of_failures(
+    webhook_tenant: WebhookTenant, receiver: EventReceiver
+) -> None:
     await webhook_tenant.endpoint("shop", receiver.url)
     await webhook_tenant.move("shop", "failing_since", "4 days")
     await webhook_tenant.event()
@@ -197,7 +199,7 @@ async def test_one_success_and_the_count_begins_again(webhook_tenant: WebhookTen
     assert (await webhook_tenant.seen("shop")).failing_since is None
 
 
-async def test_enabling_it_again_forgets_its_failures(webhook_tenant: WebhookTenant, receiver: EventReceiver) -> None:
+async def test_enabling_an_endpoint_resets_its_failures(webhook_tenant: WebhookTenant, receiver: EventReceiver) -> None:
     await failed_since(webhook_tenant, "5 days", "1 hour")
     row = await webhook_tenant.endpoint("shop", receiver.url)
     assert (row.enabled, row.disabled_at, row.disabled_reason, row.failing_since) == (True, None, None, None)
@@ -300,7 +302,7 @@ async def test_endpoints_that_fail_together_leave_places_to_the_others(
     assert (len(failing), len(well)) == (1, 9)
 
 
-async def test_and_they_never_take_all_that_are_free(webhook_tenant: WebhookTenant, database: Database) -> None:
+async def test_failing_endpoints_never_take_all_free_slots(webhook_tenant: WebhookTenant, database: Database) -> None:
     [failing] = await under_way(database, ConcurrencyLimits(max_total=10, failing=4), (9, True))
     assert len(failing) == 4
 
@@ -426,7 +428,9 @@ async def test_an_internal_error_fails_only_its_post(webhook_tenant: WebhookTena
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://", "https://127.0.0.1:99999/", "no url", "http://\x7f/"])
-async def test_an_address_that_is_none_is_tried_and_given_up_like_any(webhook_tenant: WebhookTenant, url: str) -> None:
+async def test_an_invalid_address_is_retried_and_given_up_like_any_other(
+    webhook_tenant: WebhookTenant, url: str
+) -> None:
     """The API refuses such addresses; a row with one must not stop the poster."""
     await webhook_tenant.endpoint("odd", url)
     await webhook_tenant.event()

@@ -22,7 +22,7 @@ LATER = "UPDATE {} SET last_batch_at = now() - interval '1 hour' WHERE tenant = 
 
 
 @asynccontextmanager
-async def refused(database_tenant: DatabaseTenant, table: str) -> AsyncIterator[None]:
+async def refuse_changes(database_tenant: DatabaseTenant, table: str) -> AsyncIterator[None]:
     """Let Postgres refuse every change of this tenant's rows, as after a bug."""
     name = f"refuse_{database_tenant.tenant.hex}"
     await database_tenant.query(
@@ -58,7 +58,7 @@ async def test_an_erasure_that_fails_lets_others_pass_and_is_finished_later(data
                 is not None
             )
     erasures, state = ErasureTask(database), "failures, finished_at IS NOT NULL"
-    async with refused(failing, "notification"):
+    async with refuse_changes(failing, "notification"):
         with pytest.raises(DATABASE_ERRORS):
             await erasures.erase_batch()
         assert await rows(failing, "erasure", state) == [(1, False)]
@@ -82,7 +82,7 @@ async def test_a_reconsideration_that_fails_lets_others_pass_and_is_done_later(d
         async with database.transaction() as session:
             await gates.reconsider(session, database_tenant.tenant, None)
     reconsiderations = ReconsiderationTask(database)
-    async with refused(failing, "queue_entry"):
+    async with refuse_changes(failing, "queue_entry"):
         with pytest.raises(DATABASE_ERRORS):
             await done(reconsiderations)
         assert (1,) in await rows(failing, "reconsideration", "failures")

@@ -25,26 +25,26 @@ def started(bucket: TokenBucket, most: int = 1_000) -> int:
     return starts
 
 
-def test_it_begins_with_a_fifth_of_a_second(clock: PacingClock) -> None:
+def test_the_bucket_begins_with_a_fifth_of_a_second(clock: PacingClock) -> None:
     bucket = TokenBucket(25, clock)
     assert [started(bucket), started(bucket)] == [5, 0]
 
 
-def test_it_fills_at_its_rate(clock: PacingClock) -> None:
+def test_the_bucket_fills_at_its_rate(clock: PacingClock) -> None:
     bucket = TokenBucket(25, clock)
     started(bucket)
     clock.now += 0.081
     assert [started(bucket), started(bucket)] == [2, 0]
 
 
-def test_it_never_saves_up_more_than_its_burst(clock: PacingClock) -> None:
+def test_the_bucket_holds_at_most_its_burst(clock: PacingClock) -> None:
     bucket = TokenBucket(25, clock)
     clock.now += 3_600
     assert started(bucket) == 5
 
 
 @pytest.mark.parametrize("rate", [0.5, 3, 25, 400])
-def test_over_a_minute_it_allows_its_rate_and_one_burst(clock: PacingClock, rate: float) -> None:
+def test_a_minute_allows_the_rate_and_one_burst(clock: PacingClock, rate: float) -> None:
     bucket, total = TokenBucket(rate, clock), 0
     burst = max(1.0, rate * 0.2)
     for _ in range(6_000):
@@ -78,7 +78,7 @@ def test_a_rate_of_zero_is_no_limit(clock: PacingClock) -> None:
     assert bucket.seconds_to_next() == 0.0
 
 
-def test_after_the_wait_that_it_names_a_handful_may_start(clock: PacingClock) -> None:
+def test_several_may_start_after_the_named_wait(clock: PacingClock) -> None:
     bucket = TokenBucket(25, clock)
     started(bucket)
     clock.now += bucket.seconds_to_next() + 1e-6

@@ -7,7 +7,7 @@ import pytest
 from dispatch.queue_rates import QueueRateTask
 from dispatch.temporal_connection import connect
 from embedded.temporary import temporary_temporal
-from tests.dispatch.test_rates import limits, until
+from tests.dispatch.test_rates import limits, wait_for_limit
 from tests.polling import eventually
 from tests.storage.databases import own_database
 
@@ -22,9 +22,9 @@ async def test_a_new_leader_replaces_rates_set_by_another(
         client = await connect(server.address, "default", lazy=False)
         first, second = (QueueRateTask(database, client, {"sendgrid": rate}) for rate in (20.0, 50.0))
         await first.update_rates()
-        await until(client, QUEUE, 20)
+        await wait_for_limit(client, QUEUE, 20)
         await second.update_rates()
-        await until(client, QUEUE, 50)
+        await wait_for_limit(client, QUEUE, 50)
         monkeypatch.setattr("dispatch.queue_rates.UPDATE_INTERVAL", 0.5)
 
         async def kept() -> tuple[float | None, float | None]:

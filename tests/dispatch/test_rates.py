@@ -38,12 +38,12 @@ async def limits(client: Client, queue: str) -> tuple[float | None, float | None
     return rate, tenant_rate
 
 
-async def until(client: Client, queue: str, rate: float | None, tenant_rate: float | None = None) -> None:
+async def wait_for_limit(client: Client, queue: str, rate: float | None, tenant_rate: float | None = None) -> None:
     """Wait for a limit: the server shows it a few milliseconds later."""
     await eventually(partial(limits, client, queue), lambda seen: seen == (rate, tenant_rate))
 
 
-async def told(database: Database, *tallies: CallTally) -> None:
+async def report_tallies(database: Database, *tallies: CallTally) -> None:
     for tally in tallies:
         async with database.transaction() as session:
             await provider_health.apply_tally(session, "sendgrid", tally)
@@ -54,16 +54,16 @@ async def test_a_rate_is_lifted_by_an_open_circuit_and_restored_afterwards(datab
         client = await connect(server.address, "default", lazy=False)
         rates = QueueRateTask(database, client, {"sendgrid": 20, "smtp": 0})
         await rates.update_rates()
-        await until(client, "deliver-sendgrid", 20)
-        await until(client, "deliver-smtp", None)
-        await told(database, CallTally(calls=5, errors=5))
+        await wait_for_limit(client, "deliver-sendgrid", 20)
+        await wait_for_limit(client, "deliver-smtp", None)
+        await report_tallies(database, CallTally(calls=5, errors=5))
         await rates.update_rates()
-        await until(client, "deliver-sendgrid", UNLIMITED_RATE)
+        await wait_for_limit(client, "deliver-sendgrid", UNLIMITED_RATE)
         async with database.transaction() as session:
             await session.execute(text("UPDATE provider_health SET probe_at = now()"))
-        await told(database, CallTally(), CallTally(calls=3))
+        await report_tallies(database, CallTally(), CallTally(calls=3))
         await rates.update_rates()
-        await until(client, "deliver-sendgrid", 20)
+        await wait_for_limit(client, "deliver-sendgrid", 20)
 
 
 async def test_a_rate_set_at_run_time_stays_until_it_is_reset(database_url: str, tmp_path: Path) -> None:
@@ -77,15 +77,15 @@ async def test_a_rate_set_at_run_time_stays_until_it_is_reset(database_url: str,
             await rates.update_rates()
 
         await change("sendgrid", rate=20, tenant_rate=5)
-        await until(client, "deliver-sendgrid", 20, 5)
+        await wait_for_limit(client, "deliver-sendgrid", 20, 5)
         await change("sendgrid", rate=0)
-        await until(client, "deliver-sendgrid", UNLIMITED_RATE, 5)
+        await wait_for_limit(client, "deliver-sendgrid", UNLIMITED_RATE, 5)
         await change("sendgrid", rate=None, tenant_rate=None)
-        await until(client, "deliver-sendgrid", 50)
+        await wait_for_limit(client, "deliver-sendgrid", 50)
         await change("smtp", rate=20)
-        await until(client, "deliver-smtp", 20)
+        await wait_for_limit(client, "deliver-smtp", 20)
         await change("smtp", rate=None)
-        await until(client, "deliver-smtp", None)
+        await wait_for_limit(client, "deliver-smtp", None)
 
 
 async def test_a_late_rate_is_replaced_by_the_newer_one(
@@ -106,4 +106,4 @@ async def test_a_late_rate_is_replaced_by_the_newer_one(
 
         monkeypatch.setattr(late, "_update_queue", stand_still)
         await late.update_rates()
-        await until(client, "deliver-sendgrid", 20)
+        await wait_for_limit(client, "deliver-sendgrid", 20)

@@ -79,7 +79,7 @@ async def test_due_receipts_are_posted_in_batches_of_100_events(
     assert isinstance(json.loads(receiver.requests[0].body)["events"], list)
 
 
-async def test_however_often_it_is_woken_it_looks_ten_times_a_second(
+async def test_the_poster_polls_at_most_ten_times_a_second(
     reports: SandboxReceiptPoster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []

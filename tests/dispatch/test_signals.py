@@ -45,21 +45,21 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def some(database: Database, client: Client) -> list[DatabaseSend]:
+async def waiting_sends(database: Database, client: Client) -> list[DatabaseSend]:
     """Return three notifications with waiting workflows; the first has had the maximum number of signals."""
     database_tenant, starter = await open_database_tenant(database), WorkflowStarter(client)
-    some = sorted([await database_tenant.send() for _ in range(3)], key=lambda sent: sent.id)
+    waiting_sends = sorted([await database_tenant.send() for _ in range(3)], key=lambda sent: sent.id)
     due = await claim(database)
-    await eventually(lambda: begun(starter, due), bool)  # a store that was just prepared needs some time
-    await mark_begun_entries(database, *(sent.id for sent in some))
-    await starter.signal_evidence(some[0].id, 1)
+    await eventually(lambda: has_started(starter, due), bool)  # a store that was just prepared needs some time
+    await mark_begun_entries(database, *(sent.id for sent in waiting_sends))
+    await starter.signal_evidence(waiting_sends[0].id, 1)
     with pytest.raises(RPCError) as refused:
-        await starter.signal_evidence(some[0].id, 1)
+        await starter.signal_evidence(waiting_sends[0].id, 1)
     assert refused.value.status is not RPCStatusCode.NOT_FOUND
-    return some
+    return waiting_sends
 
 
-async def begun(starter: WorkflowStarter, due: list[ClaimedNotification]) -> bool:
+async def has_started(starter: WorkflowStarter, due: list[ClaimedNotification]) -> bool:
     """Return whether Temporal has started all of them."""
     try:
         await asyncio.gather(*map(starter.start_or_resume, due))
@@ -86,12 +86,12 @@ NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
     ids=["cancel", "evidence"],
 )
 async def test_a_refused_start_stays_due_and_stops_no_other(
-    database: Database, client: Client, some: list[DatabaseSend], signal: str, cause: str, left: str
+    database: Database, client: Client, waiting_sends: list[DatabaseSend], signal: str, cause: str, left: str
 ) -> None:
     signals = SignalTasks(database, WorkflowStarter(client), resume_rate=0)
     look = {"cancel": signals.send_cancel_signals, "evidence_arrived": signals.send_evidence_signals}[signal]
-    refused, *others = some
-    for sent in some:
+    refused, *others = waiting_sends
+    for sent in waiting_sends:
         await sent.database_tenant.query(cause, id=sent.id)
     await look()
     assert [await signals_of(client, sent) for sent in others] == [[signal], [signal]]
@@ -116,9 +116,9 @@ async def test_an_unmarked_start_is_resumed_when_send_at_has_passed(database: Da
 
 
 async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
-    database: Database, client: Client, some: list[DatabaseSend]
+    database: Database, client: Client, waiting_sends: list[DatabaseSend]
 ) -> None:
-    _, *others = some
+    _, *others = waiting_sends
     for sent in others:
         await sent.database_tenant.query(COME, id=sent.id)
     await asyncio.gather(

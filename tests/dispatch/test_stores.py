@@ -66,8 +66,8 @@ class DispatchingProcess:
 @pytest.fixture(scope="module")
 async def clients(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Client]]:
     homes = [tmp_path_factory.mktemp(name) for name in ("right", "other")]
-    async with temporary_temporal(homes[0]) as right, temporary_temporal(homes[1]) as other:
-        yield [await connect(server.address, "default", lazy=False) for server in (right, other)]
+    async with temporary_temporal(homes[0]) as adopted_process, temporary_temporal(homes[1]) as other:
+        yield [await connect(server.address, "default", lazy=False) for server in (adopted_process, other)]
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def database_tenant(database_url: str) -> AsyncIterator[DatabaseTenant]:
 
 
 @pytest.fixture
-async def right(database_tenant: DatabaseTenant, clients: list[Client]) -> DispatchingProcess:
+async def adopted_process(database_tenant: DatabaseTenant, clients: list[Client]) -> DispatchingProcess:
     """Return the process whose store is the adopted one."""
     process = DispatchingProcess(database_tenant.database, WorkflowStarter(clients[0]))
     await process.watch.detect_namespace_reset()
@@ -103,10 +103,10 @@ async def accept(database_tenant: DatabaseTenant, count: int = 1) -> None:
 
 
 async def test_a_wrong_address_restarts_nothing_and_starts_new_ones(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, other: DispatchingProcess
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, other: DispatchingProcess
 ) -> None:
     await accept(database_tenant)
-    [waiting] = await right.claims()
+    [waiting] = await adopted_process.claims()
     await other.watch.detect_namespace_reset()
     await sweep(other, database_tenant)
     assert await states(database_tenant) == {"started": 1}
@@ -114,34 +114,34 @@ async def test_a_wrong_address_restarts_nothing_and_starts_new_ones(
     [new] = await other.claims()
     assert [await other.knows(one) for one in (waiting, new)] == [False, True]
     # While one process has the wrong address, workflows that the others do not find may run there.
-    await right.watch.detect_namespace_reset()
-    await sweep(right, database_tenant)
+    await adopted_process.watch.detect_namespace_reset()
+    await sweep(adopted_process, database_tenant)
     assert await states(database_tenant) == {"started": 2}
     await database_tenant.query(FORGET_OTHER)
-    await sweep(right, database_tenant)
+    await sweep(adopted_process, database_tenant)
     assert await states(database_tenant) == {"started": 1, "due": 1}
-    assert await right.claims() == [new]
+    assert await adopted_process.claims() == [new]
 
 
 async def test_a_signal_that_a_wrong_server_does_not_take_stays_due(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, other: DispatchingProcess
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, other: DispatchingProcess
 ) -> None:
     await accept(database_tenant)
-    [waiting] = await right.claims()
+    [waiting] = await adopted_process.claims()
     for _ in range(2):  # before its first poll and after it
         with pytest.raises(RPCError) as refused:
             await other.starter.signal_evidence(waiting.id, 1)
         assert refused.value.status is RPCStatusCode.NOT_FOUND
         await other.watch.detect_namespace_reset()
-    await right.starter.signal_evidence(waiting.id, 1)
-    await right.starter.signal_evidence(waiting.id, 2)
+    await adopted_process.starter.signal_evidence(waiting.id, 1)
+    await adopted_process.starter.signal_evidence(waiting.id, 2)
 
 
 async def test_in_a_new_store_everything_is_started_again_and_nothing_twice(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, other: DispatchingProcess
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, other: DispatchingProcess
 ) -> None:
     await accept(database_tenant, 5)
-    lost = await right.claims()
+    lost = await adopted_process.claims()
     await other.watch.detect_namespace_reset()
     await accept(database_tenant)
     [new] = await other.claims()
@@ -155,10 +155,10 @@ async def test_in_a_new_store_everything_is_started_again_and_nothing_twice(
 
 
 async def test_the_next_batch_is_due_when_half_of_the_previous_one_started(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, other: DispatchingProcess
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, other: DispatchingProcess
 ) -> None:
     await accept(database_tenant, 10)
-    await right.claims()
+    await adopted_process.claims()
     async with database_tenant.database.transaction() as session:
         await temporal_stores.confirm_replacement(session, await other.starter.store_id())
     await other.watch.detect_namespace_reset()
@@ -181,7 +181,7 @@ async def test_the_next_batch_is_due_when_half_of_the_previous_one_started(
 
 @pytest.mark.parametrize("end", ["terminated", "timed_out"])
 async def test_a_workflow_that_ended_without_its_notification_ends_it(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, clients: list[Client], end: str
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, clients: list[Client], end: str
 ) -> None:
     await accept(database_tenant)
     [due] = await claim(database_tenant.database)
@@ -193,12 +193,12 @@ async def test_a_workflow_that_ended_without_its_notification_ends_it(
         execution_timeout=timedelta(seconds=1) if end == "timed_out" else None,
     )
     await mark_begun_entries(database_tenant.database, due.id)
-    await sweep(right, database_tenant)
+    await sweep(adopted_process, database_tenant)
     assert await states(database_tenant) == {"started": 1}
     if end == "terminated":
         await handle.terminate()
     await eventually(handle.describe, lambda seen: seen.status is not WorkflowExecutionStatus.RUNNING)
-    await sweep(right, database_tenant)
+    await sweep(adopted_process, database_tenant)
     [row] = await database_tenant.query("SELECT status, failure_reason FROM notification")
     assert (row["status"], row["failure_reason"]) == ("FAILED", f"workflow_ended ({end})")
     assert await states(database_tenant) == {}
@@ -206,16 +206,16 @@ async def test_a_workflow_that_ended_without_its_notification_ends_it(
 
 @pytest.mark.parametrize("ends_in_time", [True, False])
 async def test_only_a_workflow_that_left_its_notification_open_is_an_error(
-    database_tenant: DatabaseTenant, right: DispatchingProcess, clients: list[Client], ends_in_time: bool
+    database_tenant: DatabaseTenant, adopted_process: DispatchingProcess, clients: list[Client], ends_in_time: bool
 ) -> None:
     """The sweep has read the row before the notification ended, and queries Temporal after its workflow has closed."""
     await accept(database_tenant)
-    [due] = await right.claims()
+    [due] = await adopted_process.claims()
     await clients[0].get_workflow_handle(workflow_id(due.id, due.generation)).terminate()
     if ends_in_time:
         await database_tenant.query("UPDATE notification SET status = 'SENT', finished_at = now()")
     with capture_logs() as logs:
-        await sweep(right, database_tenant)
+        await sweep(adopted_process, database_tenant)
     [row] = await database_tenant.query("SELECT status, failure_reason FROM notification")
     expected = ("SENT", None) if ends_in_time else ("FAILED", "workflow_ended (terminated)")
     assert (row["status"], row["failure_reason"]) == expected

@@ -70,7 +70,7 @@ class CountedDatabase(Database):
 
 
 @asynccontextmanager
-async def wired(database: Database) -> AsyncIterator[tuple[CountedDatabase, Proxy]]:
+async def proxied_database(database: Database) -> AsyncIterator[tuple[CountedDatabase, Proxy]]:
     """Provide the same database behind a connection that can be cut."""
     server = database.engine.url
     assert server.port
@@ -80,7 +80,7 @@ async def wired(database: Database) -> AsyncIterator[tuple[CountedDatabase, Prox
         yield CountedDatabase(url), wire
 
 
-async def hears(database: Database, process: ListeningProcess, payload: str) -> None:
+async def wait_until_notified(database: Database, process: ListeningProcess, payload: str) -> None:
     """Wait until the process gets an announcement. Announcements before it listens are not repeated."""
 
     async def announce() -> bool:
@@ -123,7 +123,7 @@ async def test_a_leader_with_a_silent_database_is_replaced_and_listens_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify_listener, "RESPONSE_TIMEOUT", SHORT)
-    async with wired(database) as (behind, wire), process(behind) as first:
+    async with proxied_database(database) as (behind, wire), process(behind) as first:
         await wait_until(lambda: first.notify_listener.is_leader)
         async with process(database) as second:
             with wire.dead():
@@ -131,5 +131,5 @@ async def test_a_leader_with_a_silent_database_is_replaced_and_listens_again(
                 assert not first.notify_listener.is_leader
                 first.heard.clear()
                 await wait_until(lambda: behind.opened > 1)
-            await hears(database, first, "urgent")
+            await wait_until_notified(database, first, "urgent")
             assert (first.notify_listener.is_leader, second.notify_listener.is_leader) == (False, True)

@@ -88,7 +88,7 @@ def test_a_finished_notification_is_not_touched() -> None:
     assert cancel_results(done, [Channel.EMAIL]) == {Channel.EMAIL: A.ALREADY_SENT}
 
 
-def test_asking_twice_keeps_the_first_moment() -> None:
+def test_a_repeated_cancel_keeps_the_first_time() -> None:
     once = cancelled(EMAIL, CALL)
     assert cancel_notification(once, later(60)).cancel_requested_at == later(5)
 

@@ -34,7 +34,7 @@ def errors(count: int, of: int | None = None) -> CallTally:
     return CallTally(calls=count if of is None else of, errors=count)
 
 
-def refused(*people: str) -> CallTally:
+def refused_tally(*people: str) -> CallTally:
     return CallTally(calls=len(people), credential_failures=people)
 
 
@@ -49,20 +49,24 @@ def refused(*people: str) -> CallTally:
         ([(1, errors(5, of=11))], CLOSED, None),
         ([(1, CallTally(calls=10, slow=5))], OPEN, "slow"),
         ([(1, CallTally(calls=9, slow=9))], CLOSED, None),
-        ([(1, refused("ada", "ben", "cyd"))], OPEN, "credentials_refused"),
-        ([(1, refused("ada")), (2, refused("ben")), (300, refused("cyd"))], OPEN, "credentials_refused"),
-        ([(1, refused("ada")), (2, refused("ada")), (3, refused("ada"))], CLOSED, None),
-        ([(1, refused("ada", "ben")), (2, CallTally(calls=1)), (3, refused("cyd"))], CLOSED, None),
+        ([(1, refused_tally("ada", "ben", "cyd"))], OPEN, "credentials_refused"),
+        (
+            [(1, refused_tally("ada")), (2, refused_tally("ben")), (300, refused_tally("cyd"))],
+            OPEN,
+            "credentials_refused",
+        ),
+        ([(1, refused_tally("ada")), (2, refused_tally("ada")), (3, refused_tally("ada"))], CLOSED, None),
+        ([(1, refused_tally("ada", "ben")), (2, CallTally(calls=1)), (3, refused_tally("cyd"))], CLOSED, None),
     ],
 )
-def test_it_opens_on_errors_slowness_or_refused_credentials(
+def test_a_circuit_opens_on_errors_slowness_or_refused_credentials(
     told: list[tuple[float, CallTally]], state: CircuitState, reason: str | None
 ) -> None:
     health = after(well(), *told)
     assert (health.state, health.reason) == (state, reason)
 
 
-def test_while_it_is_open_only_time_moves_it() -> None:
+def test_only_time_moves_an_open_circuit() -> None:
     opened = after(well(), (1, errors(5)))
     assert opened.probe_at == later(6)
     assert after(opened, (5, CallTally(calls=3))).state is OPEN
@@ -77,7 +81,7 @@ def test_three_successes_close_a_circuit_and_one_failure_reopens_it_longer() -> 
     assert (again.state, again.probe_at) == (OPEN, later(17))
 
 
-def test_it_cools_down_ever_longer_and_at_most_five_minutes() -> None:
+def test_cooldowns_grow_up_to_five_minutes() -> None:
     health, at = after(well(), (1, errors(5))), 1.0
     waits = []
     for _ in range(9):
@@ -88,8 +92,8 @@ def test_it_cools_down_ever_longer_and_at_most_five_minutes() -> None:
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
 
 
-def test_credentials_are_tried_again_after_a_minute() -> None:
-    assert after(well(), (1, refused("a", "b", "c"))).probe_at == later(61)
+def test_refused_credentials_are_retried_after_a_minute() -> None:
+    assert after(well(), (1, refused_tally("a", "b", "c"))).probe_at == later(61)
 
 
 def test_unreported_probes_are_granted_again() -> None:
@@ -99,7 +103,7 @@ def test_unreported_probes_are_granted_again() -> None:
     assert after(used, (36, NOTHING)).probes == 3
 
 
-def test_after_an_outage_it_gets_its_weight_back_in_steps() -> None:
+def test_a_provider_regains_its_weight_in_steps_after_an_outage() -> None:
     closed = after(well(), (1, errors(5)), (6, NOTHING), (7, CallTally(calls=3)))
     penalties = [after(closed, *((7 + 61 * step, NOTHING) for step in range(1, n + 1))).penalty for n in range(5)]
     assert penalties == [30, 20, 10, 0, 0]
@@ -149,10 +153,10 @@ def test_with_all_of_them_down_the_order_stays() -> None:
     assert list(order_providers({"p": 60, "q": 40}, down, 0.99)) == ["p", "q"]
 
 
-def test_a_good_while_forgets_how_often_it_opened() -> None:
+def test_a_healthy_period_resets_the_count_of_openings() -> None:
     closed = after(well(), (1, errors(5)), (6, NOTHING), (7, CallTally(calls=3)))
-    quiet = after(closed, *((7 + 61 * step, NOTHING) for step in range(1, 6)))
-    assert (closed.open_count, quiet.open_count) == (1, 0)
+    throttled_tally = after(closed, *((7 + 61 * step, NOTHING) for step in range(1, 6)))
+    assert (closed.open_count, throttled_tally.open_count) == (1, 0)
 
 
 def test_memory_is_a_minute() -> None:
@@ -161,18 +165,18 @@ def test_memory_is_a_minute() -> None:
     assert timedelta(seconds=health.recent[-1][0] - health.recent[0][0]) < timedelta(minutes=1)
 
 
-def quiet(seconds: float) -> CallTally:
+def throttled_tally(seconds: float) -> CallTally:
     return CallTally(calls=1, throttled_for=timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
     ("told", "until"),
     [
-        ([(1, quiet(30))], 31),
-        ([(1, quiet(30)), (2, quiet(1))], 31),
-        ([(1, quiet(1)), (1.5, quiet(30))], 31.5),
-        ([(1, quiet(30)), (30.9, NOTHING)], 31),
-        ([(1, quiet(30)), (31, NOTHING)], None),
+        ([(1, throttled_tally(30))], 31),
+        ([(1, throttled_tally(30)), (2, throttled_tally(1))], 31),
+        ([(1, throttled_tally(1)), (1.5, throttled_tally(30))], 31.5),
+        ([(1, throttled_tally(30)), (30.9, NOTHING)], 31),
+        ([(1, throttled_tally(30)), (31, NOTHING)], None),
         ([(1, NOTHING)], None),
     ],
 )
@@ -185,7 +189,7 @@ def test_a_throttled_vendor_is_left_alone_for_its_longest_request(
 
 
 def test_a_throttle_lasts_until_its_end_and_extends_by_itself() -> None:
-    health = after(well(), (1, quiet(2)))
+    health = after(well(), (1, throttled_tally(2)))
     assert (health.is_throttled(later(2.9)), health.is_throttled(later(3))) == (True, False)
     assert health.changes_with_time
     assert not after(health, (3, NOTHING)).changes_with_time

@@ -7,7 +7,7 @@ import pytest
 from domain import clock
 
 
-def test_it_is_the_machines_time() -> None:
+def test_the_clock_shows_the_machines_time() -> None:
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=1)
 
 

@@ -135,7 +135,7 @@ def test_a_rule_that_is_never_due_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0 0 29 2 *", "0 0 30 2,3 *", "0 0 30 2 mon", "0 0 30,L 2 *", "0 0 29-31 2 *"])
-def test_a_rule_that_is_due_some_day_is_none_of_those(text: str) -> None:
+def test_a_rule_that_is_ever_due_is_accepted(text: str) -> None:
     assert parse_cron(text).is_ever_due
 
 

@@ -66,7 +66,7 @@ def test_a_sliding_window_moves_with_each_item_up_to_its_end() -> None:
     assert early.closes_at == later(110)
 
 
-def test_items_of_a_moment_ago_move_no_window_back() -> None:
+def test_slightly_older_items_move_no_window_back() -> None:
     """Another process accepted them, by another clock."""
     [window] = collected(SLIDING, item(50), item(40)).windows
     assert window.closes_at == later(110)
@@ -78,18 +78,18 @@ def test_an_open_window_accepts_items() -> None:
     assert (after.id, after.item_count, after.closes_at) == (before.id, 2, later(60))
 
 
-def test_as_soon_as_it_is_full_the_next_one_opens() -> None:
+def test_the_next_window_opens_when_one_is_full() -> None:
     done = collected(replace(FIXED, max_items=3), *(item(second) for second in range(7)))
     assert sizes(done) == [3, 3, 1]
     assert [window.is_full for window in done.windows] == [True, True, False]
 
 
-def test_large_items_fill_it_too() -> None:
+def test_large_items_fill_a_window() -> None:
     done = collected(FIXED, item(0, bytes=MAX_BYTES // 2), item(1, bytes=MAX_BYTES // 2), item(2))
     assert sizes(done) == [2, 1]
 
 
-def test_it_follows_the_newest_version_of_its_type() -> None:
+def test_a_window_follows_the_newest_version_of_its_type() -> None:
     newer = uuid4()
     [window] = collected(FIXED, item(0), item(1, type_id=newer)).windows
     assert window.type_id == newer
@@ -134,7 +134,7 @@ def test_an_unknown_zone_counts_as_utc() -> None:
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=40), st.integers(1, 5), st.booleans())
-def test_every_item_is_in_exactly_one_window_or_goes_by_itself(
+def test_every_item_is_in_one_window_or_released(
     seconds: list[int], max_items: int, send_first_immediately: bool
 ) -> None:
     items = [item(second, is_handed_over=second % 3 == 0) for second in sorted(seconds)]
@@ -173,7 +173,7 @@ def test_erased_and_expired_items_are_excluded() -> None:
     assert list(folded.ends.values()) == [N.CANCELED, N.EXPIRED, N.DIGESTED]
 
 
-def test_without_items_it_is_nothing() -> None:
+def test_a_window_without_items_merges_to_nothing() -> None:
     assert merge_items([member(1, canceled=True)], later(0)).items == ()
 
 

@@ -19,7 +19,7 @@ def test_the_pauses_are_the_documented_ones(tries: int, pause: str) -> None:
 
 
 @pytest.mark.parametrize("tries", [8, 9, 100])
-def test_after_the_eighth_try_there_is_none(tries: int) -> None:
+def test_there_is_no_attempt_after_the_eighth(tries: int) -> None:
     assert retry_delay(tries, MIDDLE) is None
     assert retry_delay(tries, MIDDLE, timedelta(seconds=1)) is None
 

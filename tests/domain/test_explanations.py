@@ -78,7 +78,7 @@ def receipt(word: str) -> Json:
     return {"provider": "sandbox", "receipt": word}
 
 
-def told(of: NotificationHistory) -> list[str]:
+def explain_lines(of: NotificationHistory) -> list[str]:
     """Return the lines with the seconds since the beginning."""
     return [
         f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in explain(of, NOW)
@@ -517,7 +517,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
 
 @pytest.mark.parametrize(("of", "lines"), STORIES.values(), ids=STORIES)
 def test_a_history_is_explained_line_by_line(of: NotificationHistory, lines: list[str]) -> None:
-    assert told(of) == lines
+    assert explain_lines(of) == lines
 
 
 @pytest.mark.parametrize(

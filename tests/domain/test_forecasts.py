@@ -24,7 +24,7 @@ EXCLUDED = ChannelForecast(
 )
 
 
-def opened(number: int, *channels: ChannelForecast) -> StepForecast:
+def open_step(number: int, *channels: ChannelForecast) -> StepForecast:
     return StepForecast(number=number, channels=channels or (EMAIL,), goal=Evidence.OPENED, within=HOUR)
 
 
@@ -32,7 +32,7 @@ def last(number: int, *channels: ChannelForecast) -> StepForecast:
     return StepForecast(number=number, channels=channels or (SMS,))
 
 
-def quiet(at: datetime) -> Gate | None:
+def quiet_gate(at: datetime) -> Gate | None:
     """Return quiet hours from 15 minutes after the start until three hours after it."""
     return Gate(reason="quiet_hours", until=later(10_800)) if later(900) <= at < later(10_800) else None
 
@@ -42,7 +42,7 @@ def starts(steps: list[StepForecast]) -> list[tuple[StepStart, datetime | None]]
 
 
 def test_each_goal_that_is_missed_starts_the_next_step() -> None:
-    found = with_times([opened(1), opened(2), last(3)], later(0), None, lambda at: None)
+    found = with_times([open_step(1), open_step(2), last(3)], later(0), None, lambda at: None)
     assert starts(found) == [
         (StepStart.ALWAYS, later(0)),
         (StepStart.GOAL_MISSED, later(3600)),
@@ -51,7 +51,7 @@ def test_each_goal_that_is_missed_starts_the_next_step() -> None:
 
 
 def test_a_step_without_a_goal_leaves_the_time_of_the_next_open() -> None:
-    found = with_times([last(1), opened(2), last(3)], later(0), None, lambda at: None)
+    found = with_times([last(1), open_step(2), last(3)], later(0), None, lambda at: None)
     assert starts(found)[1:] == [(StepStart.STEP_FAILED, None), (StepStart.GOAL_MISSED, None)]
 
 
@@ -60,32 +60,32 @@ def test_a_step_without_a_goal_leaves_the_time_of_the_next_open() -> None:
     [EXCLUDED, replace(EMAIL, decision=ForecastDecision.SKIP, reason=reason_with_cause("template_error", "x"))],
 )
 def test_a_step_without_channels_starts_the_next_immediately(channel: ChannelForecast) -> None:
-    found = with_times([opened(1, channel), last(2, EMAIL)], later(0), None, lambda at: None)
+    found = with_times([open_step(1, channel), last(2, EMAIL)], later(0), None, lambda at: None)
     assert starts(found)[1] == (StepStart.ALWAYS, later(0))
 
 
 def test_a_later_step_waits_for_the_end_of_quiet_hours() -> None:
-    [_, second, third] = with_times([opened(1), opened(2), last(3)], later(0), None, quiet)
+    [_, second, third] = with_times([open_step(1), open_step(2), last(3)], later(0), None, quiet_gate)
     assert (second.at, [wait.since for wait in second.waits]) == (later(10_800), [later(3600)])
     assert third.at == later(14_400)
 
 
 def test_a_step_that_comes_after_the_expiry_is_skipped() -> None:
-    [first, second] = with_times([opened(1), last(2)], later(0), later(1800), lambda at: None)
+    [first, second] = with_times([open_step(1), last(2)], later(0), later(1800), lambda at: None)
     assert (first.channels[0].decision, second.at) == (ForecastDecision.SEND, later(1800))
     assert [(one.decision, one.reason) for one in second.channels] == [(ForecastDecision.SKIP, Reason("expired"))]
 
 
 def test_a_held_step_leaves_its_time_open() -> None:
     held = replace(EMAIL, decision=ForecastDecision.WAIT, reason=Reason("paused", {"kind": "channel", "name": "email"}))
-    assert starts(with_times([opened(1, held), last(2)], later(0), None, lambda at: None)) == [
+    assert starts(with_times([open_step(1, held), last(2)], later(0), None, lambda at: None)) == [
         (StepStart.ALWAYS, None),
         (StepStart.GOAL_MISSED, None),
     ]
 
 
 def test_always_channels_start_with_the_route_and_delay_nothing() -> None:
-    found = with_times([opened(0), opened(1), last(2)], later(0), None, lambda at: None)
+    found = with_times([open_step(0), open_step(1), last(2)], later(0), None, lambda at: None)
     assert starts(found) == [
         (StepStart.ALWAYS, later(0)),
         (StepStart.ALWAYS, later(0)),

@@ -35,7 +35,9 @@ def warnings(until: str | None, *channels: str, **more: Any) -> list[str]:
         ("clicked", ["email"], {"tracking": {"vendor": True}}),
     ],
 )
-def test_a_goal_that_one_channel_reports_is_fine(until: str | None, channels: list[str], more: dict[str, Any]) -> None:
+def test_a_goal_that_one_channel_reports_has_no_warning(
+    until: str | None, channels: list[str], more: dict[str, Any]
+) -> None:
     assert warnings(until, *channels, **more) == []
 
 

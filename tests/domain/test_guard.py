@@ -33,7 +33,7 @@ def stopped(preferences: RecipientPreferences = NOBODY_SAID_ANYTHING, *, require
     return verdict_before_call(facts)
 
 
-def test_with_nothing_against_it_the_call_is_made() -> None:
+def test_a_call_without_objections_is_made() -> None:
     assert stopped() is None
 
 
@@ -48,14 +48,14 @@ def test_with_nothing_against_it_the_call_is_made() -> None:
         ({"expires_at": later(9)}, NO, D.EXPIRED, "expired"),
     ],
 )
-def test_it_is_stopped_with_its_reason(
+def test_a_stopped_call_has_its_reason(
     row: dict[str, Any], preferences: RecipientPreferences, status: DeliveryStatus, reason: str
 ) -> None:
     verdict = stopped(preferences, **row)
     assert (verdict.status, reason_line(verdict.reason)) == (status, reason)
 
 
-def test_a_moment_before_it_expires_it_still_goes_out() -> None:
+def test_a_call_just_before_the_expiry_is_made() -> None:
     assert stopped(expires_at=later(10.001)) is None
 
 

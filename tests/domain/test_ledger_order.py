@@ -110,7 +110,7 @@ def rows(of: Ledger) -> dict[str, object]:
     }
 
 
-def begun(calls: list[AttemptRecord]) -> Ledger:
+def ledger_with_calls(calls: list[AttemptRecord]) -> Ledger:
     used = {call.delivery_id for call in calls}
     return ledger(*calls, *(one for one in (PUSH, SMS) if one.id in used))
 
@@ -118,7 +118,7 @@ def begun(calls: list[AttemptRecord]) -> Ledger:
 @given(st.data())
 def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> None:
     calls, facts, finale = data.draw(what_happened())
-    start = begun(calls)
+    start = ledger_with_calls(calls)
     straight = applied(start, [*(f for f in facts if f.own), *(f for f in facts if not f.own), finale])
     shuffled = applied(start, data.draw(in_some_order(facts, finale)))
     assert rows(shuffled) == rows(straight)
@@ -127,7 +127,7 @@ def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> No
 @given(st.data())
 def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataObject) -> None:
     calls, facts, finale = data.draw(what_happened())
-    known = begun(calls)
+    known = ledger_with_calls(calls)
     for fact in data.draw(in_some_order(facts, finale)):
         after = fact.apply(replace(known, events=()))  # each fact is a transaction, which starts without events
         path = [known.status, *(e.status for e in after.events if e.status is not None)]
@@ -145,7 +145,7 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
 def test_a_sent_delivery_fails_only_by_a_bounce(data: st.DataObject) -> None:
     """Invariant I5, over the ledger alone."""
     calls, facts, finale = data.draw(what_happened())
-    after = applied(begun(calls), data.draw(in_some_order(facts, finale)))
+    after = applied(ledger_with_calls(calls), data.draw(in_some_order(facts, finale)))
     for id, one in after.deliveries.items():
         evidence = {a.evidence for a in after.attempts_of(id)}
         if one.status is DeliveryStatus.FAILED:

@@ -18,7 +18,7 @@ from domain.rates import NO_RATE_LIMITS, UNLIMITED_RATE, ProviderRateLimits, que
         (ProviderRateLimits(tenant_rate=0), 0, None, None),
     ],
 )
-def test_an_operators_word_stands_over_the_settings(
+def test_an_operators_limit_overrides_the_settings(
     limits: ProviderRateLimits, setting: float, rate: float | None, tenant_rate: float | None
 ) -> None:
     assert queue_rate_limits(limits, setting, lifted=False) == ProviderRateLimits(rate=rate, tenant_rate=tenant_rate)

@@ -87,38 +87,38 @@ def test_expired_sends_and_erased_recipients_are_not_redriven(
 
 
 @pytest.mark.parametrize(("rate", "spread"), [(0, [0, 0, 0]), (20, [0, 0.05, 0.1]), (0.5, [0, 2, 4])])
-def test_they_start_at_the_rate(rate: float, spread: list[float]) -> None:
+def test_redrives_start_at_the_rate(rate: float, spread: list[float]) -> None:
     assert start_delays(3, rate) == spread
 
 
-def again(*rows: object, state: AttemptState = S.NOT_ACCEPTED) -> Ledger:
+def redriven_ledger(*rows: object, state: AttemptState = S.NOT_ACCEPTED) -> Ledger:
     """Return a ledger that failed once (or is in doubt), and was redriven."""
     first = finish_notification(with_outcome(ledger(OLD, CALL), CALL, state), later(5))
     return redriven(first, *rows)  # type: ignore[arg-type]
 
 
-def told(before: Ledger, evidence: Evidence, at: float = 20) -> Ledger:
+def with_receipt(before: Ledger, evidence: Evidence, at: float = 20) -> Ledger:
     return record_receipt(before, CALL.id, evidence, later(at), later(at))
 
 
 def test_late_evidence_of_an_earlier_generation_moves_the_notification() -> None:
-    after = told(again(NEW), Evidence.DELIVERED)
+    after = with_receipt(redriven_ledger(NEW), Evidence.DELIVERED)
     assert (after.status, after.finished_at) == (N.DELIVERED, None)
     assert [(e.kind, e.delivery_id, e.status) for e in after.events] == [("delivered", OLD.id, N.DELIVERED)]
     assert {d.generation: d.status for d in after.deliveries.values()} == {1: D.DELIVERED, 2: D.SENDING}
 
 
 def test_a_recipient_with_a_late_receipt_is_skipped_unless_it_bounced() -> None:
-    before = again(NEW)
+    before = redriven_ledger(NEW)
     assert before.reached_before(NEW.id, "email") is None
-    have = told(before, Evidence.DELIVERED).reached_before(NEW.id, "email")
+    have = with_receipt(before, Evidence.DELIVERED).reached_before(NEW.id, "email")
     assert (have and have.id) == OLD.id
-    assert told(before, Evidence.BOUNCED).reached_before(NEW.id, "email") is None
+    assert with_receipt(before, Evidence.BOUNCED).reached_before(NEW.id, "email") is None
 
 
 def test_another_device_another_step_and_another_channel_do_not_have_it() -> None:
     others = [delivery(step=2, generation=2), delivery(Channel.SMS, generation=2)]
-    after = told(again(NEW, *others), Evidence.DELIVERED)
+    after = with_receipt(redriven_ledger(NEW, *others), Evidence.DELIVERED)
     assert after.reached_before(NEW.id, "tablet") is None
     assert [after.reached_before(one.id, "email") for one in others] == [None, None]
 
@@ -126,14 +126,14 @@ def test_another_device_another_step_and_another_channel_do_not_have_it() -> Non
 def test_a_second_accepted_call_counts_after_a_bounced_first() -> None:
     second = attempt(OLD, number=2)
     start = redriven(finish_notification(with_outcome(ledger(OLD, CALL, second), CALL, S.UNKNOWN), later(5)), NEW)
-    after = record_receipt(told(start, Evidence.BOUNCED), second.id, Evidence.DELIVERED, later(21), later(21))
+    after = record_receipt(with_receipt(start, Evidence.BOUNCED), second.id, Evidence.DELIVERED, later(21), later(21))
     have = after.reached_before(NEW.id, "email")
     assert (have and have.id) == OLD.id
 
 
 def already_sent_ledger(evidence: Evidence) -> Ledger:
     """Return a ledger whose earlier generation has sent the message, so that the new one sent nothing and ended."""
-    after = told(again(NEW), evidence)
+    after = with_receipt(redriven_ledger(NEW), evidence)
     return finish_notification(close_delivery(after, NEW.id, already_sent_verdict(1), later(30)), later(30))
 
 
@@ -145,7 +145,7 @@ def test_deliveries_of_an_earlier_generation_are_skipped_and_count() -> None:
 
 
 def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
-    after = told(already_sent_ledger(Evidence.DELIVERED), Evidence.BOUNCED, 40)
+    after = with_receipt(already_sent_ledger(Evidence.DELIVERED), Evidence.BOUNCED, 40)
     assert (after.status, after.failure_reason) == (N.FAILED, "email: bounced")
 
 
@@ -157,7 +157,7 @@ def test_the_new_reason_includes_old_doubts_and_no_old_failures(
     state: AttemptState, status: NotificationStatus, reason: str
 ) -> None:
     verdict = Verdict(status=D.FAILED, reason=Reason("new"))
-    after = finish_notification(close_delivery(again(NEW, state=state), NEW.id, verdict, later(8)), later(9))
+    after = finish_notification(close_delivery(redriven_ledger(NEW, state=state), NEW.id, verdict, later(8)), later(9))
     assert (after.status, after.failure_reason) == (status, reason)
 
 
@@ -165,14 +165,14 @@ def test_the_new_reason_includes_old_doubts_and_no_old_failures(
 def test_a_redriven_notification_can_be_canceled_without_old_failures(
     state: AttemptState, status: NotificationStatus
 ) -> None:
-    after = cancel_notification(again(delivery(status=D.PENDING, generation=2), state=state), later(12))
+    after = cancel_notification(redriven_ledger(delivery(status=D.PENDING, generation=2), state=state), later(12))
     assert (after.status, after.finished_at) == (status, later(12))
     said = CancelResult.STOPPED if state is S.NOT_ACCEPTED else CancelResult.IN_DOUBT
     assert cancel_results(after, [Channel.EMAIL]) == {Channel.EMAIL: said}
 
 
 def test_a_cancel_before_the_new_resolution_covers_every_channel() -> None:
-    after = cancel_notification(again(), later(12))
+    after = cancel_notification(redriven_ledger(), later(12))
     assert after.status is N.CANCELED
     assert set(cancel_results(after, [Channel.EMAIL, Channel.SMS]).values()) == {CancelResult.STOPPED}
 
@@ -181,23 +181,23 @@ def test_a_redrive_without_opted_in_channels_is_suppressed() -> None:
     skipped = delivery(
         status=D.SKIPPED, generation=2, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"})
     )
-    after = finish_notification(again(skipped), later(9))
+    after = finish_notification(redriven_ledger(skipped), later(9))
     assert (after.status, after.failure_reason) == (N.SUPPRESSED, "email: opted_out (x)")
-    assert told(after, Evidence.OPENED).status is N.OPENED
+    assert with_receipt(after, Evidence.OPENED).status is N.OPENED
 
 
-def test_it_can_fail_and_be_sent_again_and_again() -> None:
+def test_a_notification_can_fail_and_be_redriven_repeatedly() -> None:
     third = delivery(generation=3)
-    second = finish_notification(with_outcome(again(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
+    second = finish_notification(with_outcome(redriven_ledger(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
     assert second.status is N.FAILED
-    after = told(redriven(second, third), Evidence.DELIVERED)
+    after = with_receipt(redriven(second, third), Evidence.DELIVERED)
     have = after.reached_before(third.id, "email")
     assert (have and have.id, after.status) == (OLD.id, N.DELIVERED)
 
 
 def test_steps_of_a_new_generation_know_the_evidence_of_the_old_one() -> None:
-    before = again(NEW)
+    before = redriven_ledger(NEW)
     assert (has_arrived(before, 1), has_reached(before, 1, Evidence.DELIVERED)) == (False, False)
-    after = told(before, Evidence.DELIVERED)
+    after = with_receipt(before, Evidence.DELIVERED)
     assert (has_arrived(after, 1), has_reached(after, 1, Evidence.DELIVERED)) == (True, True)
     assert not has_reached(after, 1, Evidence.OPENED)

@@ -48,17 +48,17 @@ def test_a_retry_never_precedes_retry_after(told: int, seconds: int) -> None:
     assert backoff(3, 0.0, timedelta(seconds=told)) == timedelta(seconds=seconds)
 
 
-def test_with_a_later_step_it_is_four_tries() -> None:
+def test_a_step_before_others_has_four_attempts() -> None:
     before = budget(is_last_step=False)
     assert [before.allows(made, later(1)) for made in (1, 2, 3, 4)] == [True, True, True, False]
 
 
-def test_with_a_later_step_it_is_sixty_seconds() -> None:
+def test_a_step_before_others_has_sixty_seconds() -> None:
     assert budget(is_last_step=False).allows(1, later(59.9))
     assert not budget(is_last_step=False).allows(1, later(60))
 
 
-def test_a_type_that_gives_up_sooner_than_that_does() -> None:
+def test_a_shorter_give_up_after_of_the_type_wins() -> None:
     short = budget(is_last_step=False, give_up_after=timedelta(seconds=10))
     assert short.allows(1, later(9.9))
     assert not short.allows(1, later(10))
@@ -70,7 +70,7 @@ def test_the_last_step_retries_until_the_types_time_limit() -> None:
 
 
 @pytest.mark.parametrize("is_last_step", [True, False])
-def test_nothing_is_tried_once_it_has_expired(is_last_step: bool) -> None:
+def test_no_attempt_begins_after_the_expiry(is_last_step: bool) -> None:
     expiring = budget(is_last_step=is_last_step, expires_at=later(30))
     assert expiring.allows(1, later(29))
     assert not expiring.allows(1, later(30))

@@ -31,7 +31,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_it_is_due_from_its_start_to_its_end_and_then_never() -> None:
+def test_a_schedule_is_due_from_its_start_to_its_end() -> None:
     rule = ScheduleRule(cron=NOON.cron, starts_at=at("2026-07-02T12:00"), ends_at=at("2026-07-03T12:00"))
     due = list(rule.upcoming("UTC", at("2026-06-01T00:00")))
     assert due == [at("2026-07-02T12:00"), at("2026-07-03T12:00")]
@@ -43,7 +43,7 @@ def test_a_range_holds_both_of_its_ends() -> None:
     assert list(NOON.between("UTC", days[0], days[2])) == days
 
 
-def test_a_time_is_one_of_those_that_are_due_or_not() -> None:
+def test_is_due_agrees_with_the_due_times() -> None:
     assert NOON.is_due(BERLIN, at("2026-07-01T10:00"))
     assert not NOON.is_due(TOKYO, at("2026-07-01T10:00"))
 
@@ -151,7 +151,7 @@ def test_the_finest_rule_sets_the_tick_interval() -> None:
     assert [tick_interval_minutes(rules[:count]) for count in range(4)] == [0, 15, 5, 1]
 
 
-def test_a_change_of_words_is_no_change_of_times() -> None:
+def test_a_change_of_content_keeps_the_due_times() -> None:
     spec = {"cron": "0 9 * * *", "timezone": "UTC", "payload": {}}
     assert has_same_times(spec, {**spec, "payload": {"a": 1}, "starts_at": None})
     assert not has_same_times(spec, {**spec, "ends_at": "2027-01-01T00:00:00Z"})

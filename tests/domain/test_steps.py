@@ -24,7 +24,7 @@ def sent(goal: Evidence = E.OPENED) -> Ledger:
     return await_evidence(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), EMAIL.id, goal)
 
 
-def told(before: Ledger, evidence: Evidence) -> Ledger:
+def with_receipt(before: Ledger, evidence: Evidence) -> Ledger:
     return record_receipt(before, CALL.id, evidence, later(2), later(3))
 
 
@@ -41,43 +41,43 @@ def told(before: Ledger, evidence: Evidence) -> Ledger:
     ],
 )
 def test_a_waiting_step_is_woken_by_the_goal_or_by_its_failure(goal: Evidence, evidence: Evidence, wakes: bool) -> None:
-    after = told(sent(goal), evidence)
+    after = with_receipt(sent(goal), evidence)
     assert (after.evidence_due, after.deliveries[EMAIL.id].awaited_evidence) == (wakes, None if wakes else goal)
 
 
 def test_a_woken_step_is_not_woken_again() -> None:
-    once = replace(told(sent(E.DELIVERED), E.DELIVERED), evidence_due=False)
-    assert not told(once, E.OPENED).evidence_due
+    once = replace(with_receipt(sent(E.DELIVERED), E.DELIVERED), evidence_due=False)
+    assert not with_receipt(once, E.OPENED).evidence_due
 
 
 def test_a_step_that_does_not_wait_is_not_woken() -> None:
-    assert not told(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.DELIVERED).evidence_due
+    assert not with_receipt(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.DELIVERED).evidence_due
 
 
 def test_an_ended_notification_wakes_no_step() -> None:
-    assert not told(replace(sent(E.DELIVERED), finished_at=later(1)), E.DELIVERED).evidence_due
+    assert not with_receipt(replace(sent(E.DELIVERED), finished_at=later(1)), E.DELIVERED).evidence_due
 
 
 def test_a_goal_that_is_reached_already_is_not_awaited() -> None:
-    early = told(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.OPENED)
+    early = with_receipt(with_outcome(ledger(EMAIL, CALL), CALL, S.ACCEPTED), E.OPENED)
     assert await_evidence(early, EMAIL.id, E.DELIVERED) is early
 
 
 def test_a_call_with_a_lost_response_is_awaited() -> None:
     unknown = await_evidence(with_outcome(ledger(EMAIL, CALL), CALL, S.UNKNOWN), EMAIL.id, E.SENT)
-    assert told(unknown, E.DELIVERED).evidence_due
+    assert with_receipt(unknown, E.DELIVERED).evidence_due
 
 
 def test_one_channel_is_enough() -> None:
     both = with_outcome(ledger(EMAIL, SMS, CALL, TEXT), CALL, S.ACCEPTED)
     assert goal_state(both, 1, E.DELIVERED) is GoalState.WAITING
-    assert goal_state(told(both, E.DELIVERED), 1, E.DELIVERED) is GoalState.REACHED
-    assert has_reached(told(both, E.DELIVERED), 1, E.DELIVERED)
-    assert not has_reached(told(both, E.DELIVERED), 2, E.DELIVERED)
+    assert goal_state(with_receipt(both, E.DELIVERED), 1, E.DELIVERED) is GoalState.REACHED
+    assert has_reached(with_receipt(both, E.DELIVERED), 1, E.DELIVERED)
+    assert not has_reached(with_receipt(both, E.DELIVERED), 2, E.DELIVERED)
 
 
 def test_a_step_that_bounced_on_every_channel_is_missed() -> None:
-    assert goal_state(told(sent(), E.BOUNCED), 1, E.OPENED) is GoalState.MISSED
+    assert goal_state(with_receipt(sent(), E.BOUNCED), 1, E.OPENED) is GoalState.MISSED
 
 
 @pytest.mark.parametrize("status", [D.FAILED, D.SKIPPED, D.CANCELED, D.EXPIRED])

@@ -14,7 +14,7 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def seen(known: KnownNamespace, store: str, start: int, end: int) -> KnownNamespace:
+def after_sightings(known: KnownNamespace, store: str, start: int, end: int) -> KnownNamespace:
     """Return what is known after processes have seen the store every five seconds."""
     for second in range(start, end + 1, EVERY):
         known = observe_store(known, store, at(second))
@@ -30,35 +30,35 @@ def test_the_first_store_is_adopted_at_once() -> None:
 
 
 def test_another_store_is_adopted_after_two_minutes() -> None:
-    assert seen(KNOWN, "new", 5, WAIT).namespace_id == "old"
-    assert seen(KNOWN, "new", 5, WAIT + 5) == KnownNamespace(namespace_id="new", seen_at=at(WAIT + 5))
+    assert after_sightings(KNOWN, "new", 5, WAIT).namespace_id == "old"
+    assert after_sightings(KNOWN, "new", 5, WAIT + 5) == KnownNamespace(namespace_id="new", seen_at=at(WAIT + 5))
 
 
 def test_a_wrong_address_for_a_minute_adopts_nothing() -> None:
-    known = seen(KNOWN, "wrong", 5, 65)
-    known = seen(known, "old", 70, 100)
+    known = after_sightings(KNOWN, "wrong", 5, 65)
+    known = after_sightings(known, "old", 70, 100)
     assert (known.namespace_id, known.other_since) == ("old", None)
-    assert seen(known, "wrong", 105, 105 + WAIT - 5).namespace_id == "old"
+    assert after_sightings(known, "wrong", 105, 105 + WAIT - 5).namespace_id == "old"
 
 
 def test_a_process_that_sees_the_former_store_prevents_the_adoption() -> None:
     known = KNOWN
     for second in range(0, 3 * WAIT, 30):
-        known = seen(known, "other", second, second + 25)
+        known = after_sightings(known, "other", second, second + 25)
         known = observe_store(known, "old", at(second + 27))
     assert known.namespace_id == "old"
 
 
 @pytest.mark.parametrize(("gap", "adopted"), [(20, "new"), (21, "old")])
 def test_a_gap_between_two_looks_starts_the_count_again(gap: int, adopted: str) -> None:
-    known = seen(KNOWN, "new", 5, 100)
-    assert seen(known, "new", 100 + gap, WAIT + 6).namespace_id == adopted
+    known = after_sightings(KNOWN, "new", 5, 100)
+    assert after_sightings(known, "new", 100 + gap, WAIT + 6).namespace_id == adopted
 
 
 def test_a_third_store_starts_the_count_again() -> None:
-    known = seen(KNOWN, "new", 5, 100)
-    assert seen(known, "third", 105, 105 + WAIT - 5).namespace_id == "old"
-    assert seen(known, "third", 105, 105 + WAIT).namespace_id == "third"
+    known = after_sightings(KNOWN, "new", 5, 100)
+    assert after_sightings(known, "third", 105, 105 + WAIT - 5).namespace_id == "old"
+    assert after_sightings(known, "third", 105, 105 + WAIT).namespace_id == "third"
 
 
 def test_a_confirmed_store_is_adopted_when_it_is_seen() -> None:

@@ -72,7 +72,7 @@ def test_of_refusals_only_an_opt_out_suppresses() -> None:
         assert finding_from_refusal(word) is None
 
 
-def test_a_persons_word_weighs_more_than_a_mailboxs_and_an_operators_most() -> None:
+def test_opt_outs_outweigh_bounces_and_operators_outweigh_both() -> None:
     assert list(SuppressionReason) == [B, O, C, SuppressionReason.MANUAL]
 
 

@@ -3,7 +3,7 @@ suggests the end of the run, and the history contains the suggestion."""
 
 from tests.engine import ApiTenant
 from tests.histories.stories import HistoryStory
-from tests.histories.time_gates import choose, quiet, until, waits_for
+from tests.histories.time_gates import hours_ending_in, send_in_quiet_hours, set_quiet_hours, waits_for
 
 DYNAMIC_CONFIG = {"limit.historyCount.suggestContinueAsNew": "20"}
 FIRST_CHANGE, LAST_CHANGE = 61, 90  # minutes
@@ -11,15 +11,15 @@ FIRST_CHANGE, LAST_CHANGE = 61, 90  # minutes
 
 async def continued_as_new_in_quiet_hours(api_tenant: ApiTenant) -> str:
     """Wake it by changes of the quiet hours, which hold it each time."""
-    id = await quiet(api_tenant, 60)
+    id = await send_in_quiet_hours(api_tenant, 60)
     handle = await api_tenant.engine.wait_for_start(id)
     first = (await handle.describe()).run_id
     for minutes in range(FIRST_CHANGE, LAST_CHANGE):
-        await choose(api_tenant, until(minutes))
+        await set_quiet_hours(api_tenant, hours_ending_in(minutes))
         await waits_for(api_tenant, id, "quiet_hours")
         if (await handle.describe()).run_id != first:
             break
-    await choose(api_tenant, None)
+    await set_quiet_hours(api_tenant, None)
     return id
 
 

@@ -164,7 +164,7 @@ async def canceled_while_waiting_for_goal(api_tenant: ApiTenant) -> str:
     id = await api_tenant.send("alert")
     await api_tenant.wait_for_status(id, "SENT")
     workflow = await api_tenant.engine.wait_for_start(id)
-    await eventually(workflow.fetch_history, waits)
+    await eventually(workflow.fetch_history, has_timer)
     await api_tenant.cancel(id)
     return id
 
@@ -176,13 +176,13 @@ async def always_step_with_the_route(api_tenant: ApiTenant) -> str:
 
 
 async def held_then_released(api_tenant: ApiTenant) -> str:
-    id = await held(api_tenant)
+    id = await send_held(api_tenant)
     await api_tenant.call("POST", "/channels/email/resume")
     return id
 
 
 async def held_until_it_expired(api_tenant: ApiTenant) -> str:
-    return await held(api_tenant, expires_in="3s")
+    return await send_held(api_tenant, expires_in="3s")
 
 
 async def rerouted(api_tenant: ApiTenant) -> str:
@@ -209,7 +209,7 @@ async def alert(api_tenant: ApiTenant, email: str, within: str, always: Sequence
     await api_tenant.put_recipient("ada", email=email, phone=PHONE)
 
 
-async def held(api_tenant: ApiTenant, **more: Any) -> str:
+async def send_held(api_tenant: ApiTenant, **more: Any) -> str:
     """Return the notification once its workflow waits for a release."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
@@ -221,7 +221,7 @@ async def held(api_tenant: ApiTenant, **more: Any) -> str:
     return id
 
 
-def waits(history: WorkflowHistory) -> bool:
+def has_timer(history: WorkflowHistory) -> bool:
     return any(event.event_type == EventType.EVENT_TYPE_TIMER_STARTED for event in history.events)
 
 

@@ -19,27 +19,27 @@ SIGNAL = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
 
 async def rechecked_in_quiet_hours(api_tenant: ApiTenant) -> str:
     """Move the recipient to a zone with the same hour, and then to one outside the quiet hours."""
-    id = await quiet(api_tenant, 60)
+    id = await send_in_quiet_hours(api_tenant, 60)
     workflow = await api_tenant.engine.wait_for_start(id)
     for timers, zone in enumerate(("Africa/Abidjan", "Asia/Tokyo"), start=1):
-        await has(workflow, TIMER, timers)
+        await wait_for_events(workflow, TIMER, timers)
         await api_tenant.call("PATCH", "/recipients/ada", {"timezone": zone})
     return id
 
 
 async def quiet_hours_ended(api_tenant: ApiTenant) -> str:
-    return await quiet(api_tenant, 1.5)  # to the minute
+    return await send_in_quiet_hours(api_tenant, 1.5)  # to the minute
 
 
 async def canceled_in_quiet_hours(api_tenant: ApiTenant) -> str:
-    id = await quiet(api_tenant, 60)
-    await has(await api_tenant.engine.wait_for_start(id), TIMER)
+    id = await send_in_quiet_hours(api_tenant, 60)
+    await wait_for_events(await api_tenant.engine.wait_for_start(id), TIMER)
     await api_tenant.cancel(id)
     return id
 
 
 async def expired_in_quiet_hours(api_tenant: ApiTenant) -> str:
-    return await quiet(api_tenant, 60, expires_in="3s")
+    return await send_in_quiet_hours(api_tenant, 60, expires_in="3s")
 
 
 async def retry_into_quiet_hours(api_tenant: ApiTenant) -> str:
@@ -47,9 +47,9 @@ async def retry_into_quiet_hours(api_tenant: ApiTenant) -> str:
     await api_tenant.put_recipient("ada", email="ada+flaky@example.com", timezone="UTC")
     id = await api_tenant.send("news")
     await eventually(lambda: api_tenant.notification(id), lambda shown: any(d["attempts"] for d in shown["deliveries"]))
-    await choose(api_tenant, until(60))
+    await set_quiet_hours(api_tenant, hours_ending_in(60))
     await waits_for(api_tenant, id, "quiet_hours")
-    await choose(api_tenant, None)
+    await set_quiet_hours(api_tenant, None)
     return id
 
 
@@ -76,36 +76,36 @@ async def made_by_a_digest(api_tenant: ApiTenant) -> str:
 
 
 async def digest_closed(api_tenant: ApiTenant) -> str:
-    return (await opened(api_tenant, {"window": "1s"})).id
+    return (await open_digest(api_tenant, {"window": "1s"})).id
 
 
 async def digest_window_extended(api_tenant: ApiTenant) -> str:
     """Let the window slide: it closes later than its first timer."""
-    workflow = await opened(api_tenant, {"window": "3s", "sliding": True, "max_window": "1h"})
-    await has(workflow, TIMER)
+    workflow = await open_digest(api_tenant, {"window": "3s", "sliding": True, "max_window": "1h"})
+    await wait_for_events(workflow, TIMER)
     await api_tenant.send("news")
     return workflow.id
 
 
 async def digest_signaled_next_window(api_tenant: ApiTenant) -> str:
     """Fill the first window before its time, so that the next one is opened."""
-    workflow = await opened(api_tenant, {"window": "5s", "max_items": 2})
-    await has(workflow, TIMER)
+    workflow = await open_digest(api_tenant, {"window": "5s", "max_items": 2})
+    await wait_for_events(workflow, TIMER)
     for _ in range(2):
         await api_tenant.send("news")
-    await has(workflow, SIGNAL)
+    await wait_for_events(workflow, SIGNAL)
     return workflow.id
 
 
 async def digest_signaled_while_closing(api_tenant: ApiTenant) -> str:
     """Lock the window, so that closing takes long."""
-    workflow = await opened(api_tenant, {"window": "2s"})
+    workflow = await open_digest(api_tenant, {"window": "2s"})
     async with api_tenant.engine.container.database.transaction() as session:
         held = text("SELECT id FROM digest WHERE tenant = :tenant FOR UPDATE")
         (await session.execute(held, {"tenant": api_tenant.tenant})).scalar_one()
-        await has(workflow, ACTIVITY)
+        await wait_for_events(workflow, ACTIVITY)
         await workflow.signal(DigestWorkflow.window_opened)
-        await has(workflow, SIGNAL)
+        await wait_for_events(workflow, SIGNAL)
     return workflow.id
 
 
@@ -127,22 +127,22 @@ async def tick_sent_occurrences(api_tenant: ApiTenant) -> str:
     return await api_tenant.trigger_tick()
 
 
-def until(minutes: float) -> dict[str, str]:
+def hours_ending_in(minutes: float) -> dict[str, str]:
     """Return hours that end this many minutes from now."""
     at = datetime.now(UTC)
     start, end = at - timedelta(hours=1), at + timedelta(minutes=minutes)
     return {"start": f"{start:%H:%M}", "end": f"{end:%H:%M}"}
 
 
-async def choose(api_tenant: ApiTenant, quiet_hours: dict[str, str] | None) -> None:
+async def set_quiet_hours(api_tenant: ApiTenant, quiet_hours: dict[str, str] | None) -> None:
     await api_tenant.call("PUT", "/recipients/ada/preferences", {"quiet_hours": quiet_hours})
 
 
-async def quiet(api_tenant: ApiTenant, minutes: float, **more: Any) -> str:
+async def send_in_quiet_hours(api_tenant: ApiTenant, minutes: float, **more: Any) -> str:
     """Return a notification that waits for the end of the quiet hours."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com", timezone="UTC")
-    await choose(api_tenant, until(minutes))
+    await set_quiet_hours(api_tenant, hours_ending_in(minutes))
     id = await api_tenant.send("news", **more)
     await waits_for(api_tenant, id, "quiet_hours")
     return id
@@ -169,7 +169,7 @@ async def news(api_tenant: ApiTenant, **more: Any) -> None:
     await api_tenant.put_recipient("ada", email="ada@example.com")
 
 
-async def opened(api_tenant: ApiTenant, digest: dict[str, Any]) -> Handle:
+async def open_digest(api_tenant: ApiTenant, digest: dict[str, Any]) -> Handle:
     """Return the workflow of a digest with one item."""
     await news(api_tenant, digest=digest)
     id = await api_tenant.send("news")
@@ -183,7 +183,7 @@ async def overdue(api_tenant: ApiTenant, table: str, column: str) -> None:
         raise LookupError("there is nothing to be late")
 
 
-async def has(workflow: Handle, event_type: EventType.ValueType, times: int = 1) -> None:
+async def wait_for_events(workflow: Handle, event_type: EventType.ValueType, times: int = 1) -> None:
     """Wait until the history has this many of these events."""
     await eventually(
         workflow.fetch_history,

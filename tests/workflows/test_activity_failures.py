@@ -138,7 +138,7 @@ async def test_own_failures_use_up_none_of_the_attempts_before_the_next_step(eng
     )
 
 
-async def test_own_failures_without_end_are_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_endless_internal_failures_exhaust_the_attempts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workflows.attempt_limits.MAX_INTERNAL_FAILURES", 5)
     plan = plan_of(channel(Channel.EMAIL, "smtp"), channel(Channel.SMS, "twilio"))
     scripted = Scripted(plan, email=[STALLED], sms=[SENT])

@@ -30,7 +30,7 @@ class Behind:
         )
 
 
-async def test_an_early_close_is_retried_after_a_moment(engine: Engine) -> None:
+async def test_an_early_close_is_retried_after_the_minimum_wait(engine: Engine) -> None:
     behind, name = Behind(2.5), f"behind-{uuid4()}"
     start = DigestStart(tenant=uuid4(), notification_type="news", digest_key="g", closes_at=datetime.now(UTC))
     async with Worker(engine.temporal, task_queue=name, workflows=[DigestWorkflow], activities=[behind.close_digest]):

@@ -10,7 +10,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.digests import DigestActivities
 from domain.clock_messages import DigestStart
 from tests.engine import ApiTenant
-from tests.histories.time_gates import TIMER, has
+from tests.histories.time_gates import TIMER, wait_for_events
 from tests.polling import eventually
 from workflows import options
 from workflows.digest import DigestWorkflow
@@ -47,7 +47,7 @@ async def test_a_continued_digest_is_found_by_operators(api_tenant: ApiTenant, m
         second = temporal.get_workflow_handle(queue)
         seen = await eventually(second.describe, lambda seen: seen.run_id != first.first_execution_run_id)
         assert (seen.status, seen.typed_search_attributes[options.TYPE]) == (WorkflowExecutionStatus.RUNNING, "news")
-        await has(second, TIMER)
+        await wait_for_events(second, TIMER)
         await api_tenant.call("POST", f"/digests/{digest}/flush")
         await second.signal(DigestWorkflow.window_opened)
         await second.result()

@@ -30,20 +30,20 @@ def around_now(minutes: int) -> dict[str, str]:
     return {"start": f"{at - off:%H:%M}", "end": f"{at + off:%H:%M}"}
 
 
-async def choose(api_tenant: ApiTenant, quiet_hours: dict[str, Any] | None) -> None:
+async def set_quiet_hours(api_tenant: ApiTenant, quiet_hours: dict[str, Any] | None) -> None:
     await api_tenant.call("PUT", "/recipients/ada/preferences", {"quiet_hours": quiet_hours})
 
 
 async def held_by_quiet_hours(api_tenant: ApiTenant, **more: Any) -> str:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com", timezone="UTC")
-    await choose(api_tenant, around_now(60))
+    await set_quiet_hours(api_tenant, around_now(60))
     id = await api_tenant.send("news", **more)
-    await waits(api_tenant, id)
+    await wait_for_quiet_hours(api_tenant, id)
     return id
 
 
-async def waits(api_tenant: ApiTenant, id: str) -> None:
+async def wait_for_quiet_hours(api_tenant: ApiTenant, id: str) -> None:
     """Wait until the queue entry waits for the end of the quiet hours."""
     entry = (
         "UPDATE queue_entry SET tenant = tenant"
@@ -80,8 +80,8 @@ async def woken_until_renewed(api_tenant: ApiTenant, id: str) -> None:
     """Wake the workflow by changes of the quiet hours, which hold it each time."""
     first = (await described(api_tenant, id)).run_id
     for minutes in range(61, 90):
-        await choose(api_tenant, around_now(minutes))
-        await waits(api_tenant, id)
+        await set_quiet_hours(api_tenant, around_now(minutes))
+        await wait_for_quiet_hours(api_tenant, id)
         if (await described(api_tenant, id)).run_id != first:
             return
     raise AssertionError("it is still the same run")
@@ -91,9 +91,9 @@ async def test_unchanged_preferences_wake_no_workflow(api_tenant: ApiTenant) -> 
     id = await held_by_quiet_hours(api_tenant)
     hours = around_now(61)
     for _ in range(15):
-        await choose(api_tenant, hours)
-    await waits(api_tenant, id)
-    await choose(api_tenant, None)
+        await set_quiet_hours(api_tenant, hours)
+    await wait_for_quiet_hours(api_tenant, id)
+    await set_quiet_hours(api_tenant, None)
     await api_tenant.wait_for_end(id, "DELIVERED")
     assert await signals(api_tenant, id) == 2
 
@@ -107,7 +107,7 @@ async def test_a_long_wait_takes_several_runs_and_sends_once(api_tenant: ApiTena
     priority = seen.raw_description.workflow_execution_info.priority
     assert (priority.priority_key, priority.fairness_key) == (4, str(api_tenant.tenant))
     await woken_until_renewed(api_tenant, id)
-    await choose(api_tenant, None)
+    await set_quiet_hours(api_tenant, None)
     await api_tenant.wait_for_end(id, "DELIVERED")
     assert bounded(await runs(api_tenant, id))
     assert len(await api_tenant.list_outbox()) == 1

@@ -118,7 +118,7 @@ async def test_a_call_that_is_proved_absent_uses_up_no_resend(engine: Engine, mo
     assert scripted.made == {"email": 3}
 
 
-async def test_a_provider_that_bears_repetition_has_no_cap(engine: Engine) -> None:
+async def test_an_idempotent_provider_has_no_limit_of_resends(engine: Engine) -> None:
     plan = plan_of(capped(channel(Channel.WEBHOOK, "webhook"), None))
     scripted = Scripted(plan, webhook=[UNKNOWN] * 6 + [SENT])
     await scripted.run(engine)
@@ -176,7 +176,7 @@ async def test_a_receipt_is_waited_for_after_a_refused_lookup(engine: Engine, mo
 
 
 @pytest.mark.parametrize(("guarantee", "sends"), [(Guarantee.AT_MOST_ONCE, 1), (Guarantee.AT_LEAST_ONCE, 2)])
-async def test_a_webhooks_server_error_is_repeated_only_if_the_type_bears_it(
+async def test_a_webhook_server_error_is_retried_only_if_the_type_allows_it(
     engine: Engine, guarantee: Guarantee, sends: int
 ) -> None:
     failed = DeliverResult(result=CallResult.NOT_ACCEPTED, reason="server_error")
