@@ -171,7 +171,7 @@ async def claim_occurrences(
         if rows := found.mappings().all():
             break
     read = await _load_schedules(session, tenant, [row["schedule_id"] for row in rows])
-    names = ("recipient_id", "due_at", "timezone", "zone", "now")
+    names = ("recipient_id", "due_at", "timezone", "recipient_timezone", "now")
     return [DueOccurrence(schedule=read[row["schedule_id"]], **{name: row[name] for name in names}) for row in rows]
 
 
