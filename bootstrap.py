@@ -15,13 +15,11 @@ import httpx2
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.circuits import CircuitMonitor
 from activities.delivery import DeliveryActivities
 from activities.digests import DigestActivities
 from activities.gates import LiveGateChecker
 from activities.reconciliation import ReconciliationActivities
 from activities.recording import RecordingActivities
-from activities.recurring_sends import RecurringSends
 from activities.rendering import RenderingActivities
 from activities.resolution import ResolutionActivities
 from activities.settlement import SettlementActivities
@@ -47,6 +45,8 @@ from providers.pools import Pools, build_pools, build_providers
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
+from services.circuits import CircuitMonitor
+from services.recurring_sends import RecurringSends
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption

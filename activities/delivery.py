@@ -10,10 +10,6 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.attempt_outcomes import AttemptOutcome, attempt_outcome
-from activities.circuits import CircuitMonitor, ObservedCall
-from activities.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
-from activities.outgoing_messages import dead_device, outgoing_message_of
 from activities.recording import RecordingActivities
 from domain.holds import DeliveryHold
 from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
@@ -27,6 +23,10 @@ from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
 from providers.outcomes import ProviderError, TemporaryError, UnknownOutcome
 from rendering.tracking import Tracker
+from services.attempt_outcomes import AttemptOutcome, attempt_outcome
+from services.circuits import CircuitMonitor, ObservedCall
+from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
+from services.outgoing_messages import dead_device, outgoing_message_of
 from storage import gates, holds, processes
 from storage.attempts import AttemptClaim, claim_attempt
 from storage.claims import release_slot

@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from activities.circuits import CircuitMonitor
 from activities.gates import GateCheck
 from activities.rendering import RenderingActivities
 from activities.resolution import Route
@@ -15,6 +14,7 @@ from domain.messages import ChannelPlan
 from domain.reasons import Reason, reason_with_cause
 from domain.routing import SkippedChannel
 from providers.base import Provider
+from services.circuits import CircuitMonitor
 from storage.deliveries import NewDelivery
 
 # A delivery, and why it cannot be rendered.

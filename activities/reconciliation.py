@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from activities.attempt_outcomes import attempt_outcome, result_from_attempt
-from activities.outgoing_messages import outgoing_message_of
 from activities.recording import RecordingActivities
 from domain.evidence import AttemptState
 from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput
 from domain.records import AttemptRecord
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, TemporaryError
+from services.attempt_outcomes import attempt_outcome, result_from_attempt
+from services.outgoing_messages import outgoing_message_of
 from storage import provider_health
 from storage.attempts import AttemptClaim, claim_attempt
 from storage.database import LOCK_TIMEOUT, Database

@@ -8,7 +8,6 @@ from uuid import UUID
 import structlog
 from temporalio import activity
 
-from activities.attempt_outcomes import AttemptOutcome, attempt_outcome, next_at, result_from_attempt
 from domain.clock import now
 from domain.evidence import Evidence
 from domain.ledger import await_evidence, finish_notification, record_outcome
@@ -20,6 +19,7 @@ from domain.suppressions import SuppressionFinding, with_suppression_events
 from metrics.attempts import KeptOutcome, count_recording_failure
 from providers.base import Provider
 from providers.outcomes import ProviderAcceptance
+from services.attempt_outcomes import AttemptOutcome, attempt_outcome, next_at, result_from_attempt
 from storage import devices, receipts
 from storage.attempts import AttemptClaim
 from storage.database import LOCK_TIMEOUT, Database

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from temporalio import activity
 
-from activities.circuits import CircuitMonitor
 from activities.gates import COLLECTED_OUTCOME, GateCheck, GateChecker, LiveGateChecker
 from activities.rendering import RenderingActivities
 from domain.channels import Channel
@@ -16,10 +15,11 @@ from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepP
 from domain.names import delivery_id
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
+from services.circuits import CircuitMonitor
+from services.phone_numbers import phone_refusal
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery
-from storage.phone_numbers import phone_refusal
 from storage.recipient_contexts import (
     RecipientContext,
     TemplateContext,

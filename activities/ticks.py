@@ -1,17 +1,14 @@
 """Implement `run_tick`: run the scheduled work of a type in batches until nothing is left."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from uuid import UUID
+from collections.abc import Mapping
 
 from temporalio import activity
 
 from domain.clock_messages import TickInput, TickOutcome
+from services.recurring_sends import DueWork
 from storage import ticks
 from storage.database import Database
-
-# Runs one batch in its own transaction. Returns how much was due, 0 at the end.
-DueWork = Callable[[UUID, str], Awaitable[int]]
 
 
 class TickActivities:

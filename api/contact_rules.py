@@ -14,7 +14,7 @@ from api.schemas.contact import is_dev_only_email, is_dev_only_url
 from api.schemas.recipients import Profile
 from config import Settings
 from domain.targets import TargetPolicy
-from storage.phone_numbers import PhoneRefusal, phone_refusal
+from services.phone_numbers import PhoneRefusal, phone_refusal
 
 PHONE_REFUSAL_MESSAGES = {
     PhoneRefusal.PREMIUM_RATE: "must not be a premium-rate number",

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from temporalio.client import Client
 
-from activities.recurring_sends import RecurringSends
 from config import Settings
 from dispatch.dispatcher import Dispatcher
 from dispatch.leader_tasks import LeaderDependencies, build_leader_tasks
@@ -13,6 +12,7 @@ from dispatch.starter import WorkflowStarter
 from metrics.process import ProcessGauges
 from metrics.samples import SampledGauges
 from rendering.pool import ProcessPool
+from services.recurring_sends import RecurringSends
 from storage.catalog import Catalog
 from storage.claims import resolve_slots
 from storage.database import Database

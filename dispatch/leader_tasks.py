@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
-from activities.recurring_sends import RecurringSends
 from dispatch.digests import DigestTasks
 from dispatch.erasures import ErasureTask
 from dispatch.provider_queues import ProviderQueueTask
@@ -41,6 +40,7 @@ from domain.names import (
     TICKS_DUE,
 )
 from metrics.samples import SampledGauges
+from services.recurring_sends import RecurringSends
 from storage.catalog import Catalog
 from storage.database import Database
 

@@ -1,7 +1,7 @@
 """Plan the occurrences of schedules with many recipients in batches. Run by the leader."""
 
-from activities.recurring_sends import RecurringSends
 from domain.schedules import MAX_BATCH_RECIPIENTS
+from services.recurring_sends import RecurringSends
 from storage import schedule_plans
 from storage.database import Database
 

@@ -1,5 +1,5 @@
 """Define recurring sends: recipients, due times, and what is caught up after an outage. Pure:
-`storage/schedule_occurrences.py` stores the results, `activities/recurring_sends.py` runs the sends."""
+`storage/schedule_occurrences.py` stores the results, `services/recurring_sends.py` runs the sends."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The circuits as all processes see them. Read and moved by `activities/circuits.py`, shown by the providers' route."""
+"""The circuits as all processes see them. Read and moved by `services/circuits.py`, shown by the providers' route."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

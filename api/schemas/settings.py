@@ -8,7 +8,7 @@ from api.schemas.base import Json, Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
 from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_DAYS
-from storage.phone_numbers import REGIONS
+from services.phone_numbers import REGIONS
 
 EXAMPLE: Json = {
     "default_language": "en",

@@ -8,7 +8,6 @@ from datetime import datetime
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.circuits import CircuitMonitor
 from activities.delivery import DeliveryActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.recording import RecordingActivities
@@ -20,6 +19,7 @@ from providers.in_app import InApp
 from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal
 from providers.sandbox import Sandbox
 from rendering.tracking import Tracker
+from services.circuits import CircuitMonitor
 from storage.database import Database
 from storage.in_app import InboxStore
 from storage.sandbox import PostgresSandboxStore

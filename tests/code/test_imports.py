@@ -23,6 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "dispatch",
         "workflows",
         "activities",
+        "services",
         "providers storage rendering",
         "models",
         "config",
@@ -45,7 +46,7 @@ TEMPORAL = {"workflows", "activities", "dispatch", "bootstrap", "worker", "cli",
 CHILD_ONLY = {"jsonschema_rs": {"rendering/schema_problems.py", "rendering/validators.py"}}
 IN_THE_CHILD = {"rendering/child.py", *CHILD_ONLY["jsonschema_rs"]}
 SQL = {"models", "storage", "bootstrap", "testing"}
-SESSIONS_AS_TYPES = {"activities", "dispatch", "api", "commands"}
+SESSIONS_AS_TYPES = {"activities", "services", "dispatch", "api", "commands"}
 ENVIRONMENT = {"config", "config_sources", "config_temporal", "config_encryption", "embedded"}
 
 
@@ -165,6 +166,9 @@ def test_every_root_module_and_folder_has_a_place_in_the_order() -> None:
         ("embedded/stack.py", "from commands.demo import greet"),
         ("web/console.py", "from api.app import app"),
         ("activities/deliver.py", "def late() -> None:\n    from workflows.options import VENDOR_CALL"),
+        ("services/gates.py", "from activities.deliver import Deliver"),
+        ("storage/acceptance.py", "from services.gates import GateCheck"),
+        ("workflows/notification.py", "from services.gates import GateCheck"),
     ],
 )
 def test_an_import_that_points_up_or_sideways_is_found(path: str, source: str) -> None:
@@ -190,6 +194,7 @@ def test_an_import_that_points_down_is_allowed(path: str, source: str) -> None:
     [
         ("storage/outbox.py", "from temporalio.client import Client"),
         ("api/app.py", "import temporalio"),
+        ("services/gates.py", "from temporalio import activity"),
         ("activities/deliver.py", "from prometheus_client import Counter"),
         ("domain/messages.py", "import pydantic"),
         ("workflows/notification.py", "import httpx2"),

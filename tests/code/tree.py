@@ -20,6 +20,7 @@ FOLDERS = (
     "models",
     "providers",
     "rendering",
+    "services",
     "storage",
     "testing",
     "web",

@@ -1,7 +1,5 @@
 """Decide from the claim why the guard of `deliver` makes no call."""
 
-from activities.attempt_outcomes import result_from_attempt
-from activities.outgoing_messages import address_of, number_refused
 from domain.evidence import AttemptState
 from domain.gates import time_gate
 from domain.guard import GuardFacts, verdict_before_call
@@ -11,6 +9,8 @@ from domain.reasons import Reason
 from domain.records import Verdict
 from domain.redrives import already_sent_verdict
 from domain.statuses import DeliveryStatus
+from services.attempt_outcomes import result_from_attempt
+from services.outgoing_messages import address_of, number_refused
 from storage.attempts import AttemptClaim
 from storage.delivery_addresses import NOT_DECRYPTED
 

@@ -2,17 +2,17 @@
 
 import pytest
 
-from activities.recurring_sends import RecurringSends
 from dispatch.reconsiderations import BATCH_SIZE
 from dispatch.schedule_plans import SchedulePlanTask
 from domain.clock import now
 from domain.schedules import MAX_BATCH_RECIPIENTS
+from services.recurring_sends import RecurringSends
 from storage import notification_types, schedule_plans, schedules, tenant_timezone_changes, timezone_changes
 from storage.database import Database
 from storage.reconsiderations import reconsider_batch
 from storage.schedule_plans import PlanProgress
 from storage.schedules import StoredSchedule
-from tests.activities.test_recurring import TYPE, ScheduleTenant
+from tests.services.test_recurring import TYPE, ScheduleTenant
 from tests.storage.sends import KEY, open_database_tenant
 
 pytestmark = pytest.mark.postgres

@@ -1,5 +1,5 @@
 """Accept the notifications of a schedule occurrence, once per recipient however often it runs. Called by
-`activities/recurring_sends.py` in its transactions."""
+`services/recurring_sends.py` in its transactions."""
 
 from collections import Counter
 from collections.abc import Sequence

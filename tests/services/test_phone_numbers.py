@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.phone_numbers import PhoneRefusal, phone_refusal
+from services.phone_numbers import PhoneRefusal, phone_refusal
 
 REFUSED = {
     PhoneRefusal.PREMIUM_RATE: [

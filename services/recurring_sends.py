@@ -5,14 +5,12 @@ Called by the tick of the type, and by the dispatcher for triggered runs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.scheduled_sends import OccurrenceResult, ScheduledSends
-from activities.ticks import DueWork
 from domain.schedules import (
     MAX_BATCH_RECIPIENTS,
     CatchUpResult,
@@ -23,10 +21,14 @@ from domain.schedules import (
     batch_size_for,
     catch_up,
 )
+from services.scheduled_sends import OccurrenceResult, ScheduledSends
 from storage import recipients, schedule_occurrences, schedule_runs, topics
 from storage.database import Database, to_json
 from storage.schedule_occurrences import DueOccurrence, NextOccurrence
 from storage.schedule_runs import NewScheduleRun, OpenScheduleRun, build_due_run
+
+# Runs one batch in its own transaction. Returns how much was due, 0 at the end.
+DueWork = Callable[[UUID, str], Awaitable[int]]
 
 LOWEST_ID = UUID(int=0)
 

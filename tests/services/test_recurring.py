@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from activities.recurring_sends import RecurringSends
 from domain.clock import now
 from domain.schedules import RunKind, batch_size_for
 from models.columns import new_id
+from services.recurring_sends import RecurringSends
 from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules, topics
 from storage.database import Database
 from storage.schedule_runs import NewScheduleRun

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 
-from activities.attempt_outcomes import attempt_outcome, next_at, result_from_attempt
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
@@ -20,6 +19,7 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
+from services.attempt_outcomes import attempt_outcome, next_at, result_from_attempt
 from tests.domain.ledgers import START, attempt, delivery, later, ledger, with_outcome
 
 EMAIL = delivery()

@@ -7,8 +7,8 @@ from domain.channels import Channel, DeviceKind
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from domain.routing import CONTACT_OF
+from services.phone_numbers import phone_refusal
 from storage.attempts import AttemptClaim
-from storage.phone_numbers import phone_refusal
 
 Json = dict[str, Any]
 
