@@ -17,11 +17,9 @@ from temporalio.service import RPCError
 
 from activities.delivery import DeliveryActivities
 from activities.digests import DigestActivities
-from activities.gates import LiveGateChecker
+from activities.planning import PlanningActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.recording import RecordingActivities
-from activities.rendering import RenderingActivities
-from activities.resolution import ResolutionActivities
 from activities.settlement import SettlementActivities
 from activities.ticks import TickActivities
 from config import Settings
@@ -46,7 +44,11 @@ from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
+from services.delivery_rendering import DeliveryRenderer
+from services.gates import LiveGateChecker
+from services.planning import NotificationPlanner
 from services.recurring_sends import RecurringSends
+from services.route_resolution import RouteResolver
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
@@ -100,10 +102,10 @@ class Container:
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Activities that call no provider, on the notifications queue."""
         database = self.database.for_activities
-        settlement, digests = SettlementActivities(database), DigestActivities(database)
+        planning, settlement = self.planning_activities, SettlementActivities(database)
+        digests = DigestActivities(database)
         return (
-            self.resolution.resolve_preferences,
-            self.composition.render_messages,
+            *(planning.resolve_preferences, planning.render_messages),
             *(settlement.settle, settlement.check_step),
             digests.close_digest,
             self._recording.record_outcome,
@@ -120,14 +122,19 @@ class Container:
         return delivering.deliver, ReconciliationActivities(database, providers, self._recording).look_up
 
     @property
-    def resolution(self) -> ResolutionActivities:
+    def planning_activities(self) -> PlanningActivities:
         database = self.database.for_activities
         gates = LiveGateChecker(database, self.settings.secret)
-        return ResolutionActivities(database, self.catalog, self.pools, self.circuits, gates, self.composition)
+        planner = NotificationPlanner(database, self.catalog, gates, self.route_resolver, self.delivery_renderer)
+        return PlanningActivities(planner, self.delivery_renderer)
 
     @property
-    def composition(self) -> RenderingActivities:
-        return RenderingActivities(self.database.for_activities, self.catalog, self.renderer)
+    def route_resolver(self) -> RouteResolver:
+        return RouteResolver(self.database.for_activities, self.catalog, self.pools, self.circuits)
+
+    @property
+    def delivery_renderer(self) -> DeliveryRenderer:
+        return DeliveryRenderer(self.database.for_activities, self.catalog, self.renderer)
 
     @property
     def _recording(self) -> RecordingActivities:

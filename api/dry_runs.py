@@ -7,11 +7,6 @@ from typing import Any
 
 from fastapi import Request
 
-from activities.gates import GateCheck
-from activities.predicted_calls import CallPredictor
-from activities.predicted_digests import DigestPredictor
-from activities.predicted_gates import PredictedGateChecker
-from activities.predictions import SendPredictor
 from api.acceptance import UNKNOWN_RECIPIENT, AcceptedSend, SendCommand, acceptance_of
 from api.problems import ValidationIssue, invalid, issue_at
 from api.rate_limits import RENDER_POINTS, charge
@@ -28,6 +23,11 @@ from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
 from domain.messages import ResolveInput
 from domain.reasons import reason_line
+from services.gates import GateCheck
+from services.predicted_calls import CallPredictor
+from services.predicted_digests import DigestPredictor
+from services.predicted_gates import PredictedGateChecker
+from services.predictions import SendPredictor
 from storage import pauses
 from storage.acceptance import NewNotification
 from storage.send_previews import SendPreview, read_send_preview
@@ -59,10 +59,10 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
     start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
     gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.recipient_context)
     prediction = SendPredictor(
-        container.resolution,
+        container.route_resolver,
         DigestPredictor(container.database, container.catalog, container.settings.secret),
         PredictedGateChecker(container.database),
-        CallPredictor(container.composition, container.circuits, container.providers, active_pauses),
+        CallPredictor(container.delivery_renderer, container.circuits, container.providers, active_pauses),
     )
     try:
         forecast = await prediction.run(prepared, gate_check, preview.expires_at)

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.resolution import ResolutionActivities
 from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.redrives import redrive_refusal, start_delays, unreachable_reason
+from services.route_resolution import RouteResolver
 from storage import audit, redrives
 from storage.database import Database
 from storage.dead_letters import NotificationFilter
@@ -41,7 +41,7 @@ class RedriveResult:
 
 
 async def redrive_all(
-    database: Database, resolution: ResolutionActivities, wanted: NotificationFilter, command: RedriveCommand
+    database: Database, route_resolver: RouteResolver, wanted: NotificationFilter, command: RedriveCommand
 ) -> RedriveResult:
     """Redrive in one transaction per batch, so that row locks are short. Earlier batches remain redriven if a later one
     fails."""
@@ -53,7 +53,7 @@ async def redrive_all(
             found = await redrives.find_targets(
                 session, command.tenant, wanted, after=last, limit=BATCH_SIZE, lock=False
             )
-        excluded = await _find_unreachable(resolution, command, found)
+        excluded = await _find_unreachable(route_resolver, command, found)
         if command.dry_run:
             chosen = select_redrivable(found, command, result, excluded)
         else:
@@ -70,10 +70,10 @@ async def redrive_all(
 
 
 async def redrive_one(
-    database: Database, resolution: ResolutionActivities, id: UUID, command: RedriveCommand
+    database: Database, route_resolver: RouteResolver, id: UUID, command: RedriveCommand
 ) -> tuple[RedriveTarget, RedriveResult] | None:
     """Redrive one notification. Return its row as it was before and the result, or None if it does not exist."""
-    excluded = await _unreachable_reasons(resolution, command, [id])
+    excluded = await _unreachable_reasons(route_resolver, command, [id])
     async with database.transaction() as session:
         found = await redrives.lock_target(session, command.tenant, id)
         if found is None:
@@ -86,23 +86,24 @@ async def redrive_one(
 
 
 async def _find_unreachable(
-    resolution: ResolutionActivities, command: RedriveCommand, found: Sequence[RedriveTarget]
+    route_resolver: RouteResolver, command: RedriveCommand, found: Sequence[RedriveTarget]
 ) -> Mapping[UUID, str]:
     """Check preferences, suppressions and addresses as the first gate of each notification does. Row locks are not
     held, because that gate checks again."""
     at = now()
     return await _unreachable_reasons(
-        resolution,
+        route_resolver,
         command,
         [one.id for one in found if redrive_refusal(one.candidate, at, force=command.force) is None],
     )
 
 
 async def _unreachable_reasons(
-    resolution: ResolutionActivities, command: RedriveCommand, ids: Sequence[UUID]
+    route_resolver: RouteResolver, command: RedriveCommand, ids: Sequence[UUID]
 ) -> Mapping[UUID, str]:
     return {
-        id: unreachable_reason(skips) for id, skips in (await resolution.find_unreachable(command.tenant, ids)).items()
+        id: unreachable_reason(skips)
+        for id, skips in (await route_resolver.find_unreachable(command.tenant, ids)).items()
     }
 
 

@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.resolution import ResolutionActivities
+    from activities.planning import PlanningActivities
     from activities.settlement import SettlementActivities
     from domain.evidence import Evidence
     from domain.messages import NotificationOutcome, NotificationStart, Plan, ResolveInput, StepPlan
@@ -127,7 +127,7 @@ class NotificationWorkflow:
     async def _resolve(self) -> Plan:
         request = ResolveInput(**self._key())
         return await run_local_then_remote(
-            ResolutionActivities.resolve_preferences, request, "resolve preferences, render the first step"
+            PlanningActivities.resolve_preferences, request, "resolve preferences, render the first step"
         )
 
     async def _run_step(self, step: StepPlan, plan: Plan) -> NotificationOutcome | None:

@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.rendering import RenderingActivities
+    from activities.planning import PlanningActivities
     from domain.messages import ChannelPlan, DeliverInput, Endpoint, Plan, RenderInput, RenderResult, StepPlan
     from domain.reasons import Reason
     from domain.settlement_messages import DeliveryEnd
@@ -95,7 +95,7 @@ class StepRun:
         given = RenderInput(**self._key, step=self._step)
         with self._waits.call_in_progress():
             return await run_local_then_remote(
-                RenderingActivities.render_messages, given, f"render step {self._step.number}: {names}"
+                PlanningActivities.render_messages, given, f"render step {self._step.number}: {names}"
             )
 
     async def _run_channel(

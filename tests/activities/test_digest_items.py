@@ -23,7 +23,7 @@ async def collected(container: Container) -> DatabaseSend:
 
 async def test_a_repeated_hand_over_returns_the_digest(container: Container, collected: DatabaseSend) -> None:
     asked = ResolveInput(notification_id=collected.id, tenant=collected.database_tenant.tenant, generation=1)
-    plan: Plan = await ActivityEnvironment().run(container.resolution.resolve_preferences, asked)
+    plan: Plan = await ActivityEnvironment().run(container.planning_activities.resolve_preferences, asked)
     assert plan.final_outcome is not None
     assert plan.final_outcome.status is NotificationStatus.DIGESTED
     assert (await collected.row())["status"] == "PENDING"

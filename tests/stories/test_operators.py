@@ -8,9 +8,10 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities import delivery, recording, rendering, resolution, settlement
+from activities import delivery, recording, settlement
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.starter import WorkflowStarter
+from services import delivery_rendering, planning
 from storage import recipient_contexts
 from tests.engine import ApiTenant, Engine, later
 from tests.polling import eventually
@@ -200,7 +201,7 @@ def raise_bug(name: str) -> Any:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(resolution, "read_recipient_context"), (rendering, "insert_deliveries"), (delivery, "claim_attempt")],
+    [(planning, "read_recipient_context"), (delivery_rendering, "insert_deliveries"), (delivery, "claim_attempt")],
     ids=["resolve", "render", "deliver"],
 )
 async def test_a_bug_in_an_activity_fails_the_notification(
@@ -274,6 +275,6 @@ async def test_an_activity_retries_during_an_outage_of_the_database(
             raise ConnectionRefusedError
         return await recipient_contexts.read_recipient_context(*args)
 
-    monkeypatch.setattr(resolution, "read_recipient_context", refuse_three_connections)
+    monkeypatch.setattr(planning, "read_recipient_context", refuse_three_connections)
     await api_tenant.wait_for_end(await api_tenant.send("news"), "DELIVERED")
     assert reads == 4

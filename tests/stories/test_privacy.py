@@ -17,10 +17,10 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from temporalio.client import WorkflowExecutionDescription
 
-from activities import resolution
 from config import Settings
 from domain.names import TENANT_ATTRIBUTE, tick_schedule
 from logs import configure_logging
+from services import planning
 from tests.engine import ApiTenant, Engine, open_api_tenant
 from tests.polling import eventually
 
@@ -271,7 +271,7 @@ async def test_the_error_of_a_bug_contains_no_personal_data(
 
     await api_tenant.put_type("news", ["email"])
     await _put_recipient(api_tenant, "good")
-    monkeypatch.setattr(resolution, "read_recipient_context", raise_with_data)
+    monkeypatch.setattr(planning, "read_recipient_context", raise_with_data)
     with capture_log() as log:
         id = await api_tenant.send("news", recipient_id_for("good"))
         await api_tenant.wait_until_finished(id)

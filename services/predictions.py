@@ -4,14 +4,14 @@ the API; writes nothing."""
 from dataclasses import replace
 from datetime import datetime
 
-from activities.gates import COLLECTED_OUTCOME, GateCheck
-from activities.predicted_calls import CallPredictor
-from activities.predicted_digests import DigestArrival, DigestPredictor
-from activities.predicted_gates import PredictedGateChecker
-from activities.resolution import ResolutionActivities, Route
 from domain.forecasts import EXPIRED_REASON, DigestForecast, Forecast, ForecastWait, forecast_outcome, with_times
 from domain.messages import Gate, NotificationOutcome
 from domain.statuses import NotificationStatus
+from services.gates import COLLECTED_OUTCOME, GateCheck
+from services.predicted_calls import CallPredictor
+from services.predicted_digests import DigestArrival, DigestPredictor
+from services.predicted_gates import PredictedGateChecker
+from services.route_resolution import Route, RouteResolver
 from storage.acceptance import NewNotification
 
 # Rules may hold a notification forever, such as quiet hours that cover its send window.
@@ -24,12 +24,12 @@ class SendPredictor:
 
     def __init__(
         self,
-        resolution: ResolutionActivities,
+        route_resolver: RouteResolver,
         digests: DigestPredictor,
         gates: PredictedGateChecker,
         calls: CallPredictor,
     ) -> None:
-        self._resolution = resolution
+        self._route_resolver = route_resolver
         self._digests = digests
         self._gates = gates
         self._calls = calls
@@ -53,7 +53,7 @@ class SendPredictor:
         while len(self._waits) < MAX_PREDICTED_WAITS:
             if self._expires_at is not None and self._expires_at <= self._at:
                 return EXPIRED_OUTCOME
-            decision = await self._resolution.check_gates(self._current_check, self._gates)
+            decision = await self._route_resolver.check_gates(self._current_check, self._gates)
             if isinstance(decision, Gate):
                 self._add_wait(decision)
             elif decision != COLLECTED_OUTCOME:

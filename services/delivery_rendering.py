@@ -1,14 +1,10 @@
-"""Implement `render_messages`: render each channel of a step in the recipient's language and store the deliveries.
-
-`resolve_preferences` renders the steps that start immediately in the same way.
-"""
+"""Render each channel of a step in the recipient's language and store the deliveries. Used by the activities
+`resolve_preferences` (steps that start immediately) and `render_messages` (later steps), and by predictions."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
-
-from temporalio import activity
 
 from domain.json_types import JsonObject
 from domain.languages import fallback_languages
@@ -26,14 +22,13 @@ from storage.deliveries import NewDelivery, insert_deliveries
 from storage.recipient_contexts import TemplateContext, read_template_context
 
 
-class RenderingActivities:
+class DeliveryRenderer:
     def __init__(self, database: Database, catalog: Catalog, renderer: Renderer) -> None:
         self._database = database
         self._catalog = catalog
         self._renderer = renderer
 
-    @activity.defn
-    async def render_messages(self, start: RenderInput) -> RenderResult:
+    async def render_step(self, start: RenderInput) -> RenderResult:
         """Render one step with one read and one write."""
         async with self._database.transaction() as session:
             template_context = await read_template_context(session, start.notification_id, start.tenant)

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.rendering import rate_limited_provider
 from domain.clock import now
 from domain.digests import digest_key_of
 from domain.gates import GateReason, action_on_exceed, counted_limits, time_gate
@@ -17,6 +16,7 @@ from domain.reasons import Reason
 from domain.statuses import NotificationStatus
 from domain.throttles import CountedLimit
 from domain.timing import OnExceed
+from services.delivery_rendering import rate_limited_provider
 from storage import gates, provider_queues, throttles
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend

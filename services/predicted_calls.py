@@ -1,13 +1,10 @@
 """Predict the calls of each channel of a route: rendered content, and what would hold them. Used by
-`activities/predictions.py`."""
+`services/predictions.py`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from activities.gates import GateCheck
-from activities.rendering import RenderingActivities
-from activities.resolution import Route
 from domain.forecasts import ChannelForecast, ForecastDecision, StepForecast
 from domain.holds import ActivePause, HoldKind, paused_reason
 from domain.messages import ChannelPlan
@@ -15,6 +12,9 @@ from domain.reasons import Reason, reason_with_cause
 from domain.routing import SkippedChannel
 from providers.base import Provider
 from services.circuits import CircuitMonitor
+from services.delivery_rendering import DeliveryRenderer
+from services.gates import GateCheck
+from services.route_resolution import Route
 from storage.deliveries import NewDelivery
 
 # A delivery, and why it cannot be rendered.
@@ -26,12 +26,12 @@ class CallPredictor:
 
     def __init__(
         self,
-        composition: RenderingActivities,
+        delivery_renderer: DeliveryRenderer,
         circuits: CircuitMonitor,
         providers: Mapping[str, Provider],
         pauses: Sequence[ActivePause],
     ) -> None:
-        self._composition = composition
+        self._delivery_renderer = delivery_renderer
         self._circuits = circuits
         self._providers = providers
         self._pauses = pauses
@@ -42,7 +42,9 @@ class CallPredictor:
         tenant, template_context = check.start.tenant, check.context.template_context
         drafts = await asyncio.gather(
             *(
-                self._composition.draft_delivery(tenant, check.notification_type, template_context, number, channel)
+                self._delivery_renderer.draft_delivery(
+                    tenant, check.notification_type, template_context, number, channel
+                )
                 for number, channel in plans
             )
         )

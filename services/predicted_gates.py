@@ -1,15 +1,15 @@
 """Check the gates of a notification that is not sent: return its waits and write nothing. Used by
-`activities/predictions.py`."""
+`services/predictions.py`."""
 
 from collections.abc import Sequence
 
-from activities.gates import COLLECTED_OUTCOME, GateCheck, GateDecision
-from activities.rendering import rate_limited_provider
 from domain.gates import GateReason, action_on_exceed
 from domain.messages import Gate, NotificationOutcome, StepPlan
 from domain.statuses import NotificationStatus
 from domain.throttles import slot_at
 from domain.timing import OnExceed
+from services.delivery_rendering import rate_limited_provider
+from services.gates import COLLECTED_OUTCOME, GateCheck, GateDecision
 from storage import provider_queues, throttles
 from storage.database import Database
 

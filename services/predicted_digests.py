@@ -1,16 +1,16 @@
-"""Predict the digest that would collect a send, and what the digest would send. Used by `activities/predictions.py`."""
+"""Predict the digest that would collect a send, and what the digest would send. Used by `services/predictions.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from activities.gates import GateCheck
 from domain.channels import Channel
 from domain.digests import DigestItem, DigestMember, DigestWindow, MergedItems, collect_items, merge_items
 from domain.forecasts import DigestForecast
 from domain.messages import ResolveInput
 from domain.statuses import NotificationStatus
 from models.columns import new_id
+from services.gates import GateCheck
 from storage import digest_previews
 from storage.acceptance import NewNotification
 from storage.catalog import Catalog
