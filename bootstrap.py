@@ -43,12 +43,9 @@ from providers.pools import Pools, build_pools, build_providers
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
+from services.assembly import Services, build_services
 from services.circuits import CircuitMonitor
-from services.delivery_rendering import DeliveryRenderer
-from services.gates import LiveGateChecker
-from services.planning import NotificationPlanner
 from services.recurring_sends import RecurringSends
-from services.route_resolution import RouteResolver
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
@@ -102,8 +99,8 @@ class Container:
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Activities that call no provider, on the notifications queue."""
         database = self.database.for_activities
-        planning, settlement = self.planning_activities, SettlementActivities(database)
-        digests = DigestActivities(database)
+        planning = PlanningActivities(self.services.planner, self.services.delivery_renderer)
+        settlement, digests = SettlementActivities(database), DigestActivities(database)
         return (
             *(planning.resolve_preferences, planning.render_messages),
             *(settlement.settle, settlement.check_step),
@@ -122,19 +119,10 @@ class Container:
         return delivering.deliver, ReconciliationActivities(database, providers, self._recording).look_up
 
     @property
-    def planning_activities(self) -> PlanningActivities:
-        database = self.database.for_activities
-        gates = LiveGateChecker(database, self.settings.secret)
-        planner = NotificationPlanner(database, self.catalog, gates, self.route_resolver, self.delivery_renderer)
-        return PlanningActivities(planner, self.delivery_renderer)
-
-    @property
-    def route_resolver(self) -> RouteResolver:
-        return RouteResolver(self.database.for_activities, self.catalog, self.pools, self.circuits)
-
-    @property
-    def delivery_renderer(self) -> DeliveryRenderer:
-        return DeliveryRenderer(self.database.for_activities, self.catalog, self.renderer)
+    def services(self) -> Services:
+        """The use cases that the API and activities share."""
+        database, secret = self.database.for_activities, self.settings.secret
+        return build_services(database, self.catalog, self.renderer, self.pools, self.circuits, secret)
 
     @property
     def _recording(self) -> RecordingActivities:

@@ -58,11 +58,12 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
     await container.circuits.refresh()
     start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
     gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.recipient_context)
+    services = container.services
     prediction = SendPredictor(
-        container.route_resolver,
+        services.route_resolver,
         DigestPredictor(container.database, container.catalog, container.settings.secret),
         PredictedGateChecker(container.database),
-        CallPredictor(container.delivery_renderer, container.circuits, container.providers, active_pauses),
+        CallPredictor(services.delivery_renderer, container.circuits, container.providers, active_pauses),
     )
     try:
         forecast = await prediction.run(prepared, gate_check, preview.expires_at)
