@@ -126,7 +126,7 @@ def _unused_channels(history: NotificationHistory) -> Iterator[str]:
     turn = "has not come" if history.finished_at is None else "never came"
     known = {(delivery.step, delivery.channel) for delivery in history.current}
     for number, channels in enumerate((history.always, *history.route)):
-        place = f"step {number}" if number else "beside the steps"
+        place = f"step {number}" if number else "outside the steps"
         for channel in channels:
             if history.only is not None and channel not in history.only:
                 yield f"{channel} ({place}) is not used: the caller did not ask for it."

@@ -86,7 +86,7 @@ VOCABULARY: dict[str, Phrase] = {
 }
 # Why an address is on the suppression list.
 SUPPRESSION_TEXTS = {
-    "bounced": "a message to it came back",
+    "bounced": "a message to it bounced",
     "complained": "the recipient complained",
     "opted_out": "the recipient has opted out",
     "manual": "entered manually",

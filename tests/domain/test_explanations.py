@@ -148,7 +148,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "18: No step waits any more.",
         ],
     ),
-    "a lost answer was found by asking": (
+    "a lookup resolves an unknown outcome": (
         story(
             LOST,
             call(LOST, S.ACCEPTED, 10, finished=20),
@@ -164,7 +164,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "20: No step waits any more.",
         ],
     ),
-    "a lost answer was proved absent, and the next one is under way": (
+    "a lookup proves a message absent and another attempt runs": (
         story(
             leg(),
             call(leg(), S.NOT_ACCEPTED, 10, "proved_absent", finished=20),
@@ -216,7 +216,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "12: No step waits any more.",
         ],
     ),
-    "it went round a circuit and is held by hand": (
+    "it is rerouted around an open circuit and held by a pause": (
         story(
             event("rerouted", 5, EMAIL, reason="circuit_open", detail={"provider": "smtp"}),
             event("held", 6, EMAIL, reason="paused", detail={"kind": "provider", "name": "sandbox"}),
@@ -286,11 +286,11 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
         [
             "3: No step waits any more.",
             "9: email: sandbox reports that it was not delivered. With that the notification is FAILED.",
-            "9: The address of email is suppressed from now on: a message to it came back (sandbox says so).",
+            "9: The address of email is suppressed from now on: a message to it bounced (sandbox says so).",
             "9: Its run in Temporal had ended before and does not show this; GET /failures does.",
         ],
     ),
-    "nobody wanted it": (
+    "the recipient opted out of all channels": (
         story(
             event("channel_skipped", 2, EMAIL, reason="suppressed", detail={"list": "complained"}),
             event("suppressed", 3, None, detail={"failures": failures_to_json(SUPPRESSED)}, status=N.SUPPRESSED),
@@ -324,7 +324,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "5: A cancel was asked for.",
             "5: The notification ended CANCELED: it was canceled.",
             "5: No step waits any more.",
-            "push (beside the steps) is not used: the caller did not ask for it.",
+            "push (outside the steps) is not used: the caller did not ask for it.",
             "email (step 1): its turn never came.",
             "sms (step 2) is not used: the caller did not ask for it.",
         ],
@@ -351,7 +351,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "21: No step waits any more.",
         ],
     ),
-    "the lost answer of one generation is not that of the next": (
+    "an unknown outcome of one generation does not affect the next": (
         story(
             DOUBT,
             call(DOUBT, S.UNKNOWN, 1, "timeout"),
@@ -508,7 +508,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "9: No step waits any more.",
         ],
     ),
-    "something is recorded that nobody here has heard of": (
+    "an event has an unknown kind": (
         story(event("quieted", 4, SMS, reason="night"), event("noted", 5), leg(), finished_at=later(9)),
         ["4: quieted sms night.", "5: noted.", "9: No step waits any more."],
     ),
