@@ -54,7 +54,7 @@ from storage.migrate import migrate
 from storage.sandbox import PostgresSandboxStore
 
 prepare_database = migrate
-UNUSED_DATABASE_URL = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+UNUSED_DATABASE_URL = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
 
 
 @dataclass(frozen=True, kw_only=True)

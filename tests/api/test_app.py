@@ -61,7 +61,7 @@ async def test_another_temporal_store_and_its_recovery_are_shown(database_url: s
 
 
 async def test_the_api_without_postgres_is_alive_and_not_ready() -> None:
-    async with client_of(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"), temporal=True) as client:
+    async with client_of(Database("postgresql+asyncpg://nouser@127.0.0.1:1/none"), temporal=True) as client:
         assert (await client.get("/healthz")).status_code == 200
         response = await client.get("/readyz")
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")

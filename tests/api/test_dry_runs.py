@@ -179,7 +179,7 @@ async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: 
         ({"notification_type": "absent"}, "/notification_type"),
         ({"payload": {}}, "/payload/name"),
         ({"channels": ["push"]}, "/channels/0"),
-        ({"recipient_id": "nobody"}, "/recipient_id"),
+        ({"recipient_id": "unknown"}, "/recipient_id"),
         ({"recipient": {"recipient_id": "ada", "attributes": {"a": ["x"] * 10_000}}}, "/recipient/attributes"),
         ({"send_at": "2020-01-01T00:00:00Z", "expires_in": "1h"}, "/send_at"),
         ({"dry_run": "yes"}, "/dry_run"),

@@ -108,7 +108,7 @@ async def server() -> AsyncIterator[Served]:
 
 
 @pytest.fixture(scope="module")
-async def impatient() -> AsyncIterator[Served]:
+async def short_deadline_server() -> AsyncIterator[Served]:
     async with served(SOON) as server:
         yield server
 
@@ -118,8 +118,8 @@ async def impatient() -> AsyncIterator[Served]:
     [GET, POST + b"Content-Length: 9\r\n\r\npart", POST + b"Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n"],
     ids=["headers", "body", "chunks"],
 )
-async def test_a_request_that_exceeds_the_deadline_gets_408(impatient: Served, begun: bytes) -> None:
-    async with impatient.client() as client:
+async def test_a_request_that_exceeds_the_deadline_gets_408(short_deadline_server: Served, begun: bytes) -> None:
+    async with short_deadline_server.client() as client:
         await client.send(begun)
         assert await client.status() == "408"
         assert await client.is_closed()
@@ -155,16 +155,16 @@ async def test_a_client_that_leaves_is_no_error(server: Served) -> None:
     assert logs == []
 
 
-async def test_a_connection_without_a_request_is_closed_without_a_response(impatient: Served) -> None:
-    async with impatient.client() as client:
+async def test_a_connection_without_a_request_is_closed_without_a_response(short_deadline_server: Served) -> None:
+    async with short_deadline_server.client() as client:
         assert await client.is_closed()
 
 
-async def test_a_late_second_request_counts_from_its_first_byte(impatient: Served) -> None:
-    async with impatient.client() as client:
+async def test_a_late_second_request_counts_from_its_first_byte(short_deadline_server: Served) -> None:
+    async with short_deadline_server.client() as client:
         await client.send(GET, b"\r\n")
         assert await client.status() == OK
-        await too_late(impatient)
+        await too_late(short_deadline_server)
         await client.send(GET, b"\r\n")
         assert await client.status() == OK
         await client.send(GET)
@@ -210,14 +210,14 @@ async def test_an_evicted_connection_ends_although_its_client_reads_nothing() ->
         await eventually(still_open, lambda number: number < limit)
 
 
-async def test_a_response_that_is_not_read_ends_the_connection(impatient: Served) -> None:
-    before = len(impatient.connections)
-    async with impatient.client() as client:
+async def test_a_response_that_is_not_read_ends_the_connection(short_deadline_server: Served) -> None:
+    before = len(short_deadline_server.connections)
+    async with short_deadline_server.client() as client:
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await client.send(POST, b"Content-Length: 5\r\n\r\nlarge")
 
         async def left() -> int:
-            return len(impatient.connections)
+            return len(short_deadline_server.connections)
 
         await eventually(left, lambda number: number > before)
         await eventually(left, lambda number: number == before)

@@ -106,11 +106,11 @@ async def test_an_entry_may_give_the_recipient_inline(store: InProcessTenant) ->
 
 
 async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: InProcessTenant) -> None:
-    bad = [to("nobody"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
+    bad = [to("unknown"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
     first, *refused = await send(store, to("ada"), *bad)
     assert (first["status"], await stored(store)) == (202, 1)
     assert [(item["recipient_id"], item["status"], item["id"]) for item in refused] == [
-        ("nobody", 422, None),
+        ("unknown", 422, None),
         ("bob", 422, None),
         *[(None, 422, None)] * 3,
     ]
@@ -205,9 +205,9 @@ async def test_a_topic_may_have_a_thousand_subscribers(store: InProcessTenant) -
 
 
 async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: InProcessTenant) -> None:
-    given = (to("ada"), to("nobody"), to("bob", priority=9), to("eve"))
+    given = (to("ada"), to("unknown"), to("bob", priority=9), to("eve"))
     first = await post(store, *given, key="k")
-    assert (await store.put("/recipients/nobody", {})).status_code == 201
+    assert (await store.put("/recipients/unknown", {})).status_code == 201
     assert (await store.http.delete("/notification-types/shipped")).status_code == 204
     again = await post(store, *given, key="k")
     assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
@@ -236,7 +236,7 @@ async def test_a_key_holds_for_sends_to_one_recipient_too(store: InProcessTenant
 
 
 async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: InProcessTenant) -> None:
-    entries: list[dict[str, Any]] = [to("nobody"), {"payload": {}}]
+    entries: list[dict[str, Any]] = [to("unknown"), {"payload": {}}]
     for refused in entries:
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
     [item] = await send(store, to("ada"), key="k")
@@ -300,7 +300,7 @@ async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
     insert = SendStatementGroups.insert
 
     async def insert_afterwards(*arguments: Any) -> Any:
-        await send(store, to("nobody"), to("ada"), to("eve"), key="k")
+        await send(store, to("unknown"), to("ada"), to("eve"), key="k")
         return await insert(*arguments)
 
     monkeypatch.setattr(SendStatementGroups, "insert", insert_afterwards)

@@ -48,7 +48,7 @@ ADA, BOB = {"ada welcome", "ada code", "waiting"}, {"bob refused", "bob without 
 FILTERS: list[tuple[dict[str, str], set[str]]] = [
     ({}, ADA | BOB),
     ({"recipient_id": "ada"}, ADA),
-    ({"recipient_id": "nobody"}, set()),
+    ({"recipient_id": "unknown"}, set()),
     ({"notification_type": "code"}, {"ada code", "bob without a phone"}),
     ({"status": "DELIVERED"}, {"ada welcome", "ada code"}),
     ({"status": "FAILED"}, BOB),

@@ -90,9 +90,9 @@ async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: InProces
 
 
 async def test_the_api_filters_by_recipient_and_channel(api_tenant: InProcessTenant, known: StoredHistory) -> None:
-    await recipient_with_history(api_tenant.database, api_tenant.tenant, "somebody else")
+    await recipient_with_history(api_tenant.database, api_tenant.tenant, "another")
     only_email = (await api_tenant.http.get("/outbox", params={"channel": "email"})).json()["items"]
-    assert {item["recipient_id"] for item in only_email} == {known.recipient_id, "somebody else"}
+    assert {item["recipient_id"] for item in only_email} == {known.recipient_id, "another"}
     both = (
         await api_tenant.http.get("/outbox", params={"channel": "in_app", "recipient_id": api_tenant.recipient_id})
     ).json()["items"]
@@ -169,7 +169,7 @@ async def test_the_page_filters_and_reports_an_empty_result(api_tenant: InProces
     assert len(Tags(shown.text).of("article")) == 1
     (selected,) = [option for option in Tags(shown.text).of("option") if "selected" in option]
     assert selected["value"] == "email"
-    nothing = await api_tenant.http.get(PAGE, params={"recipient_id": '"><b>nobody'})
+    nothing = await api_tenant.http.get(PAGE, params={"recipient_id": '"><b>unknown'})
     assert "No message matches." in nothing.text
     assert not Tags(nothing.text).of("b")
 

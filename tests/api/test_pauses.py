@@ -9,7 +9,7 @@ from tests.api.in_process_tenants import InProcessTenant
 pytestmark = pytest.mark.postgres
 
 UNKNOWN = [
-    "/providers/nobody",
+    "/providers/unknown",
     "/providers/in%5Fapp%20",
     "/channels/pigeon",
     "/channels/EMAIL",

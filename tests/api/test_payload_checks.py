@@ -53,7 +53,7 @@ class PayloadClient:
 @asynccontextmanager
 async def open_payload_client(container: Container, email: Json, sms: Json) -> AsyncIterator[PayloadClient]:
     async with container.database.transaction() as session:
-        tenant = await ensure_tenant(session, uuid4().hex, "Desk")
+        tenant = await ensure_tenant(session, uuid4().hex, "Payload checks")
         _, key = await upsert_key(session, tenant.id, "test", ("send", "read", "manage"))
     transport = httpx2.ASGITransport(app=app_of(container))
     headers = {"Authorization": f"Bearer {key}"}

@@ -68,8 +68,8 @@ async def test_a_recipient_named_twice_is_scheduled_once(api_tenant: InProcessTe
     ("body", "pointer"),
     [
         ({"notification_type": "unheard of"}, "/notification_type"),
-        ({"recipient_id": "nobody"}, "/recipient_id"),
-        ({"recipient_id": None, "recipients": ["nobody"]}, "/recipients/0"),
+        ({"recipient_id": "unknown"}, "/recipient_id"),
+        ({"recipient_id": None, "recipients": ["unknown"]}, "/recipients/0"),
         ({"recipient_id": None, "recipients": []}, "/recipients"),
         ({"recipient_id": None}, ""),
         ({"topic": "news"}, ""),

@@ -61,7 +61,7 @@ class SendClient:
 @asynccontextmanager
 async def open_send_client(container: Container, *scopes: str) -> AsyncIterator[SendClient]:
     async with container.database.transaction() as session:
-        tenant = (await ensure_tenant(session, uuid4().hex, "Desk")).id
+        tenant = (await ensure_tenant(session, uuid4().hex, "Sends")).id
         _, all_scopes = await upsert_key(session, tenant, "all", ("send", "read", "manage"))
         _, key = await upsert_key(session, tenant, "test", scopes or ("send", "read", "manage"))
     transport = httpx2.ASGITransport(app=app_of(container))
@@ -108,7 +108,7 @@ def refused(response: httpx2.Response) -> dict[str, str]:
 
 
 async def test_concurrent_sends_share_transactions_and_fail_one_by_one(send_client: SendClient) -> None:
-    unknown = GOOD | {"recipient_id": "nobody"}
+    unknown = GOOD | {"recipient_id": "unknown"}
     responses = await asyncio.gather(*(send_client.send(unknown if number % 10 == 0 else GOOD) for number in range(40)))
     assert [response.status_code for response in responses] == [
         422 if number % 10 == 0 else 202 for number in range(40)
@@ -301,12 +301,12 @@ INVALID = {
     "missing variable": (changed_send(payload={}), "/payload/name"),
     "variable of another kind": (changed_send(payload={"name": 7}), "/payload/name"),
     "payload is a list": (changed_send(payload=[]), "/payload"),
-    "unknown recipient": (changed_send(recipient_id="nobody"), "/recipient_id"),
+    "unknown recipient": (changed_send(recipient_id="unknown"), "/recipient_id"),
     "bad e-mail": (changed_send(recipient_id=..., recipient={**INLINE, "email": "no address"}), "/recipient/email"),
     "bad phone": (changed_send(recipient_id=..., recipient={**INLINE, "phone": "0123"}), "/recipient/phone"),
     "both recipients": (changed_send(recipient=INLINE), ""),
     "neither recipient": (changed_send(recipient_id=...), ""),
-    "channel beside the route": (changed_send(channels=["sms", "push"]), "/channels/1"),
+    "channel outside the route": (changed_send(channels=["sms", "push"]), "/channels/1"),
     "no such channel": (changed_send(channels=["fax"]), "/channels/0"),
     "no channels": (changed_send(channels=[]), "/channels"),
     "priority 0": (changed_send(priority=0), "/priority"),
@@ -399,18 +399,18 @@ async def test_a_bad_idempotency_key_is_named_and_leaves_no_row(send_client: Sen
 
 
 async def test_the_key_is_checked_before_the_body_is_read(send_client: SendClient) -> None:
-    nobody = {"Authorization": "Bearer nobody"}
-    assert (await send_client.raw(b"{", **nobody)).status_code == 401
+    unknown_key = {"Authorization": "Bearer unknown"}
+    assert (await send_client.raw(b"{", **unknown_key)).status_code == 401
     assert (await send_client.raw(b"{", **{"Idempotency-Key": ""})).status_code == 400
     assert (await send_client.raw(b"{}")).status_code == 422
-    assert (await send_client.raw(b"{" * 300_000, **nobody)).status_code == 401
+    assert (await send_client.raw(b"{" * 300_000, **unknown_key)).status_code == 401
     assert await send_client.rows() == 0
 
 
 async def test_a_send_without_postgres_gets_503_with_retry_after() -> None:
     settings = Settings(
         env="dev",
-        database_url="postgresql+asyncpg://nobody@127.0.0.1:1/nothing",
+        database_url="postgresql+asyncpg://nouser@127.0.0.1:1/nothing",
         temporal_address="127.0.0.1:1",
         _env_file=None,
     )
@@ -429,7 +429,7 @@ async def test_a_send_without_postgres_gets_503_with_retry_after() -> None:
 
 async def test_a_bad_item_does_not_keep_the_others_from_being_accepted(send_client: SendClient) -> None:
     responses = await send_client.batch(
-        GOOD, changed_send(priority=9), changed_send(payload={}), changed_send(recipient_id="nobody"), GOOD
+        GOOD, changed_send(priority=9), changed_send(payload={}), changed_send(recipient_id="unknown"), GOOD
     )
     assert [response["status"] for response in responses] == [202, 422, 422, 422, 202]
     assert [[issue["pointer"] for issue in response["errors"] or []] for response in responses] == [

@@ -77,7 +77,7 @@ async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: InProcessT
     assert await found(api_tenant, address="B@example.com") == [second]
     assert await found(api_tenant, address="+4917012345678") == [third]
     assert (
-        await found(api_tenant, address="nobody@example.com")
+        await found(api_tenant, address="unknown@example.com")
         == await found(api_tenant, channel="sms", reason="bounced")
         == []
     )

@@ -103,5 +103,5 @@ async def test_an_unknown_tenant_is_not_found(operator: AsyncClient) -> None:
         ("POST", "/resume", None),
         ("POST", "/keys", {"name": "n", "scopes": ["read"]}),
     ):
-        response = await operator.request(method, f"/tenants/nobody{tail}", json=body)
+        response = await operator.request(method, f"/tenants/unknown{tail}", json=body)
         assert response.status_code == 404, tail

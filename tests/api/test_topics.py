@@ -56,7 +56,7 @@ async def test_a_topic_exists_while_it_has_a_subscriber(api_tenant: InProcessTen
 
 
 async def test_an_unknown_recipient_cannot_be_subscribed(api_tenant: InProcessTenant) -> None:
-    assert await status(api_tenant, "PUT", "news", "nobody") == 404
+    assert await status(api_tenant, "PUT", "news", "unknown") == 404
     assert await status(api_tenant, "PUT", "no such key!", "ada") == 422
 
 

@@ -1,4 +1,4 @@
-"""Run commands in a separate folder, beside a running stack that `./tocsin` finds there like that of `make run`.
+"""Run commands in a separate folder. `./tocsin` finds a running stack there, as it finds that of `make run`.
 
 A newly started command spends most of its time on imports. So commands run in forks, unless a test is about the start.
 """

@@ -176,8 +176,8 @@ async def test_an_unpublished_version_is_no_change(terminal: Terminal, api_tenan
 async def test_a_manually_published_version_is_replaced(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     await terminal.ok("apply", "mine")
-    await api_tenant.add_template("hello", "sms", "By hand")
-    assert "- By hand" in await terminal.ok("apply", "mine")
+    await api_tenant.add_template("hello", "sms", "Edited")
+    assert "- Edited" in await terminal.ok("apply", "mine")
 
 
 async def test_templates_that_exist_only_on_the_server_stay(terminal: Terminal, api_tenant: ApiTenant) -> None:

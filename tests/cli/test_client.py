@@ -71,8 +71,8 @@ async def test_an_error_of_a_proxy_is_reported_by_its_status(body: Any) -> None:
 
 async def test_an_error_of_the_api_is_printed() -> None:
     ours = {"content-type": "application/problem+json"}
-    one = await complaint(Reply(status=409, body={"detail": "Somebody was faster."}, headers=ours), "POST")
-    assert one == "POST /notifications: Somebody was faster."
+    one = await complaint(Reply(status=409, body={"detail": "The row has changed."}, headers=ours), "POST")
+    assert one == "POST /notifications: The row has changed."
     issue = {"pointer": "/payload/name", "detail": "is required"}
     named = await complaint(Reply(status=422, body={"detail": "Odd.", "errors": [issue]}, headers=ours), "POST")
     assert named == "payload/name: is required"

@@ -56,10 +56,10 @@ async def test_send_to_several_recipients_prints_each_id_and_each_refusal(
     for recipient_id in ("ada", "bob"):
         await api_tenant.put_recipient(recipient_id, email=f"{recipient_id}@example.com")
         await api_tenant.call("PUT", f"/topics/lamps/subscribers/{recipient_id}")
-    result = await terminal.tocsin("send", "hello", "ada", "nobody", "bob", "--payload", '{"name": "A"}')
+    result = await terminal.tocsin("send", "hello", "ada", "unknown", "bob", "--payload", '{"name": "A"}')
     shown = [await api_tenant.notification(id) for id in result.out.split()]
     assert [one["recipient_id"] for one in shown] == ["ada", "bob"]
-    assert (result.code, result.err.startswith("tocsin: nobody: there is no such recipient")) == (1, True)
+    assert (result.code, result.err.startswith("tocsin: unknown: there is no such recipient")) == (1, True)
     out = await terminal.ok("send", "hello", "--topic", "lamps", "--payload", '{"name": "A"}', "--wait")
     assert re.findall(r"^DELIVERED  hello to (\w+)$", out, re.MULTILINE) == ["ada", "bob"]
     for wrong in ((), ("ada", "--topic", "lamps"), ("ada", "bob", "--locale", "de")):

@@ -52,7 +52,7 @@ async def test_a_database_without_tables_is_reported_until_migrated(url: str) ->
 
 
 async def test_an_unavailable_or_missing_database_is_one_line(database_url: str) -> None:
-    for url in (NOWHERE, f"{database_url.rpartition('/')[0]}/nobody_made_this"):
+    for url in (NOWHERE, f"{database_url.rpartition('/')[0]}/missing_database"):
         assert (await complaint(url)).startswith("the database is unavailable or not migrated (")
         with pytest.raises(CommandError, match=r"^the database is unavailable \(\w+\)$"):
             await run_migrations(settings(url), prepare_database)

@@ -88,12 +88,12 @@ async def test_a_rotation_with_overlap_0_ends_the_key_now(settings: Settings, ow
 async def test_an_error_is_one_line(settings: Settings) -> None:
     assert "--expires-in must be a whole number" in await refusal(keys.create(settings, "acme", "n", ["read"], "soon"))
     assert "own tenant" in await refusal(keys.create(settings, "acme", "n", ["operate"]))
-    assert (await refusal(keys.list_key_lines(settings, "nobody"))).startswith(
-        "there is no tenant nobody; existing tenants: acme"
+    assert (await refusal(keys.list_key_lines(settings, "unknown"))).startswith(
+        "there is no tenant unknown; existing tenants: acme"
     )
     assert (await refusal(keys.revoke(settings, "acme", "tk_x"))).startswith("tenant acme has no key tk_x")
     assert "at most 30d" in await refusal(keys.rotate(settings, "acme", "tk_x", "31d"))
-    assert (await refusal(tenants.suspend(settings, "nobody", None))).startswith("there is no tenant nobody")
+    assert (await refusal(tenants.suspend(settings, "unknown", None))).startswith("there is no tenant unknown")
 
 
 async def test_the_installation_has_one_tenant_of_its_own(settings: Settings, own: Database) -> None:

@@ -59,7 +59,7 @@ async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
     async with fcm_bench() as bench:
         url = bench.vendor.url
         given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": service_account(url)}
-        other = service_account(url, signs_with="somebody else")
+        other = service_account(url, signs_with="another")
         await asks_its_vendor(terminal, "fcm", given, CREDENTIALS=other, says="a dry run passed")
         assert bench.vendor.requests == []
 

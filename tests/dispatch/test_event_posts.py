@@ -46,9 +46,9 @@ async def test_an_event_arrives_signed_and_is_done_with(webhook_tenant: WebhookT
     sent = await webhook_tenant.event()
     await webhook_tenant.post()
     [request] = receiver.requests
-    told = verify_request(request, webhook_tenant.secret_of(row))
-    assert (request.method, request.target, told["type"]) == ("POST", "/events", "notification.sent")
-    assert told["data"]["notification_id"] == str(sent.id)
+    event = verify_request(request, webhook_tenant.secret_of(row))
+    assert (request.method, request.target, event["type"]) == ("POST", "/events", "notification.sent")
+    assert event["data"]["notification_id"] == str(sent.id)
     message = await webhook_tenant.message("shop")
     assert request.headers["webhook-id"] == str(message["id"])
     assert (message["next_attempt_at"], message["last_status"], message["last_error"]) == (None, 204, None)
@@ -150,8 +150,8 @@ async def test_an_endpoint_that_returns_gone_is_disabled_and_others_are_posted(
         await webhook_tenant.event()
         with capture_logs() as logs:
             await webhook_tenant.post()
-        [told] = other.requests
-        assert verify_request(told, webhook_tenant.secret_of(row))["data"] == {"endpoint": "shop", "reason": "gone"}
+        [request] = other.requests
+        assert verify_request(request, webhook_tenant.secret_of(row))["data"] == {"endpoint": "shop", "reason": "gone"}
         assert other.types == ["endpoint.disabled"]
     [said] = [log for log in logs if log["log_level"] == "error"]
     assert (said["endpoint"], said["reason"]) == ("shop", "gone")

@@ -94,10 +94,10 @@ class TestTls:
 
     @pytest.mark.parametrize("wrong", ["plain", "authority", "name", "system"])
     async def test_any_other_server_is_refused(self, plain: str, authority: trustme.CA, wrong: str) -> None:
-        stranger = trustme.CA()
+        other_authority = trustme.CA()
         given: dict[str, dict[str, Any]] = {
             "plain": {},
-            "authority": {"tls_ca": pem(stranger.cert_pem), "tls_server_name": SERVER_NAME},
+            "authority": {"tls_ca": pem(other_authority.cert_pem), "tls_server_name": SERVER_NAME},
             "name": {"tls_ca": pem(authority.cert_pem), "tls_server_name": "other.example"},
             "system": {"tls": True, "tls_server_name": SERVER_NAME},
         }

@@ -52,8 +52,8 @@ async def test_each_process_has_an_id_of_its_own(database: Database) -> None:
 
 
 async def test_a_process_ends_although_its_row_cannot_be_deleted() -> None:
-    away = Database("postgresql+asyncpg://nobody@127.0.0.1:1/none")
-    task = asyncio.create_task(ProcessRegistration(away, "worker", ()).run())
+    unavailable = Database("postgresql+asyncpg://nouser@127.0.0.1:1/none")
+    task = asyncio.create_task(ProcessRegistration(unavailable, "worker", ()).run())
     await asyncio.wait({task}, timeout=0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

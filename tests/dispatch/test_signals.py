@@ -70,19 +70,19 @@ async def has_started(starter: WorkflowStarter, due: list[ClaimedNotification]) 
 
 async def signals_of(client: Client, sent: DatabaseSend) -> list[str]:
     history = await client.get_workflow_handle(workflow_id(sent.id, 1)).fetch_history()
-    told = [event for event in history.events if event.event_type == SIGNALED]
-    return [event.workflow_execution_signaled_event_attributes.signal_name for event in told]
+    signaled = [event for event in history.events if event.event_type == SIGNALED]
+    return [event.workflow_execution_signaled_event_attributes.signal_name for event in signaled]
 
 
 CANCEL = "UPDATE queue_entry SET cancel_due = true WHERE notification_id = :id"
 NOT_CANCELED = "SELECT notification_id AS id FROM queue_entry WHERE cancel_due"
 COME = "UPDATE queue_entry SET evidence_due = true WHERE notification_id = :id"
-NOT_TOLD = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
+NOT_WOKEN = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
 
 
 @pytest.mark.parametrize(
     ("signal", "cause", "left"),
-    [("cancel", CANCEL, NOT_CANCELED), ("evidence_arrived", COME, NOT_TOLD)],
+    [("cancel", CANCEL, NOT_CANCELED), ("evidence_arrived", COME, NOT_WOKEN)],
     ids=["cancel", "evidence"],
 )
 async def test_a_refused_start_stays_due_and_stops_no_other(
@@ -124,5 +124,5 @@ async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
     await asyncio.gather(
         *(SignalTasks(database, WorkflowStarter(client), resume_rate=0).send_evidence_signals() for _ in range(2))
     )
-    assert await others[0].database_tenant.query(NOT_TOLD) == []
+    assert await others[0].database_tenant.query(NOT_WOKEN) == []
     assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence_arrived", "evidence_arrived"]

@@ -24,8 +24,8 @@ def well(**more: object) -> CircuitHealth:
     return replace(CircuitHealth(provider="p", changed_at=START, penalty_updated_at=START), **more)  # type: ignore[arg-type]
 
 
-def after(health: CircuitHealth, *told: tuple[float, CallTally]) -> CircuitHealth:
-    for seconds, tally in told:
+def after(health: CircuitHealth, *tallies: tuple[float, CallTally]) -> CircuitHealth:
+    for seconds, tally in tallies:
         health = advance_health(health, tally, later(seconds))
     return health
 
@@ -39,7 +39,7 @@ def refused_tally(*people: str) -> CallTally:
 
 
 @pytest.mark.parametrize(
-    ("told", "state", "reason"),
+    ("tallies", "state", "reason"),
     [
         ([(0.2, errors(5))], OPEN, "errors"),
         ([(1, errors(4))], CLOSED, None),
@@ -62,7 +62,7 @@ def refused_tally(*people: str) -> CallTally:
 def test_a_circuit_opens_on_errors_slowness_or_refused_credentials(
     told: list[tuple[float, CallTally]], state: CircuitState, reason: str | None
 ) -> None:
-    health = after(well(), *told)
+    health = after(well(), *tallies)
     assert (health.state, health.reason) == (state, reason)
 
 
@@ -138,14 +138,14 @@ def test_traffic_lost_by_one_provider_goes_to_the_other(health: CircuitHealth, s
 
 def test_the_first_provider_is_drawn_by_weight() -> None:
     pool = {"p": 60, "q": 40}
-    firsts = [order_providers(pool, {}, dice / 100)[0] for dice in range(100)]
+    firsts = [order_providers(pool, {}, rand / 100)[0] for rand in range(100)]
     assert (firsts.count("p"), firsts.count("q")) == (60, 40)
 
 
 def test_a_standby_provider_is_last_until_the_first_is_down() -> None:
     pool = {"p": 100, "q": 0}
-    assert {tuple(order_providers(pool, {}, dice / 100)) for dice in range(100)} == {("p", "q")}
-    assert {tuple(order_providers(pool, {"p": well(state=OPEN)}, dice / 100)) for dice in range(100)} == {("q", "p")}
+    assert {tuple(order_providers(pool, {}, rand / 100)) for rand in range(100)} == {("p", "q")}
+    assert {tuple(order_providers(pool, {"p": well(state=OPEN)}, rand / 100)) for rand in range(100)} == {("q", "p")}
 
 
 def test_with_all_of_them_down_the_order_stays() -> None:
@@ -170,7 +170,7 @@ def throttled_tally(seconds: float) -> CallTally:
 
 
 @pytest.mark.parametrize(
-    ("told", "until"),
+    ("tallies", "until"),
     [
         ([(1, throttled_tally(30))], 31),
         ([(1, throttled_tally(30)), (2, throttled_tally(1))], 31),
@@ -181,9 +181,9 @@ def throttled_tally(seconds: float) -> CallTally:
     ],
 )
 def test_a_throttled_vendor_is_left_alone_for_its_longest_request(
-    told: list[tuple[float, CallTally]], until: float | None
+    tallies: list[tuple[float, CallTally]], until: float | None
 ) -> None:
-    health = after(well(), *told)
+    health = after(well(), *tallies)
     assert health.throttled_until == (None if until is None else later(until))
     assert health.state is CLOSED
 

@@ -51,7 +51,7 @@ def test_a_window_begins_with_its_first_item_and_does_not_move() -> None:
     assert (window.opened_at, window.closes_at, window.item_count, window.is_full) == (later(0), later(60), 3, False)
 
 
-def test_an_item_at_its_end_falls_into_the_next_one() -> None:
+def test_an_item_at_the_end_of_a_window_opens_the_next_window() -> None:
     """It makes no difference whether the window has been closed."""
     first, second = collected(FIXED, item(0), item(60)).windows
     assert (first.is_full, first.item_count) == (True, 1)
@@ -160,7 +160,7 @@ def test_items_keep_their_order_and_the_most_urgent_sets_the_priority() -> None:
 
 def test_a_digest_has_the_channels_and_as_many_tags_as_fit() -> None:
     members = [member(number, channels=("email",), tags=(f"t{number}", "shop")) for number in range(30)]
-    folded = merge_items([member(99, canceled=True, tags=("nobody",)), *members], later(0))
+    folded = merge_items([member(99, canceled=True, tags=("unknown",)), *members], later(0))
     assert folded.channels == ("email",)
     assert folded.tags == ("t0", "shop", *(f"t{number}" for number in range(1, 19)))
 

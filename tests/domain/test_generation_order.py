@@ -44,7 +44,7 @@ def attempts_of(deliveries: tuple[DeliveryRecord, ...]) -> list[AttemptRecord]:
 class RedrivenNotification:
     """Hold a redriven notification. The facts arrive after the redrive."""
 
-    parked: Ledger
+    failed: Ledger
     again: list[DeliveryRecord | AttemptRecord]
     late: list[Fact]
     facts: list[Fact]
@@ -52,7 +52,7 @@ class RedrivenNotification:
 
     @property
     def redriven(self) -> Ledger:
-        return redriven(self.parked, *self.again)
+        return redriven(self.failed, *self.again)
 
 
 @st.composite
@@ -82,19 +82,19 @@ def what_was_late(draw: st.DrawFn, call: AttemptRecord, state: AttemptState) -> 
 @st.composite
 def stories(draw: st.DrawFn) -> RedrivenNotification:
     calls = draw(some_calls(FIRST))
-    parked, late = ledger(*calls, *owners(calls, FIRST)), []
+    failed, late = ledger(*calls, *owners(calls, FIRST)), []
     for call in calls:
         # SUBMITTING: a worker resumes after the redrive, with the outcome of a call that it had begun.
         state = draw(st.sampled_from([S.REFUSED, S.NOT_ACCEPTED, S.UNKNOWN, S.ACCEPTED, S.SUBMITTING]))
         if state is not S.SUBMITTING:
-            parked = answer(call, state, 1).apply(parked)
+            failed = answer(call, state, 1).apply(failed)
         if state is S.ACCEPTED:
-            parked = report(call, E.BOUNCED, 2).apply(parked)
+            failed = report(call, E.BOUNCED, 2).apply(failed)
         if state is S.SUBMITTING:
             state = draw(st.sampled_from([S.REFUSED, S.UNKNOWN, S.ACCEPTED]))
             late.append(replace(answer(call, state, 55), own=False, name=f"{call.endpoint_id} late: {state}"))
         late += draw(what_was_late(call, state))
-    parked = end(NotificationStatus.FAILED).apply(parked)
+    failed = end(NotificationStatus.FAILED).apply(failed)
     again = draw(st.one_of(some_calls(AGAIN), st.just([])))
     owned = owners(again, AGAIN) or list(OPTED_OUT)
     facts = []
@@ -104,13 +104,13 @@ def stories(draw: st.DrawFn) -> RedrivenNotification:
         if state in (S.ACCEPTED, S.UNKNOWN):
             facts += draw(receipts(call, [*LATE, E.BOUNCED]))
     finale = end(draw(st.sampled_from(ENDS)))
-    return RedrivenNotification(parked=parked, again=[*again, *owned], late=late, facts=facts, finale=finale)
+    return RedrivenNotification(failed=failed, again=[*again, *owned], late=late, facts=facts, finale=finale)
 
 
 @given(st.data())
 def test_any_order_and_repetition_gives_the_same_rows(data: st.DataObject) -> None:
     story = data.draw(stories())
-    assert story.parked.status in DEAD_LETTER_STATUSES
+    assert story.failed.status in DEAD_LETTER_STATUSES
     facts = [*story.late, *story.facts]
     straight = applied(story.redriven, [*story.facts, story.finale, *story.late])
     shuffled = applied(story.redriven, data.draw(in_some_order(facts, story.finale)))
@@ -127,8 +127,8 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
         assert path[-1] is after.status
         assert all(to in NOTIFICATION_TRANSITIONS[at] for at, to in pairwise(path))
         for id, before in known.deliveries.items():
-            told = [e.delivery_status for e in after.events if e.delivery_id == id]
-            seen = [before.status, *(status for status in told if status is not None)]
+            event_statuses = [e.delivery_status for e in after.events if e.delivery_id == id]
+            seen = [before.status, *(status for status in event_statuses if status is not None)]
             assert seen[-1] is after.deliveries[id].status
             assert all(to in DELIVERY_TRANSITIONS[at] for at, to in pairwise(seen))
         known = after

@@ -18,10 +18,10 @@ from tests.domain.sample_types import sample_type
 
 D = DeliveryStatus
 NO = RecipientPreferences(channels={"email": False})
-NOBODY_SAID_ANYTHING = RecipientPreferences()
+NO_PREFERENCES = RecipientPreferences()
 
 
-def stopped(preferences: RecipientPreferences = NOBODY_SAID_ANYTHING, *, required: bool = False, **row: Any) -> Any:
+def stopped(preferences: RecipientPreferences = NO_PREFERENCES, *, required: bool = False, **row: Any) -> Any:
     mine = delivery()
     facts = GuardFacts(
         ledger=ledger(mine, **row),
@@ -40,9 +40,9 @@ def test_a_call_without_objections_is_made() -> None:
 @pytest.mark.parametrize(
     ("row", "preferences", "status", "reason"),
     [
-        ({"cancel_requested_at": later(9)}, NOBODY_SAID_ANYTHING, D.CANCELED, "canceled"),
-        ({"expires_at": later(9)}, NOBODY_SAID_ANYTHING, D.EXPIRED, "expired"),
-        ({"expires_at": later(10)}, NOBODY_SAID_ANYTHING, D.EXPIRED, "expired"),
+        ({"cancel_requested_at": later(9)}, NO_PREFERENCES, D.CANCELED, "canceled"),
+        ({"expires_at": later(9)}, NO_PREFERENCES, D.EXPIRED, "expired"),
+        ({"expires_at": later(10)}, NO_PREFERENCES, D.EXPIRED, "expired"),
         ({}, NO, D.SKIPPED, "opted_out (global_channel_opt_in.email)"),
         ({"cancel_requested_at": later(9), "expires_at": later(9)}, NO, D.CANCELED, "canceled"),
         ({"expires_at": later(9)}, NO, D.EXPIRED, "expired"),
@@ -71,7 +71,7 @@ def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> Non
         now=later(10),
         notification_type=sample_type(required=True),
         delivery=mine,
-        preferences=NOBODY_SAID_ANYTHING,
+        preferences=NO_PREFERENCES,
         suppressed="bounced",
     )
     assert verdict_before_call(facts) == Verdict(status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"}))
@@ -92,7 +92,7 @@ def test_a_step_is_skipped_once_an_earlier_one_reached_its_goal() -> None:
         now=later(10),
         notification_type=sample_type(["email"], ["sms"], route=route),
         delivery=second,
-        preferences=NOBODY_SAID_ANYTHING,
+        preferences=NO_PREFERENCES,
     )
     assert verdict_before_call(facts) is None
     opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
@@ -116,7 +116,7 @@ def test_a_late_arrival_of_a_step_stops_later_steps(evidence: Evidence, reason: 
         now=later(10),
         notification_type=sample_type(["email"], ["sms"]),
         delivery=mine,
-        preferences=NOBODY_SAID_ANYTHING,
+        preferences=NO_PREFERENCES,
     )
     verdict = verdict_before_call(facts)
     assert (verdict and reason_line(verdict.reason)) == reason

@@ -134,8 +134,11 @@ def test_a_failed_verdict_over_a_call_that_surely_failed_stands(state: AttemptSt
 def test_a_verdict_that_was_reached_before_the_receipt_came_takes_nothing_back(
     known: Evidence, verdict: DeliveryStatus
 ) -> None:
-    told = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), known)
-    assert close_delivery(told, EMAIL.id, Verdict(status=verdict, reason=Reason("outcome_unknown")), later(5)) is told
+    reported = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), known)
+    assert (
+        close_delivery(reported, EMAIL.id, Verdict(status=verdict, reason=Reason("outcome_unknown")), later(5))
+        is reported
+    )
 
 
 def test_finishing_closes_open_deliveries_and_keeps_sent_ones() -> None:
@@ -294,8 +297,8 @@ def test_a_repeated_receipt_changes_nothing_at_all() -> None:
 def test_a_receipt_that_moves_nothing_is_in_the_timeline_all_the_same() -> None:
     opened = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), Evidence.OPENED, 3)
     after = receipt(opened, Evidence.DELIVERED, 2)
-    [told] = after.events[len(opened.events) :]
-    assert (told.kind, told.status, told.delivery_status) == ("delivered", None, None)
+    [event] = after.events[len(opened.events) :]
+    assert (event.kind, event.status, event.delivery_status) == ("delivered", None, None)
     assert after.attempts[CALL.id].delivered_at == later(2)
 
 
@@ -350,8 +353,8 @@ def test_nothing_goes_back_to_pending_but_a_redrive() -> None:
 
 
 def test_a_time_is_kept_as_it_was_reported() -> None:
-    told: datetime = later(-30)
+    reported_at: datetime = later(-30)
     before = with_outcome(with_everything(), CALL, S.ACCEPTED)
-    after = record_receipt(before, CALL.id, Evidence.DELIVERED, told, later(9))
-    assert delivery_facts(after, EMAIL.id)["delivered_at"] == told
+    after = record_receipt(before, CALL.id, Evidence.DELIVERED, reported_at, later(9))
+    assert delivery_facts(after, EMAIL.id)["delivered_at"] == reported_at
     assert after.events[-1].at == later(9)

@@ -134,8 +134,8 @@ def test_every_change_is_in_the_tables_and_has_exactly_one_event(data: st.DataOb
         assert path[-1] is after.status
         assert all(to in NOTIFICATION_TRANSITIONS[at] for at, to in pairwise(path))
         for id, before in known.deliveries.items():
-            told = [e.delivery_status for e in after.events if e.delivery_id == id]
-            seen = [before.status, *(status for status in told if status is not None)]
+            event_statuses = [e.delivery_status for e in after.events if e.delivery_id == id]
+            seen = [before.status, *(status for status in event_statuses if status is not None)]
             assert seen[-1] is after.deliveries[id].status
             assert all(to in DELIVERY_TRANSITIONS[at] for at, to in pairwise(seen))
         known = after

@@ -57,7 +57,7 @@ def test_the_default_is_on_or_off(written: str, read: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("priority", "patience"),
+    ("priority", "give_up_after"),
     [
         (1, timedelta(minutes=5)),
         (2, timedelta(minutes=5)),
@@ -65,8 +65,8 @@ def test_the_default_is_on_or_off(written: str, read: bool) -> None:
         (5, timedelta(hours=1)),
     ],
 )
-def test_patience_follows_the_priority_of_the_notification(priority: int, patience: timedelta) -> None:
-    assert sample_type(priority=3).effective_give_up_after(priority) == patience
+def test_give_up_after_follows_the_priority_of_the_notification(priority: int, give_up_after: timedelta) -> None:
+    assert sample_type(priority=3).effective_give_up_after(priority) == give_up_after
 
 
 @pytest.mark.parametrize("priority", [1, 5])

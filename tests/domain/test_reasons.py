@@ -142,7 +142,7 @@ REASONS = {
 }
 
 
-@pytest.mark.parametrize(("text", "reason", "words"), [(text, *told) for text, told in REASONS.items()], ids=REASONS)
+@pytest.mark.parametrize(("text", "reason", "words"), [(text, *row) for text, row in REASONS.items()], ids=REASONS)
 def test_a_reason_has_a_text_and_a_sentence(text: str, reason: Reason, words: str) -> None:
     assert (reason_line(reason), reason_sentence(reason)) == (text, words)
 

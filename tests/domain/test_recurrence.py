@@ -30,7 +30,7 @@ TABLE = """
 0 9 * jan *      | Europe/Vienna       | 2026-02-01 00:00 | 2027-01-01 08:00 | a month of next year
 59 23 31 12 *    | America/New_York    | 2026-06-01 00:00 | 2027-01-01 04:59 | the last minute of the year
 0 0 1 1 *        | Pacific/Auckland    | 2026-06-01 00:00 | 2026-12-31 11:00 | new year on the other side
-0 0 31 * *       | UTC                 | 2026-03-31 00:00 | 2026-05-31 00:00 | months without a 31st are left out
+0 0 31 * *       | UTC                 | 2026-03-31 00:00 | 2026-05-31 00:00 | months without a 31st are skipped
 0 0 30 * *       | UTC                 | 2026-01-30 00:00 | 2026-03-30 00:00 | February has no 30th
 0 12 L * *       | UTC                 | 2026-02-01 00:00 | 2026-02-28 12:00 | the last day of February
 0 12 L * *       | UTC                 | 2028-02-01 00:00 | 2028-02-29 12:00 | the last day of February in a leap year
@@ -39,7 +39,7 @@ TABLE = """
 0 0 15,L * *     | UTC                 | 2026-02-15 00:00 | 2026-02-28 00:00 | the 15th and the last day
 0 0 29 2 *       | UTC                 | 2026-01-01 00:00 | 2028-02-29 00:00 | 29 February waits for a leap year
 0 0 29 2 *       | Europe/Vienna       | 2026-01-01 00:00 | 2028-02-28 23:00 | 29 February begins a day before in UTC
-0 0 29 2 *       | UTC                 | 2096-02-29 00:00 | 2104-02-29 00:00 | 29 February is left out in 2100
+0 0 29 2 *       | UTC                 | 2096-02-29 00:00 | 2104-02-29 00:00 | 29 February is skipped in 2100
 0 0 13 * fri     | UTC                 | 2026-01-01 00:00 | 2026-01-02 00:00 | day or weekday: the weekday
 0 0 13 * fri     | UTC                 | 2026-01-09 00:00 | 2026-01-13 00:00 | day or weekday: the day
 0 0 L * mon      | UTC                 | 2026-01-26 00:00 | 2026-01-31 00:00 | the last day or a weekday

@@ -10,11 +10,11 @@ from domain.names import derived_id
 from domain.retries import MAX_DELAY, AttemptBudget, backoff, rand_of
 from tests.domain.ledgers import START, later
 
-PATIENCE = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(hours=1)
 
 
 def budget(
-    *, is_last_step: bool, give_up_after: timedelta = PATIENCE, expires_at: datetime | None = None
+    *, is_last_step: bool, give_up_after: timedelta = GIVE_UP_AFTER, expires_at: datetime | None = None
 ) -> AttemptBudget:
     return AttemptBudget.of_step(
         first_attempt=START, is_last_step=is_last_step, give_up_after=give_up_after, expires_at=expires_at
@@ -27,10 +27,10 @@ def test_the_delay_doubles_up_to_five_minutes(attempt: int, seconds: int) -> Non
 
 
 @given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
-def test_jitter_adds_up_to_a_quarter_and_takes_nothing_away(attempt: int, dice: float) -> None:
+def test_jitter_adds_up_to_a_quarter_and_takes_nothing_away(attempt: int, rand: float) -> None:
     without = backoff(attempt, 0.0, None)
-    assert without <= backoff(attempt, dice, None) <= without * 1.25
-    assert backoff(attempt, dice, None) <= MAX_DELAY * 1.25
+    assert without <= backoff(attempt, rand, None) <= without * 1.25
+    assert backoff(attempt, rand, None) <= MAX_DELAY * 1.25
 
 
 def test_the_random_value_changes_the_delay() -> None:
@@ -43,9 +43,9 @@ def test_the_random_value_is_stable_per_attempt_and_spread_over_others() -> None
     assert 0 <= min(drawn) < 0.1 < 0.9 < max(drawn) < 1
 
 
-@pytest.mark.parametrize(("told", "seconds"), [(0, 4), (3, 4), (5, 5), (3600, 3600)])
-def test_a_retry_never_precedes_retry_after(told: int, seconds: int) -> None:
-    assert backoff(3, 0.0, timedelta(seconds=told)) == timedelta(seconds=seconds)
+@pytest.mark.parametrize(("retry_after", "seconds"), [(0, 4), (3, 4), (5, 5), (3600, 3600)])
+def test_a_retry_never_precedes_retry_after(retry_after: int, seconds: int) -> None:
+    assert backoff(3, 0.0, timedelta(seconds=retry_after)) == timedelta(seconds=seconds)
 
 
 def test_a_step_before_others_has_four_attempts() -> None:

@@ -139,8 +139,8 @@ def test_an_opt_out_is_a_rule_and_named() -> None:
 
 
 def test_an_opt_out_is_reported_before_a_missing_address() -> None:
-    nobody = person(contacts=frozenset(), preferences=RecipientPreferences(channels={"email": False}))
-    assert why_not(sample_type(["email"]), nobody).is_skipped_by_rule
+    recipient = person(contacts=frozenset(), preferences=RecipientPreferences(channels={"email": False}))
+    assert why_not(sample_type(["email"]), recipient).is_skipped_by_rule
 
 
 def test_an_erased_recipient_gets_no_required_type() -> None:

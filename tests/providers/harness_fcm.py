@@ -132,7 +132,7 @@ class FcmBench(HttpBench):
         return Fcm(FcmSettings(**(given | changed)), self.transport)
 
     def bad_credentials(self) -> Fcm:
-        return self._with(credentials=SecretStr(service_account(self.vendor.url, signs_with="somebody else")))
+        return self._with(credentials=SecretStr(service_account(self.vendor.url, signs_with="another")))
 
     def unreachable(self) -> Fcm:
         return self._with(base_url="http://127.0.0.1:1", token_url="http://127.0.0.1:1/token")

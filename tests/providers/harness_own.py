@@ -30,17 +30,17 @@ class SandboxBench(Bench):
 
     def __init__(self, database_tenant: DatabaseTenant) -> None:
         self.provider = Sandbox(PostgresSandboxStore(database_tenant.database), self.SECRET)
-        self._desk = database_tenant
+        self._tenant = database_tenant
 
     async def message(self, case: ContractCase) -> OutgoingMessage:
-        return await message_to(self._desk, Channel.EMAIL, {"email": self.WORDS[case]})
+        return await message_to(self._tenant, Channel.EMAIL, {"email": self.WORDS[case]})
 
     async def kept(self, message: OutgoingMessage) -> int:
-        rows = await self._desk.query("SELECT id FROM sandbox_message WHERE attempt_id = :id", id=message.attempt_id)
+        rows = await self._tenant.query("SELECT id FROM sandbox_message WHERE attempt_id = :id", id=message.attempt_id)
         return len(rows)
 
     async def called(self, message: OutgoingMessage) -> int:
-        [row] = await self._desk.query(
+        [row] = await self._tenant.query(
             "SELECT count(*) AS calls FROM sandbox_call WHERE delivery_id = :id AND endpoint_id = :endpoint",
             id=message.delivery_id,
             endpoint=message.endpoint_id,
@@ -58,7 +58,7 @@ class SandboxBench(Bench):
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         timestamp = str(int(at.timestamp()))
-        key = self.SECRET if genuine else b"a key of somebody else"
+        key = self.SECRET if genuine else b"another key"
         return {TIMESTAMP_HEADER: timestamp, SIGNATURE_HEADER: sign(key, timestamp, body)}
 
 
@@ -73,13 +73,13 @@ class SandboxHarness(Harness):
 class InAppBench(Bench):
     def __init__(self, database_tenant: DatabaseTenant) -> None:
         self.provider = InApp(InboxStore(database_tenant.database))
-        self._desk = database_tenant
+        self._tenant = database_tenant
 
     async def message(self, case: ContractCase) -> OutgoingMessage:
-        return await message_to(self._desk, Channel.IN_APP, {})
+        return await message_to(self._tenant, Channel.IN_APP, {})
 
     async def kept(self, message: OutgoingMessage) -> int:
-        return len(await self._desk.query("SELECT id FROM inbox_message WHERE id = :id", id=message.delivery_id))
+        return len(await self._tenant.query("SELECT id FROM inbox_message WHERE id = :id", id=message.delivery_id))
 
     async def called(self, message: OutgoingMessage) -> int:
         return await self.kept(message)

@@ -26,12 +26,12 @@ class SmtpBench(Bench):
 
     def __init__(self, database_tenant: DatabaseTenant, server: MailServer) -> None:
         self.provider = Smtp(server.settings())
-        self._desk = database_tenant
+        self._tenant = database_tenant
         self._server = server
 
     async def message(self, case: ContractCase) -> OutgoingMessage:
         self._server.mode = self.MODES[case]
-        return await message_to(self._desk, Channel.EMAIL, {"email": f"ada-{uuid4()}@example.com"})
+        return await message_to(self._tenant, Channel.EMAIL, {"email": f"ada-{uuid4()}@example.com"})
 
     async def kept(self, message: OutgoingMessage) -> int:
         return len(self._server.kept(message.attempt_id))
@@ -44,7 +44,7 @@ class SmtpBench(Bench):
         return self._server.mails
 
     def bad_credentials(self) -> Provider:
-        return Smtp(self._server.settings(password="somebody else's"))
+        return Smtp(self._server.settings(password="another"))
 
     def unreachable(self) -> Provider:
         return Smtp(self._server.settings(port=1))

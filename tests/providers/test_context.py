@@ -9,7 +9,7 @@ from bootstrap import Container, open_container
 from config import Settings
 from config_sources import InvalidSettings, ProviderSettings
 
-NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+NOWHERE = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
 
 
 @pytest.fixture(autouse=True)

@@ -250,7 +250,7 @@ def parsed(bench: Bench, body: bytes, at: datetime | None = None) -> list[Provid
 
 
 @for_providers_with(ContractCase.REPORTS)
-async def test_a_receipt_names_the_attempt_in_house_words(bench: Bench) -> None:
+async def test_a_receipt_names_the_attempt_and_has_a_known_kind(bench: Bench) -> None:
     message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
     [receipt] = parsed(bench, body)
     assert receipt.kind is ReceiptKind.DELIVERED

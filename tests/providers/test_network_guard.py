@@ -239,7 +239,7 @@ UNREACHABLE: dict[str, Resolver] = {
     "metadata": Names(["169.254.169.254"]),
     "partly inside": Names(["8.8.8.8", "::1"]),
     "no such name": Names([]),
-    "nobody results": Names(["8.8.4.4"]),
+    "no server responds": Names(["8.8.4.4"]),
 }
 
 

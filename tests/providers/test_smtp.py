@@ -221,7 +221,7 @@ async def test_a_permanent_error_about_the_account_is_permanent(
         "550 5.7.1 Unable to relay",
         "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain",
         "550 relay not permitted",
-        "551 We do not relay for strangers",
+        "551 Relaying is denied",
     ],
 )
 async def test_a_relay_refusal_is_not_about_the_recipient(server: MailServer, at: str, reply: str) -> None:
@@ -300,7 +300,7 @@ async def test_a_refused_connection_is_temporary(server: MailServer) -> None:
     with pytest.raises(TemporaryError, match="connect_failed"):
         await Smtp(server.settings(port=1)).send(to())
     with pytest.raises(TemporaryError, match="connect_failed"):
-        await Smtp(server.settings(host="nobody.invalid")).send(to())
+        await Smtp(server.settings(host="missing.invalid")).send(to())
 
 
 async def test_a_server_that_stalls_before_the_content_is_temporary(

@@ -69,14 +69,14 @@ async def test_requests_carry_the_user_agent(call: Call) -> None:
 both = pytest.mark.parametrize("call", [post, get])
 
 
-@pytest.mark.parametrize("closed", [True, False], ids=["nobody listens", "no such name"])
+@pytest.mark.parametrize("closed", [True, False], ids=["no server listens", "no such name"])
 @both
 async def test_an_unsent_request_is_temporary(call: Call, closed: bool) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(TemporaryError, match="connect_failed"):
-        await call(f"http://127.0.0.1:{port}/" if closed else "http://nobody.invalid/")
+        await call(f"http://127.0.0.1:{port}/" if closed else "http://missing.invalid/")
 
 
 @pytest.mark.parametrize("url", ["ftp://example.com/", "nothing", "http://[::1/"])

@@ -42,9 +42,9 @@ async def can_render(own: Renderer, tenant: UUID) -> bool:
 
 
 async def test_a_tenant_with_many_slow_templates_leaves_a_child_to_the_others(own: Renderer) -> None:
-    crowd = uuid4()
+    busy_tenant = uuid4()
     slow = [
-        asyncio.create_task(own.render(sms(f"{number}{SLOW}"), {}, "en", tenant=crowd))
+        asyncio.create_task(own.render(sms(f"{number}{SLOW}"), {}, "en", tenant=busy_tenant))
         for number in range(pool.WAITING_LIMIT)
     ]
     await wait_until(lambda: len(own._pool._queue._occupied) == 1)

@@ -84,11 +84,11 @@ async def test_inspection_lists_the_variables_of_the_templates(renderer: Rendere
 @pytest.mark.parametrize(
     ("body", "reason", "line"),
     [
-        ("a\n{{ nobody }}", "undefined variable 'nobody'", 2),
+        ("a\n{{ missing }}", "undefined variable 'missing'", 2),
         ("\n\n{{ order.price }}", "undefined attribute 'price'", 3),
-        ("{{ nobody.name }}", "undefined variable 'nobody'", 1),
-        ("{{ nobody + 1 }}", "undefined variable 'nobody'", 1),
-        ("{% for a in nobody %}{% endfor %}", "undefined variable 'nobody'", 1),
+        ("{{ missing.name }}", "undefined variable 'missing'", 1),
+        ("{{ missing + 1 }}", "undefined variable 'missing'", 1),
+        ("{% for a in missing %}{% endfor %}", "undefined variable 'missing'", 1),
         ("{{ []|first }}", "undefined value", 1),
         ("{{ [order]|map(attribute='price')|list }}", "undefined attribute 'price'", 1),
         ("{{ [1]|map('nope')|list }}", "no filter named 'nope'", 1),
@@ -128,9 +128,9 @@ async def test_bad_templates_are_refused_when_saved_and_when_sent(
 
 async def test_a_failure_names_its_part(renderer: Renderer) -> None:
     failures = [
-        await renderer.render(email("{{ nobody }}", text="x"), {}, "en"),
-        await renderer.render(email("x", subject="{{ nobody }}"), {}, "en"),
-        await renderer.render(email("x", text="{{ nobody }}"), {}, "en"),
+        await renderer.render(email("{{ missing }}", text="x"), {}, "en"),
+        await renderer.render(email("x", subject="{{ missing }}"), {}, "en"),
+        await renderer.render(email("x", text="{{ missing }}"), {}, "en"),
     ]
     assert [failure.part for failure in failures if isinstance(failure, RenderFailure)] == ["body", "subject", "text"]
 

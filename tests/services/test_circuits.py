@@ -19,7 +19,7 @@ from tests.domain.ledgers import START, later
 from tests.providers.mail_server import MailServer, to
 from tests.storage.databases import own_database
 
-UNREACHABLE_DATABASE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+UNREACHABLE_DATABASE = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
 
 
 class CircuitSimulation:

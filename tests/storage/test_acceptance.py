@@ -72,11 +72,11 @@ async def test_an_expiry_beyond_the_calendar_is_its_last_day(database_tenant: Da
 
 
 async def test_an_unknown_recipient_leaves_nothing(database_tenant: DatabaseTenant) -> None:
-    item = database_tenant.new("nobody", idempotency_key="k", idempotency_hash="h")
+    item = database_tenant.new("unknown", idempotency_key="k", idempotency_hash="h")
     accepted = (await database_tenant.accept(item))[item.id]
     assert (accepted.known_recipient, accepted.created_at) == (False, None)
     assert await rows(database_tenant) == await rows(database_tenant, "event") == []
-    assert await person(database_tenant, "nobody") is None
+    assert await person(database_tenant, "unknown") is None
     assert await held(database_tenant, "k") == {}
 
 
@@ -91,7 +91,7 @@ async def test_a_recipient_of_another_tenant_is_unknown(database_tenant: Databas
 
 
 async def test_of_a_batch_only_the_unknown_recipients_are_left_out(database_tenant: DatabaseTenant) -> None:
-    known, unknown = database_tenant.new(), database_tenant.new("nobody")
+    known, unknown = database_tenant.new(), database_tenant.new("unknown")
     accepted = await database_tenant.accept(known, unknown)
     assert {item.id: accepted[item.id].created_at is not None for item in (known, unknown)} == {
         known.id: True,
@@ -229,7 +229,7 @@ async def test_a_commit_notifies_the_worker_processes(database_tenant: DatabaseT
     listener = await database_tenant.database.dedicated()
     try:
         await listener.add_listener("tocsin_dispatch", lambda *told: heard.put_nowait(str(told[3])))
-        await database_tenant.accept(database_tenant.new("nobody"))
+        await database_tenant.accept(database_tenant.new("unknown"))
         await database_tenant.accept(database_tenant.new(id=new_id()))
         async with asyncio.timeout(60):
             assert await heard.get() == "queue"

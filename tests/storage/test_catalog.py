@@ -155,7 +155,7 @@ async def test_a_lookup_from_before_a_flush_is_not_cached(database: Database, te
 
 
 async def test_an_error_is_not_kept(database: Database, tenant: Tenant, catalog: Catalog) -> None:
-    away = Catalog(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+    away = Catalog(Database("postgresql+asyncpg://nouser@127.0.0.1:1/none"))
     for _ in range(2):
         with pytest.raises(ConnectionRefusedError):
             await away.key("x")

@@ -39,7 +39,7 @@ async def test_a_real_outage_is_known(database: Database, statements: tuple[str,
 
 async def test_a_server_that_does_not_listen_is_an_outage() -> None:
     with pytest.raises(DATABASE_ERRORS) as caught:
-        await ping(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+        await ping(Database("postgresql+asyncpg://nouser@127.0.0.1:1/none"))
     assert is_outage(caught.value)
 
 
@@ -94,7 +94,7 @@ async def test_a_refused_connection_is_an_outage(database: Database, url: str) -
 
 async def test_only_outages_are_passed_over(database: Database) -> None:
     with suppress_outages():
-        await ping(Database("postgresql+asyncpg://nobody@127.0.0.1:1/none"))
+        await ping(Database("postgresql+asyncpg://nouser@127.0.0.1:1/none"))
     with pytest.raises(DATABASE_ERRORS), suppress_outages():
         await run(database, "SELECT 1 / 0")
 

@@ -114,7 +114,7 @@ async def test_no_header_can_be_smuggled_in(anonymous_client: AsyncClient, conta
 
 
 async def test_tracking_works_while_the_database_is_unavailable() -> None:
-    nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
+    nowhere = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
     settings = Settings(env="dev", database_url=nowhere, temporal_address="127.0.0.1:1", _env_file=None)
     async with open_container(settings) as container:
         transport = ASGITransport(create_app(container))
