@@ -38,8 +38,12 @@ async def test_a_failed_delivery_makes_no_call(
     sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     await retries_exhausted(sent, Channel.EMAIL)
     before = await sent.row()
-    told = await activity_worker.deliver(sent.call(finishes_notification=False))
-    assert (told.result, told.stopped_status, told.reason) == (CallResult.STOPPED, D.FAILED, "retries_exhausted")
+    outcome = await activity_worker.deliver(sent.call(finishes_notification=False))
+    assert (outcome.result, outcome.stopped_status, outcome.reason) == (
+        CallResult.STOPPED,
+        D.FAILED,
+        "retries_exhausted",
+    )
     assert (activity_worker.sandbox.calls, await sent.rows("attempt")) == ([], [])
     assert await sent.row() == before
     assert (await activity_worker.deliver(sent.call(channel=Channel.SMS))).result is CallResult.ACCEPTED
@@ -57,11 +61,11 @@ async def test_the_next_device_is_called_after_one_accepted(
         assert saved is not None
         endpoints.append(str(saved[0].id))
     sent = await database_tenant.send(Channel.PUSH)
-    told = [
+    outcomes = [
         await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=id, finishes_notification=False))
         for id in endpoints
     ]
-    assert [one.result for one in told] == [CallResult.ACCEPTED, CallResult.ACCEPTED]
+    assert [one.result for one in outcomes] == [CallResult.ACCEPTED, CallResult.ACCEPTED]
 
 
 @pytest.mark.postgres
@@ -74,9 +78,9 @@ async def test_a_stall_before_the_call_is_an_error_without_a_call(
     clock = iter([began, claimed])
     monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: next(clock, claimed)))
     stalled = seconds > delivery.STALLED_AFTER
-    told = await activity_worker.deliver(sent.call())
+    result = await activity_worker.deliver(sent.call())
     [attempt] = (await sent.ledger()).attempts.values()
-    outcome = (told.result, told.reason, str(attempt.state), len(activity_worker.sandbox.calls))
+    outcome = (result.result, result.reason, str(attempt.state), len(activity_worker.sandbox.calls))
     if stalled:
         assert outcome == (CallResult.NOT_ACCEPTED, "stalled", "not_accepted", 0)
     else:

@@ -47,8 +47,12 @@ async def assert_refused(
 ) -> None:
     """Assert that the guard refused: no call was made, and no attempt was recorded."""
     before = await sent.row()
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.stopped_status, reason_line(told.full_reason)) == (R.STOPPED, status, reason or "stopped")
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.stopped_status, reason_line(outcome.full_reason)) == (
+        R.STOPPED,
+        status,
+        reason or "stopped",
+    )
     assert activity_worker.sandbox.calls == []
     assert await sent.rows("attempt") == []
     assert await sent.row() == before
@@ -57,13 +61,13 @@ async def assert_refused(
 async def test_an_accepted_message_is_recorded_on_every_row_with_the_end(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.status, told.finished, told.recorded) == (R.ACCEPTED, N.SENT, True, True)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.status, outcome.finished, outcome.recorded) == (R.ACCEPTED, N.SENT, True, True)
     assert await attempts(sent) == [(1, "accepted", None)]
     row = await sent.row()
     assert (row["status"], row["finished_at"] is not None) == ("SENT", True)
     [delivery] = await sent.rows("delivery")
-    assert (delivery["status"], delivery["provider_message_id"]) == ("SENT", told.provider_message_id)
+    assert (delivery["status"], delivery["provider_message_id"]) == ("SENT", outcome.provider_message_id)
     assert [event["kind"] for event in await sent.rows("event")] == ["accepted", "rendered", "sent"]
 
 
@@ -79,16 +83,16 @@ async def test_a_worker_with_a_wrong_clock_records_database_time(
     found = await activity_worker.look_up(lost.call())
     sent = await (await open_database_tenant(database)).send()
     accepted = await activity_worker.deliver(sent.call())
-    for told in (accepted, found):
-        assert told.sent_at is not None
-        assert abs(datetime.now(UTC) - told.sent_at) < timedelta(minutes=1)
+    for outcome in (accepted, found):
+        assert outcome.sent_at is not None
+        assert abs(datetime.now(UTC) - outcome.sent_at) < timedelta(minutes=1)
 
 
 async def test_with_more_to_come_an_acceptance_does_not_end_it(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    told = await activity_worker.deliver(sent.call(finishes_notification=False))
-    assert (told.status, told.finished) == (N.SENT, False)
+    outcome = await activity_worker.deliver(sent.call(finishes_notification=False))
+    assert (outcome.status, outcome.finished) == (N.SENT, False)
     assert (await sent.row())["finished_at"] is None
 
 
@@ -128,8 +132,8 @@ async def test_every_other_result_leaves_the_notification_open(
     activity_worker: ActivityWorker, database: Database, word: str, result: CallResult, state: str, error_type: str
 ) -> None:
     sent = await (await open_database_tenant(database, {"email": f"ada+{word}@example.com"})).send()
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.status, told.finished, told.recorded) == (result, N.PENDING, False, True)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.status, outcome.finished, outcome.recorded) == (result, N.PENDING, False, True)
     assert await attempts(sent) == [(1, state, error_type)]
 
 
@@ -150,8 +154,8 @@ async def test_a_submitting_row_is_unknown_and_makes_no_call(
 ) -> None:
     """The worker that wrote it was killed before, during or after its call."""
     await sent.claim()
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.reason) == (R.UNKNOWN, "worker_lost")
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.reason) == (R.UNKNOWN, "worker_lost")
     assert activity_worker.sandbox.calls == []
     assert await attempts(sent) == [(1, "unknown", "unknown")]
 
@@ -159,8 +163,8 @@ async def test_a_submitting_row_is_unknown_and_makes_no_call(
 async def test_a_submitting_row_with_a_receipt_is_accepted(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.claim()
     await receive(sent, attempt_id=sent.attempt())
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.status) == (R.ACCEPTED, N.DELIVERED)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.status) == (R.ACCEPTED, N.DELIVERED)
     assert activity_worker.sandbox.calls == []
 
 
@@ -169,8 +173,8 @@ async def test_an_idempotent_provider_is_called_again(
 ) -> None:
     sent = await database_tenant.send(Channel.IN_APP)
     await sent.claim(channel=Channel.IN_APP, provider="in_app")
-    told = await activity_worker.deliver(sent.call(channel=Channel.IN_APP, provider="in_app"))
-    assert told.result is R.ACCEPTED
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.IN_APP, provider="in_app"))
+    assert outcome.result is R.ACCEPTED
     assert len(activity_worker.inbox.calls) == 1
     assert len(await sent.rows("inbox_message")) == 1
 
@@ -187,7 +191,7 @@ async def test_a_second_worker_with_the_same_call_does_not_call(
 
     activity_worker.sandbox.after_send = take_over
     first = await activity_worker.deliver(sent.call())
-    assert [told.result for told in second] == [R.UNKNOWN]
+    assert [outcome.result for outcome in second] == [R.UNKNOWN]
     assert first.result is R.ACCEPTED
     assert len(activity_worker.sandbox.calls) == 1
     assert await attempts(sent) == [(1, "accepted", None)]
@@ -198,8 +202,8 @@ async def test_an_endpoint_with_the_message_is_never_called_again(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     await activity_worker.deliver(sent.call(finishes_notification=False))
-    told = await activity_worker.deliver(sent.call(2, finishes_notification=False))
-    assert told.result is R.ACCEPTED
+    outcome = await activity_worker.deliver(sent.call(2, finishes_notification=False))
+    assert outcome.result is R.ACCEPTED
     assert len(activity_worker.sandbox.calls) == 1
     assert await attempts(sent) == [(1, "accepted", None)]
 
@@ -221,8 +225,8 @@ async def test_after_an_unknown_call_the_next_attempt_is_made(
 ) -> None:
     sent = await (await open_database_tenant(database, {"email": "ada+lost@example.com"})).send()
     await activity_worker.deliver(sent.call())
-    told = await activity_worker.deliver(sent.call(2))
-    assert (told.result, told.status) == (R.ACCEPTED, N.SENT)
+    outcome = await activity_worker.deliver(sent.call(2))
+    assert (outcome.result, outcome.status) == (R.ACCEPTED, N.SENT)
     assert await attempts(sent) == [(1, "unknown", "unknown"), (2, "accepted", None)]
     assert await count_attempts(sent) == 2
 
@@ -271,8 +275,8 @@ async def test_a_device_with_an_invalid_token_is_removed(
 ) -> None:
     sent, endpoint = await database_tenant.send(Channel.PUSH), await phone(database_tenant)
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True)
-    told = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
-    assert (told.result, told.reason) == (R.REFUSED, "unregistered")
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert (outcome.result, outcome.reason) == (R.REFUSED, "unregistered")
     assert await tokens(database_tenant) == []
     assert await attempts(sent) == [(1, "refused", "refused")]
 
@@ -304,8 +308,8 @@ async def test_a_device_of_another_recipient_is_never_changed(
     other = await open_database_tenant(database)
     sent, endpoint = await database_tenant.send(Channel.PUSH), await phone(other)
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True)
-    told = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
-    assert told.reason == "no_address"
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert outcome.reason == "no_address"
     assert await tokens(other) == ["t-1"]
 
 
@@ -330,8 +334,8 @@ async def test_an_international_address_travels_with_its_ascii_form(
 
 async def test_a_removed_device_is_no_address(activity_worker: ActivityWorker, database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send(Channel.PUSH)
-    told = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=str(uuid4())))
-    assert (told.result, told.stopped_status, told.reason) == (R.STOPPED, D.FAILED, "no_address")
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=str(uuid4())))
+    assert (outcome.result, outcome.stopped_status, outcome.reason) == (R.STOPPED, D.FAILED, "no_address")
     assert await sent.rows("attempt") == []
 
 
@@ -354,8 +358,8 @@ async def test_an_opt_out_between_two_attempts_is_obeyed(activity_worker: Activi
     sent = await (await open_database_tenant(database, {"email": "ada+flaky@example.com"})).send()
     await activity_worker.deliver(sent.call())
     await opt_out(sent)
-    told = await activity_worker.deliver(sent.call(2))
-    assert (told.result, told.stopped_status) == (R.STOPPED, D.SKIPPED)
+    outcome = await activity_worker.deliver(sent.call(2))
+    assert (outcome.result, outcome.stopped_status) == (R.STOPPED, D.SKIPPED)
     assert len(activity_worker.sandbox.calls) == 1
     assert await attempts(sent) == [(1, "not_accepted", "temporary")]
 
@@ -406,8 +410,8 @@ async def test_an_opt_out_that_is_committed_while_the_guard_waits_is_obeyed(
         await preferences.save(session, database_tenant.tenant, "ada", {"email": False}, {}, None)
         waiting = asyncio.create_task(activity_worker.deliver(sent.call()))
         await until_blocked(database_tenant.database, waiting)
-    told = await waiting
-    assert (told.result, told.stopped_status) == (R.STOPPED, D.SKIPPED)
+    outcome = await waiting
+    assert (outcome.result, outcome.stopped_status) == (R.STOPPED, D.SKIPPED)
     assert activity_worker.sandbox.calls == []
     assert await sent.rows("attempt") == []
 
@@ -428,8 +432,8 @@ async def test_a_cancel_during_the_call_is_recorded_with_its_outcome(
         await sent.database_tenant.query(statement, id=sent.id)
 
     activity_worker.sandbox.after_send = cancel
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.status) == (R.ACCEPTED, N.SENT)
+    receipt = await activity_worker.deliver(sent.call())
+    assert (receipt.result, receipt.status) == (R.ACCEPTED, N.SENT)
     row = await sent.row()
     assert (row["status"], row["cancel_requested_at"] is not None) == ("SENT", True)
 
@@ -441,11 +445,11 @@ async def opt_out(sent: DatabaseSend) -> None:
 
 async def receive(sent: DatabaseSend, kind: str = "delivered", *, apply: bool = True, **by: Any) -> None:
     fields: dict[str, Any] = {"attempt_id": None, "provider_message_id": None, **by}
-    told = StoredReceipt(
+    outcome = StoredReceipt(
         id=uuid4(), provider="sandbox", kind=kind, reason=None, occurred_at=AT, raw={"event": kind}, **fields
     )
     async with sent.database_tenant.database.transaction() as session:
-        await receipts.store(session, [told])
+        await receipts.store(session, [outcome])
     if apply:
         await ReceiptApplier(sent.database_tenant.database).apply_waiting()
 
@@ -466,8 +470,8 @@ async def test_a_receipt_before_the_recorded_outcome_counts(
         await receive(sent, **by)
 
     activity_worker.sandbox.after_send = early
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.status, told.finished) == (R.ACCEPTED, N.DELIVERED, True)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.status, outcome.finished) == (R.ACCEPTED, N.DELIVERED, True)
     assert (await sent.row())["status"] == "DELIVERED"
     [attempt] = await sent.rows("attempt")
     assert (attempt["state"], attempt["delivered_at"]) == ("accepted", AT)
@@ -485,8 +489,8 @@ async def test_a_bounce_before_the_recorded_outcome_starts_the_next_step(
         await receive(sent, "bounced", **by)
 
     activity_worker.sandbox.after_send = early
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.reason, told.finished) == (R.REFUSED, "bounced", False)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.reason, outcome.finished) == (R.REFUSED, "bounced", False)
     assert (await sent.row())["finished_at"] is None
     assert [row["status"] for row in await sent.rows("delivery")] == ["FAILED"]
 
@@ -496,8 +500,8 @@ async def test_an_early_receipt_is_applied_once(activity_worker: ActivityWorker,
         await receive(sent, provider_message_id=await message_id(sent), apply=False)
 
     activity_worker.sandbox.after_send = early
-    told = await activity_worker.deliver(sent.call())
-    assert told.status is N.DELIVERED
+    outcome = await activity_worker.deliver(sent.call())
+    assert outcome.status is N.DELIVERED
     before = await sent.row()
     await sent.database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE applied_at IS NULL")
     await ReceiptApplier(sent.database_tenant.database).apply_waiting()
@@ -545,15 +549,15 @@ async def test_an_unrecorded_outcome_is_kept_by_the_workflow_and_recorded_later(
     worker = Database(outage.database.url, encryption=outage.database.encryption)
     activity_worker = ActivityWorker(worker, outage.database)
     activity_worker.sandbox.after_send = outage.begin
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.recorded, told.finished) == (R.ACCEPTED, False, False)
-    assert told.provider_message_id
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.recorded, outcome.finished) == (R.ACCEPTED, False, False)
+    assert outcome.provider_message_id
     await outage.end()
 
     async def recorded() -> DeliverResult | None:
         """Retry as Temporal does, until the database is available."""
         try:
-            return await activity_worker.record(sent.call(), told)
+            return await activity_worker.record(sent.call(), outcome)
         except DATABASE_ERRORS:
             return None
 
@@ -582,9 +586,9 @@ async def test_a_database_outage_raises_for_a_retry_without_a_call(outage: Outag
 
 
 async def test_an_outcome_recorded_twice_is_recorded_once(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
-    told = await activity_worker.deliver(sent.call())
+    outcome = await activity_worker.deliver(sent.call())
     before = await sent.row()
-    again = await activity_worker.record(sent.call(), replace(told, recorded=False))
+    again = await activity_worker.record(sent.call(), replace(outcome, recorded=False))
     assert (again.result, again.status) == (R.ACCEPTED, N.SENT)
     assert await sent.row() == before
 
@@ -594,8 +598,8 @@ async def test_a_late_outcome_ends_an_unknown_attempt(activity_worker: ActivityW
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
     late = DeliverResult(result=R.ACCEPTED, provider_message_id="m-late", recorded=False)
-    told = await activity_worker.record(sent.call(), late)
-    assert (told.result, told.status) == (R.ACCEPTED, N.SENT)
+    outcome = await activity_worker.record(sent.call(), late)
+    assert (outcome.result, outcome.status) == (R.ACCEPTED, N.SENT)
 
 
 async def test_a_call_that_takes_too_long_is_unknown(
@@ -604,8 +608,8 @@ async def test_a_call_that_takes_too_long_is_unknown(
     monkeypatch.setattr(type(activity_worker.sandbox), "deadline", 0.3)
     sent = await (await open_database_tenant(database, {"email": "ada+hang@example.com"})).send()
     async with asyncio.timeout(60):
-        told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.reason) == (R.UNKNOWN, "timeout")
+        outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.reason) == (R.UNKNOWN, "timeout")
     assert await attempts(sent) == [(1, "unknown", "unknown")]
 
 

@@ -77,8 +77,8 @@ async def test_the_outcome_of_a_call_overtaken_by_a_redrive_counts(
         again.append(await sent.redriven())
 
     activity_worker.sandbox.after_send = meanwhile
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.finished) == (CallResult.ACCEPTED, False)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.finished) == (CallResult.ACCEPTED, False)
     assert await shown(sent) == {1: "SENT", 2: "PENDING"}
     row = await sent.row()
     assert (row["status"], row["finished_at"], row["generation"]) == ("SENT", None, 2)

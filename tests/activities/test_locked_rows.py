@@ -38,6 +38,6 @@ async def test_an_outcome_at_a_locked_row_is_recorded_by_the_workflow(
             await session.execute(LOCK, {"id": sent.id})
 
         activity_worker.sandbox.after_send = hold
-        told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.recorded) == (CallResult.ACCEPTED, False)
-    assert (await activity_worker.record(sent.call(), told)).status == "SENT"
+        outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.recorded) == (CallResult.ACCEPTED, False)
+    assert (await activity_worker.record(sent.call(), outcome)).status == "SENT"

@@ -36,5 +36,5 @@ async def test_the_vendor_gets_the_tags_and_the_tracking_setting(
     await activity_worker.deliver(sent.call())
     await database_tenant.query(tracking, id=database_tenant.type_id)
     await activity_worker.deliver((await database_tenant.send()).call())
-    told = [(message.tags, message.vendor_tracking) for message in activity_worker.sandbox.calls]
-    assert told == [(("spring", "order-7"), False), ((), True)]
+    settings = [(message.tags, message.vendor_tracking) for message in activity_worker.sandbox.calls]
+    assert settings == [(("spring", "order-7"), False), ((), True)]

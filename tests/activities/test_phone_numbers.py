@@ -29,9 +29,9 @@ async def open_german_tenant(database: Database) -> DatabaseTenant:
 async def test_the_guard_stops_a_call_to_another_region(activity_worker: ActivityWorker, database: Database) -> None:
     database_tenant = await open_german_tenant(database)
     sent = await database_tenant.send(Channel.SMS)
-    told = await activity_worker.deliver(sent.call(channel=Channel.SMS))
-    assert (told.result, told.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
-    assert reason_line(told.full_reason) == "number_refused (region)"
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.SMS))
+    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert reason_line(outcome.full_reason) == "number_refused (region)"
     assert (activity_worker.sandbox.calls, await sent.rows("attempt")) == ([], [])
     await database_tenant.query(
         "UPDATE tenant SET phone_regions = '{DE,AT}' WHERE id = :tenant", tenant=database_tenant.tenant
@@ -44,8 +44,8 @@ async def test_the_guard_stops_a_call_to_an_expensive_number(
 ) -> None:
     database_tenant = await open_database_tenant(database, {"phone": "+499001234567"})
     sent = await database_tenant.send(Channel.SMS)
-    told = await activity_worker.deliver(sent.call(channel=Channel.SMS))
-    assert (told.stopped_status, reason_line(told.full_reason)) == (
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.SMS))
+    assert (outcome.stopped_status, reason_line(outcome.full_reason)) == (
         DeliveryStatus.SKIPPED,
         "number_refused (premium_rate)",
     )

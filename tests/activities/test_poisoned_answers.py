@@ -46,8 +46,8 @@ async def test_an_acceptance_is_recorded_with_any_vendor_response(
     activity_worker: ActivityWorker, sent: DatabaseSend, answer: ProviderAcceptance
 ) -> None:
     activity_worker.sandbox.answer = answer
-    told = await activity_worker.deliver(sent.call())
-    assert (told.result, told.recorded, told.finished) == (R.ACCEPTED, True, True)
+    outcome = await activity_worker.deliver(sent.call())
+    assert (outcome.result, outcome.recorded, outcome.finished) == (R.ACCEPTED, True, True)
     assert (await sent.row())["status"] == "SENT"
     [attempt] = await sent.rows("attempt")
     assert attempt["state"] == "accepted"
@@ -91,14 +91,19 @@ async def test_an_unstorable_response_leaves_its_outcome(
     if late:
         await sent.claim()
     with capture_logs() as logs:
-        told = await (
+        outcome = await (
             activity_worker.record(
                 sent.call(), DeliverResult(result=R.ACCEPTED, provider_message_id="m", recorded=False)
             )
             if late
             else activity_worker.deliver(sent.call())
         )
-    assert (told.result, told.recorded, told.finished, told.provider_message_id) == (R.ACCEPTED, True, True, None)
+    assert (outcome.result, outcome.recorded, outcome.finished, outcome.provider_message_id) == (
+        R.ACCEPTED,
+        True,
+        True,
+        None,
+    )
     assert (await sent.row())["status"] == "SENT"
     assert errors(logs) == ["an answer cannot be recorded; its outcome alone is"]
     assert failures("outcome") == before + 1

@@ -31,8 +31,8 @@ async def test_a_found_message_is_accepted_and_ends_the_attempt(
 ) -> None:
     await record_lost_call(sent)
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="m-1")]
-    told = await activity_worker.look_up(sent.call())
-    assert (told.result, told.finished) == (R.ACCEPTED, True)
+    outcome = await activity_worker.look_up(sent.call())
+    assert (outcome.result, outcome.finished) == (R.ACCEPTED, True)
     assert await attempt(sent) == ("accepted", None, "m-1")
     assert activity_worker.sandbox.calls == []
 
@@ -87,8 +87,8 @@ async def test_refused_lookups_of_two_attempts_count_until_one_works(
         await sent.claim()
         await sent.answer(AttemptState.UNKNOWN)
         activity_worker.sandbox.found = answer
-        told = await activity_worker.look_up(sent.call(), final=True)
-        assert (told.result, told.reason, told.provider) == (R.UNKNOWN, LOOKUP_REFUSED, "sandbox")
+        outcome = await activity_worker.look_up(sent.call(), final=True)
+        assert (outcome.result, outcome.reason, outcome.provider) == (R.UNKNOWN, LOOKUP_REFUSED, "sandbox")
         assert (await attempt(sent))[0] == "unknown"
         assert await is_refused(database_tenant) is believed
     activity_worker.sandbox.found = []
@@ -191,8 +191,8 @@ async def test_an_attempt_of_an_erased_recipient_is_not_looked_up(
     async with sent.database_tenant.database.transaction() as session:
         await erasures.erase_at_once(session, sent.database_tenant.tenant, sent.database_tenant.recipient_id)
     activity_worker.sandbox.found = [ProviderAcceptance(message_id="m-1")]
-    told = await activity_worker.look_up(sent.call(), final=True)
-    assert (told.result, told.reason) == (R.UNKNOWN, "recipient_erased")
+    outcome = await activity_worker.look_up(sent.call(), final=True)
+    assert (outcome.result, outcome.reason) == (R.UNKNOWN, "recipient_erased")
 
 
 async def test_an_attempt_with_a_receipt_is_not_looked_up(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
@@ -213,7 +213,7 @@ async def test_a_wait_for_evidence_begins_with_the_unknown_outcome(
     activity_worker.sandbox.after_send = lose
     with pytest.raises(ConnectionResetError):
         await activity_worker.deliver(sent.call(waits_for_evidence=True))
-    told = await activity_worker.deliver(sent.call(waits_for_evidence=True))
-    assert told.result is R.UNKNOWN
+    outcome = await activity_worker.deliver(sent.call(waits_for_evidence=True))
+    assert outcome.result is R.UNKNOWN
     [delivery] = await sent.rows("delivery")
     assert delivery["awaited_evidence"] == "sent"

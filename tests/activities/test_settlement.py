@@ -70,7 +70,7 @@ async def test_a_workflow_of_another_generation_ends_nothing(sent: DatabaseSend)
 async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(sent: DatabaseSend) -> None:
     await sent.claim()
     await sent.answer(AttemptState.UNKNOWN)
-    told = receipts.StoredReceipt(
+    receipt = receipts.StoredReceipt(
         id=sent.id,
         provider="sandbox",
         kind="delivered",
@@ -81,8 +81,8 @@ async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(s
         raw={},
     )
     async with sent.database_tenant.database.transaction() as session:
-        await receipts.store(session, [told])
-        await receipts.apply_receipt(session, told, sent.attempt(), sent.key)
+        await receipts.store(session, [receipt])
+        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.key)
     outcome = await settle(sent, end(sent, D.IN_DOUBT), verdict=N.IN_DOUBT)
     assert outcome.status is N.DELIVERED
     assert await statuses(sent) == {"email": "DELIVERED"}

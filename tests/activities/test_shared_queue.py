@@ -38,16 +38,16 @@ async def untouched(sent: DatabaseSend) -> bool:
 async def test_a_provider_without_a_rate_is_called_on_the_shared_queue(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    told = await activity_worker.deliver(sent.call(), queue=NOTIFICATIONS_QUEUE)
-    assert told.result is CallResult.ACCEPTED
+    outcome = await activity_worker.deliver(sent.call(), queue=NOTIFICATIONS_QUEUE)
+    assert outcome.result is CallResult.ACCEPTED
     assert len(await sent.rows("attempt")) == 1
 
 
 async def test_a_process_without_the_provider_returns_the_call_and_writes_nothing(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
-    told = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
-    assert told.result is CallResult.NEEDS_PROVIDER_QUEUE
+    outcome = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
+    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(sent)
 
 
@@ -67,8 +67,10 @@ async def other_worker(sent: DatabaseSend) -> AsyncIterator[None]:
 async def test_a_provider_of_another_live_process_is_left_to_that_one(
     activity_worker: ActivityWorker, sent: DatabaseSend, is_unserved: bool
 ) -> None:
-    told = await activity_worker.deliver(sent.call(provider="smtp", is_unserved=is_unserved), queue=NOTIFICATIONS_QUEUE)
-    assert told.result is CallResult.NEEDS_PROVIDER_QUEUE
+    outcome = await activity_worker.deliver(
+        sent.call(provider="smtp", is_unserved=is_unserved), queue=NOTIFICATIONS_QUEUE
+    )
+    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(sent)
 
 
@@ -77,21 +79,21 @@ async def test_a_provider_that_no_live_process_has_is_not_configured_after_minut
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     first = await activity_worker.deliver(sent.call(provider="fax"), queue=NOTIFICATIONS_QUEUE)
-    told = await activity_worker.deliver(sent.call(provider="fax", is_unserved=True), queue=NOTIFICATIONS_QUEUE)
+    outcome = await activity_worker.deliver(sent.call(provider="fax", is_unserved=True), queue=NOTIFICATIONS_QUEUE)
     assert first.result is CallResult.NEEDS_PROVIDER_QUEUE
-    assert (told.result, told.reason) == (CallResult.PERMANENT, "not_configured")
+    assert (outcome.result, outcome.reason) == (CallResult.PERMANENT, "not_configured")
     assert await untouched(sent)
 
 
 async def test_the_guard_stops_a_call_without_the_provider(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
-    told = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
-    assert (told.result, told.stopped_status) == (CallResult.STOPPED, DeliveryStatus.CANCELED)
+    outcome = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
+    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.CANCELED)
 
 
 async def test_a_rate_set_after_the_plan_moves_the_call(activity_worker: ActivityWorker, limited: DatabaseSend) -> None:
-    told = await activity_worker.deliver(limited.call(), queue=NOTIFICATIONS_QUEUE)
-    assert told.result is CallResult.NEEDS_PROVIDER_QUEUE
+    outcome = await activity_worker.deliver(limited.call(), queue=NOTIFICATIONS_QUEUE)
+    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
     assert activity_worker.sandbox.calls == []
     assert await untouched(limited)
     assert (await activity_worker.deliver(limited.call())).result is CallResult.ACCEPTED
@@ -121,9 +123,9 @@ async def test_a_hanging_provider_leaves_half_of_the_shared_queue(
 
     await eventually(under_way, MAX_SHARED_QUEUE_CALLS.__eq__)
     one_more = await database_tenant.send()
-    told = await activity_worker.deliver(one_more.call(), queue=NOTIFICATIONS_QUEUE)
+    outcome = await activity_worker.deliver(one_more.call(), queue=NOTIFICATIONS_QUEUE)
     released.set()
     assert {(await call).result for call in calls} == {CallResult.ACCEPTED}
-    assert told.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(one_more)
     assert (await activity_worker.deliver(one_more.call(), queue=NOTIFICATIONS_QUEUE)).result is CallResult.ACCEPTED

@@ -45,12 +45,12 @@ async def test_a_refusal_that_the_workflow_records_suppresses_the_address(
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     await sent.claim()
-    told = await activity_worker.deliver(sent.call())
-    assert told.result is CallResult.UNKNOWN
+    outcome = await activity_worker.deliver(sent.call())
+    assert outcome.result is CallResult.UNKNOWN
     await sent.database_tenant.query(
         "UPDATE attempt SET state = 'submitting', evidence = NULL WHERE id = :id", id=sent.attempt()
     )
-    refused = type(told)(result=CallResult.REFUSED, reason="opted_out")
+    refused = type(outcome)(result=CallResult.REFUSED, reason="opted_out")
     await activity_worker.record(sent.call(), refused)
     assert await in_force(sent) == [("opted_out", "sandbox")]
 
@@ -70,9 +70,9 @@ async def test_the_next_message_to_a_suppressed_address_is_stopped(
     activity_worker.sandbox.answer = ProviderRefusal(reason="opted_out")
     await activity_worker.deliver(sent.call())
     activity_worker.sandbox.calls.clear()
-    told = await activity_worker.deliver((await sent.database_tenant.send()).call())
-    assert (told.result, told.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
-    assert reason_line(told.full_reason) == "suppressed (opted_out)"
+    outcome = await activity_worker.deliver((await sent.database_tenant.send()).call())
+    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert reason_line(outcome.full_reason) == "suppressed (opted_out)"
     assert activity_worker.sandbox.calls == []
 
 

@@ -55,8 +55,8 @@ async def test_other_channels_are_used_and_the_unreadable_one_is_not(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     sent, before = await database_tenant.send(Channel.EMAIL, Channel.WEBHOOK), counted(Channel.WEBHOOK)
-    told = await activity_worker.deliver(sent.call(channel=Channel.WEBHOOK))
-    assert (told.result, told.stopped_status, told.reason) == UNREADABLE
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.WEBHOOK))
+    assert (outcome.result, outcome.stopped_status, outcome.reason) == UNREADABLE
     assert (await activity_worker.deliver(sent.call())).result is CallResult.ACCEPTED
     assert [message.channel for message in activity_worker.sandbox.calls] == [Channel.EMAIL]
     assert counted(Channel.WEBHOOK) == before + 1
@@ -67,10 +67,10 @@ async def test_other_devices_are_used_and_the_timeline_names_the_skipped_one(
 ) -> None:
     sent, lost = await database_tenant.send(Channel.PUSH), await endpoint(database_tenant, "lost")
     for _ in range(2):  # also after a lost response of the activity
-        told = await activity_worker.deliver(
+        outcome = await activity_worker.deliver(
             sent.call(channel=Channel.PUSH, endpoint_id=lost, finishes_notification=False)
         )
-        assert (told.result, told.stopped_status, told.reason) == UNREADABLE
+        assert (outcome.result, outcome.stopped_status, outcome.reason) == UNREADABLE
     kept = sent.call(channel=Channel.PUSH, endpoint_id=await endpoint(database_tenant, "kept"))
     assert (await activity_worker.deliver(kept)).result is CallResult.ACCEPTED
     events = [event for event in await sent.rows("event") if event["kind"] == "device_skipped"]

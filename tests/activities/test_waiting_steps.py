@@ -19,7 +19,7 @@ from tests.storage.sends import DatabaseSend
 pytestmark = pytest.mark.postgres
 
 
-async def told(sent: DatabaseSend, kind: str) -> None:
+async def apply_receipt(sent: DatabaseSend, kind: str) -> None:
     """Store and apply a receipt of the first attempt."""
     receipt = StoredReceipt(
         id=new_id(),
@@ -51,14 +51,14 @@ async def check(sent: DatabaseSend, *, stopped: bool = False, queued: datetime |
     return goal_state
 
 
-async def delivered_after_a_lost_answer(
+async def deliver_with_unknown_outcome(
     activity_worker: ActivityWorker, sent: DatabaseSend, *, waits_for_evidence: bool
 ) -> None:
     """Deliver with a lost response, a receipt during the unknown outcome, and then the acceptance from the row."""
     call = replace(sent.call(finishes_notification=False), goal=Evidence.OPENED, waits_for_evidence=waits_for_evidence)
     await sent.claim()
     assert (await activity_worker.deliver(call)).result is CallResult.UNKNOWN
-    await told(sent, "delivered")
+    await apply_receipt(sent, "delivered")
     again = (
         activity_worker.look_up(call)
         if waits_for_evidence
@@ -76,8 +76,8 @@ async def delivered_after_a_lost_answer(
 async def test_a_later_event_wakes_the_waiting_step(
     activity_worker: ActivityWorker, sent: DatabaseSend, kind: str, waits_for_evidence: bool
 ) -> None:
-    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=waits_for_evidence)
-    await told(sent, kind)
+    await deliver_with_unknown_outcome(activity_worker, sent, waits_for_evidence=waits_for_evidence)
+    await apply_receipt(sent, kind)
     entry = await sent.entry()
     assert entry is not None
     assert entry["evidence_due"] is True
@@ -88,14 +88,14 @@ async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(
     activity_worker: ActivityWorker, sent: DatabaseSend, ended_by: str
 ) -> None:
     """Its workflow runs the next step, or retries: a slot would be held without use."""
-    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
+    await deliver_with_unknown_outcome(activity_worker, sent, waits_for_evidence=False)
     deadline = datetime.now(UTC) + timedelta(hours=1)
     assert await check(sent, queued=deadline) is GoalState.WAITING
     entry = await sent.entry()
     assert entry is not None
     assert [entry["state"], entry["waits_until"], entry["next_at"]] == ["waiting", deadline, deadline]
     if ended_by == "bounced":
-        await told(sent, "bounced")
+        await apply_receipt(sent, "bounced")
     await check(sent, stopped=ended_by == "over", queued=deadline)
     entry = await sent.entry()
     assert entry is not None
@@ -103,14 +103,14 @@ async def test_the_queue_resumes_no_wait_for_a_goal_that_has_ended(
 
 
 async def test_an_escalation_after_the_wait_is_recorded(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
-    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
+    await deliver_with_unknown_outcome(activity_worker, sent, waits_for_evidence=False)
     await check(sent, stopped=True)
     events = sorted(await sent.rows("event"), key=lambda event: event["position"])
     assert events[-1]["kind"] == "escalated"
 
 
 async def test_a_cancel_during_the_wait_is_no_escalation(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
-    await delivered_after_a_lost_answer(activity_worker, sent, waits_for_evidence=False)
+    await deliver_with_unknown_outcome(activity_worker, sent, waits_for_evidence=False)
     await sent.database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
     await check(sent, stopped=True)
     assert "escalated" not in [event["kind"] for event in await sent.rows("event")]

@@ -197,14 +197,14 @@ class TestOfSeveralProcesses:
     @pytest.mark.postgres
     async def test_a_throttle_applies_immediately_and_in_others_within_one_poll(self, database: Database) -> None:
         """The database's clock decides: a machine with a wrong clock does not call too early."""
-        told, other = CircuitMonitor(database), CircuitMonitor(database)
-        told.record_call(throttled("smtp", 60))
+        throttled_process, other = CircuitMonitor(database), CircuitMonitor(database)
+        throttled_process.record_call(throttled("smtp", 60))
         async with database.transaction() as session:
             now = datetime.now(UTC)
-            assert await told.find_hold(session, "smtp", now) == throttling_hold("smtp")
+            assert await throttled_process.find_hold(session, "smtp", now) == throttling_hold("smtp")
             assert await other.find_hold(session, "smtp", now) is None
-            assert await told.find_hold(session, "sendgrid", now) is None
-        for process in (told, other):
+            assert await throttled_process.find_hold(session, "sendgrid", now) is None
+        for process in (throttled_process, other):
             await process.sync()
         async with database.transaction() as session:
             assert await other.find_hold(session, "smtp", now) == throttling_hold("smtp")

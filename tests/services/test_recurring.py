@@ -197,23 +197,25 @@ async def test_the_latest_missed_occurrence_is_sent_and_others_are_reported(sche
     await schedule_tenant.overdue(schedule, timedelta(days=3))
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["ada", "bob"]
-    told = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
-    assert [(run.accepted, run.skip_reason) for run in told] == [(0, "missed")] * 3 + [(2, None)]
+    runs = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
+    assert [(run.accepted, run.skip_reason) for run in runs] == [(0, "missed")] * 3 + [(2, None)]
 
 
 async def test_of_each_by_themselves_the_missed_ones_are_counted(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], timezone="recipient")
     await schedule_tenant.overdue(schedule, timedelta(days=1))
     await schedule_tenant.tick()
-    told = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
-    assert [(run.accepted, run.skipped_recipients) for run in told] == [(0, {"missed": 2}), (2, {})]
+    runs = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
+    assert [(run.accepted, run.skipped_recipients) for run in runs] == [(0, {"missed": 2}), (2, {})]
 
 
 @pytest.mark.parametrize(
-    ("timezone", "told"), [("UTC", ("overlap", {})), ("recipient", (None, {"overlap": 1}))], ids=["together", "each"]
+    ("timezone", "expected"),
+    [("UTC", ("overlap", {})), ("recipient", (None, {"overlap": 1}))],
+    ids=["together", "each"],
 )
 async def test_an_occurrence_is_skipped_while_another_is_in_progress(
-    schedule_tenant: ScheduleTenant, timezone: str, told: tuple[str | None, dict[str, int]]
+    schedule_tenant: ScheduleTenant, timezone: str, expected: tuple[str | None, dict[str, int]]
 ) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone, overlap="skip")
     await schedule_tenant.trigger(schedule)
@@ -221,7 +223,7 @@ async def test_an_occurrence_is_skipped_while_another_is_in_progress(
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["ada"]
     [due] = [run for run in await schedule_tenant.runs(schedule) if run.kind == "due"]
-    assert (due.accepted, due.skip_reason, due.skipped_recipients) == (0, *told)
+    assert (due.accepted, due.skip_reason, due.skipped_recipients) == (0, *expected)
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
@@ -238,12 +240,12 @@ async def test_a_collected_send_is_not_in_progress(schedule_tenant: ScheduleTena
 
 
 @pytest.mark.parametrize(
-    ("timezone", "told"),
+    ("timezone", "expected"),
     [("UTC", ("unknown_timezone", {})), ("recipient", (None, {"unknown_timezone": 1}))],
     ids=["together", "each"],
 )
 async def test_an_unknown_zone_is_reported_and_blocks_no_recipient(
-    schedule_tenant: ScheduleTenant, timezone: str, told: tuple[str | None, dict[str, int]]
+    schedule_tenant: ScheduleTenant, timezone: str, expected: tuple[str | None, dict[str, int]]
 ) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone)
     await schedule_tenant.move_to_zone(schedule, "Mars/Olympus")
@@ -252,7 +254,7 @@ async def test_an_unknown_zone_is_reported_and_blocks_no_recipient(
         await schedule_tenant.overdue(each)
     await schedule_tenant.tick()
     assert await schedule_tenant.people() == ["bob"]
-    assert [(run.skip_reason, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [told]
+    assert [(run.skip_reason, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [expected]
     assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
 
