@@ -18,7 +18,7 @@ def loaded_names(module: Module) -> Iterator[str]:
     for node in module.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "statement":
             [name] = node.args
-            yield name.value if isinstance(name, ast.Constant) else f"a name that is computed: {ast.unparse(name)}"
+            yield str(name.value) if isinstance(name, ast.Constant) else f"a name that is computed: {ast.unparse(name)}"
 
 
 def misplaced_names(module: Module) -> list[str]:
