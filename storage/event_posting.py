@@ -171,5 +171,5 @@ async def record_failed(session: AsyncSession, post: DuePost, result: PostResult
 
 
 def _result_values(post: DuePost, result: PostResult) -> JsonObject:
-    call_json = to_json([{"at": result.at, "status": result.status, "ms": result.ms, "error": result.error}])
-    return {"id": post.id, "status": result.status, "call": call_json}
+    attempt_json = to_json([{"at": result.at, "status": result.status, "ms": result.ms, "error": result.error}])
+    return {"id": post.id, "status": result.status, "attempt": attempt_json}
