@@ -60,7 +60,7 @@ def refused_tally(*people: str) -> CallTally:
     ],
 )
 def test_a_circuit_opens_on_errors_slowness_or_refused_credentials(
-    told: list[tuple[float, CallTally]], state: CircuitState, reason: str | None
+    tallies: list[tuple[float, CallTally]], state: CircuitState, reason: str | None
 ) -> None:
     health = after(well(), *tallies)
     assert (health.state, health.reason) == (state, reason)
