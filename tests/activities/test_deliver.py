@@ -215,8 +215,8 @@ async def test_an_endpoint_with_a_late_acceptance_is_not_called_again(
     sent = await (await open_database_tenant(database, {"email": "ada+lost@example.com"})).send()
     assert (await activity_worker.deliver(sent.call())).result is R.UNKNOWN
     await receive(sent, attempt_id=sent.attempt())
-    told = await activity_worker.deliver(sent.call(2))
-    assert (told.result, told.status) == (R.ACCEPTED, N.DELIVERED)
+    outcome = await activity_worker.deliver(sent.call(2))
+    assert (outcome.result, outcome.status) == (R.ACCEPTED, N.DELIVERED)
     assert await count_attempts(sent) == len(activity_worker.sandbox.calls) == 1
 
 

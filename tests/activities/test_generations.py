@@ -46,9 +46,9 @@ async def test_a_message_sent_by_an_earlier_generation_is_not_resent(
 ) -> None:
     again = await failed_generation.redriven()
     await report(failed_generation, Evidence.DELIVERED)
-    told = await activity_worker.deliver(again.call())
-    assert (told.result, told.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
-    assert told.full_reason == Reason("already_sent", {"generation": 1})
+    outcome = await activity_worker.deliver(again.call())
+    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert outcome.full_reason == Reason("already_sent", {"generation": 1})
     assert activity_worker.sandbox.calls == []
     assert len(await again.rows("attempt")) == 1
 

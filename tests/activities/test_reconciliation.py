@@ -120,12 +120,12 @@ async def test_one_of_two_concurrent_lookups_takes_the_message(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant
 ) -> None:
     """Both responses were lost, and the vendor has the message once."""
-    twins = [await database_tenant.send() for _ in range(2)]
-    for twin in twins:
-        await record_lost_call(twin)
-    activity_worker.sandbox.found = [ProviderAcceptance(message_id="twin")]
-    told = await asyncio.gather(*(activity_worker.look_up(twin.call()) for twin in twins))
-    assert sorted(each.result for each in told) == [R.ACCEPTED, R.UNKNOWN]
+    duplicates = [await database_tenant.send() for _ in range(2)]
+    for duplicate in duplicates:
+        await record_lost_call(duplicate)
+    activity_worker.sandbox.found = [ProviderAcceptance(message_id="duplicate")]
+    outcomes = await asyncio.gather(*(activity_worker.look_up(duplicate.call()) for duplicate in duplicates))
+    assert sorted(each.result for each in outcomes) == [R.ACCEPTED, R.UNKNOWN]
 
 
 async def test_a_message_that_may_belong_to_another_call_is_not_taken(

@@ -16,16 +16,16 @@ ENCRYPTION = Encryption.from_settings(EncryptionSettings(_env_file=None))  # the
 
 
 @asynccontextmanager
-async def empty_database(beside: str) -> AsyncIterator[str]:
-    """Yield the URL of a new database without tables on the server of `beside`."""
-    async with _dropped_database(beside, template="template1") as url:
+async def empty_database(server_url: str) -> AsyncIterator[str]:
+    """Yield the URL of a new database without tables on the server of `server_url`."""
+    async with _dropped_database(server_url, template="template1") as url:
         yield url
 
 
 @asynccontextmanager
-async def own_database(beside: str) -> AsyncIterator[Database]:
+async def own_database(server_url: str) -> AsyncIterator[Database]:
     """Yield a migrated database that no dispatcher reads."""
-    async with _dropped_database(beside, template=TEMPLATE) as url:
+    async with _dropped_database(server_url, template=TEMPLATE) as url:
         database = Database(url, encryption=ENCRYPTION)
         try:
             yield database
@@ -33,30 +33,30 @@ async def own_database(beside: str) -> AsyncIterator[Database]:
             await database.close()
 
 
-async def create_template(beside: str) -> None:
+async def create_template(server_url: str) -> None:
     """Migrate the database that the others are copied from. A copy takes a twentieth of the migrations' time."""
-    await migrate(await create_database(beside, TEMPLATE, template="template1"))
+    await migrate(await create_database(server_url, TEMPLATE, template="template1"))
 
 
-async def write_less(beside: str) -> None:
+async def write_less(server_url: str) -> None:
     """Log no whole pages, which the first change of a page after each copy or removal of a database would do."""
-    await _execute(beside, "ALTER SYSTEM SET full_page_writes = off")
-    await _execute(beside, "SELECT pg_reload_conf()")
+    await _execute(server_url, "ALTER SYSTEM SET full_page_writes = off")
+    await _execute(server_url, "SELECT pg_reload_conf()")
 
 
-async def create_database(beside: str, name: str, template: str = TEMPLATE) -> str:
-    await _execute(beside, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    return f"{beside.rpartition('/')[0]}/{name}"
+async def create_database(server_url: str, name: str, template: str = TEMPLATE) -> str:
+    await _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    return f"{server_url.rpartition('/')[0]}/{name}"
 
 
 @asynccontextmanager
-async def _dropped_database(beside: str, template: str) -> AsyncIterator[str]:
+async def _dropped_database(server_url: str, template: str) -> AsyncIterator[str]:
     name = f"own_{uuid4().hex}"
-    url = await create_database(beside, name, template)
+    url = await create_database(server_url, name, template)
     try:
         yield url
     finally:
-        await _execute(beside, f"DROP DATABASE {name} WITH (FORCE)")
+        await _execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _execute(url: str, statement: str) -> None:

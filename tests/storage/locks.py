@@ -14,7 +14,7 @@ COUNT_BLOCKED = text(
 
 
 async def until_blocked(database: Database, task: Task[Any], *, already_blocked: int = 0) -> None:
-    """`beside` so many others that stand already. Fails if the task ends instead."""
+    """Wait until one more session than `already_blocked` waits for a lock. Fail if the task ends first."""
     async with asyncio.timeout(60):
         while True:
             assert not task.done(), "it did not have to wait"

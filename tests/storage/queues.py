@@ -56,7 +56,7 @@ async def is_full(database: Database, slots: Slots, *, batch_size: int = 100) ->
 async def mark_begun_entries(
     database: Database, *some: UUID, process: UUID = PROCESS, generation: int = 1, waits_until: datetime | None = None
 ) -> None:
-    """Their workflows were started, or told."""
+    """Mark entries as started, as after their workflows were started or signaled."""
     begun = [StartedClaim(id=one, generation=generation, waits_until=waits_until) for one in some]
     async with database.statement() as session:
         await claims.mark_started(session, process, begun)

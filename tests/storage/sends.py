@@ -145,8 +145,8 @@ class DatabaseSend:
         ident = self.attempt(number)
 
         def change(ledger: Ledger) -> Ledger:
-            told = replace(ledger.attempts[ident], provider_message_id=message_id)
-            return record_outcome(ledger, told, state, datetime.now(UTC))
+            with_id = replace(ledger.attempts[ident], provider_message_id=message_id)
+            return record_outcome(ledger, with_id, state, datetime.now(UTC))
 
         async with self.database_tenant.database.transaction() as session:
             return await amend(session, self.key, change)

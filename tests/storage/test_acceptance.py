@@ -90,7 +90,7 @@ async def test_a_recipient_of_another_tenant_is_unknown(database_tenant: Databas
     assert not accepted[foreign.id].known_recipient
 
 
-async def test_of_a_batch_only_the_unknown_recipients_are_left_out(database_tenant: DatabaseTenant) -> None:
+async def test_a_batch_skips_only_its_unknown_recipients(database_tenant: DatabaseTenant) -> None:
     known, unknown = database_tenant.new(), database_tenant.new("unknown")
     accepted = await database_tenant.accept(known, unknown)
     assert {item.id: accepted[item.id].created_at is not None for item in (known, unknown)} == {
@@ -228,7 +228,7 @@ async def test_a_commit_notifies_the_worker_processes(database_tenant: DatabaseT
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await database_tenant.database.dedicated()
     try:
-        await listener.add_listener("tocsin_dispatch", lambda *told: heard.put_nowait(str(told[3])))
+        await listener.add_listener("tocsin_dispatch", lambda *arguments: heard.put_nowait(str(arguments[3])))
         await database_tenant.accept(database_tenant.new("unknown"))
         await database_tenant.accept(database_tenant.new(id=new_id()))
         async with asyncio.timeout(60):

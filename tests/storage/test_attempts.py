@@ -176,7 +176,7 @@ async def pause(sent: DatabaseSend) -> None:
 async def test_a_guard_that_waited_sees_a_suppression_and_a_pause(
     sent: DatabaseSend, change: Callable[[DatabaseSend], Awaitable[None]]
 ) -> None:
-    """They lock nothing that the guard locks: it has to look again after it has waited."""
+    """Neither locks a row that the guard locks, so the guard reads both again after its wait."""
     database = sent.database_tenant.database
     async with database.transaction() as session:
         await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": sent.id})
@@ -216,7 +216,7 @@ async def test_a_guard_sees_them_after_any_wait_if_a_locked_row_changed(
 
 
 async def longest_wait(database: Database) -> float:
-    """Milliseconds that somebody has been at a lock, or about to be."""
+    """Return for how many milliseconds the oldest blocked transaction has run."""
     begun = text("""
         SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) * 1000 FROM pg_stat_activity
          WHERE wait_event_type = 'Lock' AND datname = current_database()

@@ -71,7 +71,7 @@ async def test_an_unknown_and_a_revoked_key_give_nothing(database: Database, ten
         _, secret = await upsert_key(session, tenant.id, "old", ["send"])
         await session.execute(text("UPDATE api_key SET revoked_at = now() WHERE hash = :h"), {"h": hash_secret(secret)})
     assert await catalog.key(hash_secret(secret)) is None
-    assert await catalog.key(hash_secret("nobody's")) is None
+    assert await catalog.key(hash_secret("unknown")) is None
 
 
 async def test_a_fixed_key_can_be_ensured_twice_but_not_by_another_tenant(database: Database, tenant: Tenant) -> None:
@@ -138,11 +138,11 @@ async def test_a_canceled_caller_does_not_cancel_the_lookup_of_others(
     database: Database, tenant: Tenant, catalog: Catalog
 ) -> None:
     await put(database, tenant)
-    impatient = asyncio.ensure_future(catalog.current_type(tenant.id, "order.shipped"))
-    patient = asyncio.ensure_future(catalog.current_type(tenant.id, "order.shipped"))
-    await asyncio.wait({impatient}, timeout=0)
-    impatient.cancel()
-    assert await patient is not None
+    canceled_read = asyncio.ensure_future(catalog.current_type(tenant.id, "order.shipped"))
+    waiting_read = asyncio.ensure_future(catalog.current_type(tenant.id, "order.shipped"))
+    await asyncio.wait({canceled_read}, timeout=0)
+    canceled_read.cancel()
+    assert await waiting_read is not None
 
 
 async def test_a_lookup_from_before_a_flush_is_not_cached(database: Database, tenant: Tenant, catalog: Catalog) -> None:

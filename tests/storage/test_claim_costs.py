@@ -22,7 +22,7 @@ SELECT gen_random_uuid(), 1, CAST(md5((n % :tenants)::text) AS uuid), n % 5 + 1,
 PART = 10_000
 PAGES_MORE = 100
 CLAIMS = 41
-# Of a claim from a million entries beside one from an empty table at the same moment, and what is quick enough anyway.
+# The ratio of a claim from a million entries to one from an empty table, and a duration that always passes.
 TIMES_MORE = 3.0
 MILLISECONDS = 5.0
 
@@ -78,7 +78,7 @@ async def test_a_claim_keeps_its_cost_while_an_old_snapshot_is_open(database_ten
 async def test_a_claim_from_a_million_entries_costs_little_more_than_from_none(
     database_tenant: DatabaseTenant, database_url: str
 ) -> None:
-    """Claims of both databases take turns, so that the load of the machine is the same for both."""
+    """Claim from both databases alternately, so that both see the same load of the machine."""
     async with own_database(database_url) as database:
         empty = await open_database_tenant(database)
         await idle(database_tenant, tenants=10_000, count=1_000_000)

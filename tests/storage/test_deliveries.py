@@ -42,8 +42,8 @@ async def test_rendered_deliveries_wait_and_skipped_ones_have_a_reason(sent: Dat
     assert await insert(sent)
     shown = {d["channel"]: (d["status"], d["failure_reason"], d["generation"]) for d in await sent.rows("delivery")}
     assert shown == {"email": ("PENDING", None, 1), "sms": ("SKIPPED", "no_address", 1)}
-    told = {e["kind"]: (e["channel"], e["reason"], e["delivery_status"]) for e in await sent.rows("event")}
-    assert told == {
+    events = {e["kind"]: (e["channel"], e["reason"], e["delivery_status"]) for e in await sent.rows("event")}
+    assert events == {
         "accepted": (None, None, None),
         "rendered": ("email", None, "PENDING"),
         "channel_skipped": ("sms", "no_address", "SKIPPED"),
@@ -66,7 +66,7 @@ async def test_written_twice_they_are_there_once(sent: DatabaseSend) -> None:
 
 
 async def test_only_the_first_deliveries_leave_the_revision_as_it_is(sent: DatabaseSend) -> None:
-    """Whoever has read a later revision is fenced off; revision 0 is saved under the lock only."""
+    """A caller that read another revision is rejected. Revision 0 is saved only under the lock."""
     await insert(sent)
     assert (await sent.row())["revision"] == 0
     await sent.database_tenant.query("UPDATE notification SET revision = 1 WHERE id = :id", id=sent.id)

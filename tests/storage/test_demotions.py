@@ -29,8 +29,8 @@ async def test_sends_beyond_a_tenants_burst_have_priority_3(database_tenant: Dat
     assert await demote(database_tenant.database, burst=2) == 0
     entries = {id: await entry_of(database_tenant, id) for id in (first, second, third, fourth)}
     assert [entries[id]["priority"] for id in (first, second, third, fourth)] == [3, 1, 1, 3]
-    [told] = await database_tenant.query("SELECT notification_id, reason FROM event WHERE kind = 'demoted'")
-    assert (told["notification_id"], told["reason"]) == (first, "urgent_burst")
+    [event] = await database_tenant.query("SELECT notification_id, reason FROM event WHERE kind = 'demoted'")
+    assert (event["notification_id"], event["reason"]) == (first, "urgent_burst")
 
 
 async def test_a_claimed_send_is_not_demoted(database_tenant: DatabaseTenant) -> None:

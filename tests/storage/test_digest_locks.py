@@ -1,4 +1,4 @@
-"""Who collects, closes, erases and moves people at the same time: each waits at most for somebody who goes on."""
+"""Collect, close, erase and change time zones concurrently without a deadlock."""
 
 import asyncio
 from dataclasses import replace
@@ -125,7 +125,7 @@ async def test_a_wait_for_a_closing_window_locks_no_item(database_tenant: Databa
 
 
 async def test_a_profile_change_does_not_wait_for_its_notifications(database_tenant: DatabaseTenant) -> None:
-    """Such as a window that is closed, which may wait for the windows of whoever moves."""
+    """A closing window locks a notification and may wait for the windows of the changed recipient."""
     async with database_tenant.database.transaction() as closing, database_tenant.database.transaction() as session:
         assert await recipients.lock_known(closing, database_tenant.tenant, [database_tenant.recipient_id])
         merging = recipients.merge_profile(

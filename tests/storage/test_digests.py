@@ -1,4 +1,4 @@
-"""Windows and their items as rows: each item is in one window, each window becomes one notification, whoever races."""
+"""Store digest windows: each item is in one window and each window becomes one notification, also under concurrency."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -72,7 +72,7 @@ async def test_a_full_digest_window_closes_and_later_items_open_another(database
 
 
 async def test_a_full_unclosed_window_accepts_no_item(database_tenant: DatabaseTenant) -> None:
-    """Whoever filled it was killed: the next who collects finds it, and its items are in it alone."""
+    """The process that filled the window was killed. The next collection opens another window."""
     await accept_items(database_tenant, 5)
     await collect(database_tenant)
     await accept_items(database_tenant, 1)
@@ -82,12 +82,12 @@ async def test_a_full_unclosed_window_accepts_no_item(database_tenant: DatabaseT
         (1, False),
     ]
     async with database_tenant.database.transaction() as session:
-        told = [
+        pending = [
             window.closes_at
             for window in await digests.list_pending_windows(session, 10)
             if window.tenant == database_tenant.tenant
         ]
-    assert told == [window["closes_at"] for window in await windows(database_tenant) if not window["is_full"]]
+    assert pending == [window["closes_at"] for window in await windows(database_tenant) if not window["is_full"]]
     assert await close_filled(database_tenant) == 1
     assert [row["event_payload"]["total"] for row in await digest_notifications(database_tenant)] == [5]
 
@@ -173,12 +173,12 @@ async def test_each_end_has_one_event(database_tenant: DatabaseTenant) -> None:
     [window] = await windows(database_tenant)
     await close_windows(database_tenant, window["id"])
     assert await statuses(database_tenant, kept, canceled, old) == ["DIGESTED", "CANCELED", "EXPIRED"]
-    told = await database_tenant.query(
+    events = await database_tenant.query(
         "SELECT notification_id, kind, status FROM event WHERE tenant = :tenant AND status IS NOT NULL"
         " AND status <> 'PENDING' ORDER BY notification_id",
         tenant=database_tenant.tenant,
     )
-    assert [(row["kind"], row["status"]) for row in told] == [
+    assert [(row["kind"], row["status"]) for row in events] == [
         ("digested", "DIGESTED"),
         ("canceled", "CANCELED"),
         ("expired", "EXPIRED"),
@@ -332,7 +332,7 @@ async def test_the_first_item_is_sent_immediately_and_workers_are_notified(
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = await database.dedicated()
     try:
-        await listener.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(str(told[3])))
+        await listener.add_listener(DISPATCH_CHANNEL, lambda *arguments: heard.put_nowait(str(arguments[3])))
         await collect(database_tenant)
         assert {await asyncio.wait_for(heard.get(), 60) for _ in range(2)} == {"digest", "queue"}
     finally:
@@ -348,7 +348,7 @@ async def test_the_first_item_is_sent_immediately_and_workers_are_notified(
 
 
 async def test_a_window_by_the_calendar_stays_with_the_version_that_has_one(database: Database) -> None:
-    """Its tick goes on, and whoever moves gets it at the next time there."""
+    """Its tick continues, and a recipient who changes zones gets it at the next time in the new zone."""
     database_tenant = await open_database_tenant(database, digest={"schedule": "0 9 * * *"})
     await accept_items(database_tenant, 1)
     await collect(database_tenant)

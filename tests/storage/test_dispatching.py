@@ -30,9 +30,9 @@ async def due(database: Database) -> list[UUID]:
     return ids(await claim(database))
 
 
-async def strays(database: Database, limit: int = 100) -> list[UUID]:
+async def find_orphans(database: Database, limit: int = 100) -> list[UUID]:
     async with database.transaction() as session:
-        return [stray[0] for stray in await workflow_signals.claim_orphans(session, limit)]
+        return [orphan[0] for orphan in await workflow_signals.claim_orphans(session, limit)]
 
 
 @pytest.mark.parametrize(("canceled", "marked"), [(True, True), (False, False)])
@@ -79,7 +79,7 @@ async def test_an_open_row_is_looked_after_less_and_less_often(
     await database_tenant.query(
         "UPDATE queue_entry SET started_at = now() - make_interval(secs => :ago), next_at = now()", ago=open_for
     )
-    assert await strays(database_tenant.database) == [one]
+    assert await find_orphans(database_tenant.database) == [one]
     [row] = await database_tenant.query("SELECT extract(epoch FROM next_at - now()) AS seconds FROM queue_entry")
     assert next_look - 5 < row["seconds"] < next_look + 5
 
@@ -88,9 +88,9 @@ async def test_the_first_look_comes_a_minute_after_the_start(database_tenant: Da
     [one] = await accept_notifications(database_tenant, 3)
     await claim_and_start(database_tenant.database, one)
     await database_tenant.query("UPDATE queue_entry SET next_at = next_at - interval '50 seconds'")
-    assert await strays(database_tenant.database) == []
+    assert await find_orphans(database_tenant.database) == []
     await database_tenant.query("UPDATE queue_entry SET next_at = next_at - interval '10 seconds'")
-    assert await strays(database_tenant.database) == [one]
+    assert await find_orphans(database_tenant.database) == [one]
 
 
 async def test_a_check_counts_once_and_waiting_or_ended_ones_need_none(database_tenant: DatabaseTenant) -> None:
@@ -100,8 +100,8 @@ async def test_a_check_counts_once_and_waiting_or_ended_ones_need_none(database_
     await database_tenant.query(
         "UPDATE queue_entry SET next_at = next_at - interval '1 hour' WHERE started_at IS NOT NULL"
     )
-    assert await strays(database_tenant.database) == [one]
-    assert await strays(database_tenant.database) == []
+    assert await find_orphans(database_tenant.database) == [one]
+    assert await find_orphans(database_tenant.database) == []
 
 
 async def test_a_missing_workflow_is_started_again(database_tenant: DatabaseTenant) -> None:
@@ -123,7 +123,7 @@ async def test_a_cancel_is_signalled_once_and_only_where_a_workflow_may_wait(dat
 
 
 async def test_a_signaled_cancel_of_a_former_generation_leaves_the_new_one_due(database_tenant: DatabaseTenant) -> None:
-    """It was redriven and cancelled once more while Temporal was told of the first cancel."""
+    """The notification was redriven and canceled again while Temporal received the first cancel."""
     [one] = await accept_notifications(database_tenant, 3)
     await claim_and_start(database_tenant.database, one)
     await database_tenant.query("UPDATE queue_entry SET cancel_due = true")

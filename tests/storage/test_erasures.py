@@ -1,4 +1,4 @@
-"""An erasure leaves nothing of the person, stops what is on its way, and touches nobody else."""
+"""Erase recipients: delete their data, stop their open notifications and change no other recipient."""
 
 import asyncio
 from dataclasses import replace

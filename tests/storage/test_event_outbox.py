@@ -1,4 +1,4 @@
-"""A status event and what endpoints are told of it are one statement: there is one exactly if there is the other."""
+"""Write a status event and the messages to event endpoints in one statement."""
 
 import asyncio
 import hashlib
@@ -139,9 +139,9 @@ async def test_concurrent_writers_add_one_message_per_status(webhook_tenant: Web
             await amend(session, sent.key, change)
 
     await asyncio.gather(*(report(evidence) for evidence in (Evidence.DELIVERED, Evidence.OPENED) for _ in range(4)))
-    told = await kinds(webhook_tenant, "all")
-    assert sorted(told) == sorted(f"notification.{status.lower()}" for status in (await sent.statuses())[1:])
-    assert "notification.opened" in told
+    event_kinds = await kinds(webhook_tenant, "all")
+    assert sorted(event_kinds) == sorted(f"notification.{status.lower()}" for status in (await sent.statuses())[1:])
+    assert "notification.opened" in event_kinds
 
 
 async def test_for_a_disabled_endpoint_it_is_kept_and_does_not_wait(webhook_tenant: WebhookTenant) -> None:
@@ -190,8 +190,8 @@ async def test_tenant_level_messages_go_to_enabled_endpoints_only(webhook_tenant
     on = await webhook_tenant.endpoint("on", NOWHERE, "notification.failed")
     off = await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
     async with webhook_tenant.database_tenant.database.transaction() as session:
-        [told] = await enqueue_messages(session, [on.id, off.id], "endpoint.test", {"endpoint": "on"})
+        [message_id] = await enqueue_messages(session, [on.id, off.id], "endpoint.test", {"endpoint": "on"})
     message = await webhook_tenant.message("on")
-    assert message["id"] == told
+    assert message["id"] == message_id
     assert json.loads(message["body"])["data"] == {"endpoint": "on"}
     assert await webhook_tenant.messages("off") == []

@@ -1,4 +1,4 @@
-"""Parked failures, grouped: by type, status and reason, each notification once."""
+"""Group dead letters by type, status and reason. Count each notification once."""
 
 from datetime import timedelta
 from typing import Any

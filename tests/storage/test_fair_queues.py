@@ -1,4 +1,4 @@
-"""Every queue serves tenants in turn: one row of a quiet tenant is in the first batch behind another tenant's flood."""
+"""Serve tenants round-robin in every queue: a row of one tenant is in the first batch despite another's backlog."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -30,7 +30,7 @@ INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest
        opened_at, closes_at, signaled_at)
 SELECT gen_random_uuid(), :tenant, 'order.shipped', :type, 'ada', 'group ' || n, {closes_on_schedule}, {is_full}, 1,
        10, now(),
-       now() - interval '1 hour' * :age, {told} FROM generate_series(1, CAST(:size AS int)) AS n
+       now() - interval '1 hour' * :age, {signaled_at} FROM generate_series(1, CAST(:size AS int)) AS n
 """
 RECEIPTS = """
 INSERT INTO receipt (id, tenant, provider, kind, occurred_at, received_at, raw, attempt_count, next_attempt_at)
@@ -61,8 +61,8 @@ def entries(state: str, *, busy: str = "NULL", cancel: bool = False, evidence: b
     return ENTRIES.format(state=state, busy=busy, cancel=cancel, evidence=evidence)
 
 
-def windows(*, closes_on_schedule: bool = False, is_full: bool = False, told: str = "now()") -> str:
-    return WINDOWS.format(closes_on_schedule=closes_on_schedule, is_full=is_full, told=told)
+def windows(*, closes_on_schedule: bool = False, is_full: bool = False, signaled_at: str = "now()") -> str:
+    return WINDOWS.format(closes_on_schedule=closes_on_schedule, is_full=is_full, signaled_at=signaled_at)
 
 
 async def cancels(session: AsyncSession) -> list[UUID]:
@@ -91,7 +91,7 @@ async def posts(session: AsyncSession) -> list[UUID]:
     return [post.id for post in await event_posting.claim_posts(session, ConcurrencyLimits(max_total=9), [])]
 
 
-async def told(session: AsyncSession) -> list[UUID]:
+async def pending_windows(session: AsyncSession) -> list[UUID]:
     return [window.id for window in await digests.list_pending_windows(session, 16)]
 
 
@@ -115,7 +115,7 @@ QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
     "provider queue": (entries("waiting", busy="'sandbox'"), "queue_entry", admit),
     "receipts": (RECEIPTS, "receipt", receipts),
     "event webhooks": (MESSAGES, "event_message", posts),
-    "windows to tell": (windows(told="NULL"), "digest", told),
+    "windows to signal": (windows(signaled_at="NULL"), "digest", pending_windows),
     "full windows": (windows(is_full=True), "digest", lambda session: digests.list_full_windows(session, 16)),
     "overdue windows": (windows(), "digest", lambda session: digests.list_overdue_windows(session, 10, 1_200, 16)),
     "overdue calendars": (

@@ -52,7 +52,7 @@ def as_stored(ledger: Ledger) -> Ledger:
 
 async def test_a_written_ledger_is_read_back(sent: DatabaseSend) -> None:
     def change(ledger: Ledger) -> Ledger:
-        told = replace(
+        accepted_attempt = replace(
             ledger.attempts[sent.attempt()],
             provider_message_id="m-1",
             provider_response={"status": "queued"},
@@ -60,7 +60,7 @@ async def test_a_written_ledger_is_read_back(sent: DatabaseSend) -> None:
             error_type="temporary",
             cost="0.0125",
         )
-        return cancel_notification(record_outcome(ledger, told, AttemptState.ACCEPTED, NOW), NOW)
+        return cancel_notification(record_outcome(ledger, accepted_attempt, AttemptState.ACCEPTED, NOW), NOW)
 
     after = await amended(sent, change)
     read = await sent.ledger()
@@ -127,7 +127,7 @@ async def test_a_locked_load_waits_for_a_concurrent_writer(sent: DatabaseSend) -
     assert await sent.statuses() == ["PENDING", "DELIVERED", "OPENED"]
 
 
-async def test_a_crowd_of_writers_loses_nothing(database_tenant: DatabaseTenant) -> None:
+async def test_many_concurrent_writers_lose_nothing(database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send()
     for number in range(1, 9):
         await sent.claim(number)
@@ -142,9 +142,9 @@ async def test_a_crowd_of_writers_loses_nothing(database_tenant: DatabaseTenant)
     assert states == {**dict.fromkeys(range(1, 8), AttemptState.UNKNOWN), 8: AttemptState.ACCEPTED}
     row = await sent.row()
     assert row["status"] == "OPENED"
-    told = await sent.statuses()
-    assert told[-1] == "OPENED"
-    assert len(told) == len(set(told))
+    statuses = await sent.statuses()
+    assert statuses[-1] == "OPENED"
+    assert len(statuses) == len(set(statuses))
 
 
 async def test_a_delivery_shows_one_attempt_and_never_a_mixture(database_tenant: DatabaseTenant) -> None:
@@ -161,8 +161,8 @@ async def test_a_delivery_shows_one_attempt_and_never_a_mixture(database_tenant:
 
 async def test_a_response_blanked_by_an_erasure_stays_blank(sent: DatabaseSend) -> None:
     def change(ledger: Ledger) -> Ledger:
-        told = replace(ledger.attempts[sent.attempt()], provider_response={"to": "ada@example.com"})
-        return record_outcome(ledger, told, AttemptState.ACCEPTED, NOW)
+        accepted_attempt = replace(ledger.attempts[sent.attempt()], provider_response={"to": "ada@example.com"})
+        return record_outcome(ledger, accepted_attempt, AttemptState.ACCEPTED, NOW)
 
     await amended(sent, change)
     for table in ("attempt", "delivery"):

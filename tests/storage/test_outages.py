@@ -79,7 +79,7 @@ async def test_a_schema_of_another_version_is_neither_an_outage_nor_for_good(
     assert (is_outage(error), is_permanent(error)) == (False, False)
 
 
-@pytest.mark.parametrize("url", ["nobody:wrong@{address}/{name}", "postgres@{address}/no_such_database"])
+@pytest.mark.parametrize("url", ["nouser:wrong@{address}/{name}", "postgres@{address}/no_such_database"])
 async def test_a_refused_connection_is_an_outage(database: Database, url: str) -> None:
     """A password may be changed, or a database restored, while processes run."""
     address, _, name = database.url.partition("@")[2].partition("/")

@@ -41,7 +41,7 @@ async def test_a_throttle_of_one_process_reaches_all_and_the_longest_counts(data
 async def test_deliveries_held_by_a_throttle_are_released_after_its_end(database: Database) -> None:
     heard: asyncio.Queue[object] = asyncio.Queue()
     connection = await database.dedicated()
-    await connection.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(told[-1]))
+    await connection.add_listener(DISPATCH_CHANNEL, lambda *arguments: heard.put_nowait(arguments[-1]))
     await move(database, CallTally(calls=1, throttled_for=timedelta(minutes=2)))
     await move(database, CallTally())
     async with database.transaction() as session:

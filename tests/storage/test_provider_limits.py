@@ -1,4 +1,4 @@
-"""Rates set at run time: merged one by one, and told to the dispatcher with the commit."""
+"""Set rates at run time: merge them one by one and notify the dispatcher at commit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def test_omitted_limits_stay_and_null_restores_the_settings(database: Data
 async def test_a_change_notifies_the_dispatcher(database: Database) -> None:
     heard: asyncio.Queue[object] = asyncio.Queue()
     connection = await database.dedicated()
-    await connection.add_listener(DISPATCH_CHANNEL, lambda *told: heard.put_nowait(told[-1]))
+    await connection.add_listener(DISPATCH_CHANNEL, lambda *arguments: heard.put_nowait(arguments[-1]))
     await change(database, rate=20)
     async with asyncio.timeout(60):
         assert await heard.get() == RATES_DUE

@@ -16,7 +16,7 @@ QUEUE = """
 UPDATE queue_entry SET state = 'started', claimed_by = NULL, started_at = now(), queued_provider = 'sendgrid',
        queued_at = now() - make_interval(secs => :age) WHERE notification_id = ANY(:ids)
 """
-PARK = """
+MAKE_WAIT = """
 UPDATE queue_entry SET state = 'waiting', claimed_by = NULL, waits_for = 'provider_busy', awaited_provider = 'sendgrid'
  WHERE notification_id = ANY(:ids)
 """
@@ -34,9 +34,9 @@ async def queued(database_tenant: DatabaseTenant, count: int, age: float = 0.0) 
     return ids
 
 
-async def parked(database_tenant: DatabaseTenant, *priorities: int) -> list[UUID]:
+async def add_waiting(database_tenant: DatabaseTenant, *priorities: int) -> list[UUID]:
     ids = await accept_notifications(database_tenant, *priorities)
-    await database_tenant.query(PARK, ids=ids)
+    await database_tenant.query(MAKE_WAIT, ids=ids)
     return ids
 
 
@@ -69,7 +69,7 @@ async def test_a_stalled_queue_admits_few(database_tenant: DatabaseTenant) -> No
 
 async def test_the_most_urgent_waiting_calls_are_admitted_first(database_tenant: DatabaseTenant) -> None:
     await queued(database_tenant, MAX_QUEUED - 2)
-    bulk, urgent, ordinary = await parked(database_tenant, 5, 1, 3)
+    bulk, urgent, ordinary = await add_waiting(database_tenant, 5, 1, 3)
     assert await admit(database_tenant) == 2
     assert [await state_of(database_tenant, id) for id in (bulk, urgent, ordinary)] == ["waiting", "due", "due"]
     assert [one.id for one in await claim(database_tenant.database)] == [urgent, ordinary]
@@ -77,5 +77,5 @@ async def test_the_most_urgent_waiting_calls_are_admitted_first(database_tenant:
 
 async def test_a_full_queue_admits_no_call(database_tenant: DatabaseTenant) -> None:
     await queued(database_tenant, MAX_QUEUED + 3)
-    await parked(database_tenant, 1)
+    await add_waiting(database_tenant, 1)
     assert await admit(database_tenant) == 0

@@ -68,8 +68,8 @@ async def test_a_reason_of_the_account_is_the_operators_and_the_providers(webhoo
     await store(webhook_tenant.database_tenant.database, *reported)
     with capture_logs() as logs:
         await apply_waiting(webhook_tenant.database_tenant.database)
-    told: list[Any] = [entry for entry in logs if entry["log_level"] == "error"]
-    assert [(entry["provider"], entry["reason"], entry["messages"]) for entry in told] == [
+    errors: list[Any] = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [(entry["provider"], entry["reason"], entry["messages"]) for entry in errors] == [
         ("sandbox", "account_suspended", 5)
     ]
     assert counted("sandbox", "account_suspended") == before + 5

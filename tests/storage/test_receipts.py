@@ -60,10 +60,10 @@ async def sole(database_tenant: DatabaseTenant, of: StoredReceipt) -> dict[str, 
 
 
 async def test_a_receipt_stored_twice_is_one_row(database_tenant: DatabaseTenant) -> None:
-    told = receipt(provider_message_id="m", reason="why")
-    await store(database_tenant.database, told)
-    await store(database_tenant.database, told, told)
-    row = await sole(database_tenant, told)
+    stored_receipt = receipt(provider_message_id="m", reason="why")
+    await store(database_tenant.database, stored_receipt)
+    await store(database_tenant.database, stored_receipt, stored_receipt)
+    row = await sole(database_tenant, stored_receipt)
     assert (row["kind"], row["provider_message_id"], row["reason"], row["occurred_at"]) == (
         "delivered",
         "m",
@@ -74,12 +74,12 @@ async def test_a_receipt_stored_twice_is_one_row(database_tenant: DatabaseTenant
 
 
 async def test_a_receipt_with_our_reference_moves_the_notification(sent: DatabaseSend) -> None:
-    told = receipt(attempt_id=sent.attempt())
-    await store(sent.database_tenant.database, told)
+    stored_receipt = receipt(attempt_id=sent.attempt())
+    await store(sent.database_tenant.database, stored_receipt)
     await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"
     assert [d["delivered_at"] for d in await sent.rows("delivery")] == [AT]
-    row = await sole(sent.database_tenant, told)
+    row = await sole(sent.database_tenant, stored_receipt)
     assert row["applied_at"] is not None
     assert row["next_attempt_at"] is None
 
@@ -114,11 +114,11 @@ async def test_a_receipt_of_an_erased_recipient_is_applied_without_its_content(s
 
 
 async def test_applied_once_it_is_not_applied_again(sent: DatabaseSend) -> None:
-    told = receipt(attempt_id=sent.attempt())
-    await store(sent.database_tenant.database, told)
+    stored_receipt = receipt(attempt_id=sent.attempt())
+    await store(sent.database_tenant.database, stored_receipt)
     await apply_waiting(sent.database_tenant.database)
     before = await sent.row()
-    await store(sent.database_tenant.database, told)
+    await store(sent.database_tenant.database, stored_receipt)
     await apply_waiting(sent.database_tenant.database)
     assert await sent.row() == before
     assert await sent.statuses() == ["PENDING", "DELIVERED"]
@@ -202,11 +202,11 @@ async def test_one_of_a_generation_before_a_redrive_still_counts(database_tenant
 async def test_a_word_that_proves_nothing_about_arrival_is_applied_and_moves_nothing(
     sent: DatabaseSend, kind: str
 ) -> None:
-    told = receipt(kind, attempt_id=sent.attempt())
-    await store(sent.database_tenant.database, told)
+    stored_receipt = receipt(kind, attempt_id=sent.attempt())
+    await store(sent.database_tenant.database, stored_receipt)
     await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "PENDING"
-    assert (await sole(sent.database_tenant, told))["applied_at"] is not None
+    assert (await sole(sent.database_tenant, stored_receipt))["applied_at"] is not None
 
 
 async def test_a_complaint_proves_that_it_arrived(sent: DatabaseSend) -> None:
@@ -216,10 +216,10 @@ async def test_a_complaint_proves_that_it_arrived(sent: DatabaseSend) -> None:
 
 
 async def test_two_appliers_at_once_apply_each_receipt_once(sent: DatabaseSend) -> None:
-    told = [receipt(kind, attempt_id=sent.attempt()) for kind in ("delivered", "opened", "clicked")]
-    await store(sent.database_tenant.database, *told)
+    receipts = [receipt(kind, attempt_id=sent.attempt()) for kind in ("delivered", "opened", "clicked")]
+    await store(sent.database_tenant.database, *receipts)
     await asyncio.gather(*(apply_waiting(sent.database_tenant.database) for _ in range(3)))
-    rows = await stored(sent.database_tenant, *(one.id for one in told))
+    rows = await stored(sent.database_tenant, *(one.id for one in receipts))
     assert [row["attempt_count"] for row in rows] == [1, 1, 1]
     statuses = await sent.statuses()
     assert statuses[-1] == "OPENED"

@@ -1,4 +1,4 @@
-"""A person is always made with their preferences, and merges do not lose what somebody else wrote meanwhile."""
+"""Create recipients with their preferences, and merge changes without losing concurrent ones."""
 
 import asyncio
 

@@ -59,8 +59,8 @@ async def test_a_redriven_row_restarts_and_records_its_author(failed: DatabaseSe
     assert changed == {"status", "failure_reason", "failures", "finished_at", "generation", "revision"}
     assert (row["status"], row["failure_reason"], row["finished_at"]) == ("PENDING", None, None)
     assert (row["generation"], row["revision"]) == (2, before["revision"] + 1)
-    [told] = [event for event in await failed.rows("event") if event["kind"] == "redriven"]
-    assert (told["status"], told["detail"]) == ("PENDING", {"generation": 2, "key": str(KEY)})
+    [redrive_event] = [event for event in await failed.rows("event") if event["kind"] == "redriven"]
+    assert (redrive_event["status"], redrive_event["detail"]) == ("PENDING", {"generation": 2, "key": str(KEY)})
     assert await failed.statuses() == ["PENDING", "FAILED", "PENDING"]
 
 
@@ -69,8 +69,8 @@ async def test_a_forced_redrive_of_a_doubt_is_recorded(database_tenant: Database
     [one] = await found(database_tenant)
     assert one.candidate.status is NotificationStatus.IN_DOUBT
     await redrive(database_tenant, one)
-    [told] = [event for event in await doubtful.rows("event") if event["kind"] == "redriven"]
-    assert told["detail"] == {"generation": 2, "key": str(KEY), "forced": True}
+    [redrive_event] = [event for event in await doubtful.rows("event") if event["kind"] == "redriven"]
+    assert redrive_event["detail"] == {"generation": 2, "key": str(KEY), "forced": True}
 
 
 async def test_a_cancel_and_a_start_of_the_last_generation_are_forgotten(failed: DatabaseSend) -> None:
@@ -121,8 +121,8 @@ async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: Data
     async def another() -> set[UUID]:
         async with failed.database_tenant.database.transaction() as session:
             seen = await redrives.lock_target(session, failed.database_tenant.tenant, failed.id)
-            parked = seen is not None and seen.candidate.status is NotificationStatus.FAILED
-            again = [PlannedRedrive(target=seen)] if seen is not None and parked else []
+            is_failed = seen is not None and seen.candidate.status is NotificationStatus.FAILED
+            again = [PlannedRedrive(target=seen)] if seen is not None and is_failed else []
             return await redrives.redrive(session, failed.database_tenant.tenant, again, KEY)
 
     won = await asyncio.gather(*(step() for _ in range(5) for step in (one, another)))
@@ -180,12 +180,12 @@ async def test_before_its_time_it_is_not_due(failed: DatabaseSend) -> None:
 
 
 async def test_a_filter_finds_dead_letters_unless_it_names_a_status(database_tenant: DatabaseTenant) -> None:
-    parked = await (await database_tenant.send()).failed()
+    failed = await (await database_tenant.send()).failed()
     doubtful = await (await database_tenant.send()).failed(AttemptState.UNKNOWN)
     sent = await (await database_tenant.send()).failed(AttemptState.ACCEPTED)
     waiting = await database_tenant.send()
-    assert await ids(database_tenant) == {parked.id, doubtful.id}
-    assert await ids(database_tenant, status="FAILED") == {parked.id}
+    assert await ids(database_tenant) == {failed.id, doubtful.id}
+    assert await ids(database_tenant, status="FAILED") == {failed.id}
     assert await ids(database_tenant, status="IN_DOUBT") == {doubtful.id}
     assert await ids(database_tenant, status="SENT") == {sent.id}
     assert await ids(database_tenant, status="PENDING") == {waiting.id}
@@ -298,9 +298,9 @@ async def test_when_it_expires_is_read_with_it(database_tenant: DatabaseTenant) 
 
 async def test_another_tenants_are_neither_found_nor_redriven(failed: DatabaseSend) -> None:
     [one] = await found(failed.database_tenant)
-    stranger = uuid4()
-    assert await found(failed.database_tenant, tenant=stranger) == []
+    other_tenant = uuid4()
+    assert await found(failed.database_tenant, tenant=other_tenant) == []
     async with failed.database_tenant.database.transaction() as session:
-        assert await redrives.lock_target(session, stranger, failed.id) is None
-        assert await redrives.redrive(session, stranger, [PlannedRedrive(target=one)], KEY) == set()
+        assert await redrives.lock_target(session, other_tenant, failed.id) is None
+        assert await redrives.redrive(session, other_tenant, [PlannedRedrive(target=one)], KEY) == set()
     assert (await failed.row())["generation"] == 1

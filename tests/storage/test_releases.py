@@ -1,4 +1,4 @@
-"""Who goes on first when nothing holds them any more: the most urgent, and of those the tenants in turn."""
+"""Release held notifications by priority, and round-robin among tenants within a priority."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -70,26 +70,28 @@ async def test_tenants_are_served_round_robin_within_a_priority(database: Databa
     owner: dict[UUID, int] = {}
     for number, (database_tenant, size) in enumerate(zip(database_tenants, sizes, strict=True)):
         owner |= {sent.id: number for sent in await hold(database_tenant, *[3] * size)}
-    told = [sorted(owner[one] for one in await release_and_claim(database, 3)) for _ in range(3)]
-    assert told == [[0, 1, 2], [0, 1, 2], [0, 0, 2]]
+    released = [sorted(owner[one] for one in await release_and_claim(database, 3)) for _ in range(3)]
+    assert released == [[0, 1, 2], [0, 1, 2], [0, 0, 2]]
 
 
 async def test_a_tenant_with_urgent_sends_keeps_its_place_among_others(database: Database) -> None:
     busy, quiet = await open_database_tenant(database), await open_database_tenant(database)
     urgent, later = await hold(busy, 1, 1, 1), await hold(busy, 3, 3)
     others = await hold(quiet, 3, 3)
-    told = await release_and_claim(database, 5)
-    assert told[:3] == [sent.id for sent in urgent]
-    assert sorted(told[3:]) == sorted([later[0].id, others[0].id])
+    released = await release_and_claim(database, 5)
+    assert released[:3] == [sent.id for sent in urgent]
+    assert sorted(released[3:]) == sorted([later[0].id, others[0].id])
 
 
 async def test_concurrent_releases_get_different_notifications(database: Database) -> None:
     database_tenant = await open_database_tenant(database)
     some = await hold(database_tenant, *[3] * 20)
-    told = [one for each in await asyncio.gather(*(release_and_claim(database, 10) for _ in range(2))) for one in each]
-    assert len(told) == len(set(told))
-    told += await release_and_claim(database, 20)
-    assert sorted(told) == sorted(sent.id for sent in some)
+    released = [
+        one for each in await asyncio.gather(*(release_and_claim(database, 10) for _ in range(2))) for one in each
+    ]
+    assert len(released) == len(set(released))
+    released += await release_and_claim(database, 20)
+    assert sorted(released) == sorted(sent.id for sent in some)
 
 
 async def test_a_released_delivery_is_held_until_its_next_attempt(database: Database) -> None:

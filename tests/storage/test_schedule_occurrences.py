@@ -1,4 +1,4 @@
-"""Turns of one person are found without looking at those of all others: at every send that says where somebody is."""
+"""Find the schedule occurrences of one recipient by an index. Every send with a time zone does."""
 
 import pytest
 from sqlalchemy import text
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.postgres
 
 INDEX = "schedule_occurrence_of_recipient"
 SPEC = {"topic": "news", "payload": {}, "timezone": "recipient", "overlap": "skip", "cron": "0 9 * * *"}
-CROWD = text("""
+INSERT_OCCURRENCES = text("""
 INSERT INTO schedule_occurrence (schedule_id, recipient_id, tenant, notification_type, timezone, due_at)
 SELECT :id, 'person-' || number, :tenant, 'report', 'UTC', now() + interval '1 day'
   FROM generate_series(1, 5000) number
@@ -24,7 +24,7 @@ async def test_they_are_found_by_an_index(database: Database, asked: str) -> Non
     tenant = await new_tenant(database)
     async with database.transaction() as session:
         schedule, _ = await schedules.put(session, tenant, "daily", "report", SPEC)
-        await session.execute(CROWD, {"id": schedule.id, "tenant": tenant})
+        await session.execute(INSERT_OCCURRENCES, {"id": schedule.id, "tenant": tenant})
         await session.execute(text("ANALYZE schedule_occurrence"))
         if asked == "moved":
             await schedule_occurrences.update_timezones(session, tenant, ["person-7"])

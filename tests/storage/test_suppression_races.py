@@ -1,6 +1,6 @@
-"""The suppression list when two write to it at the same moment: what lasts stays, and nobody waits in a circle.
+"""Write the suppression list concurrently: the lasting entry stays, and no deadlock occurs.
 
-A test that deadlocks fails by Postgres' own word for it.
+A deadlock fails a test with the error of Postgres.
 """
 
 import asyncio
@@ -57,11 +57,11 @@ async def listed(database_tenant: DatabaseTenant) -> list[SuppressionEntry]:
 
 
 async def bounce(sent: DatabaseSend, kind: str = "bounced", reason: str | None = "unknown_number") -> None:
-    told = receipt(kind, attempt_id=sent.attempt(channel=Channel.SMS), reason=reason)
+    stored_receipt = receipt(kind, attempt_id=sent.attempt(channel=Channel.SMS), reason=reason)
     async with sent.database_tenant.database.transaction() as session:
-        await receipts.store(session, [told])
+        await receipts.store(session, [stored_receipt])
     async with sent.database_tenant.database.transaction() as session:
-        await receipts.apply_receipt(session, told, sent.attempt(channel=Channel.SMS), sent.key)
+        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.key)
 
 
 async def start(database: Database) -> None:
@@ -126,9 +126,9 @@ async def test_a_bounce_that_meets_a_start_is_on_the_list_afterwards(sent: Datab
 async def test_a_start_that_meets_a_complaint_lifts_nothing(sent: DatabaseSend) -> None:
     database = sent.database_tenant.database
     await stop(database)
-    told = receipt("complained", attempt_id=sent.attempt(channel=Channel.SMS))
+    stored_receipt = receipt("complained", attempt_id=sent.attempt(channel=Channel.SMS))
     async with database.transaction() as session:
-        await receipts.apply_receipt(session, told, sent.attempt(channel=Channel.SMS), sent.key)
+        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.key)
         waiting = asyncio.create_task(start(database))
         await until_blocked(database, waiting)
     await waiting
@@ -136,7 +136,7 @@ async def test_a_start_that_meets_a_complaint_lifts_nothing(sent: DatabaseSend) 
 
 
 async def test_a_wait_for_the_list_locks_no_notification(sent: DatabaseSend) -> None:
-    """Whoever has the list may go on to the notification: that is the order."""
+    """The lock order is the list, then the notification."""
     database = sent.database_tenant.database
     await stop(database)
     async with database.transaction() as session:

@@ -60,7 +60,9 @@ async def lift(database_tenant: DatabaseTenant, one: SuppressionEntry) -> bool:
         return await suppressions.lift(session, database_tenant.tenant, one.id)
 
 
-async def told(sent: DatabaseSend, kind: str, reason: str | None = None, channel: Channel = Channel.EMAIL) -> None:
+async def apply_new_receipt(
+    sent: DatabaseSend, kind: str, reason: str | None = None, channel: Channel = Channel.EMAIL
+) -> None:
     """By a receipt, which is applied."""
     await store(sent.database_tenant.database, receipt(kind, attempt_id=sent.attempt(channel=channel), reason=reason))
     await apply_waiting(sent.database_tenant.database)
@@ -179,7 +181,7 @@ async def test_two_at_once_are_one(database_tenant: DatabaseTenant) -> None:
 async def test_a_definite_receipt_suppresses_the_called_address(
     sent: DatabaseSend, kind: str, word: str | None, reason: str, said: str
 ) -> None:
-    await told(sent, kind, word)
+    await apply_new_receipt(sent, kind, word)
     [one] = await listed(sent.database_tenant)
     assert (one.channel, one.address, one.reason, one.source) == ("email", CONTACT["email"], reason, "sandbox")
     assert (one.notification_id, one.expires_at) == (sent.id, None)
@@ -192,14 +194,14 @@ async def test_a_definite_receipt_suppresses_the_called_address(
 @pytest.mark.parametrize("kind", ["bounced", "failed", "delivered", "opened"])
 @pytest.mark.parametrize("word", [None, "mailbox_unavailable", "bounced"])
 async def test_any_other_suppresses_nothing(sent: DatabaseSend, kind: str, word: str | None) -> None:
-    await told(sent, kind, word)
+    await apply_new_receipt(sent, kind, word)
     assert (await listed(sent.database_tenant), await timeline(sent)) == ([], [])
 
 
 async def test_a_number_is_suppressed_and_the_same_persons_mail_is_not(database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send(Channel.SMS)
     await sent.claim(channel=Channel.SMS)
-    await told(sent, "bounced", "unknown_number", Channel.SMS)
+    await apply_new_receipt(sent, "bounced", "unknown_number", Channel.SMS)
     assert [(one.channel, one.address) for one in await listed(database_tenant)] == [("sms", CONTACT["phone"])]
     claim = await (await database_tenant.send()).claim()
     assert claim is not None
@@ -210,14 +212,14 @@ async def test_a_number_is_suppressed_and_the_same_persons_mail_is_not(database_
 async def test_channels_without_an_address_are_not_listed(database_tenant: DatabaseTenant, channel: Channel) -> None:
     sent = await database_tenant.send(channel)
     await sent.claim(channel=channel)
-    await told(sent, "bounced", "invalid_address", channel)
+    await apply_new_receipt(sent, "bounced", "invalid_address", channel)
     assert (await listed(database_tenant), await timeline(sent)) == ([], [])
 
 
 async def test_two_receipts_of_one_call_add_one_suppression_each(sent: DatabaseSend) -> None:
     for kind, word in (("bounced", "invalid_address"), ("failed", "invalid_address"), ("complained", None)):
-        await told(sent, kind, word)
-    await told(sent, "bounced", "invalid_address")
+        await apply_new_receipt(sent, kind, word)
+    await apply_new_receipt(sent, "bounced", "invalid_address")
     assert [reason for _, reason, _ in await timeline(sent)] == ["bounced", "complained"]
     assert [one.reason for one in await listed(sent.database_tenant)] == ["complained"]
 
@@ -313,7 +315,7 @@ async def change_address(database_tenant: DatabaseTenant, address: str) -> None:
 
 async def test_an_address_that_was_changed_since_the_call_is_not_the_one(sent: DatabaseSend) -> None:
     await change_address(sent.database_tenant, "new@example.com")
-    await told(sent, "bounced", "invalid_address")
+    await apply_new_receipt(sent, "bounced", "invalid_address")
     [one] = await listed(sent.database_tenant, keys=[key_of(sent.database_tenant, "email", CONTACT["email"])])
     assert one.address is None
     assert await listed(sent.database_tenant) == [one]
@@ -330,14 +332,14 @@ async def test_concurrent_profile_changes_hide_no_bounce(sent: DatabaseSend) -> 
         await recipients.merge_profile(
             session, sent.database_tenant.tenant, sent.database_tenant.recipient_id, {"locale": "de"}
         )
-    await told(sent, "bounced", "invalid_address")
+    await apply_new_receipt(sent, "bounced", "invalid_address")
     assert [one.address for one in await listed(sent.database_tenant)] == [CONTACT["email"]]
 
 
 async def test_a_receipt_of_an_erased_recipient_suppresses_nothing(sent: DatabaseSend) -> None:
     async with sent.database_tenant.database.transaction() as session:
         await erasures.erase_at_once(session, sent.database_tenant.tenant, sent.database_tenant.recipient_id)
-    await told(sent, "complained")
+    await apply_new_receipt(sent, "complained")
     assert await listed(sent.database_tenant) == []
 
 

@@ -47,19 +47,19 @@ async def over(database_tenant: DatabaseTenant) -> None:
     )
 
 
-async def rolled(database_tenant: DatabaseTenant) -> set[object]:
-    """Who is to ask again when the windows are over."""
+async def open_next_windows(database_tenant: DatabaseTenant) -> set[object]:
+    """End the windows and return the notifications that resume."""
     await database_tenant.query(
         "UPDATE queue_entry SET state = 'started' WHERE state = 'due' AND tenant = :id", id=database_tenant.tenant
     )
     await over(database_tenant)
     async with database_tenant.database.transaction() as session:
         await throttles.open_next(session, 100)
-    told = await database_tenant.query(
+    resumed = await database_tenant.query(
         "SELECT notification_id FROM queue_entry WHERE state = 'due' AND tenant = :tenant",
         tenant=database_tenant.tenant,
     )
-    return {row["notification_id"] for row in told}
+    return {row["notification_id"] for row in resumed}
 
 
 async def test_of_fifty_at_once_as_many_as_the_limit_get_in(database_tenant: DatabaseTenant) -> None:
@@ -97,8 +97,8 @@ async def test_the_next_window_admits_by_priority_and_age(database_tenant: Datab
     for one, priority in zip(sent, priorities, strict=True):
         await ask(one, limit(1), priority=priority)
     order = []
-    while told := await rolled(database_tenant):
-        [number] = [number for number, one in enumerate(sent) if one.id in told]
+    while resumed := await open_next_windows(database_tenant):
+        [number] = [number for number, one in enumerate(sent) if one.id in resumed]
         assert await ask(sent[number], limit(1), priority=priorities[number])
         order.append(number)
     assert order == [4, 1, 3, 2, 5]
@@ -108,7 +108,7 @@ async def test_a_new_request_does_not_pass_signaled_ones(database_tenant: Databa
     first, waiting = await database_tenant.send(), await database_tenant.send()
     assert await ask(first, limit(1))
     assert not await ask(waiting, limit(1))
-    assert await rolled(database_tenant) == {waiting.id}
+    assert await open_next_windows(database_tenant) == {waiting.id}
     assert not await ask(await database_tenant.send(), limit(1))
     assert await ask(waiting, limit(1))
 
@@ -117,10 +117,10 @@ async def test_a_more_urgent_request_passes(database_tenant: DatabaseTenant) -> 
     first, waiting, urgent = [await database_tenant.send() for _ in range(3)]
     assert await ask(first, limit(1))
     assert not await ask(waiting, limit(1), priority=5)
-    await rolled(database_tenant)
+    await open_next_windows(database_tenant)
     assert await ask(urgent, limit(1), priority=3)
     assert not await ask(waiting, limit(1), priority=5)
-    assert await rolled(database_tenant) == {waiting.id}
+    assert await open_next_windows(database_tenant) == {waiting.id}
 
 
 async def test_ended_requests_do_not_block_the_queue(database_tenant: DatabaseTenant) -> None:
@@ -131,7 +131,7 @@ async def test_ended_requests_do_not_block_the_queue(database_tenant: DatabaseTe
     await database_tenant.query("UPDATE notification SET finished_at = now() WHERE id = :id", id=canceled.id)
     async with database_tenant.database.transaction() as session:
         await throttles.dequeue(session, asker(gone))
-    assert await rolled(database_tenant) == {waiting.id}
+    assert await open_next_windows(database_tenant) == {waiting.id}
     assert await ask(waiting, limit(1))
 
 
@@ -148,10 +148,10 @@ async def test_of_two_that_begin_the_next_windows_each_window_has_one(database_t
             return await throttles.open_next(session, 4)
 
     assert sum(await asyncio.gather(*(begun() for _ in range(3)))) + await begun() == len(keys)
-    told = await database_tenant.query(
+    resumed = await database_tenant.query(
         "SELECT 1 FROM queue_entry WHERE state = 'due' AND tenant = :t", t=database_tenant.tenant
     )
-    assert len(told) == len(keys)
+    assert len(resumed) == len(keys)
 
 
 async def test_expired_windows_are_purged(database_tenant: DatabaseTenant) -> None:
@@ -227,7 +227,7 @@ async def test_a_request_during_the_opening_of_a_window_is_not_lost(database_ten
         await session.execute(waiting, {"id": late.id})
     await rolling
     [entry] = await database_tenant.query("SELECT state FROM queue_entry WHERE notification_id = :id", id=late.id)
-    assert entry["state"] == "due" or await rolled(database_tenant) == {late.id}
+    assert entry["state"] == "due" or await open_next_windows(database_tenant) == {late.id}
 
 
 async def open_next(database_tenant: DatabaseTenant) -> None:

@@ -1,4 +1,4 @@
-"""Which ticks Temporal is to be told of, and when it is told again."""
+"""Choose the ticks to synchronize with Temporal, and the time of the next synchronization."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -23,7 +23,7 @@ READ = text("SELECT sync_attempted_at, schedules FROM tick WHERE tenant = :tenan
 
 @pytest.fixture
 async def alone(database_url: str) -> AsyncIterator[Database]:
-    """Where no dispatcher tells Temporal anything, and nobody has another store."""
+    """Yield a database that no dispatcher and no other Temporal store uses."""
     async with own_database(database_url) as database:
         yield database
 
@@ -110,12 +110,12 @@ async def test_a_new_store_gets_all_ticks(alone: Database) -> None:
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     await to_ensure(alone)
-    for store, told in (("first", []), ("first", []), ("second", [15])):
+    for store, expected in (("first", []), ("first", []), ("second", [15])):
         await ensured(alone, tenant, 15)
         async with alone.transaction() as session:
             await temporal_stores.confirm_replacement(session, store)
             await temporal_stores.record_observation(session, store)
-        assert (store, await to_ensure(alone)) == (store, told)
+        assert (store, await to_ensure(alone)) == (store, expected)
 
 
 async def test_those_that_temporal_does_not_take_stand_in_nobodys_way(alone: Database) -> None:
@@ -160,7 +160,7 @@ async def note_ensured(database: Database, tick: DesiredTick) -> None:
 
 @pytest.mark.parametrize("late_one_is_last", [True, False])
 async def test_a_late_synchronization_is_repeated(alone: Database, late_one_is_last: bool) -> None:
-    """It stood still between reading and telling. Another one has told Temporal what has changed since."""
+    """A process stalls between reading and synchronizing. Another process synchronizes a later change."""
     tenant = await new_tenant(alone)
     await put(alone, tenant, "0 9 * * *")
     late = await read(alone)

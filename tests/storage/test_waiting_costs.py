@@ -88,7 +88,7 @@ PERIODIC: dict[str, Work] = {
 @pytest.fixture(
     scope="module", params=[10_000, pytest.param(100_000, marks=pytest.mark.long)], ids=lambda size: f"{size} rows"
 )
-async def crowd(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[DatabaseTenant]:
+async def backlog(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[DatabaseTenant]:
     async with own_database(database_url) as database:
         yield await waiting_backlog(database, request.param)
 
@@ -96,9 +96,9 @@ async def crowd(request: pytest.FixtureRequest, database_url: str) -> AsyncItera
 @pytest.mark.parametrize("counter", [CountingSession, PlannedOnceSession])
 @pytest.mark.parametrize("name", PERIODIC)
 async def test_periodic_work_reads_due_rows_only(
-    crowd: DatabaseTenant, name: str, counter: type[CountingSession]
+    backlog: DatabaseTenant, name: str, counter: type[CountingSession]
 ) -> None:
-    async with crowd.database.transaction() as session:
+    async with backlog.database.transaction() as session:
         counting = counter(session)
-        await PERIODIC[name](counting, crowd.tenant)
+        await PERIODIC[name](counting, backlog.tenant)
     assert sum(counting.pages) < MOST_PAGES, counting.pages
