@@ -129,11 +129,11 @@ class Container:
         return RecordingActivities(self.database.for_activities, self.providers)
 
     async def watch_circuits(self) -> None:
-        """Keep this worker's view of the circuits up to date. Workers run it beside their queues."""
+        """Keep this worker's view of the circuits up to date. Workers run it together with their queues."""
         await Loop("circuits", self.circuits.sync).run()
 
     def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """Loops of the API process beside its requests."""
+        """Return the loops that the API process runs in addition to its requests."""
         event_poster = partial(run_after_release, self.database, self.event_poster.run)
         loops: list[Callable[[], Coroutine[Any, Any, None]]] = [event_poster, self.listener.run]
         loops += [self.work_announcer.run, self.receipts.run, self.process_registration.run]

@@ -1,4 +1,4 @@
-"""End a server process that hangs, from a thread beside its event loop. Its supervisor restarts it.
+"""End a server process that hangs, from a second thread. Its supervisor restarts it.
 
 The event loop sends a heartbeat every second. A supervisor checks the heartbeats too, and kills a process whose threads
 all hang. Probes check the file that a worker touches (TOCSIN_LIVENESS_PATH).

@@ -37,7 +37,7 @@ async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures:
             await measures.send_bulk(size.bulk)
             figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.alone_seconds))])
             urgent = _measure_urgent(measures, size, "latency_priority_1_backlog", figures)
-            figures.add("bulk_rate_beside_urgent", [await _bulk_rate(measures, urgent)])
+            figures.add("bulk_rate_with_urgent", [await _bulk_rate(measures, urgent)])
 
 
 async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -> float:

@@ -16,7 +16,7 @@ BASELINES = {
     "latency_priority_1": "floor_latency",
     "latency_priority_3": "floor_latency",
     "latency_priority_1_backlog": "latency_priority_1_idle",
-    "bulk_rate_beside_urgent": "bulk_rate_alone",
+    "bulk_rate_with_urgent": "bulk_rate_alone",
     "cpu_ms_send_block": "cpu_ms_floor_block",
     "cpu_waiting_ours": "cpu_idle_ours",
     "cpu_waiting_servers": "cpu_idle_servers",

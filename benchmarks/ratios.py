@@ -17,7 +17,7 @@ def compute_ratios(figures: Figures) -> dict[str, float]:
         "accept_vs_insert": median(figures.ratios("accept_rate_single")),
         "batch_accept_vs_insert": median(figures.ratios("accept_rate_batch")),
         "priority_p95_backlog_vs_idle": _p95_ratio(figures, "latency_priority_1_backlog", "latency_priority_1_idle"),
-        "bulk_rate_beside_urgent_vs_alone": median(figures.ratios("bulk_rate_beside_urgent")),
+        "bulk_rate_with_urgent_vs_alone": median(figures.ratios("bulk_rate_with_urgent")),
         "receipt_cpu_ms": median(figures.values("receipt_cpu_ms_batch")),
         "receipt_cpu_ms_single": median(figures.values("receipt_cpu_ms_single")),
         "send_cpu_vs_floor_worker": _cpu_ratio(figures),

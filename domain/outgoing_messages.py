@@ -16,7 +16,7 @@ class OutgoingMessage:
 
     `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An email address
     with an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
-    `priority` is 1 (immediate) to 5. The message is worthless after `expires_at`. `tags` are those of the send;
+    `priority` is 1 (immediate) to 5. The message expires at `expires_at`. `tags` are those of the send;
     `vendor_tracking`: the vendor may track opens and clicks as its account is set.
     """
 

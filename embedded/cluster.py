@@ -35,7 +35,7 @@ def find_binaries() -> Path:
 class Cluster:
     """Manage the cluster in `home/postgres` (`home` absolute).
 
-    The superuser's password is in a file beside it, so that other users of the machine cannot log in.
+    The superuser's password is in a file next to it, so that other users of the machine cannot log in.
     """
 
     home: Path

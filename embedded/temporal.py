@@ -43,7 +43,7 @@ SQLITE_PRAGMAS = ("journal_mode=wal", "synchronous=normal")
 
 
 def find_binary() -> Path:
-    """Return the program beside this interpreter. Raises StackError."""
+    """Return the program in the folder of this interpreter. Raises StackError."""
     program = Path(sys.executable).parent / "temporal"
     if not program.is_file():
         raise StackError(

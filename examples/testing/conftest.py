@@ -1,3 +1,3 @@
-"""Show a project with types and templates beside its tests, which skip time."""
+"""Show a project with types and templates next to its tests, which skip time."""
 
 pytest_plugins = ["testing.plugin"]

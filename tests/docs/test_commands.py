@@ -69,7 +69,7 @@ def test_a_command_refers_to_variables_set_above_it(name: str) -> None:
         assert not used or re.search(rf"^{variable}=", before, re.MULTILINE), f"${variable} is set nowhere"
 
 
-def test_only_a_whole_block_can_be_left_out() -> None:
+def test_only_a_whole_block_can_be_skipped() -> None:
     assert commands("```sh\nmake run\n```\n") == ""
     assert commands("```sh\nmake run\necho\n```\n") == "make run\necho\n"
     assert commands("```yaml\na: b\n```\n```sh\nls\n```\n") == "ls\n"

@@ -26,7 +26,7 @@ class BackgroundLoad:
     ) -> None:
         self._send = send
         self._every = 1 / rate
-        self._dice = rand
+        self._rand = rand
         self._remaining = limit
         self._is_running = asyncio.Event()
         self._is_running.set()
@@ -42,7 +42,7 @@ class BackgroundLoad:
     async def run(self) -> None:
         while self._remaining is None or self._remaining > 0:
             await self._is_running.wait()
-            await wait_seconds(self._every * self._dice.uniform(0.5, 1.5))
+            await wait_seconds(self._every * self._rand.uniform(0.5, 1.5))
             if sum(not task.done() for task in self._tasks) < MAX_IN_FLIGHT:
                 self._remaining = None if self._remaining is None else self._remaining - 1
                 self._tasks.append(asyncio.create_task(self._send()))

@@ -21,12 +21,12 @@ from tests.faults.vendor.modes import FaultyVendorMode
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long, pytest.mark.timeout(3600)]
 
-PATIENT = {"delivery_guarantee": "at_least_once", "give_up_after": "12h"}
-TEXT = TypeSpec(key="slow-text", steps=(step("sms"),), more=PATIENT)
-MAIL = TypeSpec(key="hanging-mail", steps=(step("email"),), more=PATIENT)
-HOOK = TypeSpec(key="other-hook", steps=(step("webhook"),), more=PATIENT)
+LONG_RETRY = {"delivery_guarantee": "at_least_once", "give_up_after": "12h"}
+TEXT = TypeSpec(key="slow-text", steps=(step("sms"),), more=LONG_RETRY)
+MAIL = TypeSpec(key="hanging-mail", steps=(step("email"),), more=LONG_RETRY)
+HOOK = TypeSpec(key="other-hook", steps=(step("webhook"),), more=LONG_RETRY)
 SETTINGS = {"EMAIL_PROVIDERS": "sendgrid", "TWILIO_RATE": "1"}
-PASSWORD = TypeSpec(key="password-hook", steps=(step("webhook"),), more={**PATIENT, "priority": 1})
+PASSWORD = TypeSpec(key="password-hook", steps=(step("webhook"),), more={**LONG_RETRY, "priority": 1})
 MEASURED = 15
 AT_SLOW, AT_HANGING, AT_ONCE = 5_000, 500, 5_000
 ORDINARY_TIMES, URGENT_TIMES = 3.0, 4.0
@@ -68,7 +68,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[BacklogStack]:
 async def test_backlogs_of_slow_providers_delay_other_sends_less_than_a_third(stack: BacklogStack) -> None:
     servers, load_generator = stack.servers, stack.load_generator
     await stack.seconds(HOOK)  # a warm-up
-    idle, crowded = await stack.seconds(HOOK), await machine_slowdown()
+    idle, slowdown = await stack.seconds(HOOK), await machine_slowdown()
     async with servers.vendor_control.with_mode(FaultyVendorMode.STALL, "sendgrid"):
         await load_generator.batch(AT_HANGING, MAIL)
         await load_generator.batch(AT_SLOW, TEXT)
@@ -77,15 +77,15 @@ async def test_backlogs_of_slow_providers_delay_other_sends_less_than_a_third(st
         loaded = await stack.seconds(HOOK)
         left = [await stack.stack_database.one(OPEN, type_spec.key) for type_spec in (MAIL, TEXT)]
     assert min(left) > 0, f"a backlog was over before the last send: {left}"
-    assert loaded <= ORDINARY_TIMES * idle * crowded, f"{loaded:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
+    assert loaded <= ORDINARY_TIMES * idle * slowdown, f"{loaded:.2f} s, and {idle:.2f} s without; {slowdown:.1f}"
 
 
 async def test_thousands_that_are_due_in_the_same_second_delay_no_password(stack: BacklogStack) -> None:
     await stack.seconds(PASSWORD)  # a warm-up
-    idle, crowded = await stack.seconds(PASSWORD), await machine_slowdown()
+    idle, slowdown = await stack.seconds(PASSWORD), await machine_slowdown()
     due_at = (datetime.now(UTC) + DUE_IN).isoformat()
     await stack.load_generator.batch(AT_ONCE, HOOK, send_at=due_at)
     await stack.stack_database.until(IS_PAST, due_at, is_=True, within=2 * DUE_IN.total_seconds())
     loaded = await stack.seconds(PASSWORD)
     assert await stack.stack_database.one(OPEN, HOOK.key) > 0, "the backlog was over before the last send"
-    assert loaded <= URGENT_TIMES * idle * crowded, f"{loaded:.2f} s, and {idle:.2f} s without; {crowded:.1f}"
+    assert loaded <= URGENT_TIMES * idle * slowdown, f"{loaded:.2f} s, and {idle:.2f} s without; {slowdown:.1f}"

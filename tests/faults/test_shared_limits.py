@@ -19,8 +19,8 @@ POINTS = 30
 Responses = list[tuple[int, int, int]]
 
 
-async def call_in_turn(customers: list[Customer]) -> Responses:
-    """Call in turn. Return the status, the remaining points, and the seconds until the next minute."""
+async def call_one_by_one(customers: list[Customer]) -> Responses:
+    """Call each customer once. Return the status, the remaining points, and the seconds until the next minute."""
     responses = []
     for customer in islice(cycle(customers), POINTS + 4):
         response = await customer.http.get("/settings")
@@ -46,6 +46,6 @@ async def test_two_processes_share_the_points_of_a_key(tmp_path: Path) -> None:
             _, info = await stack.enter_async_context(api)
             customers.append(await stack.enter_async_context(customer_at(info)))
             await customers[-1].wait_until_ready(within=DEFAULT_TIMEOUT)
-        responses = await eventually(lambda: call_in_turn(customers), are_of_one_minute, 2 * DEFAULT_TIMEOUT)
+        responses = await eventually(lambda: call_one_by_one(customers), are_of_one_minute, 2 * DEFAULT_TIMEOUT)
         assert [status for status, _, _ in responses] == [200] * POINTS + [429] * 4
         assert [rest for _, rest, _ in responses] == [*reversed(range(POINTS)), 0, 0, 0, 0]

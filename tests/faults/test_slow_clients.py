@@ -1,4 +1,4 @@
-"""Run 1,000 clients that send slowly, too much or without a signature, beside one that sends as usual."""
+"""Run 1,000 clients that send slowly, too much or without a signature, and one client that sends as usual."""
 
 import asyncio
 import statistics

@@ -1,4 +1,4 @@
-"""Run a command that starts workers, on real servers and beside an API in the process of the test."""
+"""Run a command that starts workers, on real servers and with an API in the process of the test."""
 
 import asyncio
 import os

@@ -92,7 +92,7 @@ add_vendor_fault("slow_loris", "Accept the message and send the response one byt
 add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
 add_vendor_fault("redirected", "Return 302 to another address.", FaultyVendorMode.REDIRECT)
 add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", FaultyVendorMode.FLOOD)
-add_vendor_fault("connection_refused", "Nobody listens.", FaultyVendorMode.CLOSED)
+add_vendor_fault("connection_refused", "No server listens on the vendor's port.", FaultyVendorMode.CLOSED)
 
 
 @fault

@@ -24,7 +24,7 @@ class FaultyVendorMode(StrEnum):
     ACCEPTED_500 = "accepted_500"
     ACCEPTED_RESET = "accepted_reset"
     ACCEPTED_HANG = "accepted_hang"
-    HOLD = "hold"  # accepts, and responds when told to
+    HOLD = "hold"  # accepts, and responds on request
     DRIP = "drip"
     GARBLED = "garbled"
     FLOOD = "flood"
@@ -41,7 +41,7 @@ class ReceiptStyle(StrEnum):
     DUPLICATED = "duplicated"
     REVERSED = "reversed"
     EARLY = "early"  # before the response to the call
-    WITHHELD = "withheld"  # when told to
+    WITHHELD = "withheld"  # on request
 
 
 POISONED_MODES = (
