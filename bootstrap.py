@@ -6,14 +6,12 @@ Worker, API, command line and tests all use this module. No other module builds 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import httpx2
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from activities.delivery import DeliveryActivities
 from activities.digests import DigestActivities
@@ -32,7 +30,7 @@ from dispatch.process_registration import ProcessRegistration
 from dispatch.receipts import ReceiptApplier
 from dispatch.sandbox_receipts import SandboxReceiptPoster
 from dispatch.start_holds import run_after_release
-from dispatch.temporal_connection import connect_with_settings, convert_connection_errors
+from dispatch.temporal_connection import connect_with_settings, is_server_available
 from dispatch.work_announcer import WorkAnnouncer
 from domain.tracking import TraceSigner
 from metrics.page import MetricsPage
@@ -85,11 +83,7 @@ class Container:
         return self.process_registration.process_id
 
     async def is_temporal_available(self) -> bool:
-        try:
-            with convert_connection_errors():
-                return await self.temporal.service_client.check_health(timeout=timedelta(seconds=1))
-        except RPCError:
-            return False
+        return await is_server_available(self.temporal)
 
     @property
     def on_receipts(self) -> Callable[[], None]:

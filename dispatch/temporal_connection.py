@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from temporalio.api.failure.v1 import Failure
 from temporalio.client import Client
@@ -126,3 +127,12 @@ def convert_connection_errors() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise RPCError("Temporal cannot be reached", RPCStatusCode.UNAVAILABLE, b"") from error
+
+
+async def is_server_available(client: Client) -> bool:
+    """Return whether the server answers within a second."""
+    try:
+        with convert_connection_errors():
+            return await client.service_client.check_health(timeout=timedelta(seconds=1))
+    except RPCError:
+        return False
