@@ -23,7 +23,7 @@ RuleSource = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 class DesiredTick:
     """`interval_minutes` 0: nothing is due any more. `schedules`: keys of recurring sends, and whether each is paused.
     `sync_attempted_at` is when it was read, and tells this reading from a later one.
-    When Temporal's store is another one, all are to be told again (`storage/stores.py`)."""
+    When Temporal's store is another one, all are to be told again (`storage/temporal_stores.py`)."""
 
     tenant: UUID
     notification_type: str
