@@ -1,7 +1,7 @@
 """The write-ahead row of a provider call, and the facts the guard decides by, in one statement.
 
-The notification and the person's preferences are locked: whoever commits a cancel or an opt-out first is obeyed.
-If the guard says no, the caller rolls back and the row was never there.
+The statement locks the notification and the recipient's preferences: a cancel or an opt-out that was committed before
+applies. If the guard stops the call, the caller rolls back and the row never existed.
 """
 
 from dataclasses import dataclass, replace
@@ -37,11 +37,12 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttemptClaim:
-    """`is_new` False: this attempt's row was there already, since `started_at`, and `same_address` says whether the
-    person still has the address that it went to. `suppressed` is why nobody may write to the address; `hold`: its
-    provider, channel or type is paused. `limits` are the provider's rates that operators have set. `predates_restore`:
-    the database was restored, and this call may have been made before that. Without the key of its secret, `address` is
-    not decrypted."""
+    """Describe the claimed attempt and the facts for the guard.
+
+    `is_new` False: the row existed already, since `started_at`. `same_address`: the recipient still has the address of
+    that call. `suppressed` is the reason of a suppression of the address. `hold`: the provider, channel or type is
+    paused. `limits` are the provider's rates that operators have set. `predates_restore`: the call may have been made
+    before a restore of the database. `address` is encrypted if the key of its secret is missing."""
 
     is_new: bool
     attempt: AttemptRecord
@@ -71,8 +72,8 @@ class AttemptClaim:
         return self.now - max(self.created_at, self.send_at or self.created_at)
 
 
-# Holds and suppressions are read again if the locked rows are newer than what the rest of the statement shows. Also
-# after so many milliseconds: then it may have waited for a lock of somebody who has changed none of those rows.
+# Read holds and suppressions again if the locked rows are newer than the snapshot of the statement, or if the statement
+# took so many milliseconds: it may have waited for a transaction that changed none of the locked rows.
 LOCK_WAIT_MS = 50
 GATE_COLUMNS = f"""
        (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
@@ -158,8 +159,10 @@ SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES}, target.recipient_id, target.type_i
 
 
 async def claim_attempt(session: Executor, call: DeliverInput) -> AttemptClaim | None:
-    """None if the notification is of another generation, or the person is gone. Two statements if somebody else had
-    the lock: then the rest of the first one shows the rows as they were before the other's commit."""
+    """Insert or read the attempt. Return None for another generation or an erased recipient.
+
+    A statement that waited for a lock is followed by a second one, because its snapshot is older than the commit of the
+    other transaction."""
     attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
     values = {
         "id": call.notification_id,

@@ -42,7 +42,7 @@ WITH begun AS (
   DO UPDATE SET last_batch_at = EXCLUDED.last_batch_at
   RETURNING id, requested_at, finished_at, counts
 )
-SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS told FROM begun
+SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS notified FROM begun
 """)
 NEXT_READY = f"WHERE finished_at IS NULL AND {IS_READY} ORDER BY last_batch_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
 LOCK_NEXT = text(f"SELECT id, tenant, recipient_id, replacement_id, after, erased_at, counts FROM erasure {NEXT_READY}")  # noqa: S608
@@ -79,7 +79,7 @@ async def begin_erasure(
     values |= {"id": id, "replacement_id": choose_replacement_id(profile, id), "after": MIN_ID}
     notify = {"channel": DISPATCH_CHANNEL, "due": ERASURE_DUE}
     row = (await session.execute(INSERT_BATCHED_ERASURE, {**values, **notify})).mappings().one()
-    return erasures.erasure_of({name: value for name, value in row.items() if name != "told"})
+    return erasures.erasure_of({name: value for name, value in row.items() if name != "notified"})
 
 
 async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bool:

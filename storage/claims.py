@@ -1,6 +1,7 @@
 """Claims of due notifications by worker processes. A claim is a lease: no lock outlives the statement.
 
-The function `claim_due` of the database (migration 0001) counts the slots of the process and lets tenants take turns.
+The function `claim_due` of the database (migration 0001) counts the slots of the process and serves tenants
+round-robin.
 """
 
 from collections.abc import Mapping, Sequence
@@ -175,9 +176,9 @@ SELECT count(*) FROM demoted
 async def claim_due(
     session: Executor, process: UUID, slots: Slots, *, batch_size: int, look_back: timedelta
 ) -> tuple[list[ClaimedNotification], bool]:
-    """Claim at most `batch_size` rows that have been due for `look_back` or less, by priority, tenants in turn.
+    """Claim at most `batch_size` rows due for at most `look_back`, by priority and round-robin among tenants.
 
-    Also return whether the process has no more room, at least for priorities 3 to 5: then more may be due.
+    Also return whether the process has no free slot, at least for priorities 3 to 5: then more may be due.
     """
     values = {
         "process": process,

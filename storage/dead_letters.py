@@ -1,4 +1,4 @@
-"""Which notifications are parked, and which of them somebody means: what redrives and the list of failures share."""
+"""Filter dead letters, for redrives and for the list of failures."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +12,10 @@ from storage.database import to_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationFilter:
-    """What is not named is anything; without `status`, everything that is parked. `failure_reason` is the code of one
-    channel (of `channel`, if that is named) or of its cause: `retries_exhausted`, `timeout` or `retries_exhausted:
-    timeout`; or several with their channels, as in the text of a notification."""
+    """Select notifications. A field of None matches all; without `status`, all dead letters match.
+
+    `failure_reason` is the code of one channel (of `channel`, if set) or of its cause: `retries_exhausted`, `timeout`
+    or `retries_exhausted: timeout`; or several with their channels, as in the text of a notification."""
 
     notification_type: str | None = None
     status: str | None = None

@@ -19,8 +19,10 @@ from storage.statements import Executor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewDelivery:
-    """`devices` is how many places it goes to, and `devices_skipped` how many the person has beside these.
-    `calls_limited`: some of its calls wait for others of the same notification."""
+    """Describe a delivery to insert.
+
+    `devices` counts the addresses to call, `devices_skipped` the other devices of the recipient. `calls_limited`: some
+    calls wait for other calls of the same notification."""
 
     id: UUID
     step: int
@@ -145,7 +147,7 @@ def _delivery_columns(item: NewDelivery) -> JsonObject:
 
 
 def _event_kind(item: NewDelivery) -> str | None:
-    """What failed to render is told by the failure that follows."""
+    """Return the kind of event, or None if rendering failed: the failure writes its own event."""
     if item.skipped:
         return "channel_skipped"
     return None if item.content is None else "rendered"

@@ -50,8 +50,8 @@ class RegisteredDevice:
 
 COLUMNS = "id, recipient_id, device, kind, address, locale, created_at, updated_at"
 
-# Erasing the person waits for this transaction, or this finds nobody. Two new devices of one person are saved one after
-# the other, so that they are counted.
+# An erasure of the recipient waits for this transaction, or this finds no recipient. Concurrent new devices of one
+# recipient are saved one after the other, so that the limit counts both.
 LOCK_RECIPIENT = text(
     "SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR NO KEY UPDATE"
 )
@@ -91,7 +91,9 @@ DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address
 async def save(
     session: AsyncSession, tenant: UUID, recipient_id: str, new: NewDevice
 ) -> tuple[RegisteredDevice, bool] | None:
-    """The device and whether it is new; None for an unknown person. The address leaves whoever had it.
+    """Save a device and remove its address from its former owner. Return the device and whether it is new.
+
+    Return None for an unknown recipient.
 
     Raises TooManyDevices.
     """

@@ -1,5 +1,6 @@
-"""Closes windows: their items become one notification, and its members end. Called by the digest's workflow, by ticks,
-by whoever flushes one, and where an item has filled one.
+"""Close windows: their items become one notification, and the collected notifications end.
+
+Called by the workflow of the digest, by ticks, by a flush, and for windows that an item has filled.
 
 Locks are taken in this order: windows, their people as `accept` locks them, their items. An erasure has the last two in
 the same order.
@@ -159,7 +160,7 @@ async def _end_members(
 
 
 def _member_end(id: UUID, status: NotificationStatus, created: UUID | None) -> JsonObject:
-    """Nobody was there any more to send it to: then it was cancelled, as by the erasure."""
+    """Return the end of a collected notification. Without a digest it is canceled: the recipient was erased."""
     if status is NotificationStatus.DIGESTED and created is None:
         status = NotificationStatus.CANCELED
     folded = status is NotificationStatus.DIGESTED

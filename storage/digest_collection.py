@@ -1,8 +1,7 @@
 """Puts accepted notifications that are to be collected into their windows. Called by `dispatch/digests.py`.
 
-One process at a time, by a lock on the whole: which window an item falls into depends on those before it. No person is
-locked, and nothing but the whole while a window is waited for: whoever closes that may wait for an erasure, and the
-erasure for an item.
+A lock admits one process at a time, because the window of an item depends on earlier items. While it waits for a window
+it holds no other lock: a transaction that closes the window may wait for an erasure, and the erasure for an item.
 """
 
 from collections.abc import Awaitable, Callable

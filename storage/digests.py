@@ -1,4 +1,4 @@
-"""Windows that are due, to be told to their workflows, listed, or flushed."""
+"""Read due digest windows: to signal their workflows, to list them and to flush them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,13 +133,14 @@ async def close_due(session: AsyncSession, tenant: UUID, notification_type: str)
 
 
 async def list_full_windows(session: Executor, limit: int) -> list[UUID]:
-    """Windows that nothing more may join, to be closed one by one; tenants in turn."""
+    """Return full windows to close one by one, round-robin among tenants."""
     return list((await session.execute(SELECT_FULL, {"limit": limit})).scalars())
 
 
 async def list_overdue_windows(session: Executor, windowed: float, scheduled: float, limit: int) -> list[UUID]:
-    """Windows that are so many seconds late, to be closed one by one; tenants in turn. What should have closed them is
-    gone, such as a workflow with a store that was lost."""
+    """Return windows that are so many seconds late, round-robin among tenants.
+
+    Their workflow or tick is missing, for example after the loss of Temporal's store."""
     found: list[UUID] = []
     for on_schedule, late in ((False, windowed), (True, scheduled)):
         values = {"late": late, "limit": limit}

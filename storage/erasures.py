@@ -3,9 +3,9 @@
 The person goes in one transaction, which also records the erasure. Of a person with many notifications the older ones
 are blanked before that, in transactions of their own (`storage/batched_erasures.py`).
 
-Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The person's row comes
-before: whoever is just adding a device holds it, and nobody can add to a person who is gone. Digests come first, as
-where they are closed.
+Locks are taken in the order of a delivery's guard (notification, preferences, queue entry). The recipient's row comes
+before these: a transaction that adds a device locks it, so that no device is added to an erased recipient. Digests come
+first, as where they are closed.
 """
 
 from collections import Counter
@@ -76,7 +76,7 @@ ERASING_STATEMENTS = {
          AND (receipt.attempt_id = a.id
               OR (receipt.provider = a.provider AND receipt.provider_message_id = a.provider_message_id))
       RETURNING receipt.id""",
-    # The keys stay in force: nobody is written to again because they were forgotten.
+    # The hashes stay in force: an erasure must not lift a suppression.
     "suppressions": """
       UPDATE suppression SET address = NULL
        WHERE tenant = :tenant AND address IS NOT NULL AND address_hash IN (

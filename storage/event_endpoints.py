@@ -108,8 +108,7 @@ def _disable(row: EventEndpoint, reason: str) -> None:
 
 
 async def rotate_secret(session: AsyncSession, tenant: UUID, key: str) -> EventEndpoint | None:
-    """With a new secret; the one before goes on signing beside it for a day, any older one does not, nor one whose key
-    is missing."""
+    """Create a new secret. The previous one also signs for another day, unless its key is missing. Older ones end."""
     row = await find(session, tenant, key, lock=True)
     if row is not None:
         encryption, owner = encryption_of(session), secret_owner_of(tenant, row.id)
@@ -131,7 +130,7 @@ async def remove(session: AsyncSession, tenant: UUID, key: str) -> bool:
 
 
 async def record_failure(session: AsyncSession, id: UUID, *, is_gone: bool) -> EventEndpoint | None:
-    """The endpoint if this failure was the one too many: it is disabled now, and the tenant's others are told."""
+    """Count a failure. Return the endpoint if this failure disabled it; the tenant's other endpoints get an event."""
     query = select(EventEndpoint, func.clock_timestamp()).where(EventEndpoint.id == id, col(EventEndpoint.enabled))
     locked = (await session.execute(query.with_for_update(key_share=True, of=EventEndpoint))).one_or_none()
     if locked is None:

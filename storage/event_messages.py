@@ -1,4 +1,4 @@
-"""What was told to an event endpoint: its pages, and how it is told again. Called by the endpoint's routes."""
+"""List and replay the messages of an event endpoint. Called by the routes of the endpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ async def list_page(
 
 
 async def replay_one(session: AsyncSession, endpoint_id: UUID, id: UUID) -> bool:
-    """False if the endpoint was told nothing of this id."""
+    """Make a message due again. Return False if the endpoint has no message with this id."""
     query = await session.execute(REPLAY_ONE, {"id": id, "endpoint_id": endpoint_id})
     await notify(session, EVENTS_CHANNEL)
     return query.scalar_one_or_none() is not None

@@ -1,5 +1,5 @@
-"""Puts status events into the messages of a tenant's event endpoints: in the statement that writes the events, so that
-there is one exactly if there is the other; and what the endpoints are told beside that."""
+"""Insert messages for a tenant's event endpoints. The statement that writes status events inserts theirs, so that both
+exist or neither does."""
 
 import json
 from uuid import UUID

@@ -65,7 +65,7 @@ SELECT_NEXT_DUE = text(
 # As many due messages tell their endpoints. If more are due, all endpoints are looked at.
 DUE_SAMPLE_SIZE = 500
 
-# Tenants in turn, whoever has fewer under way first; endpoints that take what they get before those that do not.
+# Round-robin among tenants, fewer posts in flight first; healthy endpoints before failing ones.
 CLAIM_POSTS = text(f"""
 WITH in_flight AS (
   SELECT * FROM jsonb_to_recordset(CAST(:in_flight AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
@@ -117,7 +117,7 @@ UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_
  WHERE id = :id
 """)  # noqa: S608
 
-# Fenced by the lease: somebody may have taken it over, or replayed it.
+# Fenced by the lease: another process may have taken the message over, or a caller may have replayed it.
 MARK_FAILED = text(f"""
 UPDATE event_message SET next_attempt_at = now() + make_interval(secs => CAST(:pause AS float8)),
        given_up_at = CASE WHEN CAST(:pause AS float8) IS NULL AND delivered_at IS NULL THEN now() END,
@@ -133,7 +133,7 @@ async def seconds_to_next(session: Executor) -> float | None:
 
 
 async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: Collection[DuePost]) -> list[DuePost]:
-    """As many as there is room for beside those that are `flying`, in this process."""
+    """Claim as many posts as this process may start in addition to those `in_flight`."""
     values = {
         "in_flight": to_json(
             [{name: getattr(flight, name) for name in ("endpoint_id", "tenant", "failing")} for flight in in_flight]

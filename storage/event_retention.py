@@ -1,4 +1,4 @@
-"""What becomes of event messages that nobody posts: given up with their endpoint, and deleted when they are old."""
+"""Give up the messages of disabled event endpoints, and delete old messages."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession

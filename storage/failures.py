@@ -1,4 +1,4 @@
-"""Parked failures as an operator wants them: how many of which type failed for which reason, and since when."""
+"""Group dead letters for operators: count them by type and reason, with the time of the first."""
 
 import json
 from collections.abc import Sequence

@@ -66,7 +66,7 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM moved
 
 
 async def wait_at_gate(session: Executor, key: NotificationRef, generation: int, gate: Gate) -> None:
-    """Told once per gate and moment, however often it is asked."""
+    """Write the event of a wait. Idempotent per gate and end of the wait."""
     until = None if gate.until is None else gate.until.isoformat(timespec="seconds").replace("+00:00", "Z")
     values = {
         "id": key.notification_id,
@@ -82,7 +82,7 @@ async def wait_at_gate(session: Executor, key: NotificationRef, generation: int,
 
 
 async def pass_gates(session: AsyncSession, key: NotificationRef) -> bool:
-    """False: it was handed to a digest meanwhile, by a twin of whoever asks."""
+    """Record that the gates are passed. Return False if a concurrent duplicate has handed it to a digest."""
     passing = await session.execute(PASS_GATES, {"id": key.notification_id, "tenant": key.tenant})
     return passing.one_or_none() is not None
 

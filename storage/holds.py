@@ -33,8 +33,8 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM lifted
 """)
 SELECT_NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR tenant = :tenant)")
 
-# Told once per pause and attempt, however often it is looked at.
-# Several devices of one delivery share its mark. The notification is locked first, as everybody does.
+# Write one event per pause and attempt, however often the guard checks.
+# All devices of a delivery share its mark. The notification is locked first, in the common lock order.
 MERGED_PROVIDERS = (
     "ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name ORDER BY name)"
 )
@@ -89,7 +89,7 @@ async def list_paused_names(session: AsyncSession, tenant: UUID, kind: HoldKind)
 
 
 async def mark_held(session: Executor, call: DeliverInput, hold: DeliveryHold) -> None:
-    """Paused by hand, it waits for that provider; unless it only came there because others are down."""
+    """Mark the delivery as held. A manual pause holds it for that provider only, unless it was rerouted there."""
     awaited_providers = (call.provider,) if not call.pool or (hold.is_manual and call.has_alternatives) else call.pool
     await session.execute(MARK_HELD, {**_event_values(call, hold), "pool": list(awaited_providers)})
 

@@ -1,6 +1,6 @@
 """Read ledgers out of rows: the columns of a statement, and the ledger that they make.
 
-Used by `storage/ledgers.py`, and by statements that read a ledger beside something else.
+Used by `storage/ledgers.py`, and by statements that also read other columns.
 """
 
 from typing import Any

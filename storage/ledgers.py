@@ -1,8 +1,8 @@
-"""Loads ledgers of notifications and writes what pure functions of `domain/ledger.py` changed in them.
+"""Load ledgers of notifications and save the changes that functions of `domain/ledger.py` made.
 
-One statement each way. A write is fenced by the revision that was read: if somebody else wrote in between, the
-function is applied again to the locked row. The first deliveries leave the revision at 0: a ledger of that revision is
-always read under the lock, and a write is fenced by the number of deliveries too.
+Each takes one statement. A write is fenced by the revision that was read: after a concurrent write the function is
+applied again to the locked row. The first deliveries leave the revision at 0: a ledger of that revision is always read
+under the lock, and the number of deliveries fences its write too.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ LOAD_LEDGER = text(f"""
 SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant
 """)  # noqa: S608 - constants of our own
 
-# What became of the notification is told to the tenant's own endpoints too, in this statement. What a vendor answered
-# may quote an address: it is not written down for somebody who was erased since the call.
+# The statement also inserts the messages to the tenant's event endpoints. A vendor's response may quote an address:
+# it is not stored if the recipient was erased since the call.
 SAVE_TEMPLATE = f"""
 WITH changed AS (
   SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
@@ -125,7 +125,7 @@ async def load(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger
 
 
 async def amend(session: Executor, key: NotificationRef, change: LedgerChange, known: Ledger | None = None) -> Ledger:
-    """Apply `change`: to `known` or to what is read now, and, if somebody wrote in between, to the locked row.
+    """Apply `change` to `known` or to the current row, and after a concurrent write to the locked row.
 
     LookupError: no such row.
     """

@@ -54,7 +54,7 @@ async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
 
 
 async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
-    """Also of a refusal by which that provider told us of a STOP that we have not seen."""
+    """Lift opt-outs of a phone number, also those known only from a rejection by this provider."""
     lift_values = {"channel": Channel.SMS, "source": source, "reason": SuppressionReason.OPTED_OUT}
     await session.execute(LIFT_OPT_OUTS, await _hashes_by_tenant(session, phone) | lift_values)
 

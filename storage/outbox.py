@@ -1,4 +1,4 @@
-"""What the sandbox "delivered", with the inbox rows beside it. Called by the outbox's route and page, in dev only."""
+"""List the messages of the sandbox together with inbox rows. Called by the outbox's route and page, in dev only."""
 
 from dataclasses import dataclass
 from datetime import datetime

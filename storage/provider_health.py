@@ -51,7 +51,7 @@ UPDATE provider_health SET probes = probes - 1
 
 
 async def read_health(session: Executor) -> dict[str, CircuitHealth]:
-    """Those of which anything has been told yet."""
+    """Return the health of all providers that have reported calls."""
     return {row["provider"]: _health_of(row) for row in (await session.execute(SELECT_HEALTH)).mappings()}
 
 

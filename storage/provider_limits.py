@@ -35,7 +35,7 @@ async def read_limits(session: Executor) -> dict[str, ProviderRateLimits]:
 
 
 def limits_of(value: Any) -> dict[str, ProviderRateLimits]:
-    """What a statement has read beside something else, by `LIMITS`."""
+    """Decode the limits that a statement has read with `LIMITS`."""
     return {
         name: ProviderRateLimits(rate=rate, tenant_rate=per_tenant) for name, rate, per_tenant in decoded(value) or []
     }

@@ -30,5 +30,5 @@ async def claim_message(session: Executor, attempt: AttemptRecord, message: str)
 
 
 async def has_concurrent_call(session: Executor, attempt: AttemptRecord) -> bool:
-    """Whether a call is under way whose message cannot be told from this attempt's: its id is not known yet."""
+    """Return whether a call is in flight whose message may be mistaken for this attempt's: its id is not known yet."""
     return (await session.execute(HAS_CONCURRENT_CALL, {"id": attempt.id})).scalar_one_or_none() is not None

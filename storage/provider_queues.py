@@ -68,7 +68,6 @@ async def find_awaited_providers(session: Executor, providers: Sequence[str]) ->
 
 
 async def admit(session: Executor, provider: str) -> int:
-    """Make due as many as there is room for: the most urgent first, and of those the tenants in turn. Return how
-    many."""
+    """Make as many calls due as the queue has slots, by priority and round-robin among tenants. Return their number."""
     values = {"provider": provider, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
     return int((await session.execute(ADMIT_WAITING, values)).one()[0])

@@ -79,7 +79,7 @@ SAVE_UNREPORTED = text(
     )
 )
 
-# What it said word for word is kept for as long as there is somebody whom it is about.
+# The raw receipt is kept as long as its recipient exists.
 MARK_APPLIED = text(f"""
 UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL
        OR EXISTS (
@@ -174,7 +174,7 @@ def with_receipts(ledger: Ledger, attempt_id: UUID, received: list[StoredReceipt
 
 
 async def mark_applied(session: Executor, received: list[StoredReceipt], attempt_id: UUID | None = None) -> None:
-    """`attempt_id` None: they are about no message of ours, but what somebody wrote to us, and name nobody."""
+    """Mark receipts as applied. `attempt_id` None: an incoming message of a recipient, not a receipt of an attempt."""
     await session.execute(MARK_APPLIED, {"ids": [receipt.id for receipt in received], "attempt_id": attempt_id})
 
 

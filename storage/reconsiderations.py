@@ -76,8 +76,9 @@ async def request_reconsideration(session: Executor, tenant: UUID, reasons: Sequ
 async def reconsider_batch(
     session: AsyncSession, limit: int, handlers: Mapping[str, BatchHandler] = NO_HANDLERS
 ) -> bool:
-    """Do the next batch of a reason: make due what waits for it, or what `works` has for the reason. Tenants in turn.
-    False: nothing is left to do."""
+    """Process the next batch of a reason: make its entries due, or call the handler of the reason.
+
+    Serve tenants round-robin. Return False if no batch is left."""
     row = (await session.execute(LOCK_NEXT)).mappings().one_or_none()
     if row is None:
         return False

@@ -23,7 +23,7 @@ MIN_ID = UUID(int=0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedriveTarget:
-    """`revision` is the one that was read: it fences the write, and nobody is redriven twice."""
+    """Identify a notification to redrive. `revision` fences the write, so that it is redriven once."""
 
     id: UUID
     revision: int

@@ -37,9 +37,9 @@ AND EXISTS (SELECT 1 FROM {HOLD_KEY_PROVIDERS} WHERE p.name NOT IN (SELECT provi
    SELECT 1 FROM paused h WHERE {{tenants}} AND h.kind = 'provider' AND h.name = p.name))
 """  # noqa: S608 - constants of our own
 
-# The most urgent first, and tenants in turn. Whatever holds them, one provider that may be asked is enough; of a
-# half-open circuit the guard says which few may try. Their entries become due: a worker process claims them like any
-# other. `held_at` goes with the next attempt. If it does not come to one, they wait again after a while.
+# By priority and round-robin among tenants. One available provider is enough, whatever holds the delivery; the guard
+# limits the probes of a half-open circuit. The entries become due, and a worker process claims them. The next attempt
+# clears `held_at`. Without an attempt they wait again after `release_expires_at`.
 RELEASE_HELD = text(f"""
 WITH RECURSIVE paused AS MATERIALIZED (
   SELECT tenant, kind, name FROM hold

@@ -1,5 +1,4 @@
-"""Batches of what is due, tenants in turn: a tenant with a hundred thousand rows delays none of another's by more than
-one batch."""
+"""Select batches of due rows round-robin among tenants. A tenant with 100,000 rows delays others by at most a batch."""
 
 EVERY_ROW = "true"
 LOCK_SKIPPING = "FOR UPDATE SKIP LOCKED"

@@ -69,7 +69,7 @@ HOLD_KINDS = ("channel", "provider", "type")
 
 
 async def read_sample(session: AsyncSession, providers: list[str]) -> Sample:
-    """`providers` are those of the settings: each has a state, also one that nothing has been told of."""
+    """Read the figures of the metrics. Each of `providers` gets a state, also without any reported call."""
     for limit in STATEMENT_SETTINGS:
         await session.execute(limit)
     queue = await _rows(session, SELECT_QUEUE, {"priorities": list(PRIORITIES)})

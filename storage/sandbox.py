@@ -93,7 +93,7 @@ class DueReceipt:
     at: datetime
 
 
-# A lease: whoever claims them posts them within 5 s, or somebody else does.
+# A lease: a process posts its claimed receipts within 5 s, or another one claims them.
 CLAIM_DUE = text("""
 UPDATE sandbox_receipt r SET due_at = now() + interval '5 seconds'
   FROM (SELECT id FROM sandbox_receipt WHERE posted_at IS NULL AND due_at <= now()

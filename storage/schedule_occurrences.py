@@ -108,8 +108,8 @@ CLAIM_SHARED = f"{CLAIM_OCCURRENCES.format(person='LEFT', which='=')} FOR UPDATE
 CLAIM_PER_RECIPIENT = (
     f"{CLAIM_OCCURRENCES.format(person='', which='<>')} FOR KEY SHARE OF r {{others}} FOR UPDATE OF t {{others}}"
 )
-# Whoever holds a turn may only look at it, or may yet give it back. One at a time, so that nobody waits for us who is
-# waited for; the time-out of a statement ends it, and the tick is tried again.
+# A transaction that locks an occurrence may only read it or may roll back, so a tick waits for it. It waits for one at
+# a time, which cannot deadlock. The statement timeout ends the wait, and the tick is retried.
 SKIP_LOCKED, WAIT_FOR_LOCK = "SKIP LOCKED", ""
 ADVANCE_OCCURRENCES = text("""
 UPDATE schedule_occurrence t SET due_at = x.due_at, timezone = x.timezone, last_local_time = x.last_local_time
@@ -163,8 +163,9 @@ async def lock_topic_shared(session: AsyncSession, tenant: UUID, topic: str) -> 
 async def claim_occurrences(
     session: AsyncSession, tenant: UUID, notification_type: str, limit: int, *, own: bool
 ) -> list[DueOccurrence]:
-    """Those that are due and nobody else has claimed: of all people together, or with `own` of each by themselves. If
-    there are none, one that somebody else has held until now."""
+    """Claim due occurrences without a lock: shared ones, or with `own` those per recipient.
+
+    If there are none, wait for one that another transaction has locked."""
     statement, values = CLAIM_PER_RECIPIENT if own else CLAIM_SHARED, {"tenant": tenant, "type": notification_type}
     for others, most in ((SKIP_LOCKED, limit), (WAIT_FOR_LOCK, 1)):
         found = await session.execute(text(statement.format(others=others)), {**values, "limit": most})

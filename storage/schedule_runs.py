@@ -30,7 +30,7 @@ class ScheduleRunResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewScheduleRun:
-    """`is_finished`: nobody is to go. Told again, its counts are added."""
+    """Describe a run to record. `is_finished`: no recipient is left. The counts of a recorded run are added."""
 
     schedule: ScheduleDefinition
     kind: RunKind

@@ -1,6 +1,5 @@
-"""Recurring sends as they are kept: made, changed, paused, deleted. Their turns are planned by `schedule_plans.py`,
-what became of them is in `schedule_runs.py`. The payload is sealed; ids of people stand in the spec and nowhere
-else."""
+"""Create, change, pause and delete recurring sends. `schedule_plans.py` plans their occurrences, `schedule_runs.py`
+records their runs. Recipient ids are stored in the spec only."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The suppression list: filled from evidence and by operators, lifted by operators and by whoever comes back.
+"""Maintain the suppression list. Evidence and operators add entries; operators and opt-ins lift them.
 
-Locks are taken in one order: the person, the list, and only then a notification.
+Locks are taken in one order: the recipient, the list, then a notification.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
-"""How much of each limit is used, and who waits for the rest of it. Exact under concurrency: whoever asks holds the row
-of the window. Called when preferences are resolved, and by the dispatcher when a window is over."""
+"""Count the used slots of each limit and queue the notifications that wait for one.
+
+A request locks the row of the window, so counts are exact. Called when preferences are resolved, and by the dispatcher
+when a window ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ INSERT INTO throttle_queue_entry (notification_id, generation, key, tenant, prio
 SELECT :id, :generation, key, :tenant, :priority, clock_timestamp() FROM acquired
 ON CONFLICT (notification_id, generation, key) DO UPDATE SET granted_at = EXCLUDED.granted_at
 """)
-# Of other limits it leaves the queue: what waits for one stands in nobody's way at another.
+# It leaves the queues of other limits: a notification that waits for one limit does not block the queue of another.
 ENQUEUE = text("""
 WITH awaited_window AS (
   UPDATE throttle_window SET has_waiters = true WHERE tenant = :tenant AND key = ANY(:keys) RETURNING key, ends_at
@@ -131,7 +133,7 @@ async def enqueue(session: AsyncSession, request: SlotRequest, full_limits: Sequ
 
 
 async def dequeue(session: AsyncSession, request: SlotRequest) -> None:
-    """It waits for something else first, and stands in nobody's way meanwhile."""
+    """Remove the notification from the queues, so that it does not block them while it waits for something else."""
     await session.execute(DEQUEUE, {"id": request.notification_id, "generation": request.generation})
 
 
@@ -156,8 +158,8 @@ LOCK_ENDED = text("""
 SELECT tenant, key FROM throttle_window
  WHERE has_waiters AND ends_at <= now() ORDER BY ends_at LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-# The next window begins, for those who are told of it: the most urgent of those who wait, as many as it has room for.
-# Whoever comes new finds them ahead. The rest waits for the one after that.
+# Open the next window for as many waiting notifications as it has slots, by priority. New requests queue behind them.
+# The others wait for the window after that.
 OPEN_NEXT = text(f"""
 WITH ended_window AS (
   SELECT tenant, key, max_slots, per_seconds FROM throttle_window
@@ -223,7 +225,7 @@ async def open_next(session: AsyncSession, limit: int) -> int:
 
 
 async def seconds_to_next(session: Executor) -> float | None:
-    """Until a window is over that somebody waits for; None: nobody does."""
+    """Return the seconds to the end of the first window with waiters, or None without waiters."""
     left = (await session.execute(SELECT_NEXT_END)).scalar_one()
     return None if left is None else max(0.0, float(left))
 

@@ -1,4 +1,4 @@
-"""What ticks for a type of a tenant: how often somebody has to look whether something is due by the calendar."""
+"""Store the tick of each type of a tenant: how often a Temporal Schedule checks for digests and recurring sends."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +21,9 @@ RuleSource = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredTick:
-    """`interval_minutes` 0: nothing is due any more. `schedules`: keys of recurring sends, and whether each is paused.
-    `sync_attempted_at` is when it was read, and tells this reading from a later one.
-    When Temporal's store is another one, all are to be told again (`storage/temporal_stores.py`)."""
+    """Describe the tick that Temporal should have. `interval_minutes` 0: no tick. `schedules`: keys of recurring sends,
+    and whether each is paused. `sync_attempted_at` is the time of this read, and distinguishes it from later ones.
+    After a reset of Temporal's store all ticks are synchronized again."""
 
     tenant: UUID
     notification_type: str
@@ -58,13 +58,13 @@ WITH wanted AS (
 SELECT pg_notify(:channel, :due) FROM wanted
 """)
 
-# Also now and then those that Temporal was told of: somebody may have deleted a Schedule there. Whatever it did not
-# take comes after all that it was not told of since.
+# Synchronized ticks are claimed again from time to time, because a Schedule may have been deleted in Temporal. Failed
+# ones are claimed after those that were never attempted.
 CLAIM_UNSYNCED = text("""
 UPDATE tick SET sync_attempted_at = clock_timestamp() FROM (
   SELECT * FROM (
     SELECT tenant, notification_type FROM tick WHERE synced_at IS NULL
-     ORDER BY sync_attempted_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) untold
+     ORDER BY sync_attempted_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) unsynced
    UNION ALL
   SELECT * FROM (
     SELECT tenant, notification_type FROM tick WHERE synced_at < now() - make_interval(secs => :resync_after)
@@ -74,8 +74,8 @@ UPDATE tick SET sync_attempted_at = clock_timestamp() FROM (
 RETURNING tick.tenant, tick.notification_type, tick.interval_minutes, tick.sync_attempted_at, tick.schedules,
           (SELECT key FROM tenant WHERE tenant.id = tick.tenant) AS tenant_key
 """)
-# If it was changed or read again since then, another process may have told Temporal something else before or after:
-# then what is wanted is told once more. Of one that is gone by now the Schedule is to be removed.
+# If the tick was changed or read again since, another process may have synchronized other values before or after: then
+# it is synchronized once more. The Schedule of a deleted tick is removed.
 IS_UNCHANGED = """t.interval_minutes = CAST(:interval_minutes AS int) AND t.schedules = CAST(:schedules AS jsonb)
    AND t.sync_attempted_at = :sync_attempted_at"""
 MARK_SYNCED = text(f"""
@@ -163,7 +163,7 @@ async def claim_unsynced(session: Executor, limit: int, resync_after: float) -> 
 
 
 async def mark_synced(session: AsyncSession, tick: DesiredTick) -> None:
-    """As it was read: what was changed meanwhile, or told otherwise, is still to be told."""
+    """Mark the tick as synchronized, unless it was changed or read again since."""
     values = {"tenant": tick.tenant, "type": tick.notification_type, "sync_attempted_at": tick.sync_attempted_at}
     if tick.is_needed:
         shown = to_json(dict(tick.schedules))

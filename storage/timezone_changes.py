@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage import digests, gates, schedule_occurrences, tenant_timezone_changes
 
-# In the order in which whoever writes several profiles locks them.
+# In the lock order of transactions that write several profiles.
 LOCK_RECIPIENTS = text("""
 SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) FROM recipient r JOIN tenant n ON n.id = r.tenant
  WHERE r.tenant = :tenant AND r.recipient_id = ANY(:recipient_ids) ORDER BY r.recipient_id FOR NO KEY UPDATE OF r
@@ -18,8 +18,9 @@ SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) FROM recipient r JOIN te
 async def find_timezone_changes(
     session: AsyncSession, tenant: UUID, new_timezones: Mapping[str, str | None]
 ) -> list[str]:
-    """Before their profiles are written: who of those with a `given` zone is in another one until now. Whoever is new
-    has nothing that waits for an hour. Nobody else moves them until the transaction is over."""
+    """Lock the recipients and return those whose time zone changes. Call before the profiles are written.
+
+    A new recipient has no notification that waits for a local time. The lock lasts until the end of the transaction."""
     if not any(new_timezones.values()):
         return []
     rows = await session.execute(LOCK_RECIPIENTS, {"tenant": tenant, "recipient_ids": list(new_timezones)})
@@ -27,9 +28,10 @@ async def find_timezone_changes(
 
 
 async def apply_timezone_changes(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str] | None) -> None:
-    """They may be in another zone now: what is due by the clock there is due at another time. None: all of the
-    tenant's, since its own zone is another: in batches after the transaction. Windows before notifications, as whoever
-    closes a digest locks them."""
+    """Recompute the times of notifications, windows and occurrences that depend on a changed time zone.
+
+    None: all recipients of the tenant, in batches after the transaction. Windows are locked before notifications, as
+    where a digest is closed."""
     if recipient_ids is None:
         await tenant_timezone_changes.request_timezone_change(session, tenant)
         await gates.reconsider(session, tenant, None)

@@ -93,7 +93,7 @@ async def list_unsignaled_evidence(session: Executor, limit: int) -> list[Unsign
 
 
 async def mark_evidence_signaled(session: Executor, signaled_evidence: list[UnsignaledEvidence]) -> None:
-    """Only of the rows as they were read: what came since is still to be told."""
+    """Mark evidence as signaled, unless more has arrived since it was read."""
     values = _entry_values([(due.id, due.generation) for due in signaled_evidence])
     await session.execute(MARK_EVIDENCE_SIGNALED, {**values, "counts": [due.count for due in signaled_evidence]})
 
