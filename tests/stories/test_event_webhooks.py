@@ -106,7 +106,7 @@ async def test_an_unavailable_endpoint_gets_the_event_after_it_recovers(
     secret = await put_endpoint(api_tenant, receiver, "notification.delivered")
     await receiver.stop()
     id = await api_tenant.send("news")
-    [waiting] = await eventually(lambda: list_attempts(api_tenant), lambda items: bool(items and items[0]["calls"]))
+    [waiting] = await eventually(lambda: list_attempts(api_tenant), lambda items: bool(items and items[0]["attempts"]))
     assert (waiting["status"], waiting["last_error"]) == ("waiting", "connect_failed")
     assert waiting["next_attempt_at"] is not None
     assert (await api_tenant.call("GET", "/event-endpoints/crm"))["failing_since"] is not None
@@ -116,7 +116,7 @@ async def test_an_unavailable_endpoint_gets_the_event_after_it_recovers(
     assert request.headers["webhook-id"] == waiting["id"]
     assert verify_request(request, secret)["data"]["notification_id"] == id
     [delivered] = await eventually(lambda: list_attempts(api_tenant, status="delivered"), bool)
-    assert delivered["tries"] >= 2
+    assert delivered["attempt_count"] >= 2
     assert (await api_tenant.call("GET", "/event-endpoints/crm"))["failing_since"] is None
 
 
@@ -142,7 +142,7 @@ async def test_lost_events_are_replayed_with_their_ids(api_tenant: ApiTenant, re
     await api_tenant.call("PUT", "/event-endpoints/crm", {**endpoint, "enabled": False})
     missed_id = await api_tenant.send("news")
     [missed_event] = await eventually(lambda: list_attempts(api_tenant, status="failed"), bool)
-    assert (missed_event["notification_id"], missed_event["last_error"], missed_event["calls"]) == (
+    assert (missed_event["notification_id"], missed_event["last_error"], missed_event["attempts"]) == (
         missed_id,
         "endpoint_disabled",
         [],
