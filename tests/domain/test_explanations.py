@@ -277,7 +277,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
                 9,
                 EMAIL,
                 reason="bounced",
-                detail={"provider": "sandbox", "said": "unknown_number"},
+                detail={"provider": "sandbox", "vendor_reason": "unknown_number"},
             ),
             leg(status=D.FAILED),
             status=N.FAILED,

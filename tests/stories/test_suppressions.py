@@ -45,7 +45,7 @@ async def test_a_hard_bounce_sends_the_next_message_by_another_channel(api_tenan
     }
     entry = await find_suppression_entry(api_tenant, first)
     assert (entry["channel"], entry["reason"]) == ("email", "bounced")
-    assert entry["detail"] == {"provider": "sandbox", "said": "invalid_address"}
+    assert entry["detail"] == {"provider": "sandbox", "vendor_reason": "invalid_address"}
     second = await api_tenant.wait_for_status(await api_tenant.send("news"), "DELIVERED")
     email, sms = sorted(second["deliveries"], key=lambda delivery: delivery["step"])
     assert (email["status"], email["failure_reason"]) == ("SKIPPED", "suppressed (bounced)")
