@@ -72,7 +72,7 @@ async def test_hundreds_of_devices_delay_no_other_recipient(api_tenant: ApiTenan
     assert (skipped["channel"], skipped["reason"]) == ("push", "too_many_devices")
     assert skipped["detail"] == {"used": MAX_DEVICES_PER_CHANNEL, "skipped": STORED - MAX_DEVICES_PER_CHANNEL}
     [limited] = [entry for entry in notification["timeline"] if entry["kind"] == "calls_limited"]
-    assert limited["detail"] == {"devices": MAX_DEVICES_PER_CHANNEL, "at_once": MAX_CONCURRENT_CALLS}
+    assert limited["detail"] == {"devices": MAX_DEVICES_PER_CHANNEL, "limit": MAX_CONCURRENT_CALLS}
     explanation = await api_tenant.call("GET", f"/notifications/{id}/explain")
     assert f"at most {MAX_CONCURRENT_CALLS} at a time" in str(explanation)
     assert [count_reached(limit) - before for limit, before in zip(LIMITS, counts, strict=True)] == [1, 1]
