@@ -43,6 +43,8 @@ from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from services.assembly import Services, build_services
 from services.circuits import CircuitMonitor
+from services.due_work import build_due_work
+from services.provider_calls import ProviderCaller
 from services.recurring_sends import RecurringSends
 from storage.catalog import Catalog
 from storage.database import Database
@@ -92,35 +94,32 @@ class Container:
     @property
     def activities(self) -> Sequence[Callable[..., Any]]:
         """Activities that call no provider, on the notifications queue."""
-        database = self.database.for_activities
-        planning = PlanningActivities(self.services.planner, self.services.delivery_renderer)
-        settlement, digests = SettlementActivities(database), DigestActivities(database)
+        database, services = self.database.for_activities, self.services
+        planning = PlanningActivities(services.planner, services.delivery_renderer)
+        settlement = SettlementActivities(database)
         return (
             *(planning.resolve_preferences, planning.render_messages),
             *(settlement.settle, settlement.check_step),
-            digests.close_digest,
-            self._recording.record_outcome,
-            TickActivities(database, {**self.recurring.due_work_by_name, "digests": digests.close_due}).run_tick,
+            DigestActivities(database).close_digest,
+            RecordingActivities(services.outcome_recorder).record_outcome,
+            TickActivities(database, build_due_work(database, self.recurring)).run_tick,
         )
 
     @property
     def provider_activities(self) -> Sequence[Callable[..., Any]]:
         """Activities that call a provider: on its own queue, or on the notifications queue if it has no rate limit."""
-        database, providers = self.database.for_activities, self.providers
+        database, providers, recorder = self.database.for_activities, self.providers, self.services.outcome_recorder
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
-        delivering = DeliveryActivities(database, providers, self.circuits, self._recording, tracker, rates)
-        return delivering.deliver, ReconciliationActivities(database, providers, self._recording).look_up
+        caller = ProviderCaller(providers, self.circuits, tracker)
+        delivery = DeliveryActivities(database, providers, self.circuits, recorder, caller, rates)
+        return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 
     @property
     def services(self) -> Services:
         """The use cases that the API and activities share."""
         database, secret = self.database.for_activities, self.settings.secret
-        return build_services(database, self.catalog, self.renderer, self.pools, self.circuits, secret)
-
-    @property
-    def _recording(self) -> RecordingActivities:
-        return RecordingActivities(self.database.for_activities, self.providers)
+        return build_services(database, self.catalog, self.renderer, self.providers, self.pools, self.circuits, secret)
 
     async def watch_circuits(self) -> None:
         """Keep this worker's view of the circuits up to date. Workers run it together with their queues."""

@@ -1,7 +1,6 @@
 """Implement `deliver`: guard, send, record, in that order and idempotently. One call to one provider for one
 endpoint."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -10,23 +9,20 @@ from datetime import timedelta
 
 from temporalio import activity
 
-from activities.recording import RecordingActivities
 from domain.holds import DeliveryHold
 from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
 from domain.names import NOTIFICATIONS_QUEUE
-from domain.outgoing_messages import OutgoingMessage
 from domain.reasons import Reason
 from domain.records import Verdict
 from domain.statuses import DeliveryStatus
-from metrics.attempts import count_attempt, count_unreadable_address, observe_call, observe_first_attempt
+from metrics.attempts import count_attempt, count_unreadable_address
 from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
-from providers.outcomes import ProviderError, TemporaryError, UnknownOutcome
-from rendering.tracking import Tracker
-from services.attempt_outcomes import AttemptOutcome, attempt_outcome
-from services.circuits import CircuitMonitor, ObservedCall
+from services.circuits import CircuitMonitor
 from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
-from services.outgoing_messages import dead_device, outgoing_message_of
+from services.outcome_recording import OutcomeRecorder
+from services.outgoing_messages import dead_device
+from services.provider_calls import ProviderCaller
 from storage import gates, holds, processes
 from storage.attempts import AttemptClaim, claim_attempt
 from storage.claims import release_slot
@@ -41,7 +37,6 @@ NEEDS_PROVIDER_QUEUE = DeliverResult(result=CallResult.NEEDS_PROVIDER_QUEUE)
 # Concurrent calls of one provider on the shared queue, half of the worker's slots there. A vendor that hangs leaves the
 # other half to the others, and its further calls wait in its own queue.
 MAX_SHARED_QUEUE_CALLS = 50
-STALLED_AFTER = 4.0  # seconds; less than the activity timeout adds to the provider's deadline
 
 
 class DeliveryActivities:
@@ -53,15 +48,15 @@ class DeliveryActivities:
         database: Database,
         providers: Mapping[str, Provider],
         circuits: CircuitMonitor,
-        recording: RecordingActivities,
-        tracker: Tracker,
+        recorder: OutcomeRecorder,
+        caller: ProviderCaller,
         rates: Mapping[str, float],
     ) -> None:
         self._database = database
         self._providers = providers
         self._circuits = circuits
-        self._recording = recording
-        self._tracker = tracker
+        self._recorder = recorder
+        self._caller = caller
         self._rates = rates
         self._calls_in_flight: Counter[str] = Counter()
 
@@ -69,7 +64,7 @@ class DeliveryActivities:
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         """Deliver one message. On the shared queue of providers without a rate, return `needs_provider_queue` for a
         call that belongs to the provider's own queue."""
-        if not _on_shared_queue():
+        if not self._is_on_shared_queue():
             return await self._deliver(call)
         if self._calls_in_flight[call.provider] >= MAX_SHARED_QUEUE_CALLS:
             count_limit_reached(ReachedLimit.PROVIDER_CALLS)
@@ -91,12 +86,12 @@ class DeliveryActivities:
         if isinstance(claim, DeliverResult):
             return await self._return_to_provider_queue(call) if claim is NEEDS_PROVIDER_QUEUE else claim
         claimed_at = time.monotonic()
-        outcome = await self._call_provider(call, claim, started)
+        outcome = await self._caller.call(call, claim, started)
         count_attempt(call.provider, call.channel, outcome.state, outcome.result.reason)
         dead_device_ref = dead_device(call, claim) if outcome.is_gone else None
         answered_at = claim.now + timedelta(seconds=time.monotonic() - claimed_at)
         try:
-            return await self._recording.record(call, outcome, claim.ledger, dead_device_ref, answered_at)
+            return await self._recorder.record(call, outcome, claim.ledger, dead_device_ref, answered_at)
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 raise
@@ -149,7 +144,7 @@ class DeliveryActivities:
         """Return the call to the provider's queue if a rate was set after the plan was made: the server enforces the
         rate only there."""
         limits = claim.limits.effective(self._rates.get(call.provider, 0))
-        return NEEDS_PROVIDER_QUEUE if claim.is_new and limits.is_limited and _on_shared_queue() else None
+        return NEEDS_PROVIDER_QUEUE if claim.is_new and limits.is_limited and self._is_on_shared_queue() else None
 
     async def _find_hold(self, session: Executor, call: DeliverInput, claim: AttemptClaim) -> DeliveryHold | None:
         """Return the hold of a call that would be made."""
@@ -173,55 +168,6 @@ class DeliveryActivities:
             await gates.wait_at_gate(session, key, call.generation, gate)
         return DeliverResult(result=CallResult.HELD, reason=gate.reason, until=gate.until)
 
-    async def _call_provider(self, call: DeliverInput, claim: AttemptClaim, started: float) -> AttemptOutcome:
-        provider = self._providers.get(call.provider)
-        if claim.is_new and time.monotonic() - started > STALLED_AFTER:
-            # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
-            # not open.
-            return attempt_outcome(TemporaryError("stalled"))
-        if claim.is_new and claim.predates_restore and not (provider is not None and provider.idempotent):
-            # The database was restored to a state before this call, which may have been made: the outcome is unknown.
-            return attempt_outcome(UnknownOutcome("restored"))
-        may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
-        if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.reached)):
-            observe_first_attempt(claim.ledger, claim.priority, claim.waited)
-            message = self._tracker.add_tracking(
-                outgoing_message_of(call, claim), provider.name, claim.notification_type.tracking
-            )
-            return await self._send(provider, message)
-        # The row was written and no outcome recorded: a worker called, or died just before the call. Never call again.
-        return attempt_outcome(UnknownOutcome("worker_lost"))
-
-    async def _send(self, provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
-        started = time.monotonic()
-        outcome = await _send_once(provider, message)
-        observe_call(provider.name, time.monotonic() - started)
-        call = ObservedCall(
-            provider=provider.name,
-            delivery_id=message.delivery_id,
-            recipient=f"{message.tenant} {message.recipient_id}",
-            result=outcome.result.result,
-            reason=outcome.result.reason,
-            deadline_share=(time.monotonic() - started) / provider.deadline,
-            started=started,
-            retry_after=outcome.result.retry_after,
-        )
-        if provider.has_circuit:
-            self._circuits.record_call(call)
-        return outcome
-
-
-def _on_shared_queue() -> bool:
-    return activity.info().task_queue == NOTIFICATIONS_QUEUE
-
-
-async def _send_once(provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
-    """Make one attempt within the adapter's deadline. Any error except ProviderError is internal: after a database
-    failure Temporal retries `deliver`, which finds the row and returns unknown; a bug ends the workflow as internal."""
-    try:
-        async with asyncio.timeout(provider.deadline):
-            return attempt_outcome(await provider.send(message))
-    except TimeoutError:
-        return attempt_outcome(UnknownOutcome("timeout"))
-    except ProviderError as error:
-        return attempt_outcome(error)
+    @staticmethod
+    def _is_on_shared_queue() -> bool:
+        return activity.info().task_queue == NOTIFICATIONS_QUEUE

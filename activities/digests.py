@@ -1,7 +1,5 @@
 """Implement `close_digest`: close a digest window that is due, or return when it closes."""
 
-from uuid import UUID
-
 from temporalio import activity
 
 from domain.clock_messages import DigestCloseInput, DigestCloseResult
@@ -19,8 +17,3 @@ class DigestActivities:
         together."""
         async with self._database.transaction() as session:
             return DigestCloseResult(closes_at=await digests.close_group(session, request.tenant, request.digest_key))
-
-    async def close_due(self, tenant: UUID, notification_type: str) -> int:
-        """Close one window that closes by a schedule. Called by ticks."""
-        async with self._database.transaction() as session:
-            return await digests.close_due(session, tenant, notification_type)

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from activities.recording import RecordingActivities
 from domain.evidence import AttemptState
 from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput
 from domain.records import AttemptRecord
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, TemporaryError
 from services.attempt_outcomes import attempt_outcome, result_from_attempt
+from services.outcome_recording import OutcomeRecorder
 from services.outgoing_messages import outgoing_message_of
 from storage import provider_health
 from storage.attempts import AttemptClaim, claim_attempt
@@ -24,10 +24,10 @@ PROVED_ABSENT = TemporaryError("proved_absent")
 class ReconciliationActivities:
     """Raise only our own errors. A provider's response, or a lookup that is not possible, is a value."""
 
-    def __init__(self, database: Database, providers: Mapping[str, Provider], recording: RecordingActivities) -> None:
+    def __init__(self, database: Database, providers: Mapping[str, Provider], recorder: OutcomeRecorder) -> None:
         self._database = database
         self._providers = providers
-        self._recording = recording
+        self._recorder = recorder
 
     @activity.defn
     async def look_up(self, request: LookUpInput) -> DeliverResult:
@@ -67,12 +67,10 @@ class ReconciliationActivities:
         if found and await self._has_rival(claim):
             return None
         for accepted in found:
-            if recorded := await self._recording.record_found(request.call, accepted, claim):
+            if recorded := await self._recorder.record_found(request.call, accepted, claim):
                 return recorded
         if request.final and provider.lookup == "definitive":
-            return await self._recording.record(
-                request.call, attempt_outcome(PROVED_ABSENT), claim.ledger, at=claim.now
-            )
+            return await self._recorder.record(request.call, attempt_outcome(PROVED_ABSENT), claim.ledger, at=claim.now)
         return None
 
     async def _remember_refusal(self, attempt: AttemptRecord) -> DeliverResult:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from domain.clock_messages import TickInput, TickOutcome
-from services.recurring_sends import DueWork
+from services.due_work import DueWork
 from storage import ticks
 from storage.database import Database
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from domain.channels import Channel
 from domain.routing import PoolMember
+from providers.base import Provider
 from rendering.renderer import Renderer
 from services.circuits import CircuitMonitor
 from services.delivery_rendering import DeliveryRenderer
 from services.gates import LiveGateChecker
+from services.outcome_recording import OutcomeRecorder
 from services.planning import NotificationPlanner
 from services.route_resolution import RouteResolver
 from storage.catalog import Catalog
@@ -20,12 +22,14 @@ class Services:
     planner: NotificationPlanner
     route_resolver: RouteResolver
     delivery_renderer: DeliveryRenderer
+    outcome_recorder: OutcomeRecorder
 
 
 def build_services(
     database: Database,
     catalog: Catalog,
     renderer: Renderer,
+    providers: Mapping[str, Provider],
     pools: Mapping[Channel, Sequence[PoolMember]],
     circuits: CircuitMonitor,
     secret: bytes,
@@ -38,4 +42,5 @@ def build_services(
         planner=NotificationPlanner(database, catalog, gates, route_resolver, delivery_renderer),
         route_resolver=route_resolver,
         delivery_renderer=delivery_renderer,
+        outcome_recorder=OutcomeRecorder(database, providers),
     )

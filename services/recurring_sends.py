@@ -5,7 +5,7 @@ Called by the tick of the type, and by the dispatcher for triggered runs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -27,9 +27,6 @@ from storage.database import Database, to_json
 from storage.schedule_occurrences import DueOccurrence, NextOccurrence
 from storage.schedule_runs import NewScheduleRun, OpenScheduleRun, build_due_run
 
-# Runs one batch in its own transaction. Returns how much was due, 0 at the end.
-DueWork = Callable[[UUID, str], Awaitable[int]]
-
 LOWEST_ID = UUID(int=0)
 
 
@@ -41,15 +38,6 @@ class RecurringSends:
         self._sends = ScheduledSends(secret)
         self._last_tenant = LOWEST_ID
         self._last_run_by_tenant: dict[UUID, UUID] = {}
-
-    @property
-    def due_work_by_name(self) -> dict[str, DueWork]:
-        """Return the work of a tick, in order."""
-        return {
-            "shared_occurrences": self.run_shared_occurrences,
-            "recipient_occurrences": self.run_recipient_occurrences,
-            "runs": self.continue_run_of_type,
-        }
 
     async def run_shared_occurrences(self, tenant: UUID, notification_type: str) -> int:
         """Turn due occurrences of schedules in one zone into runs, whose recipients are sent to afterwards."""

@@ -20,6 +20,8 @@ from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusa
 from providers.sandbox import Sandbox
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
+from services.outcome_recording import OutcomeRecorder
+from services.provider_calls import ProviderCaller
 from storage.database import Database
 from storage.in_app import InboxStore
 from storage.sandbox import PostgresSandboxStore
@@ -71,10 +73,13 @@ class ActivityWorker:
         self.sandbox = RecordingSandbox(vendor)
         self.inbox = RecordingInbox(vendor)
         providers = {"sandbox": self.sandbox, "in_app": self.inbox}
-        self._recording = RecordingActivities(worker, providers)
-        self._reconciling = ReconciliationActivities(worker, providers, self._recording)
+        recorder = OutcomeRecorder(worker, providers)
+        self._recording = RecordingActivities(recorder)
+        self._reconciling = ReconciliationActivities(worker, providers, recorder)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
-        self._delivering = DeliveryActivities(worker, providers, CircuitMonitor(worker), self._recording, tracker, {})
+        circuits = CircuitMonitor(worker)
+        caller = ProviderCaller(providers, circuits, tracker)
+        self._delivering = DeliveryActivities(worker, providers, circuits, recorder, caller, {})
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
         """Deliver on this task queue; on the provider's own if none is given."""

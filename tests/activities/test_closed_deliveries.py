@@ -6,14 +6,16 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities import delivery
-from activities.settlement import SettlementActivities, settled
+from activities.settlement import SettlementActivities
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
 from domain.messages import CallResult
 from domain.records import Ledger
 from domain.settlement_messages import DeliveryEnd, SettleInput
+from domain.settlements import settle_ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
+from services import provider_calls
 from storage import devices
 from storage.devices import NewDevice
 from tests.activities.conftest import ActivityWorker
@@ -76,8 +78,9 @@ async def test_a_stall_before_the_call_is_an_error_without_a_call(
     """Another worker may have taken over and recorded unknown in between."""
     began, claimed = 100.0, 100.0 + seconds
     clock = iter([began, claimed])
-    monkeypatch.setattr(delivery, "time", SimpleNamespace(monotonic=lambda: next(clock, claimed)))
-    stalled = seconds > delivery.STALLED_AFTER
+    for module in (delivery, provider_calls):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(clock, claimed)))
+    stalled = seconds > provider_calls.STALLED_AFTER
     result = await activity_worker.deliver(sent.call())
     [attempt] = (await sent.ledger()).attempts.values()
     outcome = (result.result, result.reason, str(attempt.state), len(activity_worker.sandbox.calls))
@@ -102,11 +105,11 @@ def test_a_late_arrival_of_a_step_ends_the_notification() -> None:
     before, end = unanswered()
     [call] = before.attempts
     at = ledgers.later(2)
-    after = settled(record_receipt(before, call, Evidence.DELIVERED, at, at), end, ledgers.later(3))
+    after = settle_ledger(record_receipt(before, call, Evidence.DELIVERED, at, at), end, ledgers.later(3))
     assert (after.status, after.finished_at) == (N.DELIVERED, ledgers.later(3))
     assert ledgers.only_delivery(after).status is D.DELIVERED
 
 
 def test_a_failed_step_starts_the_next_one() -> None:
     before, end = unanswered()
-    assert settled(before, end, ledgers.later(3)).finished_at is None
+    assert settle_ledger(before, end, ledgers.later(3)).finished_at is None

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.delivery import _send_once as send
 from api.routes.receipts import _stored_receipt as stored
 from commands.provider_checks import NOTHING_TO_CHECK
 from config import Settings
@@ -18,6 +17,7 @@ from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableR
 from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError
 from providers.pools import CALL_OVERHEAD
 from providers.registry import PROVIDERS
+from services.provider_calls import send_once as send
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase
 from tests.providers.harnesses import HARNESSES

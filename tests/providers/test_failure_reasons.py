@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from activities.delivery import _send_once as send
 from domain.evidence import ReceiptKind
 from domain.failure_reasons import REASONS, ReasonCategory, counts_for_circuit
 from domain.reasons import VOCABULARY
@@ -20,6 +19,7 @@ from providers.sendgrid import reasons as sendgrid_reasons
 from providers.smtp import reasons as smtp_reasons
 from providers.smtp.reasons import find_retry_reason
 from providers.twilio import reasons as twilio_reasons
+from services.provider_calls import send_once as send
 from tests.code.tree import ROOT
 from tests.providers.harness_fcm import fcm_bench
 from tests.providers.harness_http import Reply, VendorMode

@@ -2,8 +2,8 @@
 
 import pytest
 
-from activities.delivery import _send_once as send
 from domain.messages import CallResult
+from services.provider_calls import send_once as send
 from tests.providers.harness import ContractCase
 from tests.providers.harness_http import HttpBench, VendorMode
 from tests.providers.harnesses import HARNESSES

@@ -8,12 +8,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from activities.delivery import _send_once as send
 from domain.circuits import CircuitHealth, CircuitState, advance_health
 from domain.holds import throttling_hold
 from domain.messages import CallResult
 from providers.smtp.adapter import Smtp
 from services.circuits import CircuitMonitor, ObservedCall
+from services.provider_calls import send_once as send
 from storage.database import Database
 from tests.domain.ledgers import START, later
 from tests.providers.mail_server import MailServer, to

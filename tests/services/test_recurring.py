@@ -10,6 +10,7 @@ import pytest
 from domain.clock import now
 from domain.schedules import RunKind, batch_size_for
 from models.columns import new_id
+from services.due_work import build_due_work
 from services.recurring_sends import RecurringSends
 from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules, topics
 from storage.database import Database
@@ -98,7 +99,7 @@ class ScheduleTenant:
     async def tick(self) -> int:
         """Return how many steps found due work."""
         steps = 0
-        for work in self.recurring.due_work_by_name.values():
+        for work in build_due_work(self.database_tenant.database, self.recurring).values():
             while await work(self.database_tenant.tenant, TYPE):
                 steps += 1
         return steps

@@ -8,10 +8,10 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from activities import delivery, recording, settlement
+from activities import delivery, settlement
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.starter import WorkflowStarter
-from services import delivery_rendering, planning
+from services import delivery_rendering, outcome_recording, planning
 from storage import recipient_contexts
 from tests.engine import ApiTenant, Engine, later
 from tests.polling import eventually
@@ -224,7 +224,7 @@ async def test_a_bug_after_the_call_leaves_the_notification_in_doubt(
     """Do not report a failure: the provider has accepted the message, but the outcome cannot be recorded."""
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada+silent@example.com")
-    monkeypatch.setattr(recording, "record_outcome", raise_bug("record_outcome"))
+    monkeypatch.setattr(outcome_recording, "record_outcome", raise_bug("record_outcome"))
     id = await api_tenant.send("news")
     notification = await api_tenant.wait_until_finished(id)
     assert notification["status"] == "IN_DOUBT"

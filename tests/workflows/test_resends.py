@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 from temporalio import activity
 
-from activities.delivery import _send_once as send
 from domain import retries
 from domain.channels import Channel
 from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from providers.smtp.adapter import Smtp
+from services.provider_calls import send_once as send
 from tests.domain.sample_types import sample_type
 from tests.engine import Engine
 from tests.providers.mail_server import MailMode, MailServer, to

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 from temporalio import activity
 
-from activities.delivery import _send_once as sent
 from domain import retries
 from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
+from services.provider_calls import send_once as sent
 from tests.engine import Engine
 from tests.providers.harness_http import HttpBench, Reply, VendorMode
 from tests.providers.test_wrong_successes import BENCHES, HTML
