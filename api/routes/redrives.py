@@ -6,11 +6,11 @@ from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
 from api.problems import not_found
-from api.redriving import RedriveCommand, RedriveResult, redrive_all, redrive_one
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.redrives import RedriveBody, RedriveManyBody, RedriveOneResponse, RedriveResponse, SkippedNotification
 from domain.statuses import NotificationStatus
+from services.redriving import RedriveCommand, RedriveResult, redrive_all, redrive_one
 from storage.dead_letters import NotificationFilter
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/notifications")

@@ -8,11 +8,11 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from api.redriving import RedriveCommand, redrive_all
 from bootstrap import Container
 from domain.reasons import failures_to_json
 from models.columns import new_id
 from models.tenants import Tenant
+from services.redriving import RedriveCommand, redrive_all
 from storage.database import Database
 from storage.dead_letters import NotificationFilter
 from tests.api.in_process_tenants import validation_errors
@@ -169,7 +169,7 @@ async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(
 async def test_batch_by_batch_each_is_taken_once(
     api: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.redriving.BATCH_SIZE", 2)
+    monkeypatch.setattr("services.redriving.BATCH_SIZE", 2)
     ids = await failed(api, database, 7)
     await end(database, ids[2:4], "IN_DOUBT")
     assert (await many(api, limit=3, dry_run=True))["redriven"] == 3
