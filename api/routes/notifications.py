@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.canceling import cancel_row, canceled_view
 from api.container import ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import not_found
@@ -19,10 +18,12 @@ from api.schemas.notifications import (
     NotificationView,
 )
 from api.views import notification_view, summary_of
+from bootstrap import Container
 from domain.clock import now
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
+from services.canceling import CanceledRow, cancel_row, read_channel_results
 from storage import notifications, waits
 from storage.cancel_keys import find_open_by_cancel_key
 from storage.statements import notify
@@ -99,7 +100,7 @@ async def cancel_notifications(
         )
         canceled = [await cancel_row(session, row) for row in rows[:MAX_CANCELED]]
         await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
-    items = [await canceled_view(container, each) for each in canceled]
+    items = [await _canceled_view(container, each) for each in canceled]
     return CanceledNotifications(items=items, more=len(rows) > MAX_CANCELED)
 
 
@@ -113,4 +114,9 @@ async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep
             raise not_found(UNKNOWN)
         canceled = await cancel_row(session, row)
         await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
-    return await canceled_view(container, canceled)
+    return await _canceled_view(container, canceled)
+
+
+async def _canceled_view(container: Container, canceled: CanceledRow) -> CanceledNotification:
+    channels = await read_channel_results(container.catalog, canceled)
+    return CanceledNotification(id=canceled.row.id, status=canceled.ledger.status, channels=channels)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.notifications import CanceledNotification
-from bootstrap import Container
-from domain.cancellation import cancel_notification, cancel_results
+from domain.cancellation import CancelResult, cancel_notification, cancel_results
+from domain.channels import Channel
 from domain.clock import now
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
 from models.notifications import Notification
 from storage import digests
+from storage.catalog import Catalog
 from storage.ledgers import NotificationRef, amend, load
 
 
@@ -32,12 +32,11 @@ async def cancel_row(session: AsyncSession, row: Notification) -> CanceledRow:
     return CanceledRow(row=row, ledger=ledger, digest=await _digest_ledger(session, row, ledger))
 
 
-async def canceled_view(container: Container, canceled: CanceledRow) -> CanceledNotification:
+async def read_channel_results(catalog: Catalog, canceled: CanceledRow) -> dict[Channel, CancelResult]:
     row = canceled.row
-    notification_type = await container.catalog.type_by_id(row.tenant, row.type_id)
+    notification_type = await catalog.type_by_id(row.tenant, row.type_id)
     route = [channel for channel in notification_type.channels if row.channels is None or channel in row.channels]
-    channel_outcomes = cancel_results(canceled.ledger, route, canceled.digest)
-    return CanceledNotification(id=row.id, status=canceled.ledger.status, channels=channel_outcomes)
+    return cancel_results(canceled.ledger, route, canceled.digest)
 
 
 async def _digest_ledger(session: AsyncSession, row: Notification, item: Ledger) -> Ledger | None:
