@@ -55,10 +55,6 @@ class AcceptResult:
     attributes_too_large: bool = False
 
 
-EXPIRES_AT = """
-CASE WHEN expires_in IS NOT NULL
-     THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END
-""".strip()
 # A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
 # Known people are locked against an erasure, which must find what is accepted for them.
 ACCEPT_NOTIFICATIONS = statement("acceptance/accept_notifications")

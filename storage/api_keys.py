@@ -19,7 +19,7 @@ from sqlmodel import select
 from domain.clock import now
 from models.columns import new_id
 from models.tenants import ApiKey, Tenant
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 SCOPES = ("send", "read", "manage", "operate")
 # What tells keys apart in lists: the part that names the environment, and six of the 43 random characters.
@@ -29,13 +29,7 @@ OPERATE_SCOPE = "operate"
 DEV_ENVIRONMENT = "dev"
 
 # The scope operate works in the installation's own tenant only, whatever the row says.
-SELECT_BY_HASH = text(f"""
-SELECT k.id, k.tenant, k.name, k.expires_at, k.is_dev, t.default_language, t.phone_regions,
-       CASE WHEN t.is_installation THEN k.scopes ELSE array_remove(k.scopes, '{OPERATE_SCOPE}') END AS scopes,
-       EXISTS (SELECT 1 FROM hold h WHERE h.tenant = t.id AND h.kind = 'tenant') AS suspended
-  FROM api_key k JOIN tenant t ON t.id = k.tenant
- WHERE k.hash = :hash AND k.revoked_at IS NULL
-""")  # noqa: S608 - a constant of our own
+SELECT_BY_HASH = statement("api_keys/select_by_hash")
 
 # At most once a minute per key, whatever the number of processes.
 UPDATE_LAST_USED = text("""

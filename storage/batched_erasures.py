@@ -18,11 +18,11 @@ from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from models.columns import new_id
 from storage import erasures, recipients
-from storage.batch_backoff import IS_READY, RECORD_FAILURE
 from storage.database import to_json
 from storage.erased_references import choose_replacement_id
 from storage.erasures import MIN_ID, ErasureReport
 from storage.rows import decoded
+from storage.statements import statement
 
 BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
 
@@ -44,9 +44,8 @@ WITH begun AS (
 )
 SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS notified FROM begun
 """)
-NEXT_READY = f"WHERE finished_at IS NULL AND {IS_READY} ORDER BY last_batch_at, id LIMIT 1 FOR UPDATE SKIP LOCKED"
-LOCK_NEXT = text(f"SELECT id, tenant, recipient_id, replacement_id, after, erased_at, counts FROM erasure {NEXT_READY}")  # noqa: S608
-POSTPONE_FAILED = text(f"UPDATE erasure SET {RECORD_FAILURE} WHERE id = (SELECT id FROM erasure {NEXT_READY})")  # noqa: S608
+LOCK_NEXT = statement("erasures/lock_next")
+POSTPONE_FAILED = statement("erasures/postpone_failed")
 SELECT_BATCH = text("""
 SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after
    AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at) ORDER BY id LIMIT :limit

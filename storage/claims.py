@@ -10,15 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
-from domain.notification_types import URGENT_PRIORITY
 from domain.run_summaries import route_text
-from models.queue import IS_TIMED, IS_URGENT_DUE
-from storage.queue_entries import SET_DUE, SET_STARTED, SET_WAITING, WAIT_IS_OVER
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 # Of one process, which uses one core: more make urgent notifications wait longer for it.
 DEFAULT_SLOTS = 6
@@ -71,106 +66,24 @@ class StartedClaim:
     waits_until: datetime | None = None
 
 
-EARLIEST_DUE = "now() - CAST(:look_back AS interval)"
 # The claim does not wait until it is on disk. One that Postgres loses in a crash is due again, as if it had expired,
 # and its workflow is found started. A write that follows from a claim takes the claim to the disk with it.
-CLAIM_DUE = text(f"""
-SELECT claimed.*, set_config('synchronous_commit', 'off', true), COALESCE(send_at > now(), false) AS waits_for_send_at,
-       COALESCE(id < (SELECT restored_before FROM engine_state WHERE engine_state.id = 1), false) AS predates_restore,
-       (SELECT jsonb_build_array(owner.key, jsonb_path_query_array(t.spec, '$.route[*].channels'), n.channels,
-               (SELECT key FROM schedule WHERE schedule.id = n.schedule_id))
-          FROM notification n JOIN tenant owner ON owner.id = n.tenant JOIN notification_type t ON t.id = n.type_id
-         WHERE n.id = claimed.id AND NOT claimed.has_workflow) AS labels
-  FROM claim_due(:process, :slots, :reserved, :batch_size, {EARLIEST_DUE}, :lease) claimed
-""")  # noqa: S608 - a constant of our own
+CLAIM_DUE = statement("claims/claim_due")
 
 # Fenced by the claim itself and by the generation. A canceled one may be signaled from now on.
-MARK_STARTED = text("""
-WITH begun AS (
-  SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[]), CAST(:waits AS timestamptz[]))
-             AS x(id, generation, waits_until)
-), entry AS (
-  SELECT q.notification_id, begun.waits_until FROM queue_entry q
-    JOIN begun ON q.notification_id = begun.id AND q.generation = begun.generation
-   WHERE (q.state IN ('claimed', 'canceled') AND q.claimed_by = :process)
-      OR (q.state = 'due' AND q.started_at IS NULL)
-   ORDER BY q.notification_id FOR UPDATE OF q
-)
-UPDATE queue_entry q SET started_at = COALESCE(q.started_at, now()),
-       state = CASE WHEN q.state = 'canceled' THEN q.state WHEN entry.waits_until IS NULL THEN 'started'
-                    ELSE 'waiting' END,
-       waits_until = entry.waits_until,
-       next_at = CASE WHEN q.state = 'canceled' THEN now()
-                      ELSE COALESCE(entry.waits_until, now() + interval '1 minute') END,
-       claimed_by = CASE WHEN q.state <> 'canceled' AND entry.waits_until IS NULL THEN q.claimed_by END
-  FROM entry WHERE q.notification_id = entry.notification_id
-""")
-RETURN_CLAIMS = text("""
-WITH entry AS (
-  SELECT q.notification_id FROM queue_entry q
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
-      ON q.notification_id = x.id AND q.generation = x.generation
-   WHERE q.state = 'claimed' AND q.claimed_by = :process ORDER BY q.notification_id FOR UPDATE OF q
-)
-UPDATE queue_entry q SET state = 'waiting', claimed_by = NULL, waits_until = now() + make_interval(secs => :seconds),
-       next_at = now() + make_interval(secs => :seconds)
-  FROM entry WHERE q.notification_id = entry.notification_id
-""")
+MARK_STARTED = statement("claims/mark_started")
+RETURN_CLAIMS = statement("claims/return_claims")
 
-MATCHES_ENTRY = "q.notification_id = :id AND q.generation = :generation"
-RELEASE_SLOT = text(f"UPDATE queue_entry q SET {SET_STARTED} WHERE {MATCHES_ENTRY} AND {WAIT_IS_OVER}")  # noqa: S608 - our own
-SET_WAIT = text(f"""
-UPDATE queue_entry q SET {SET_WAITING.format(until="CAST(:until AS timestamptz)")}
- WHERE {MATCHES_ENTRY} AND q.state NOT IN ('collecting', 'canceled')
-""")  # noqa: S608 - constants of our own
+RELEASE_SLOT = statement("claims/release_slot")
+SET_WAIT = statement("claims/set_wait")
 # A wait that `waits_for` names is another channel's.
-CLEAR_WAIT = text(f"""
-UPDATE queue_entry q SET {SET_STARTED}
- WHERE {MATCHES_ENTRY} AND q.state = 'waiting' AND q.waits_for IS NULL AND q.waits_until IS NOT NULL
-""")  # noqa: S608 - constants of our own
+CLEAR_WAIT = statement("claims/clear_wait")
 
 # Claims that have expired and waits that are over, the most urgent first.
-MAKE_WAITING_DUE = text(f"""
-WITH over AS (
-  SELECT own.notification_id FROM generate_series(1, 5) level CROSS JOIN LATERAL (
-    SELECT notification_id FROM queue_entry
-     WHERE priority = level AND ({IS_TIMED}) AND next_at BETWEEN {EARLIEST_DUE} AND now()
-     ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) own
-   LIMIT :limit
-)
-UPDATE queue_entry q SET {SET_DUE} FROM over WHERE q.notification_id = over.notification_id
-RETURNING pg_notify(:channel, :due)::text
-""")  # noqa: S608 - a constant of our own
+MAKE_WAITING_DUE = statement("claims/make_waiting_due")
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.
-DEMOTE_BURSTS = text(f"""
-WITH RECURSIVE tenants AS (
-  (SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} ORDER BY tenant LIMIT 1)
-   UNION ALL
-  SELECT later.tenant FROM tenants CROSS JOIN LATERAL (
-    SELECT tenant FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant > tenants.tenant ORDER BY tenant LIMIT 1) later
-), excess AS (
-  SELECT own.notification_id FROM tenants CROSS JOIN LATERAL (
-    SELECT notification_id FROM queue_entry WHERE {IS_URGENT_DUE} AND tenant = tenants.tenant
-     ORDER BY priority, next_at, notification_id OFFSET :burst LIMIT :limit) own
-   LIMIT :limit
-), locked_notification AS (
-  SELECT n.id, n.tenant FROM notification n JOIN excess ON n.id = excess.notification_id
-   ORDER BY n.id FOR KEY SHARE OF n SKIP LOCKED
-), entry AS (
-  SELECT q.notification_id FROM queue_entry q JOIN locked_notification ON locked_notification.id = q.notification_id
-   WHERE q.state = 'due' AND q.priority <= {URGENT_PRIORITY} FOR UPDATE OF q SKIP LOCKED
-), demoted AS (
-  UPDATE queue_entry q SET priority = {URGENT_PRIORITY} + 1 FROM entry WHERE q.notification_id = entry.notification_id
-  RETURNING q.notification_id
-), timeline AS (
-  INSERT INTO event (id, tenant, notification_id, at, kind, reason)
-  SELECT gen_random_uuid(), locked_notification.tenant, locked_notification.id, clock_timestamp(), 'demoted',
-         'urgent_burst'
-    FROM demoted JOIN locked_notification ON locked_notification.id = demoted.notification_id
-)
-SELECT count(*) FROM demoted
-""")  # noqa: S608 - a constant of our own
+DEMOTE_BURSTS = statement("claims/demote_bursts")
 
 
 async def claim_due(

@@ -20,7 +20,7 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 
 class TooManyDevices(Exception):
@@ -48,8 +48,6 @@ class RegisteredDevice:
     updated_at: datetime
 
 
-COLUMNS = "id, recipient_id, device, kind, address, locale, created_at, updated_at"
-
 # An erasure of the recipient waits for this transaction, or this finds no recipient. Concurrent new devices of one
 # recipient are saved one after the other, so that the limit counts both.
 LOCK_RECIPIENT = text(
@@ -65,18 +63,9 @@ DELETE FROM device WHERE tenant = :tenant AND address_hash = :address_hash
    AND NOT (recipient_id = :recipient_id AND device = :device)
 """)
 
-UPSERT_DEVICE = text(f"""
-INSERT INTO device (id, tenant, recipient_id, device, kind, address, address_hash, locale, created_at,
-       updated_at)
-VALUES (:id, :tenant, :recipient_id, :device, :kind, CAST(:address AS jsonb), :address_hash, :locale, now(), now())
-ON CONFLICT (tenant, recipient_id, device) DO UPDATE SET kind = EXCLUDED.kind, address = EXCLUDED.address,
-       address_hash = EXCLUDED.address_hash, locale = EXCLUDED.locale, updated_at = now()
-RETURNING {COLUMNS}, xmax = 0 AS created
-""")  # noqa: S608 - constants of our own
+UPSERT_DEVICE = statement("devices/upsert_device")
 
-SELECT_DEVICES = text(f"""
-SELECT {COLUMNS} FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id ORDER BY id
-""")  # noqa: S608 - a constant of our own
+SELECT_DEVICES = statement("devices/select_devices")
 
 DELETE_DEVICE = text("""
 DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND device = :device RETURNING id

@@ -23,8 +23,8 @@ from domain.statuses import NotificationStatus
 from storage import recipients
 from storage.acceptance import NewNotification, accept
 from storage.database import to_json
-from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MESSAGES, NOTIFY_IF_DUE
 from storage.rows import decoded
+from storage.statements import statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,26 +52,7 @@ SELECT id, digest_id, event_payload, priority, cancel_requested_at IS NOT NULL A
   FROM notification WHERE digest_id = ANY(:ids) AND digest_key IS NOT NULL AND finished_at IS NULL
  ORDER BY id FOR UPDATE
 """)
-END_MEMBERS = text(f"""
-WITH item AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:ends AS jsonb)) AS x(
-    id uuid, status text, reason text, event_id uuid, made uuid)
-), fenced AS (
-  UPDATE notification n SET status = item.status, failure_reason = item.reason, finished_at = :at,
-         failures = CASE WHEN item.reason IS NOT NULL THEN jsonb_build_array(jsonb_build_object(
-           'channel', NULL, 'code', item.reason, 'args', jsonb_build_object())) END,
-         revision = n.revision + 1
-    FROM item WHERE n.id = item.id AND n.finished_at IS NULL
-  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, item.event_id, item.made,
-            NULL::text AS failure_category
-), events AS (
-  INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail, status)
-  SELECT event_id, tenant, id, :at, lower(status), failure_reason,
-         CASE WHEN made IS NOT NULL THEN jsonb_build_object('notification_id', made) END, status FROM fenced
-  ON CONFLICT (id) DO NOTHING RETURNING {EVENT_COLUMNS}
-), {INSERT_EVENT_MESSAGES}
-SELECT count(*), {NOTIFY_IF_DUE} FROM fenced
-""")  # noqa: S608 - constants of our own
+END_MEMBERS = statement("digest_closing/end_members")
 CLOSE_WINDOWS = text("""
 UPDATE digest d SET closed_at = :at, item_count = x.item_count, notification_id = x.made
   FROM jsonb_to_recordset(CAST(:closed AS jsonb)) AS x(id uuid, item_count int, made uuid) WHERE d.id = x.id

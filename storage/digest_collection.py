@@ -19,15 +19,12 @@ from domain.notification_types import NotificationType
 from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
-from storage.digests import COLLECTION_LOCK
 from storage.round_robin import round_robin
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 LoadNotificationType = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
-LOCK_COLLECTION = text(f"SELECT pg_advisory_xact_lock({COLLECTION_LOCK})")
-IS_COLLECTING = "q.state = 'collecting' AND q.next_at <= now()"
-COLLECTION_ORDER = "ORDER BY q.next_at, q.notification_id"
+LOCK_COLLECTION = statement("digest_collection/lock_collection")
 CHOSEN_ENTRIES = round_robin(
     "queue_entry",
     waiting="state = 'collecting'",
@@ -36,83 +33,19 @@ CHOSEN_ENTRIES = round_robin(
     order="next_at, notification_id",
     lock="",
 )
-SELECT_WAITING = text(f"""
-WITH RECURSIVE {CHOSEN_ENTRIES}
-SELECT n.id, n.tenant, n.digest_key
-  FROM queue_entry q JOIN chosen USING (notification_id) JOIN notification n ON n.id = q.notification_id
-  {COLLECTION_ORDER}
-""")  # noqa: S608 - constants of our own
-HAS_WORK = text(f"""
-SELECT EXISTS (SELECT 1 FROM queue_entry q WHERE {IS_COLLECTING})
-    OR EXISTS (SELECT 1 FROM digest WHERE closed_at IS NULL AND is_full)
-""")  # noqa: S608 - a constant of our own
+SELECT_WAITING = statement("digest_collection/select_waiting")
+HAS_WORK = statement("digest_collection/has_work")
 LOCK_OPEN_WINDOWS = text("""
 SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, item_count, item_bytes, closes_on_schedule
   FROM digest
  WHERE closed_at IS NULL AND NOT is_full AND (tenant, digest_key) IN (
        SELECT * FROM unnest(CAST(:tenants AS uuid[]), CAST(:groups AS text[]))) ORDER BY id FOR UPDATE
 """)
-# `next_at` is when it was accepted or is to be sent; of one that a gate has handed over, when that was. Such a row has
-# been written before.
-SELECT_ITEMS = """
-SELECT n.tenant, n.digest_key, n.id, n.notification_type, n.type_id, n.recipient_id,
-       greatest(n.created_at, n.send_at, q.next_at) AS at, octet_length(n.event_payload::text) AS bytes,
-       COALESCE(r.timezone, t.timezone) AS zone, n.revision > 0 AS is_handed_over
-  FROM notification n
-  JOIN queue_entry q ON q.notification_id = n.id AND q.generation = n.generation
-  JOIN tenant t ON t.id = n.tenant
-  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
-""".strip()
-LOCK_ITEMS = text(
-    f"{SELECT_ITEMS} WHERE n.id = ANY(:ids) AND {IS_COLLECTING} {COLLECTION_ORDER} FOR UPDATE OF n, q SKIP LOCKED"
-)
-SAVE_WINDOWS = text("""
-WITH item AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:windows AS jsonb)) AS x(
-    id uuid, tenant uuid, notification_type text, type_id uuid, recipient_id text, digest_key text,
-    closes_on_schedule bool, is_full bool, item_count int, item_bytes int, opened_at timestamptz,
-    closes_at timestamptz, closes_by timestamptz)
-)
-INSERT INTO digest AS d (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
-       item_count, item_bytes, opened_at, closes_at, closes_by, signaled_at)
-SELECT id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
-       item_count, item_bytes, opened_at,
-       closes_at, closes_by, CASE WHEN closes_on_schedule OR is_full THEN now() END FROM item
-ON CONFLICT (id) DO UPDATE SET type_id = EXCLUDED.type_id, item_count = EXCLUDED.item_count,
-       item_bytes = EXCLUDED.item_bytes, closes_at = EXCLUDED.closes_at, is_full = EXCLUDED.is_full,
-       signaled_at = COALESCE(d.signaled_at, EXCLUDED.signaled_at)
-RETURNING pg_notify(:channel, :due)::text
-""")
-JOIN_MEMBERS = text("""
-WITH item AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:members AS jsonb)) AS x(id uuid, digest_id uuid, event_id uuid)
-), members AS (
-  UPDATE notification n SET digest_id = item.digest_id, revision = n.revision + 1
-    FROM item WHERE n.id = item.id RETURNING n.id, n.tenant, n.digest_id, item.event_id
-), dequeued AS (
-  DELETE FROM queue_entry q USING members WHERE q.notification_id = members.id
-)
-INSERT INTO event (id, tenant, notification_id, at, kind, detail)
-SELECT j.event_id, j.tenant, j.id, clock_timestamp(), 'collected',
-       jsonb_build_object('digest_id', j.digest_id,
-                          'closes_at', to_char(d.closes_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-  FROM members j JOIN digest d ON d.id = j.digest_id
-ON CONFLICT (id) DO NOTHING
-""")
+LOCK_ITEMS = statement("digest_collection/lock_items")
+SAVE_WINDOWS = statement("digest_collection/save_windows")
+JOIN_MEMBERS = statement("digest_collection/join_members")
 # It goes out by itself, as if it were of a type that collects nothing.
-RELEASE_ITEMS = text("""
-WITH released AS (
-  UPDATE notification n SET digest_key = NULL,
-         expires_at = CASE WHEN n.expires_at IS NULL AND item.expires_in IS NOT NULL
-                           THEN least(item.at + item.expires_in * interval '1 second', '9999-12-31Z')
-                           ELSE n.expires_at END
-    FROM jsonb_to_recordset(CAST(:released AS jsonb)) AS item(id uuid, at timestamptz, expires_in float8)
-   WHERE n.id = item.id RETURNING n.id, n.generation
-)
-UPDATE queue_entry q SET state = 'due', next_at = now() FROM released n
- WHERE q.notification_id = n.id AND q.generation = n.generation
-RETURNING pg_notify(:channel, :due)::text
-""")
+RELEASE_ITEMS = statement("digest_collection/release_items")
 NOTIFY_QUEUE = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
 NOTIFY_DIGESTS = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}
 WINDOW_COLUMNS = (

@@ -8,18 +8,10 @@ from sqlalchemy import text
 
 from domain.digests import DigestItem, DigestMember, DigestWindow
 from storage.digest_closing import member_of
-from storage.digest_collection import COLLECTION_ORDER, SELECT_ITEMS, WINDOW_COLUMNS
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
-SELECT_OPEN_WINDOW = text(f"""
-SELECT {", ".join(WINDOW_COLUMNS)} FROM digest
- WHERE tenant = :tenant AND digest_key = :group AND closed_at IS NULL AND NOT is_full AND closes_at > clock_timestamp()
- ORDER BY closes_at DESC LIMIT 1
-""")  # noqa: S608 - constants of our own
-SELECT_WAITING_ITEMS = text(f"""
-{SELECT_ITEMS}
- WHERE q.tenant = :tenant AND q.state = 'collecting' AND q.next_at <= :at AND n.digest_key = :group {COLLECTION_ORDER}
-""")
+SELECT_OPEN_WINDOW = statement("digest_collection/select_open_window")
+SELECT_WAITING_ITEMS = statement("digest_collection/select_waiting_items")
 SELECT_MEMBERS = text("""
 SELECT id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at, channels, tags
   FROM notification

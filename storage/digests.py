@@ -13,8 +13,7 @@ from domain.local_times import known_zone_or_utc
 from domain.recurrence import next_due
 from storage import digest_closing
 from storage.database import to_json
-from storage.round_robin import round_robin
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,17 +42,7 @@ class PendingWindow:
     closes_at: datetime
 
 
-COLUMNS = """id, notification_type, recipient_id, item_count, opened_at, closes_at, closed_at, notification_id,
-digest_key,
-  closes_on_schedule"""
-CHOSEN_PENDING = round_robin(
-    "digest", waiting="closed_at IS NULL AND signaled_at IS NULL", order="closes_at, id", lock=""
-)
-SELECT_PENDING = text(f"""
-WITH RECURSIVE {CHOSEN_PENDING}
-SELECT digest.id, digest.tenant, owner.key AS tenant_key, notification_type, digest_key, closes_at
-  FROM digest JOIN chosen USING (id) JOIN tenant owner ON owner.id = digest.tenant ORDER BY closes_at
-""")  # noqa: S608 - constants of our own
+SELECT_PENDING = statement("digests/select_pending")
 MARK_SIGNALED = text("UPDATE digest SET signaled_at = now() WHERE id = ANY(:ids)")
 LOCK_OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
@@ -66,37 +55,16 @@ SELECT id FROM digest
  ORDER BY closes_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 # What was locked for a moment, such as by a person who moves, is not left for the next tick.
-WAIT_FOR_DUE_OF_TYPE = text(LOCK_DUE_OF_TYPE.text.replace("SKIP LOCKED", ""))
+WAIT_FOR_DUE_OF_TYPE = statement("digests/wait_for_due_of_type")
 LOCK_ONE_OPEN = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
-SELECT_FULL = text(f"""
-WITH RECURSIVE {round_robin("digest", waiting="closed_at IS NULL AND is_full", order="id", lock="")}
-SELECT id FROM chosen
-""")  # noqa: S608 - constants of our own
+SELECT_FULL = statement("digests/select_full")
 # So many seconds late. What closes by the calendar may wait for its tick for longer.
 SELECT_OVERDUE = {
-    on_schedule: text(f"""
-WITH RECURSIVE {
-        round_robin(
-            "digest",
-            waiting=f"closed_at IS NULL AND {which}",
-            due="closes_at <= now() - make_interval(secs => :late)",
-            order="closes_at",
-            lock="",
-        )
-    }
-SELECT id FROM chosen
-""")  # noqa: S608 - constants of our own
-    for on_schedule, which in ((False, "closes_on_schedule = false"), (True, "closes_on_schedule = true"))
+    False: statement("digests/select_overdue"),
+    True: statement("digests/select_overdue_on_schedule"),
 }
-SELECT_PAGE = text(f"""
-SELECT {COLUMNS} FROM digest
- WHERE tenant = :tenant AND (closed_at IS NULL) = :open
-   AND (CAST(:recipient_id AS text) IS NULL OR recipient_id = :recipient_id)
-   AND (CAST(:notification_type AS text) IS NULL OR notification_type = :notification_type)
-   AND (CAST(:before AS uuid) IS NULL OR id < :before)
- ORDER BY id DESC LIMIT :limit
-""")  # noqa: S608 - constants of our own
-SELECT_ONE = text(f"SELECT {COLUMNS} FROM digest WHERE tenant = :tenant AND id = :id")  # noqa: S608
+SELECT_PAGE = statement("digests/select_page")
+SELECT_ONE = statement("digests/select_one")
 
 
 async def list_pending_windows(session: Executor, limit: int) -> list[PendingWindow]:
@@ -124,8 +92,8 @@ async def close_due(session: AsyncSession, tenant: UUID, notification_type: str)
     """Close one window of a type that closes by the calendar. Return 0 if none is due. Other processes that close at
     the same time take other windows."""
     values = {"tenant": tenant, "notification_type": notification_type}
-    for statement in (LOCK_DUE_OF_TYPE, WAIT_FOR_DUE_OF_TYPE):
-        id = (await session.execute(statement, values)).scalar_one_or_none()
+    for lock_due in (LOCK_DUE_OF_TYPE, WAIT_FOR_DUE_OF_TYPE):
+        id = (await session.execute(lock_due, values)).scalar_one_or_none()
         if id is not None:
             await digest_closing.close_windows(session, [id])
             return 1
@@ -177,20 +145,8 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> ListedDigestWin
     return None if row is None else ListedDigestWindow(**row)
 
 
-# A window that is just being opened by the old zone is waited for; `digest_collection` holds the lock for itself.
-COLLECTION_LOCK = "hashtext('tocsin digest collection')"
-LOCK_COLLECTION_SHARED = text(f"SELECT pg_advisory_xact_lock_shared({COLLECTION_LOCK})")
-LOCK_CALENDAR_WINDOWS = text("""
-SELECT d.id, t.spec->'digest'->>'schedule' AS schedule, COALESCE(r.timezone, o.timezone) AS zone,
-       clock_timestamp() AS at
-  FROM digest d
-  JOIN notification_type t ON t.id = d.type_id
-  JOIN tenant o ON o.id = d.tenant
-  LEFT JOIN recipient r ON r.tenant = d.tenant AND r.recipient_id = d.recipient_id
- WHERE d.tenant = :tenant AND d.closed_at IS NULL AND d.closes_on_schedule AND d.closes_at > now()
-   AND CASE WHEN CAST(:recipient_id AS text) IS NULL THEN r.timezone IS NULL ELSE d.recipient_id = :recipient_id END
-   AND d.id > :after ORDER BY d.id LIMIT :limit FOR UPDATE OF d
-""")
+LOCK_COLLECTION_SHARED = statement("digests/lock_collection_shared")
+LOCK_CALENDAR_WINDOWS = statement("digests/lock_calendar_windows")
 SAVE_CLOSING_TIMES = text("""
 UPDATE digest d SET closes_at = x.closes_at
   FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, text, tuple_
+from sqlalchemy import ColumnElement, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -14,12 +14,10 @@ from domain.cursors import Cursor
 from domain.event_webhooks import TEST_EVENT
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventMessage
-from storage.statements import notify
+from storage.statements import notify, statement
 
 # At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.
 MAX_REPLAYED = 10_000
-REPLAYS_PER_SECOND = 20
-REPLAY_INTERVAL = f"interval '1 second' / {REPLAYS_PER_SECOND}"
 
 
 class EventMessageStatus(StrEnum):
@@ -54,32 +52,10 @@ class ReplayResult:
     more: bool
 
 
-RESET_FOR_REPLAY = "attempt_count = 0, given_up_at = NULL, replayed_at = now()"
-REPLAY_ONE = text(f"""
-UPDATE event_message SET next_attempt_at = now(), {RESET_FOR_REPLAY} WHERE id = :id AND endpoint_id = :endpoint_id
-       RETURNING id
-""")  # noqa: S608 - constants of our own
+REPLAY_ONE = statement("event_messages/replay_one")
 
 # One behind the other, and all behind those of an earlier replay: what happens meanwhile is due now, and goes first.
-REPLAY = text(f"""
-WITH chosen AS (
-  SELECT id, occurred_at FROM event_message
-   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NULL AND kind <> :test
-     AND (given_up_at IS NOT NULL OR CAST(:all AS bool))
-     AND occurred_at >= :since AND occurred_at < COALESCE(CAST(:until AS timestamptz), 'infinity')
-   ORDER BY occurred_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
-), line AS (
-  SELECT id, occurred_at, row_number() OVER (ORDER BY occurred_at, id) AS place FROM chosen
-), earlier AS (
-  SELECT max(next_attempt_at) AS last FROM event_message
-   WHERE endpoint_id = :endpoint_id AND next_attempt_at IS NOT NULL AND replayed_at IS NOT NULL AND attempt_count = 0
-), replayed AS (
-  UPDATE event_message m SET {RESET_FOR_REPLAY},
-         next_attempt_at = greatest(now(), earlier.last + {REPLAY_INTERVAL}) + (line.place - 1) * {REPLAY_INTERVAL}
-    FROM line, earlier WHERE m.id = line.id RETURNING line.occurred_at
-)
-SELECT count(*), max(occurred_at) FROM replayed
-""")  # noqa: S608
+REPLAY = statement("event_messages/replay")
 
 
 async def list_page(

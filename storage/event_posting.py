@@ -12,10 +12,7 @@ from domain.json_types import JsonObject
 from storage.database import to_json
 from storage.encryption import DecryptionError, Encryption, encryption_of
 from storage.event_endpoints import secret_owner_of
-from storage.statements import Executor
-
-LEASE_SECONDS = 30  # longer than a call may take; what a message waits whose poster was killed
-MAX_ATTEMPTS_KEPT = 20
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,68 +59,15 @@ class PostResult:
 SELECT_NEXT_DUE = text(
     "SELECT extract(epoch FROM min(next_attempt_at) - now()) FROM event_message WHERE next_attempt_at IS NOT NULL"
 )
-# As many due messages tell their endpoints. If more are due, all endpoints are looked at.
-DUE_SAMPLE_SIZE = 500
 
 # Round-robin among tenants, fewer posts in flight first; healthy endpoints before failing ones.
-CLAIM_POSTS = text(f"""
-WITH in_flight AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:in_flight AS jsonb)) AS x(endpoint_id uuid, tenant uuid, failing bool)
-), first_due AS MATERIALIZED (
-  SELECT endpoint_id FROM event_message WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT {DUE_SAMPLE_SIZE}
-), target AS (
-  SELECT id, tenant, failing_since FROM event_endpoint WHERE enabled AND id IN (SELECT endpoint_id FROM first_due)
-   UNION
-  SELECT id, tenant, failing_since FROM event_endpoint
-   WHERE enabled AND (SELECT count(*) FROM first_due) = {DUE_SAMPLE_SIZE}
-), due AS (
-  SELECT m.id, m.next_attempt_at, p.tenant, p.failing_since IS NOT NULL AS failing
-    FROM target p CROSS JOIN LATERAL (
-      SELECT id, next_attempt_at FROM event_message WHERE endpoint_id = p.id AND next_attempt_at <= now()
-       ORDER BY next_attempt_at
-       LIMIT greatest(0, CASE WHEN p.failing_since IS NULL THEN CAST(:of_endpoint AS int) ELSE 1 END
-                         - (SELECT count(*) FROM in_flight WHERE in_flight.endpoint_id = p.id))
-         FOR UPDATE SKIP LOCKED) m
-), ranked AS (
-  SELECT id, failing,
-         row_number() OVER (PARTITION BY tenant ORDER BY failing, next_attempt_at)
-           + (SELECT count(*) FROM in_flight WHERE in_flight.tenant = due.tenant) AS turn,
-         row_number() OVER (PARTITION BY failing ORDER BY next_attempt_at)
-           + (SELECT count(*) FROM in_flight WHERE in_flight.failing) AS place
-    FROM due
-), chosen AS (
-  SELECT id FROM ranked WHERE turn <= :of_tenant AND (NOT failing OR place <= :failing)
-   ORDER BY failing, turn LIMIT :free_slots
-)
-UPDATE event_message m SET attempt_count = attempt_count + 1,
-       next_attempt_at = now() + make_interval(secs => {LEASE_SECONDS})
-  FROM chosen, event_endpoint p WHERE m.id = chosen.id AND p.id = m.endpoint_id
-RETURNING m.id, m.tenant, m.endpoint_id, p.failing_since IS NOT NULL AS failing, p.url, m.body, p.secret,
-          CASE WHEN p.previous_until > now() THEN p.previous_secret END AS previous, m.attempt_count,
-          m.next_attempt_at AS lease
-""")  # noqa: S608 - constants of our own
+CLAIM_POSTS = statement("event_posting/claim_posts")
 
-APPEND_ATTEMPT = (
-    f"jsonb_path_query_array(attempts || CAST(:attempt AS jsonb), '$[last-{MAX_ATTEMPTS_KEPT - 1} to last]')"
-)
 
-MARK_DELIVERED = text(f"""
-WITH recovered_endpoint AS (
-  UPDATE event_endpoint SET failing_since = NULL, failed_at = NULL
-   WHERE id = :endpoint_id AND failing_since IS NOT NULL AND enabled
-)
-UPDATE event_message SET delivered_at = COALESCE(delivered_at, now()), given_up_at = NULL, next_attempt_at = NULL,
-       last_status = :status, last_error = NULL, attempts = {APPEND_ATTEMPT}
- WHERE id = :id
-""")  # noqa: S608
+MARK_DELIVERED = statement("event_posting/mark_delivered")
 
 # Fenced by the lease: another process may have taken the message over, or a caller may have replayed it.
-MARK_FAILED = text(f"""
-UPDATE event_message SET next_attempt_at = now() + make_interval(secs => CAST(:pause AS float8)),
-       given_up_at = CASE WHEN CAST(:pause AS float8) IS NULL AND delivered_at IS NULL THEN now() END,
-       last_status = :status, last_error = :error, attempts = {APPEND_ATTEMPT}
- WHERE id = :id AND next_attempt_at = :lease
-""")  # noqa: S608
+MARK_FAILED = statement("event_posting/mark_failed")
 
 
 async def seconds_to_next(session: Executor) -> float | None:

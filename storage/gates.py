@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.gates import TIME_GATE_REASONS, GateReason
@@ -11,58 +10,13 @@ from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from storage import reconsiderations
 from storage.ledgers import NotificationRef
-from storage.queue_entries import CLEAR_WAIT, END_GATE_WAIT, SET_DUE, SET_WAITING
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
-# The event that is written too locks the notification: it comes first here, as everywhere.
-UNTIL_PARAMETER = "CAST(:until AS timestamptz)"
-WAIT_AT_GATE = text(f"""
-WITH open AS (
-  SELECT id, tenant, generation, recipient_id FROM notification
-   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL FOR UPDATE
-), waiting AS (
-  UPDATE queue_entry q SET waits_for = :reason, awaited_provider = :provider, recipient_id = open.recipient_id,
-         {SET_WAITING.format(until=UNTIL_PARAMETER)}
-    FROM open WHERE q.notification_id = open.id AND q.generation = open.generation
-  RETURNING open.id, open.tenant
-)
-INSERT INTO event (id, tenant, notification_id, at, kind, reason, detail)
-SELECT :event_id, tenant, id, clock_timestamp(), 'waiting', :reason,
-       jsonb_build_object('until', CAST(:until_text AS text))
-         || jsonb_strip_nulls(jsonb_build_object('provider', CAST(:provider AS text))) FROM waiting
-ON CONFLICT (id) DO NOTHING
-""")  # noqa: S608 - constants of our own
-PASS_GATES = text(f"""
-WITH own AS (
-  SELECT id, generation FROM notification WHERE id = :id AND tenant = :tenant AND digest_key IS NULL FOR UPDATE
-), passed AS (
-  UPDATE queue_entry q SET {END_GATE_WAIT} FROM own
-   WHERE q.notification_id = own.id AND q.generation = own.generation AND q.waits_for IS NOT NULL
-)
-SELECT id FROM own
-""")  # noqa: S608 - a constant of our own
-RECONSIDER_RECIPIENT = text(f"""
-WITH waiting AS (
-  SELECT notification_id FROM queue_entry
-   WHERE tenant = :tenant AND waits_for = ANY(:reasons) AND state = 'waiting' AND recipient_id = :recipient_id
-   ORDER BY notification_id FOR UPDATE
-), due AS (
-  UPDATE queue_entry q SET {SET_DUE}
-    FROM waiting WHERE q.notification_id = waiting.notification_id RETURNING q.notification_id
-)
-SELECT count(*), max(pg_notify(:channel, :due)::text) FROM due
-""")  # noqa: S608 - a constant of our own
+WAIT_AT_GATE = statement("gates/wait_at_gate")
+PASS_GATES = statement("gates/pass_gates")
+RECONSIDER_RECIPIENT = statement("gates/reconsider_recipient")
 # It is collected from now on, and has no workflow of its own.
-MOVE_TO_DIGEST = text(f"""
-WITH moved AS (
-  UPDATE notification SET digest_key = :group, revision = revision + 1
-   WHERE id = :id AND tenant = :tenant AND generation = :generation AND finished_at IS NULL RETURNING id, generation
-), collected AS (
-  UPDATE queue_entry q SET state = 'collecting', next_at = now(), started_at = NULL, claimed_by = NULL, {CLEAR_WAIT}
-    FROM moved WHERE q.notification_id = moved.id AND q.generation = moved.generation
-)
-SELECT count(*), max(pg_notify(:channel, :due)::text) FROM moved
-""")  # noqa: S608 - a constant of our own
+MOVE_TO_DIGEST = statement("gates/move_to_digest")
 
 
 async def wait_at_gate(session: Executor, key: NotificationRef, generation: int, gate: Gate) -> None:

@@ -15,9 +15,7 @@ from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
 from models.columns import new_id
 from storage.database import to_json
-from storage.queue_entries import SET_WAITING
-from storage.releases import HOLD_KEY
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 INSERT_HOLD = text("""
 INSERT INTO hold (id, tenant, kind, name, reason, created_at, created_by)
@@ -33,35 +31,7 @@ SELECT count(*), max(pg_notify(:channel, :due)::text) FROM lifted
 """)
 SELECT_NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR tenant = :tenant)")
 
-# Write one event per pause and attempt, however often the guard checks.
-# All devices of a delivery share its mark. The notification is locked first, in the common lock order.
-MERGED_PROVIDERS = (
-    "ARRAY(SELECT DISTINCT name FROM unnest(d.held_providers || CAST(:pool AS text[])) AS name ORDER BY name)"
-)
-NEW_HOLD_KEY = HOLD_KEY.format(
-    channel="d.channel", type="locked_notification.notification_type", providers=MERGED_PROVIDERS
-)
-MARK_HELD = text(f"""
-WITH locked_notification AS (
-  SELECT id, priority, notification_type FROM notification
-   WHERE id = :notification_id AND tenant = :tenant FOR KEY SHARE
-), held AS (
-  UPDATE delivery d SET held_at = clock_timestamp(), held_priority = locked_notification.priority,
-         release_expires_at = NULL,
-         held_providers = {MERGED_PROVIDERS},
-         hold_key = {NEW_HOLD_KEY}
-    FROM locked_notification WHERE d.id = :delivery_id AND d.notification_id = locked_notification.id
-  RETURNING d.notification_id, d.tenant, d.generation
-), waiting AS (
-  UPDATE queue_entry q SET {SET_WAITING.format(until="CAST(NULL AS timestamptz)")} FROM held
-   WHERE q.notification_id = held.notification_id AND q.generation = held.generation
-     AND q.state IN ('claimed', 'started')
-)
-INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
-SELECT :event_id, tenant, notification_id, now(), 'held', :channel, :reason,
-       CAST(:detail AS jsonb), :delivery_id FROM held
-ON CONFLICT (id) DO NOTHING
-""")  # noqa: S608 - a constant of our own
+MARK_HELD = statement("holds/mark_held")
 INSERT_REROUTE_EVENT = text("""
 INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id)
 VALUES (:event_id, :tenant, :notification_id, now(), 'rerouted', :channel, :reason,

@@ -14,6 +14,7 @@ from domain.evidence import ReceiptKind, Reporter
 from domain.json_types import JsonObject
 from storage import application_receipts
 from storage.rows import decoded
+from storage.statements import statement
 
 
 class InboxMark(StrEnum):
@@ -37,12 +38,7 @@ class StoredInboxMessage:
 COLUMNS = "id, recipient_id, notification_id, content, created_at, seen_at, read_at, archived_at"
 
 # Ids are those of deliveries and do not sort by time.
-SELECT_PAGE = text(f"""
-SELECT {COLUMNS} FROM inbox_message
- WHERE tenant = :tenant AND recipient_id = :recipient_id AND (archived_at IS NOT NULL) = :archived
-   AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
- ORDER BY created_at DESC, id DESC LIMIT :limit
-""")  # noqa: S608 - constants of our own
+SELECT_PAGE = statement("inbox/select_page")
 
 COUNT_UNREAD = text("""
 SELECT count(*) FROM inbox_message
@@ -50,25 +46,12 @@ SELECT count(*) FROM inbox_message
 """)
 
 # The first time counts; what was read has been seen.
-MARK_ASSIGNMENTS = {
-    InboxMark.SEEN: "seen_at = COALESCE(seen_at, now())",
-    InboxMark.READ: "seen_at = COALESCE(seen_at, now()), read_at = COALESCE(read_at, now())",
-    InboxMark.ARCHIVED: "archived_at = COALESCE(archived_at, now())",
-}
 SAVE_MARK = {
-    mark: text(f"UPDATE inbox_message SET {sets} WHERE tenant = :tenant AND id = :id RETURNING {COLUMNS}")  # noqa: S608
-    for mark, sets in MARK_ASSIGNMENTS.items()
+    InboxMark.SEEN: statement("inbox/mark_seen"),
+    InboxMark.READ: statement("inbox/mark_read"),
+    InboxMark.ARCHIVED: statement("inbox/mark_archived"),
 }
-MARK_BATCH_READ = text(f"""
-WITH unread AS (
-  SELECT id FROM inbox_message
-   WHERE tenant = :tenant AND recipient_id = :recipient_id AND read_at IS NULL AND archived_at IS NULL
-     AND (CAST(:at AS timestamptz) IS NULL OR (created_at, id) < (:at, CAST(:id AS uuid)))
-   ORDER BY created_at DESC, id DESC LIMIT :limit FOR UPDATE
-)
-UPDATE inbox_message m SET {MARK_ASSIGNMENTS[InboxMark.READ]} FROM unread WHERE m.tenant = :tenant AND m.id = unread.id
-RETURNING m.id, m.notification_id, m.created_at
-""")  # noqa: S608
+MARK_BATCH_READ = statement("inbox/mark_batch_read")
 
 
 async def list_page(

@@ -30,26 +30,6 @@ FOLLOW_NOTIFICATION = f"""entry AS (
    WHERE q.notification_id = entry.notification_id AND entry.finished AND NOT entry.kept
 )"""  # noqa: S608 - a constant of our own
 
-# Of generations that may have moved on, locked by their ids.
-LOCK_ENTRIES = """entry AS (
-  SELECT q.notification_id FROM queue_entry q
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:generations AS int[])) AS x(id, generation)
-      ON q.notification_id = x.id AND q.generation = x.generation
-   ORDER BY q.notification_id FOR UPDATE OF q
-)"""
-FROM_LOCKED_ENTRIES = "FROM entry WHERE q.notification_id = entry.notification_id"
-END_GATE_WAIT = f"state = CASE WHEN q.state = 'waiting' THEN 'started' ELSE q.state END, {CLEAR_WAIT}"
 
-# Written on behalf of its workflow, which exists and needs no slot: it is under way, or it waits until `{until}`, or
-# without that until another statement makes it due.
-CLEAR_SLOT = "claimed_by = NULL, queued_provider = NULL, queued_at = NULL, started_at = COALESCE(q.started_at, now())"
-SET_STARTED = f"state = 'started', {CLEAR_SLOT}, {CLEAR_WAIT}, next_at = now() + interval '1 minute'"
-SET_WAITING = f"""
-       state = 'waiting', {CLEAR_SLOT}, waits_until = {{until}},
-       next_at = COALESCE({{until}}, now() + interval '1 minute')
-"""
-# When a call is about to be made. A wait of another channel until a moment that is to come goes on.
-WAIT_IS_OVER = """(q.claimed_by IS NOT NULL OR q.queued_provider IS NOT NULL OR q.state = 'due'
-        OR (q.state = 'waiting' AND COALESCE(q.waits_until, now()) <= now()))"""
 # Of rows that wait for something that is over.
 SET_DUE = "state = 'due', next_at = now(), claimed_by = NULL, waits_until = NULL"

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from models.queue import HAS_WORKFLOW, IS_TO_CANCEL, MAY_BE_ORPHANED
-from storage.queue_entries import FROM_LOCKED_ENTRIES, LOCK_ENTRIES
-from storage.round_robin import round_robin
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,50 +17,17 @@ class UnsignaledEvidence:
     count: int
 
 
-ROUND_ROBIN_ORDER = {"key": "notification_id", "order": "notification_id", "lock": ""}
-# What was canceled while a process started it is signaled when that claim expires.
-IS_CANCEL_DUE = f"{IS_TO_CANCEL} AND (state <> 'canceled' OR next_at <= now())"
-SELECT_CANCELS = text(f"""
-WITH RECURSIVE {round_robin("queue_entry", waiting=IS_CANCEL_DUE, **ROUND_ROBIN_ORDER)}
-SELECT notification_id, tenant, generation FROM queue_entry JOIN chosen USING (notification_id)
-""")  # noqa: S608 - constants of our own
-MARK_SIGNALED = text(f"""
-WITH {LOCK_ENTRIES}, ended AS (
-  DELETE FROM queue_entry q USING entry WHERE q.notification_id = entry.notification_id AND q.state = 'canceled'
-)
-UPDATE queue_entry q SET cancel_due = false {FROM_LOCKED_ENTRIES} AND q.state <> 'canceled'
-""")  # noqa: S608 - constants of our own
+SELECT_CANCELS = statement("workflow_signals/select_cancels")
+MARK_SIGNALED = statement("workflow_signals/mark_signaled")
 
-SELECT_EVIDENCE = text(f"""
-WITH RECURSIVE {round_robin("queue_entry", waiting="evidence_due", **ROUND_ROBIN_ORDER)}
-SELECT notification_id AS id, generation, evidence_count AS count FROM queue_entry JOIN chosen USING (notification_id)
- ORDER BY notification_id
-""")  # noqa: S608 - constants of our own
-MARK_EVIDENCE_SIGNALED = text(f"""
-WITH {LOCK_ENTRIES}
-UPDATE queue_entry q SET evidence_due = false
-  FROM entry, unnest(CAST(:ids AS uuid[]), CAST(:counts AS int[])) AS x(id, count)
- WHERE q.notification_id = entry.notification_id AND q.notification_id = x.id AND q.evidence_count = x.count
-""")  # noqa: S608 - constants of our own
+SELECT_EVIDENCE = statement("workflow_signals/select_evidence")
+MARK_EVIDENCE_SIGNALED = statement("workflow_signals/mark_evidence_signaled")
 
 # Looked at after as long again as it has been open: at 1, 2, 4 … 60 min, so that a long wait costs next to nothing.
-CLAIM_ORPHANS = text(f"""
-WITH due AS (
-  SELECT notification_id FROM queue_entry WHERE ({MAY_BE_ORPHANED}) AND next_at < now()
-   ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED
-)
-UPDATE queue_entry q
-   SET next_at = now() + least(greatest(now() - q.started_at, interval '1 minute'), interval '1 hour')
-  FROM due WHERE q.notification_id = due.notification_id RETURNING q.notification_id, q.tenant, q.generation
-""")  # noqa: S608 - a constant of our own
+CLAIM_ORPHANS = statement("workflow_signals/claim_orphans")
 
-RESET_TO_DUE = "state = 'due', next_at = now(), started_at = NULL, claimed_by = NULL, waits_until = NULL"
-HAS_OWN_WORKFLOW = text(f"""
-SELECT count(*) > 0 FROM queue_entry WHERE notification_id = :id AND generation = :generation AND {HAS_WORKFLOW}
-""")  # noqa: S608 - a constant of our own
-REDISPATCH = text(f"""
-WITH {LOCK_ENTRIES} UPDATE queue_entry q SET {RESET_TO_DUE} {FROM_LOCKED_ENTRIES} AND {HAS_WORKFLOW}
-""")  # noqa: S608 - constants of our own
+HAS_OWN_WORKFLOW = statement("workflow_signals/has_own_workflow")
+REDISPATCH = statement("workflow_signals/redispatch")
 
 
 def _entry_values(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:

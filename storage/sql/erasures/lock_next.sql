@@ -1,0 +1,3 @@
+SELECT id, tenant, recipient_id, replacement_id, after, erased_at, counts FROM erasure WHERE finished_at IS NULL
+       AND (failures = 0 OR last_batch_at < now() - least(power(2, least(failures, 10)),
+       600) * interval '1 second') ORDER BY last_batch_at, id LIMIT 1 FOR UPDATE SKIP LOCKED

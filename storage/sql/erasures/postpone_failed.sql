@@ -1,0 +1,3 @@
+UPDATE erasure SET failures = failures + 1, last_batch_at = clock_timestamp() WHERE id = (SELECT id
+       FROM erasure WHERE finished_at IS NULL AND (failures = 0 OR last_batch_at < now() - least(power(2,
+       least(failures, 10)), 600) * interval '1 second') ORDER BY last_batch_at, id LIMIT 1 FOR UPDATE SKIP LOCKED)
