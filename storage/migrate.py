@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_ID = 7_201_535
 POLL_INTERVAL = 0.1  # seconds
+# A migration that waits for a table holds up every later statement on it: it fails instead, and is run again.
+SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', '5s', false)")
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 
 
@@ -35,6 +37,8 @@ async def migrate(url: str, revision: str = "head") -> None:
     async with engine.connect() as connection:
         while not await _try_lock(connection):  # noqa: ASYNC110 - by another process
             await asyncio.sleep(POLL_INTERVAL)
+        await connection.execute(SET_LOCK_TIMEOUT)
+        await connection.commit()
         await connection.run_sync(_run_migrations, revision)
         await connection.commit()
     await engine.dispose()
