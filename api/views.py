@@ -8,12 +8,11 @@ from config import Settings
 from domain.evidence import AttemptState
 from domain.failure_reasons import category_of_code
 from domain.names import digest_workflow_id, workflow_id
-from domain.reasons import Reason, category_of, failures_to_json, first_category, reason_line, stored_failures
+from domain.reasons import category_of, failures_to_json, first_category, reason_line, stored_failures
 from domain.timeline import line_of, reason_of
 from domain.waits import CurrentWait, NotificationWaits
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
-from models.queue import QueueEntry
 from storage.notifications import NotificationRecord
 
 
@@ -46,12 +45,6 @@ def _summary_fields(row: Notification, waits: NotificationWaits, settings: Setti
 
 def wait_fields(wait: CurrentWait | None) -> dict[str, Any]:
     return {"waits_for": wait.reason if wait else None, "waits_until": wait.until if wait else None}
-
-
-def gate_reason(entry: QueueEntry | None) -> Reason | None:
-    if entry is None or entry.waits_for is None:
-        return None
-    return Reason(entry.waits_for, {"provider": entry.awaited_provider} if entry.awaited_provider else {})
 
 
 def _digest_view(row: Digest | None) -> NotificationDigest | None:

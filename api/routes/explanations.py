@@ -1,5 +1,6 @@
 """Route that explains one notification in words."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -7,13 +8,20 @@ from fastapi import APIRouter, Request, Response
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
-from api.explaining import build_explanation, explanation_text
 from api.problems import not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
-from api.schemas.explanations import Explanation
+from api.schemas.explanations import Explanation, ExplanationLine
+from api.views import temporal_url, wait_fields
+from config import Settings
 from domain.clock import now
+from domain.explaining.explanations import explain, summary
+from domain.holds import ActivePause
+from domain.names import workflow_id
+from models.notification_types import NotificationTypeVersion
+from services.explaining import history_of
 from storage import notification_types, notifications, pauses
+from storage.notifications import NotificationRecord
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
@@ -43,3 +51,33 @@ def wants_text(request: Request) -> bool:
     """Return whether the client accepts text but not JSON. Clients that accept both get JSON."""
     accepted = {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
     return "text/plain" in accepted and "application/json" not in accepted
+
+
+def build_explanation(
+    record: NotificationRecord,
+    notification_type: NotificationTypeVersion,
+    pauses: tuple[ActivePause, ...],
+    settings: Settings,
+) -> Explanation:
+    history = history_of(record, notification_type, pauses)
+    row = record.notification
+    return Explanation(
+        id=row.id,
+        summary=summary(history),
+        **wait_fields(record.waits.of_notification),
+        lines=[ExplanationLine(at=line.at, text=line.text) for line in explain(history, now())],
+        temporal_url=temporal_url(settings, workflow_id(row.id, row.generation)),
+    )
+
+
+def explanation_text(explanation: Explanation) -> str:
+    """Return one line each, prefixed with its time where it has one."""
+    lines = [f"{_format_time(line.at)}  {line.text}" if line.at else line.text for line in explanation.lines]
+    return (
+        "\n".join([explanation.summary, "", *lines, "", str(explanation.id), *filter(None, [explanation.temporal_url])])
+        + "\n"
+    )
+
+
+def _format_time(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

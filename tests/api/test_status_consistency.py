@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from api.explaining import build_explanation
+from api.routes.explanations import build_explanation
 from api.routes.failures import failure_group
 from api.schemas.explanations import Explanation
 from api.views import notification_view

@@ -7,9 +7,9 @@ import pytest
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.explanations import current_waits, explain, summary
+from domain.explaining.explanations import current_waits, explain, summary
+from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
 from domain.holds import ActivePause, HoldKind
-from domain.notification_histories import AttemptHistory, DeliveryHistory, NotificationHistory
 from domain.reasons import ChannelReason, Reason, failures_to_json
 from domain.records import Json, TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus

@@ -1,16 +1,22 @@
 """Explain a notification from what is recorded about it: what was decided, attempted and reported, and why.
 
-Pure; `api/explaining.py` passes the rows. For operators: it names ids and facts, and no addresses or content.
+Pure; `services/explaining.py` passes the rows. For operators: it names ids and facts, and no addresses or content.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 
-from domain.event_sentences import SERVER_ERROR, SHORT_ID_LENGTH, event_sentence, format_time, unknown_outcome_text
 from domain.evidence import AttemptState, Evidence
+from domain.explaining.event_sentences import (
+    SERVER_ERROR,
+    SHORT_ID_LENGTH,
+    event_sentence,
+    format_time,
+    unknown_outcome_text,
+)
+from domain.explaining.histories import AttemptHistory, DeliveryHistory, HistoryLine, NotificationHistory
 from domain.failure_reasons import ReasonCategory, category_of_code
 from domain.holds import ActivePause
-from domain.notification_histories import AttemptHistory, DeliveryHistory, HistoryLine, NotificationHistory
 from domain.overview import ARRIVED_STATUSES
 from domain.reasons import REFUSED_OBJECTS, failure_sentence, reason_sentence
 from domain.records import TimelineEvent

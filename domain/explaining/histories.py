@@ -1,4 +1,4 @@
-"""Define the recorded history of a notification, as input of `domain/explanations.py`."""
+"""Define the recorded history of a notification, as input of `domain/explaining/explanations.py`."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,24 +1,18 @@
-"""Convert the rows of a notification to the history that `domain/explanations.py` explains, and the explanation to JSON
-or text."""
+"""Build the history of a notification from its rows, for `domain/explaining/` to explain. Called by the route of
+explanations."""
 
-from datetime import UTC, datetime
 from typing import Any
 
-from api.schemas.explanations import Explanation, ExplanationLine
-from api.views import gate_reason, temporal_url, wait_fields
-from config import Settings
 from domain.channels import Channel
-from domain.clock import now
 from domain.evidence import AttemptState, Evidence
-from domain.explanations import explain, summary
+from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
 from domain.holds import ActivePause
-from domain.names import workflow_id
-from domain.notification_histories import AttemptHistory, DeliveryHistory, NotificationHistory
-from domain.reasons import stored_failures
+from domain.reasons import Reason, stored_failures
 from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.waits import CurrentWait
 from models.notification_types import NotificationTypeVersion
+from models.queue import QueueEntry
 from storage.notification_types import notification_type_of
 from storage.notifications import NotificationRecord
 
@@ -39,36 +33,6 @@ ATTEMPT_FIELDS = (
 EVENT_FIELDS = ("at", "kind", "reason", "detail", "delivery_id")
 
 
-def build_explanation(
-    record: NotificationRecord,
-    notification_type: NotificationTypeVersion,
-    pauses: tuple[ActivePause, ...],
-    settings: Settings,
-) -> Explanation:
-    history = history_of(record, notification_type, pauses)
-    row = record.notification
-    return Explanation(
-        id=row.id,
-        summary=summary(history),
-        **wait_fields(record.waits.of_notification),
-        lines=[ExplanationLine(at=line.at, text=line.text) for line in explain(history, now())],
-        temporal_url=temporal_url(settings, workflow_id(row.id, row.generation)),
-    )
-
-
-def explanation_text(explanation: Explanation) -> str:
-    """Return one line each, prefixed with its time where it has one."""
-    lines = [f"{_format_time(line.at)}  {line.text}" if line.at else line.text for line in explanation.lines]
-    return (
-        "\n".join([explanation.summary, "", *lines, "", str(explanation.id), *filter(None, [explanation.temporal_url])])
-        + "\n"
-    )
-
-
-def _format_time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def history_of(
     record: NotificationRecord, notification_type: NotificationTypeVersion, pauses: tuple[ActivePause, ...] = ()
 ) -> NotificationHistory:
@@ -80,7 +44,7 @@ def history_of(
         failures=stored_failures(row.failures, row.failure_reason),
         dispatched_at=entry.started_at if entry else None,
         dispatch_at=entry.next_at if entry else row.created_at,
-        waits_for=gate_reason(entry),
+        waits_for=_gate_reason(entry),
         waits_until=entry.waits_until if entry else None,
         closes_at=record.digest.closes_at if record.digest else None,
         route=tuple(step.channels for step in type_.route),
@@ -95,6 +59,12 @@ def history_of(
         events=tuple(_event_record(one) for one in record.events),
         pauses=pauses,
     )
+
+
+def _gate_reason(entry: QueueEntry | None) -> Reason | None:
+    if entry is None or entry.waits_for is None:
+        return None
+    return Reason(entry.waits_for, {"provider": entry.awaited_provider} if entry.awaited_provider else {})
 
 
 def _delivery_history(row: Any, wait: CurrentWait | None) -> DeliveryHistory:

@@ -1,11 +1,11 @@
-"""Describe an entry of the timeline in a sentence. Used by `domain/explanations.py`."""
+"""Describe an entry of the timeline in a sentence. Used by `domain/explaining/explanations.py`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from domain.evidence import Reporter
+from domain.explaining.histories import NotificationHistory
 from domain.failure_reasons import code_text
-from domain.notification_histories import NotificationHistory
 from domain.preferences import allowed_reason_text
 from domain.reasons import SUPPRESSION_TEXTS
 from domain.records import Json, TimelineEvent
