@@ -21,20 +21,17 @@ from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
 from bootstrap import Container
 from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
-from domain.messages import ResolveInput
 from domain.reasons import reason_line
-from services.gates import GateCheck
-from services.predicted_calls import CallPredictor
-from services.predicted_digests import DigestPredictor
-from services.predicted_gates import PredictedGateChecker
-from services.predictions import SendPredictor
-from storage import pauses
+from services.dry_runs import DryRunPredictor, SendRefusal, SendRefused
 from storage.acceptance import NewNotification
-from storage.send_previews import SendPreview, read_send_preview
 
 Json = dict[str, Any]
 
-SEND_AT_TOO_LATE = issue_at("/send_at", "is too late for a dry run")
+ISSUES = {
+    SendRefusal.ATTRIBUTES_TOO_LARGE: issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE),
+    SendRefusal.UNKNOWN_RECIPIENT: issue_at("/recipient_id", UNKNOWN_RECIPIENT),
+    SendRefusal.SEND_AT_TOO_LATE: issue_at("/send_at", "is too late for a dry run"),
+}
 ECHOED_FIELDS = ("notification_type", "recipient_id", "priority")
 
 
@@ -50,25 +47,10 @@ async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
     tenant = request.state.caller.tenant
     notification_type = await container.catalog.type_by_id(tenant, prepared.type_id)
     await charge(request, RENDER_POINTS * len(set(command.request.channels or notification_type.channels)))
-    async with container.database.transaction() as session:
-        preview = await read_send_preview(session, tenant, prepared)
-        active_pauses = await pauses.list_for_type(session, tenant, notification_type.key)
-    if issues := _find_issues(preview):
-        raise invalid(*issues)
-    await container.circuits.refresh()
-    start = ResolveInput(notification_id=prepared.id, tenant=tenant, generation=1)
-    gate_check = GateCheck(start=start, notification_type=notification_type, context=preview.recipient_context)
-    services = container.services
-    prediction = SendPredictor(
-        services.route_resolver,
-        DigestPredictor(container.database, container.catalog, container.settings.secret),
-        PredictedGateChecker(container.database),
-        CallPredictor(services.delivery_renderer, container.circuits, container.providers, active_pauses),
-    )
     try:
-        forecast = await prediction.run(prepared, gate_check, preview.expires_at)
-    except OverflowError:  # the calendar ends with the year 9999
-        raise invalid(SEND_AT_TOO_LATE) from None
+        forecast = await _predictor_of(container).predict(tenant, notification_type, prepared)
+    except SendRefused as error:
+        raise invalid(ISSUES[error.refusal]) from None
     return _dry_run_view(prepared, forecast)
 
 
@@ -87,10 +69,15 @@ def _replayed_view(result: AcceptedSend | list[ValidationIssue]) -> DryRunRespon
     )
 
 
-def _find_issues(preview: SendPreview) -> list[ValidationIssue]:
-    if preview.attributes_too_large:
-        return [issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE)]
-    return [] if preview.known_recipient else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
+def _predictor_of(container: Container) -> DryRunPredictor:
+    return DryRunPredictor(
+        container.database,
+        container.catalog,
+        container.circuits,
+        container.providers,
+        container.services,
+        container.settings.secret,
+    )
 
 
 def _dry_run_view(new: NewNotification, forecast: Forecast) -> DryRunResponse:

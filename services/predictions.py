@@ -1,5 +1,5 @@
-"""Predict the course of a send with the functions that send it: gates, windows, plan, rendering. Used by dry runs of
-the API; writes nothing."""
+"""Predict the course of a send with the functions that send it: gates, windows, plan, rendering. Write nothing. Used by
+`services/dry_runs.py`."""
 
 from dataclasses import replace
 from datetime import datetime
