@@ -19,7 +19,8 @@ from benchmarks.measures import SendMeasures
 from benchmarks.ratios import PRODUCT_FIGURES
 from benchmarks.servers import BenchmarkServers
 from models.columns import new_id
-from storage.notifications import NotificationSearch, build_search
+from storage.notification_filters import NotificationFilter
+from storage.notifications import build_search
 
 COPY_BATCH_SIZE = 20_000
 AGE = timedelta(days=30)
@@ -77,7 +78,7 @@ class FinishedRows:
     async def search_plan(self) -> dict[str, Any]:
         """Explain the first page of failed notifications, as the API reads it."""
         _, tenant = await self._read_type()
-        statement = build_search(tenant, NotificationSearch(status="FAILED"), before=None, limit=PAGE_SIZE)
+        statement = build_search(tenant, NotificationFilter(status="FAILED"), before=None, limit=PAGE_SIZE)
         dialect = make_url("postgresql+asyncpg://").get_dialect()()
         sql = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
         explained = await self._database.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}")

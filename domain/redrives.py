@@ -1,6 +1,6 @@
 """Decide which failed notifications may be sent again as a new generation, and why the others may not.
 
-Pure; `storage/redrives.py` reads the facts under the rows' locks and writes the decision.
+Pure; `storage/dead_letters.py` reads the facts under the rows' locks and writes the decision.
 """
 
 from collections.abc import Sequence

@@ -10,10 +10,10 @@ from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.redrives import redrive_refusal, start_delays, unreachable_reason
 from services.route_resolution import RouteResolver
-from storage import audit, redrives
+from storage import audit, dead_letters
 from storage.database import Database
-from storage.dead_letters import NotificationFilter
-from storage.redrives import PlannedRedrive, RedriveTarget
+from storage.dead_letters import PlannedRedrive, RedriveTarget
+from storage.notification_filters import NotificationFilter
 
 BATCH_SIZE = 500
 MAX_LISTED_SKIPS = 1_000
@@ -46,11 +46,11 @@ async def redrive_all(
     """Redrive in one transaction per batch, so that row locks are short. Earlier batches remain redriven if a later one
     fails."""
     async with database.transaction() as session:
-        result = RedriveResult(matched=await redrives.count_dead_letters(session, command.tenant, wanted))
-    last, has_more = redrives.MIN_ID, True
+        result = RedriveResult(matched=await dead_letters.count_dead_letters(session, command.tenant, wanted))
+    last, has_more = dead_letters.MIN_ID, True
     while has_more and result.redriven < command.max_redriven:
         async with database.transaction() as session:
-            found = await redrives.find_targets(
+            found = await dead_letters.find_targets(
                 session, command.tenant, wanted, after=last, limit=BATCH_SIZE, lock=False
             )
         excluded = await _find_unreachable(route_resolver, command, found)
@@ -58,7 +58,7 @@ async def redrive_all(
             chosen = select_redrivable(found, command, result, excluded)
         else:
             async with database.transaction() as session:
-                found = await redrives.find_targets(
+                found = await dead_letters.find_targets(
                     session, command.tenant, wanted, after=last, limit=BATCH_SIZE, lock=True
                 )
                 chosen = select_redrivable(found, command, result, excluded)
@@ -75,7 +75,7 @@ async def redrive_one(
     """Redrive one notification. Return its row as it was before and the result, or None if it does not exist."""
     excluded = await _unreachable_reasons(route_resolver, command, [id])
     async with database.transaction() as session:
-        found = await redrives.lock_target(session, command.tenant, id)
+        found = await dead_letters.lock_target(session, command.tenant, id)
         if found is None:
             return None
         result = RedriveResult(matched=1)
@@ -113,7 +113,7 @@ async def _redrive(
     """Redrive the chosen notifications and audit the transaction. A large redrive has several audit entries."""
     if not chosen:
         return
-    await redrives.redrive(session, command.tenant, chosen, command.key_id)
+    await dead_letters.redrive(session, command.tenant, chosen, command.key_id)
     after = {"redriven": len(chosen), "force": command.force}
     actor = Actor(name=command.key_name, key_id=command.key_id, tenant=command.tenant)
     change = AuditChange(

@@ -1,90 +1,211 @@
-"""Filter dead letters, for redrives and for the list of failures."""
+"""List dead letters by the reason of their failure, and redrive them. Called by the routes of failures and redrives.
 
+A redrive reads the rows under their locks and writes a new generation. The row is due for the dispatcher; its workflow
+makes the new deliveries, and its guard knows the earlier ones.
+"""
+
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from domain.channels import Channel
-from domain.json_types import JsonObject
-from domain.redrives import DEAD_LETTER_STATUSES
+from sqlalchemy import Label, Select, exists, func, literal_column, select, tuple_, union_all
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, derived_id
+from domain.reasons import ChannelReason, failures_from_json
+from domain.redrives import DEAD_LETTER_STATUSES, RedriveCandidate
+from domain.statuses import NotificationStatus
+from models.notifications import Notification
+from models.recipients import Recipient
 from storage.database import to_json
+from storage.notification_filters import NotificationFilter, build_dead_letter_conditions
+from storage.statements import statement
+
+MIN_ID = UUID(int=0)
+SAMPLE_SIZE = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NotificationFilter:
-    """Select notifications. A field of None matches all; without `status`, all dead letters match.
+class DeadLetterGroup:
+    """Notifications that failed for the same reasons. `key` is these reasons without numbers, as JSON. `sample_ids` are
+    the newest; `oldest` and `newest` are times of acceptance."""
 
-    `failure_reason` is the code of one channel (of `channel`, if set) or of its cause: `retries_exhausted`, `timeout`
-    or `retries_exhausted: timeout`; or several with their channels, as in the text of a notification."""
+    notification_type: str
+    status: str
+    key: str
+    count: int
+    oldest: datetime
+    newest: datetime
+    sample_ids: Sequence[UUID]
 
-    notification_type: str | None = None
-    status: str | None = None
-    channel: str | None = None
-    failure_reason: str | None = None
-    recipient_id: str | None = None
-    tag: str | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
+    @property
+    def cursor(self) -> "FailureGroupCursor":
+        return FailureGroupCursor(
+            count=self.count, notification_type=self.notification_type, status=self.status, key=self.key
+        )
 
-
-IS_DEAD_LETTER = "n.status IN ({})".format(", ".join(f"'{status}'" for status in DEAD_LETTER_STATUSES))
-HAS_CHANNEL = """EXISTS (SELECT 1 FROM delivery d WHERE d.notification_id = n.id AND d.generation = n.generation
-   AND d.channel = :channel)"""
-HAS_REASON = "(n.failures @> CAST(:as_code AS jsonb) OR n.failures @> CAST(:as_cause AS jsonb))"
-
-CONDITIONS = {
-    "notification_type": "n.notification_type = :notification_type",
-    "recipient_id": "n.recipient_id = :recipient_id",
-    "tag": "n.tags @> ARRAY[CAST(:tag AS text)]",
-    "created_from": "n.created_at >= :created_from",
-    "created_before": "n.created_at < :created_before",
-}
+    @property
+    def failures(self) -> tuple[ChannelReason, ...]:
+        return failures_from_json(json.loads(self.key))
 
 
-def build_conditions(criteria: NotificationFilter, status: str | None = None) -> str:
-    """SQL over the notification `n`, of constants of our own; its parameters are those of `values`. `status`: SQL for
-    one status, instead of those of the filter."""
-    of_filter = IS_DEAD_LETTER if criteria.status is None else "n.status = :status"
-    found = ["n.tenant = :tenant", f"n.status = {status}" if status else of_filter]
-    found += [sql for name, sql in CONDITIONS.items() if getattr(criteria, name) is not None]
-    if criteria.failure_reason is not None:
-        found.append(HAS_REASON)
-    elif criteria.channel is not None:
-        found.append(HAS_CHANNEL)
-    return " AND ".join(found)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FailureGroupCursor:
+    """In the list, which is ordered by count, then type, status and key: the group before the next page."""
+
+    count: int
+    notification_type: str
+    status: str
+    key: str
 
 
-def build_id_query(criteria: NotificationFilter) -> str:
-    """SQL of a query: the first `:limit` ids after `:after`. One branch per status, as the index of statuses is in the
-    order of ids only within a status."""
-    statuses = [f"'{status}'" for status in DEAD_LETTER_STATUSES] if criteria.status is None else [":status"]
+# Failures that differ only in a number are the same failure.
+REASONS_KEY: Label[str] = literal_column("""CAST(COALESCE(
+       (SELECT jsonb_agg(one #- '{args,attempts}' #- '{args,step}' ORDER BY place)
+          FROM jsonb_array_elements(notification.failures) WITH ORDINALITY AS each(one, place)),
+       jsonb_build_array(jsonb_build_object('channel', NULL, 'code', 'unknown', 'args', jsonb_build_object()))) AS text)
+""").label("key")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedriveTarget:
+    """Identify a notification to redrive. `revision` fences the write, so that it is redriven once."""
+
+    id: UUID
+    revision: int
+    generation: int
+    priority: int
+    candidate: RedriveCandidate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedRedrive:
+    """`delay`: seconds until it may start."""
+
+    target: RedriveTarget
+    delay: float = 0.0
+
+
+START_GENERATIONS = statement("dead_letters/start_generations")
+
+
+async def list_failure_groups(
+    session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, after: FailureGroupCursor | None, limit: int
+) -> list[DeadLetterGroup]:
+    """Return the largest groups first."""
+    groups = _group_query(tenant, criteria).subquery()
+    grouped = groups.c
+    order = (-grouped.count, grouped.notification_type, grouped.status, grouped.key)
+    query = select(groups).order_by(*order).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*order) > tuple_(-after.count, after.notification_type, after.status, after.key))
+    return [DeadLetterGroup(**row) for row in (await session.execute(query)).mappings()]
+
+
+def _group_query(tenant: UUID, criteria: NotificationFilter) -> Select[Any]:
+    names = (col(Notification.notification_type), col(Notification.status), REASONS_KEY)
+    created_at, id = col(Notification.created_at), col(Notification.id)
+    figures = (
+        func.count().label("count"),
+        func.min(created_at).label("oldest"),
+        func.max(created_at).label("newest"),
+        func.array_agg(aggregate_order_by(id, id.desc()))[1:SAMPLE_SIZE].label("sample_ids"),
+    )
+    return select(*names, *figures).where(*build_dead_letter_conditions(tenant, criteria)).group_by(*names)
+
+
+async def count_dead_letters(session: AsyncSession, tenant: UUID, criteria: NotificationFilter) -> int:
+    query = select(func.count()).select_from(Notification).where(*build_dead_letter_conditions(tenant, criteria))
+    return int((await session.execute(query)).scalar_one())
+
+
+async def find_targets(
+    session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, after: UUID = MIN_ID, limit: int, lock: bool
+) -> list[RedriveTarget]:
+    """Return targets in the order of their ids, in which every transaction locks them. `after` is the last id of the
+    previous page."""
+    targets: list[RedriveTarget] = []
+    # Targets that another transaction redrives during the wait for their lock are replaced by later ones.
+    while (missing := limit - len(targets)) > 0:
+        ids = (await session.execute(_id_query(tenant, criteria, after, missing))).scalars().all()
+        if ids:
+            after = ids[-1]
+            query = _target_query().where(*build_dead_letter_conditions(tenant, criteria))
+            query = query.where(col(Notification.id).in_(ids)).order_by(col(Notification.id))
+            rows = await session.execute(query.with_for_update(of=Notification) if lock else query)
+            targets += [_target_of(row) for row in rows.mappings()]
+        if len(ids) < missing:
+            break
+    return targets
+
+
+def _id_query(tenant: UUID, criteria: NotificationFilter, after: UUID, limit: int) -> Select[Any]:
+    """One branch per status, because the index of statuses is in the order of ids only within a status."""
+    id = col(Notification.id)
     branches = [
-        f"(SELECT n.id FROM notification n WHERE {build_conditions(criteria, status)} AND n.id > :after"  # noqa: S608 - our own
-        " ORDER BY n.id LIMIT :limit)"
-        for status in statuses
+        select(id).where(*build_dead_letter_conditions(tenant, criteria, status), id > after).order_by(id).limit(limit)
+        for status in (DEAD_LETTER_STATUSES if criteria.status is None else [None])
     ]
-    return f"SELECT id FROM ({' UNION ALL '.join(branches)}) branch ORDER BY id LIMIT :limit"  # noqa: S608
+    found = union_all(*branches).subquery().c
+    return select(found.id).order_by(found.id).limit(limit)
 
 
-def filter_values(tenant: UUID, criteria: NotificationFilter) -> JsonObject:
-    given = {name: getattr(criteria, name) for name in criteria.__slots__}
-    used = {name: value for name, value in given.items() if value is not None}
-    return {"tenant": tenant, **used, **_reason_values(criteria)}
+def _target_query() -> Select[Any]:
+    names = ("id", "revision", "generation", "priority", "status", "finished_at", "expires_at")
+    # Ten seconds, because the time of a row is when its transaction began. A later recipient with the same id is
+    # another one.
+    is_known = exists().where(
+        col(Recipient.tenant) == col(Notification.tenant),
+        col(Recipient.recipient_id) == col(Notification.recipient_id),
+        col(Recipient.created_at) < col(Notification.created_at) + timedelta(seconds=10),
+    )
+    is_emptied = col(Notification.content_removed_at).is_not(None)
+    columns = [col(getattr(Notification, name)) for name in names]
+    return select(*columns, (~is_known).label("erased"), is_emptied.label("emptied"))
 
 
-def _reason_values(criteria: NotificationFilter) -> JsonObject:
-    if criteria.failure_reason is None:
-        return {}
-    codes = [_parse_failure(part, criteria.channel) for part in criteria.failure_reason.split("; ")]
-    causes = [{"args": {"cause": code.pop("code")}, **code} for code in (dict(each) for each in codes)]
-    return {"as_code": to_json(codes), "as_cause": to_json(codes if "args" in codes[0] else causes)}
+async def lock_target(session: AsyncSession, tenant: UUID, id: UUID) -> RedriveTarget | None:
+    query = _target_query().where(col(Notification.tenant) == tenant, col(Notification.id) == id)
+    row = (await session.execute(query.with_for_update(of=Notification))).mappings().one_or_none()
+    return None if row is None else _target_of(row)
 
 
-def _parse_failure(text: str, channel: str | None) -> JsonObject:
-    """What a failure of this text has, such as `email: retries_exhausted: timeout`."""
-    first, _, rest = text.partition(": ")
-    if first in set(Channel):
-        channel, text = channel or first, rest
-    code, _, cause = text.partition(": ")
-    given: JsonObject = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
-    return given | ({"args": {"cause": cause}} if cause else {})
+async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[PlannedRedrive], key_id: UUID) -> set[UUID]:
+    """Start the new generations. Return the ids of those whose row is still as it was read."""
+    items = [_redrive_item(planned) for planned in redrives]
+    parameters = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
+    parameters |= {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
+    return {row[0] for row in await session.execute(START_GENERATIONS, parameters)}
+
+
+def _redrive_item(planned: PlannedRedrive) -> dict[str, Any]:
+    target = planned.target
+    return {
+        "id": target.id,
+        "revision": target.revision,
+        "event_id": derived_id("event", target.id, target.revision, 0),
+        "delay": planned.delay,
+        "forced": target.candidate.status is NotificationStatus.IN_DOUBT,
+    }
+
+
+def _target_of(row: Any) -> RedriveTarget:
+    candidate = RedriveCandidate(
+        status=NotificationStatus(row["status"]),
+        finished=row["finished_at"] is not None,
+        expires_at=row["expires_at"],
+        erased=row["erased"],
+        emptied=row["emptied"],
+    )
+    return RedriveTarget(
+        id=row["id"],
+        revision=row["revision"],
+        generation=row["generation"],
+        priority=row["priority"],
+        candidate=candidate,
+    )

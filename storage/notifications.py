@@ -1,11 +1,10 @@
-"""Reads notifications: one in full, or a page of those that a search finds. Always within one tenant."""
+"""Read notifications of one tenant: one in full, a page of a search, or the open ones with a cancel key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, literal_column
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -15,6 +14,7 @@ from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.queue import QueueEntry
 from storage import waits
+from storage.notification_filters import NotificationFilter, build_conditions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,22 +28,6 @@ class NotificationRecord:
     events: Sequence[Event]
     digest: Digest | None
     waits: NotificationWaits
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NotificationSearch:
-    """`text` are words of the content, in the syntax of web searches."""
-
-    recipient_id: str | None = None
-    notification_type: str | None = None
-    status: str | None = None
-    channel: str | None = None
-    tag: str | None = None
-    cancel_key: str | None = None
-    text: str | None = None
-    created_from: datetime | None = None
-    created_before: datetime | None = None
-    digest_id: UUID | None = None
 
 
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Notification | None:
@@ -72,52 +56,31 @@ async def read_record(session: AsyncSession, tenant: UUID, id: UUID, now: dateti
 
 
 async def search(
-    session: AsyncSession, tenant: UUID, criteria: NotificationSearch, *, before: UUID | None, limit: int
+    session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, before: UUID | None, limit: int
 ) -> Sequence[Notification]:
     """Newest first; `before` is the last id of the page before."""
     return (await session.execute(build_search(tenant, criteria, before=before, limit=limit))).scalars().all()
 
 
 def build_search(
-    tenant: UUID, criteria: NotificationSearch, *, before: UUID | None, limit: int
+    tenant: UUID, criteria: NotificationFilter, *, before: UUID | None, limit: int
 ) -> SelectOfScalar[Notification]:
-    statement = select(Notification).where(col(Notification.tenant) == tenant, *_conditions(criteria))
+    statement = select(Notification).where(*build_conditions(tenant, criteria))
     if before is not None:
         statement = statement.where(col(Notification.id) < before)
     return statement.order_by(col(Notification.id).desc()).limit(limit)
 
 
-def _conditions(criteria: NotificationSearch) -> list[ColumnElement[bool]]:
-    equal = {
-        Notification.recipient_id: criteria.recipient_id,
-        Notification.notification_type: criteria.notification_type,
-        Notification.status: criteria.status,
-        Notification.digest_id: criteria.digest_id,
-        Notification.cancel_key: criteria.cancel_key,
-    }
-    conditions = [col(column) == value for column, value in equal.items() if value is not None]
-    if criteria.tag is not None:
-        conditions.append(col(Notification.tags).contains([criteria.tag]))
-    if criteria.created_from is not None:
-        conditions.append(col(Notification.created_at) >= criteria.created_from)
-    if criteria.created_before is not None:
-        conditions.append(col(Notification.created_at) < criteria.created_before)
-    return conditions + _delivery_conditions(criteria)
-
-
-# As in the index on `delivery`.
-CONTENT_WORDS: ColumnElement[str] = literal_column("content_words(delivery.rendered_content)")
-
-
-def _delivery_conditions(criteria: NotificationSearch) -> list[ColumnElement[bool]]:
-    found = []
-    if criteria.channel is not None:
-        found.append(col(Delivery.channel) == criteria.channel)
-    if criteria.text is not None:
-        found.append(
-            CONTENT_WORDS.op("@@")(func.websearch_to_tsquery(literal_column("'simple'::regconfig"), criteria.text))
-        )
-    if not found:
-        return []
-    same = (col(Delivery.notification_id) == col(Notification.id), col(Delivery.tenant) == col(Notification.tenant))
-    return [select(Delivery.id).where(*same, *found).correlate(Notification).exists()]
+async def find_open_by_cancel_key(
+    session: AsyncSession, tenant: UUID, cancel_key: str, recipient_id: str | None, limit: int
+) -> Sequence[Notification]:
+    """Oldest first, without those for which a cancel was requested before."""
+    query = select(Notification).where(
+        Notification.tenant == tenant,
+        Notification.cancel_key == cancel_key,
+        col(Notification.finished_at).is_(None),
+        col(Notification.cancel_requested_at).is_(None),
+    )
+    if recipient_id is not None:
+        query = query.where(Notification.recipient_id == recipient_id)
+    return (await session.execute(query.order_by(col(Notification.id)).limit(limit))).scalars().all()

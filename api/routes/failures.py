@@ -13,9 +13,9 @@ from api.schemas.failures import FailureGroup
 from domain.clock import now
 from domain.durations import format_rounded
 from domain.reasons import failure_line, first_category, reason_line
-from storage import failures
-from storage.dead_letters import NotificationFilter
-from storage.failures import DeadLetterGroup, FailureGroupCursor
+from storage import dead_letters
+from storage.dead_letters import DeadLetterGroup, FailureGroupCursor
+from storage.notification_filters import NotificationFilter
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/failures")
 
@@ -50,7 +50,7 @@ async def list_failures(
         created_before=created_before,
     )
     async with container.database.transaction() as session:
-        rows = await failures.list_failure_groups(
+        rows = await dead_letters.list_failure_groups(
             session, caller.tenant, wanted, after=_cursor_after(paging), limit=paging.fetch_limit
         )
     return paging.page(rows, _cursor_key, failure_group)

@@ -25,7 +25,8 @@ from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from services.canceling import CanceledRow, cancel_row, read_channel_results
 from storage import notifications, waits
-from storage.cancel_keys import find_open_by_cancel_key
+from storage.notification_filters import NotificationFilter
+from storage.notifications import find_open_by_cancel_key
 from storage.statements import notify
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
@@ -54,7 +55,7 @@ async def list_notifications(
     ] = None,
 ) -> Page[NotificationSummary]:
     """List notifications that match every given filter, newest first."""
-    wanted = notifications.NotificationSearch(
+    wanted = NotificationFilter(
         recipient_id=recipient_id,
         notification_type=notification_type,
         status=status,

@@ -14,7 +14,7 @@ from models.columns import new_id
 from models.tenants import Tenant
 from services.redriving import RedriveCommand, redrive_all
 from storage.database import Database
-from storage.dead_letters import NotificationFilter
+from storage.notification_filters import NotificationFilter
 from tests.api.in_process_tenants import validation_errors
 from tests.api.test_notifications import accepted, ready
 from tests.domain.reasons import parse_failures

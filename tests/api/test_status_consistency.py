@@ -19,10 +19,10 @@ from domain.ledger import close_delivery, finish_notification
 from domain.reasons import Reason, category_of, reason_line, reason_sentence, reason_with_cause
 from domain.records import Ledger, Verdict
 from domain.statuses import DeliveryStatus, NotificationStatus
-from storage import failures, notification_types, notifications
+from storage import dead_letters, notification_types, notifications
 from storage.database import Database
-from storage.dead_letters import NotificationFilter
 from storage.ledgers import amend
+from storage.notification_filters import NotificationFilter
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant
 from tests.storage.sends import DatabaseSend
 from tests.storage.test_receipt_batches import apply_waiting, claimed, receipt, store
@@ -58,7 +58,7 @@ async def shown(sent: DatabaseSend) -> tuple[Shown, Explanation]:
 async def groups(webhook_tenant: WebhookTenant) -> dict[str, tuple[str | None, str | None]]:
     """Return channel and category of each reason that `/failures` lists."""
     async with webhook_tenant.database_tenant.database.transaction() as session:
-        found = await failures.list_failure_groups(
+        found = await dead_letters.list_failure_groups(
             session, webhook_tenant.database_tenant.tenant, NotificationFilter(), after=None, limit=200
         )
     listed = [failure_group(one) for one in found]

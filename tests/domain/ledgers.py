@@ -66,7 +66,7 @@ def ledger(*rows: DeliveryRecord | AttemptRecord, **more: object) -> Ledger:
 
 
 def redriven(before: Ledger, *rows: DeliveryRecord | AttemptRecord) -> Ledger:
-    """Return the ledger as `storage/redrives.py` leaves the row, with the deliveries and calls of the new
+    """Return the ledger as `storage/dead_letters.py` leaves the row, with the deliveries and calls of the new
     generation."""
     deliveries = {row.id: row for row in rows if isinstance(row, DeliveryRecord)}
     return replace(

@@ -17,13 +17,13 @@ from domain.reasons import ChannelReason, Reason, failure_line, failures_to_json
 from domain.records import Ledger
 from models.columns import new_id
 from models.notification_types import NotificationTypeVersion
-from storage import recipients, redrives
+from storage import dead_letters, recipients
 from storage.acceptance import AcceptResult, NewNotification, accept
 from storage.attempts import AttemptClaim, claim_attempt
 from storage.database import Database
+from storage.dead_letters import PlannedRedrive
 from storage.deliveries import NewDelivery, insert_deliveries
 from storage.ledgers import NotificationRef, amend, load
-from storage.redrives import PlannedRedrive
 from tests.storage.recipient_histories import new_tenant
 
 KEY = UUID(int=4)
@@ -127,9 +127,9 @@ class DatabaseSend:
     async def redriven(self) -> "DatabaseSend":
         """Its next generation, with its deliveries."""
         async with self.database_tenant.database.transaction() as session:
-            found = await redrives.lock_target(session, self.database_tenant.tenant, self.id)
+            found = await dead_letters.lock_target(session, self.database_tenant.tenant, self.id)
             assert found is not None
-            assert await redrives.redrive(
+            assert await dead_letters.redrive(
                 session, self.database_tenant.tenant, [PlannedRedrive(target=found)], KEY
             ) == {self.id}
         again = replace(self, generation=self.generation + 1)

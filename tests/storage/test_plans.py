@@ -13,13 +13,12 @@ from domain.gates import GateReason
 from domain.ledger import finish_notification
 from domain.messages import Gate
 from domain.redrives import DEAD_LETTER_STATUSES
-from storage import claims, failures, gates, notifications, recoveries, redrives, workflow_signals
+from storage import claims, dead_letters, gates, notifications, recoveries, workflow_signals
 from storage.acceptance import accept
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
-from storage.dead_letters import NotificationFilter
 from storage.ledgers import NotificationRef, amend
-from storage.notifications import NotificationSearch
+from storage.notification_filters import NotificationFilter
 from tests.storage.databases import own_database
 from tests.storage.queues import NO_LOOK_BACK_LIMIT, PROCESS
 from tests.storage.sends import DatabaseTenant, open_database_tenant
@@ -94,7 +93,7 @@ A_BATCH = {"after": recoveries.MIN_ID, "priority": 5, "since": now(), "limit": 1
 
 def search(**wanted: Any) -> Call:
     return lambda session, database_tenant: notifications.search(
-        session, database_tenant.tenant, NotificationSearch(**wanted), before=None, limit=50
+        session, database_tenant.tenant, NotificationFilter(**wanted), before=None, limit=50
     )
 
 
@@ -107,16 +106,16 @@ def search(**wanted: Any) -> Call:
         (search(recipient_id="ada"), "notification_of_"),
         (search(cancel_key="cart-1"), "notification_with_cancel_key"),
         (
-            lambda s, d: failures.list_failure_groups(s, d.tenant, NotificationFilter(), after=None, limit=50),
+            lambda s, d: dead_letters.list_failure_groups(s, d.tenant, NotificationFilter(), after=None, limit=50),
             "notification_of_status",
         ),
-        (lambda s, d: redrives.count_dead_letters(s, d.tenant, NotificationFilter()), "notification_of_status"),
+        (lambda s, d: dead_letters.count_dead_letters(s, d.tenant, NotificationFilter()), "notification_of_status"),
         (
-            lambda s, d: redrives.find_targets(s, d.tenant, NotificationFilter(), limit=50, lock=True),
+            lambda s, d: dead_letters.find_targets(s, d.tenant, NotificationFilter(), limit=50, lock=True),
             "notification_of_status",
         ),
         (
-            lambda s, d: redrives.find_targets(
+            lambda s, d: dead_letters.find_targets(
                 s, d.tenant, NotificationFilter(status=DEAD_LETTER_STATUSES[0]), limit=50, lock=True
             ),
             "notification_of_st",
@@ -195,7 +194,7 @@ async def test_a_claim_planned_while_the_queue_is_empty_reads_indexes_only(empty
 async def test_dead_letters_are_read_in_index_order(database_tenant: DatabaseTenant) -> None:
     """A redrive of many pages reads each row once, also among a hundred thousand failures."""
     plan = await plan_of(
-        database_tenant, lambda s, d: redrives.find_targets(s, d.tenant, NotificationFilter(), limit=10, lock=False)
+        database_tenant, lambda s, d: dead_letters.find_targets(s, d.tenant, NotificationFilter(), limit=10, lock=False)
     )
     page = plan.partition("notification_pkey")[0]
     assert "Merge Append" in page, plan

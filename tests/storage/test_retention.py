@@ -13,7 +13,7 @@ from dispatch.pruning import PruningTask
 from domain.clock import now
 from domain.redrives import redrive_refusal
 from metrics.registry import REGISTRY
-from storage import pruning, redrives, retention
+from storage import dead_letters, pruning, retention
 from storage.database import Database
 from storage.outages import is_outage
 from storage.pruned_counts import read_pruned_counts
@@ -120,7 +120,7 @@ async def test_one_without_its_content_is_not_sent_again(database_tenant: Databa
     await database_tenant.query("UPDATE recipient SET created_at = now() - interval '30 days'")
     await prune(database_tenant.database)
     async with database_tenant.database.transaction() as session:
-        found = await redrives.lock_target(session, database_tenant.tenant, sent.id)
+        found = await dead_letters.lock_target(session, database_tenant.tenant, sent.id)
     assert found is not None
     assert redrive_refusal(found.candidate, now(), force=True) == "content_removed"
 

@@ -13,9 +13,9 @@ from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.reasons import ChannelReason, Reason
 from domain.statuses import NotificationStatus
-from storage import erasures, recipients, redrives, releases
-from storage.dead_letters import NotificationFilter
-from storage.redrives import PlannedRedrive, RedriveTarget
+from storage import dead_letters, erasures, recipients, releases
+from storage.dead_letters import PlannedRedrive, RedriveTarget
+from storage.notification_filters import NotificationFilter
 from tests.storage.locks import until_blocked
 from tests.storage.queues import claim, end_waits
 from tests.storage.queues import ids as ids_of
@@ -31,14 +31,14 @@ async def failed(database_tenant: DatabaseTenant) -> DatabaseSend:
 
 async def found(database_tenant: DatabaseTenant, tenant: UUID | None = None, **wanted: Any) -> list[RedriveTarget]:
     async with database_tenant.database.transaction() as session:
-        return await redrives.find_targets(
+        return await dead_letters.find_targets(
             session, tenant or database_tenant.tenant, NotificationFilter(**wanted), limit=100, lock=False
         )
 
 
 async def ids(database_tenant: DatabaseTenant, **wanted: Any) -> set[UUID]:
     async with database_tenant.database.transaction() as session:
-        count = await redrives.count_dead_letters(session, database_tenant.tenant, NotificationFilter(**wanted))
+        count = await dead_letters.count_dead_letters(session, database_tenant.tenant, NotificationFilter(**wanted))
     seen = {each.id for each in await found(database_tenant, **wanted)}
     assert len(seen) == count
     return seen
@@ -46,7 +46,7 @@ async def ids(database_tenant: DatabaseTenant, **wanted: Any) -> set[UUID]:
 
 async def redrive(database_tenant: DatabaseTenant, *some: RedriveTarget, delay: float = 0.0) -> set[UUID]:
     async with database_tenant.database.transaction() as session:
-        return await redrives.redrive(
+        return await dead_letters.redrive(
             session, database_tenant.tenant, [PlannedRedrive(target=one, delay=delay) for one in some], KEY
         )
 
@@ -111,19 +111,19 @@ async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: Datab
 async def test_of_many_at_once_one_wins_and_there_is_one_generation(failed: DatabaseSend) -> None:
     async def one() -> set[UUID]:
         async with failed.database_tenant.database.transaction() as session:
-            seen = await redrives.find_targets(
+            seen = await dead_letters.find_targets(
                 session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
             )
-            return await redrives.redrive(
+            return await dead_letters.redrive(
                 session, failed.database_tenant.tenant, [PlannedRedrive(target=each) for each in seen], KEY
             )
 
     async def another() -> set[UUID]:
         async with failed.database_tenant.database.transaction() as session:
-            seen = await redrives.lock_target(session, failed.database_tenant.tenant, failed.id)
+            seen = await dead_letters.lock_target(session, failed.database_tenant.tenant, failed.id)
             is_failed = seen is not None and seen.candidate.status is NotificationStatus.FAILED
             again = [PlannedRedrive(target=seen)] if seen is not None and is_failed else []
-            return await redrives.redrive(session, failed.database_tenant.tenant, again, KEY)
+            return await dead_letters.redrive(session, failed.database_tenant.tenant, again, KEY)
 
     won = await asyncio.gather(*(step() for _ in range(5) for step in (one, another)))
     assert sorted(map(len, won)) == [0] * 9 + [1]
@@ -136,17 +136,17 @@ async def test_a_read_of_a_row_being_redriven_waits_and_sees_pending(failed: Dat
     async def look() -> list[RedriveTarget]:
         async with failed.database_tenant.database.transaction() as session:
             if by_filter:
-                return await redrives.find_targets(
+                return await dead_letters.find_targets(
                     session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
                 )
-            one = await redrives.lock_target(session, failed.database_tenant.tenant, failed.id)
+            one = await dead_letters.lock_target(session, failed.database_tenant.tenant, failed.id)
             return [one] if one else []
 
     async with failed.database_tenant.database.transaction() as session:
-        seen = await redrives.find_targets(
+        seen = await dead_letters.find_targets(
             session, failed.database_tenant.tenant, NotificationFilter(), limit=10, lock=True
         )
-        await redrives.redrive(
+        await dead_letters.redrive(
             session, failed.database_tenant.tenant, [PlannedRedrive(target=one) for one in seen], KEY
         )
         waiting = asyncio.create_task(look())
@@ -262,8 +262,8 @@ async def test_the_pages_of_a_search_have_each_row_once(database_tenant: Databas
     seen: list[UUID] = []
     async with database_tenant.database.transaction() as session:
         while True:
-            after = seen[-1] if seen else redrives.MIN_ID
-            page = await redrives.find_targets(
+            after = seen[-1] if seen else dead_letters.MIN_ID
+            page = await dead_letters.find_targets(
                 session, database_tenant.tenant, NotificationFilter(), after=after, limit=2, lock=False
             )
             seen += [one.id for one in page]
@@ -301,6 +301,6 @@ async def test_another_tenants_are_neither_found_nor_redriven(failed: DatabaseSe
     other_tenant = uuid4()
     assert await found(failed.database_tenant, tenant=other_tenant) == []
     async with failed.database_tenant.database.transaction() as session:
-        assert await redrives.lock_target(session, other_tenant, failed.id) is None
-        assert await redrives.redrive(session, other_tenant, [PlannedRedrive(target=one)], KEY) == set()
+        assert await dead_letters.lock_target(session, other_tenant, failed.id) is None
+        assert await dead_letters.redrive(session, other_tenant, [PlannedRedrive(target=one)], KEY) == set()
     assert (await failed.row())["generation"] == 1

@@ -7,10 +7,10 @@ import pytest
 
 from domain.evidence import AttemptState
 from domain.reasons import ChannelReason, Reason, failure_line
-from storage import failures
+from storage import dead_letters
 from storage.database import Database
-from storage.dead_letters import NotificationFilter
-from storage.failures import DeadLetterGroup, FailureGroupCursor
+from storage.dead_letters import DeadLetterGroup, FailureGroupCursor
+from storage.notification_filters import NotificationFilter
 from tests.domain.reasons import parse_failures as failures_of
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
@@ -32,7 +32,7 @@ async def groups(
     database_tenant: DatabaseTenant, *, after: FailureGroupCursor | None = None, limit: int = 100, **wanted: Any
 ) -> list[DeadLetterGroup]:
     async with database_tenant.database.transaction() as session:
-        return await failures.list_failure_groups(
+        return await dead_letters.list_failure_groups(
             session, database_tenant.tenant, NotificationFilter(**wanted), after=after, limit=limit
         )
 
