@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.schemas.base import Json
 from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
-from storage.preference_names import find_unknown_names, is_name_used
-from storage.template_lists import PublishedText, list_published_texts
+from storage.preferences import find_unknown_names, is_name_used
+from storage.templates import PublishedText, list_published_texts
 
 
 async def find_template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:

@@ -7,7 +7,7 @@ lease is claimed row by row, or is idempotent.
 import time
 from uuid import uuid4
 
-from storage import leases
+from storage import processes
 from storage.statements import Executor
 
 # Seconds. A holder that stops renewing is replaced after LEASE_TTL and one interval, which is less than five.
@@ -34,11 +34,11 @@ class ProcessLease:
         was_holder = self.is_held
         # The database starts the term later, so that the term ends here first.
         requested_at = time.monotonic()
-        is_acquired = await leases.acquire(session, self._name, self._holder, self._ttl)
+        is_acquired = await processes.acquire_lease(session, self._name, self._holder, self._ttl)
         self._held_until = requested_at + self._ttl if is_acquired else 0.0
         return self.is_held and not was_holder
 
     async def release(self, session: Executor) -> None:
         if self._held_until:
             self._held_until = 0.0
-            await leases.release(session, self._name, self._holder)
+            await processes.release_lease(session, self._name, self._holder)

@@ -23,7 +23,7 @@ from dispatch.temporal_connection import convert_connection_errors
 from domain.circuits import CircuitState
 from domain.names import delivery_queue
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits, queue_rate_limits
-from storage import provider_health, provider_limits
+from storage import provider_health
 from storage.database import Database
 
 # Errors of servers that lack the call or do not allow it: the workers' own setting applies.
@@ -55,7 +55,7 @@ class QueueRateTask:
         async with self._database.statement() as session:
             healths = await provider_health.read_health(session)
         async with self._database.statement() as session:
-            limits = await provider_limits.read_limits(session)
+            limits = await provider_health.read_limits(session)
         is_updated = False
         for name, setting in self._rates.items():
             is_open = name in healths and healths[name].state is CircuitState.OPEN

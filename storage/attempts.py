@@ -25,7 +25,7 @@ from storage.delivery_addresses import CallAddress, call_address
 from storage.encryption import Encryption, encryption_of
 from storage.ledger_rows import ledger_of
 from storage.ledgers import NotificationRef, load
-from storage.provider_limits import limits_of
+from storage.provider_health import limits_of
 from storage.recipient_contexts import preferences_of, quiet_hours_of
 from storage.rows import decoded
 from storage.statements import Executor, statement

@@ -1,9 +1,10 @@
-"""What a person wants to receive. Called by the preferences' routes.
+"""Read and change the preferences of a recipient, and find the types and categories that preferences name.
 
 The row is updated in place and never replaced: the guard of a delivery locks it, so an opt-out that was committed
 before a message goes out is always seen.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.json_types import JsonObject
 from storage.database import to_json
 from storage.rows import decoded
+from storage.statements import Executor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,3 +81,33 @@ def _preferences_of(row: Any) -> StoredPreferences:
         quiet_hours=decoded(row["quiet_hours"]),
         updated_at=row["updated_at"],
     )
+
+
+SELECT_UNKNOWN = text("""
+WITH newest AS (
+  SELECT DISTINCT ON (key) key, spec->>'category' AS category, retired_at FROM notification_type
+   WHERE tenant = :tenant ORDER BY key, version DESC
+), known AS (
+  SELECT key AS name FROM newest WHERE retired_at IS NULL
+   UNION
+  SELECT category FROM newest WHERE retired_at IS NULL AND category IS NOT NULL
+)
+SELECT name FROM unnest(CAST(:names AS text[])) AS given(name) EXCEPT SELECT name FROM known ORDER BY name
+""")
+IS_NAME_USED = text("""
+SELECT EXISTS (SELECT 1 FROM user_preference WHERE tenant = :tenant AND type_channel_preferences ? :name)
+""")
+
+
+async def find_unknown_names(session: Executor, tenant: UUID, names: Collection[str]) -> list[str]:
+    """Return those that no current type has as its key or category."""
+    if not names:
+        return []
+    rows = await session.execute(SELECT_UNKNOWN, {"tenant": tenant, "names": list(names)})
+    return list(rows.scalars())
+
+
+async def is_name_used(session: Executor, tenant: UUID, name: str) -> bool:
+    """Return whether a preference of any recipient names it. Reads all of them: for rare changes of types."""
+    values: dict[str, Any] = {"tenant": tenant, "name": name}
+    return bool((await session.execute(IS_NAME_USED, values)).scalar_one())

@@ -1,14 +1,20 @@
-"""The circuits as all processes see them. Read and moved by `services/circuits.py`, shown by the providers' route."""
+"""Read and write the circuits of providers and the rates that operators set, for all processes.
 
+Called by `services/circuits.py`, the dispatcher and the providers' route.
+"""
+
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.circuits import CallTally, CircuitHealth, CircuitState, advance_health
-from domain.names import DISPATCH_CHANNEL, RELEASE_DUE
+from domain.names import DISPATCH_CHANNEL, RATES_DUE, RELEASE_DUE
+from domain.rates import ProviderRateLimits
 from storage.database import to_json
 from storage.rows import decoded
 from storage.statements import Executor
@@ -112,3 +118,44 @@ def _health_of(row: Any) -> CircuitHealth:
         lookup_refused=refused_time is not None and row["now"] - refused_time < LOOKUP_REFUSAL_TTL,
         **{name: row[name] for name in ("reason", "penalty", "open_count", "probes", "probe_at", "throttled_until")},
     )
+
+
+# For statements that read something else, as one of their columns.
+LIMITS_COLUMN = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
+SELECT_LIMITS = text("SELECT provider, rate, tenant_rate FROM provider_limit")
+SAVE_LIMITS = text("""
+WITH changed AS (
+  INSERT INTO provider_limit AS l (provider, rate, tenant_rate, updated_at)
+  VALUES (:provider, CAST(:rate AS float), CAST(:tenant_rate AS float), now())
+  ON CONFLICT (provider) DO UPDATE SET updated_at = excluded.updated_at,
+         rate = CASE WHEN 'rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.rate ELSE l.rate END,
+         tenant_rate = CASE WHEN 'tenant_rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.tenant_rate
+                            ELSE l.tenant_rate END
+  RETURNING rate, tenant_rate
+)
+SELECT rate, tenant_rate, pg_notify(:channel, :due) FROM changed
+""")
+
+
+async def read_limits(session: Executor) -> dict[str, ProviderRateLimits]:
+    """Those of which anything has been set."""
+    rows = (await session.execute(SELECT_LIMITS)).mappings()
+    return {row["provider"]: ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
+
+
+def limits_of(value: Any) -> dict[str, ProviderRateLimits]:
+    """Decode the limits that a statement has read with `LIMITS`."""
+    return {
+        name: ProviderRateLimits(rate=rate, tenant_rate=per_tenant) for name, rate, per_tenant in decoded(value) or []
+    }
+
+
+async def update_limits(
+    session: AsyncSession, provider: str, changes: Mapping[str, float | None]
+) -> ProviderRateLimits:
+    """`changes` to `rate` and `tenant_rate`; what is not in it stays, None goes back to the settings. In force as soon
+    as the dispatcher has heard of the commit."""
+    given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "changed_names": list(changes)}
+    values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
+    row = (await session.execute(SAVE_LIMITS, values)).mappings().one()
+    return ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"])

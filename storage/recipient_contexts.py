@@ -17,7 +17,7 @@ from domain.rates import ProviderRateLimits
 from domain.routing import LastAttempt
 from domain.statuses import NotificationStatus
 from domain.timing import FrequencyLimit, limit_of
-from storage.provider_limits import LIMITS_COLUMN, limits_of
+from storage.provider_health import LIMITS_COLUMN, limits_of
 from storage.recipients import IS_BEING_ERASED
 from storage.rows import decoded
 from storage.statements import Executor

@@ -1,4 +1,7 @@
-"""Tenants as an operator manages them, each change with its audit entry. `storage/key_changes.py` has their keys."""
+"""Create and change tenants and their defaults. Changes by an operator have an audit entry.
+
+`storage/key_changes.py` has their keys.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,10 +17,13 @@ from sqlmodel import col, select
 from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.holds import HoldKind
+from domain.json_types import JsonObject
 from domain.names import FLUSH_CHANNEL
 from models.columns import new_id
 from models.tenants import Tenant
 from storage import audit, holds
+from storage.database import to_json
+from storage.rows import decoded
 from storage.statements import notify
 
 # One process at a time: both would find that there is no installation tenant yet.
@@ -135,3 +141,39 @@ async def _record_change(
     subject = f"tenant/{tenant.key}"
     change = AuditChange(tenant=tenant.id, actor=actor, action=action, subject=subject, before=before, after=after)
     await audit.record_change(session, change)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TenantDefaults:
+    """`frequency_cap` is `{limit, per}`; `phone_regions` None allows all."""
+
+    default_language: str
+    timezone: str
+    frequency_cap: JsonObject | None
+    content_days: int
+    record_days: int
+    phone_regions: list[str] | None
+
+
+SELECT_DEFAULTS = text("""
+SELECT default_language, timezone, frequency_cap, content_days, record_days, phone_regions FROM tenant
+       WHERE id = :tenant
+""")
+LOCK_DEFAULTS = text(f"{SELECT_DEFAULTS.text} FOR NO KEY UPDATE")
+SAVE_DEFAULTS = text("""
+UPDATE tenant SET default_language = :default_language, timezone = :timezone,
+       frequency_cap = CAST(:frequency_cap AS jsonb),
+       content_days = :content_days, record_days = :record_days, phone_regions = CAST(:phone_regions AS text[])
+ WHERE id = :tenant
+""")
+
+
+async def read_defaults(session: AsyncSession, tenant: UUID, *, lock: bool = False) -> TenantDefaults:
+    row: Any = (await session.execute(LOCK_DEFAULTS if lock else SELECT_DEFAULTS, {"tenant": tenant})).mappings().one()
+    return TenantDefaults(**{**row, "frequency_cap": decoded(row["frequency_cap"])})
+
+
+async def save_defaults(session: AsyncSession, tenant: UUID, defaults: TenantDefaults) -> None:
+    values = {name: getattr(defaults, name) for name in defaults.__slots__}
+    cap = None if defaults.frequency_cap is None else to_json(defaults.frequency_cap)
+    await session.execute(SAVE_DEFAULTS, {**values, "frequency_cap": cap, "tenant": tenant})

@@ -20,9 +20,9 @@ from domain.channels import Channel
 from domain.cursors import Cursor, format_cursor, parse_cursor
 from domain.json_types import JsonObject
 from domain.names import workflow_id
-from storage import outbox
+from storage import sandbox
 from storage.database import Database
-from storage.outbox import OutboxEntry
+from storage.sandbox import OutboxEntry
 
 PAGE_SIZE = 50
 MAX_EXCERPT_LENGTH = 2_000
@@ -68,7 +68,7 @@ async def show_outbox(request: Request, recipient_id: str = "", channel: str = "
     wanted_recipient_id = recipient_id.replace("\x00", "").strip()
     wanted_channel = channel if channel in set(Channel) else ""
     async with container.database.transaction() as session:
-        entries = await outbox.list_page(
+        entries = await sandbox.list_page(
             session,
             None,
             recipient_id=wanted_recipient_id or None,

@@ -15,8 +15,8 @@ from api.schemas.outbox import OutboxItem
 from api.time_cursors import time_cursor_of
 from domain.channels import Channel
 from domain.cursors import format_cursor
-from storage import outbox
-from storage.outbox import OutboxEntry
+from storage import sandbox
+from storage.sandbox import OutboxEntry
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["outbox"])
 
@@ -34,7 +34,7 @@ async def list_outbox(
     if not container.settings.is_dev:
         raise not_found()
     async with container.database.transaction() as session:
-        entries = await outbox.list_page(
+        entries = await sandbox.list_page(
             session,
             caller.tenant,
             recipient_id=recipient_id,

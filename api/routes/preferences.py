@@ -20,8 +20,7 @@ from api.schemas.preferences import (
 from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from storage import gates, preferences
-from storage.preference_names import find_unknown_names
-from storage.preferences import StoredPreferences
+from storage.preferences import StoredPreferences, find_unknown_names
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["preferences"])
 

@@ -19,7 +19,7 @@ from domain.clock import now
 from domain.holds import HoldKind
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from providers.base import Provider
-from storage import holds, provider_health, provider_limits
+from storage import holds, provider_health
 
 router = APIRouter(prefix="/providers", tags=["providers"], route_class=AuthenticatedRoute)
 
@@ -43,8 +43,8 @@ async def patch_provider(
     """Set a provider's rate limits for all tenants. Merges (RFC 7396); null restores the configured value."""
     provider = get_provider(container, name)
     async with container.database.transaction() as session:
-        before = (await provider_limits.read_limits(session)).get(name, NO_RATE_LIMITS)
-        after = await provider_limits.update_limits(session, name, changes.model_dump(exclude_unset=True))
+        before = (await provider_health.read_limits(session)).get(name, NO_RATE_LIMITS)
+        after = await provider_health.update_limits(session, name, changes.model_dump(exclude_unset=True))
         await auditing.record_change(
             session, caller, "provider.changed", f"provider/{name}", asdict(before), asdict(after)
         )
@@ -69,7 +69,7 @@ class _ProviderStates:
 async def _read_states(session: AsyncSession, caller: Caller) -> _ProviderStates:
     return _ProviderStates(
         healths=await provider_health.read_health(session),
-        limits=await provider_limits.read_limits(session),
+        limits=await provider_health.read_limits(session),
         paused=await holds.list_paused_names(session, caller.tenant, HoldKind.PROVIDER),
     )
 

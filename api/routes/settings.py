@@ -12,9 +12,9 @@ from api.problems import invalid, issue_at
 from api.schemas.settings import TenantChanges, TenantSettings
 from domain.gates import GateReason
 from domain.names import FLUSH_CHANNEL
-from storage import gates, tenant_defaults, timezone_changes
+from storage import gates, tenants, timezone_changes
 from storage.statements import notify
-from storage.tenant_defaults import TenantDefaults
+from storage.tenants import TenantDefaults
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/settings", tags=["settings"])
 
@@ -26,7 +26,7 @@ CLEARABLE_FIELDS = ("frequency_cap", "phone_regions")
 async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSettings:
     """Return default language, time zone, frequency cap, retention times and phone regions of the tenant."""
     async with container.database.transaction() as session:
-        return _view(await tenant_defaults.read_defaults(session, caller.tenant))
+        return _view(await tenants.read_defaults(session, caller.tenant))
 
 
 @router.patch("")
@@ -36,13 +36,13 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
     given = changes.model_dump(mode="json", exclude_unset=True)
     changed_fields = {name: value for name, value in given.items() if value is not None or name in CLEARABLE_FIELDS}
     async with container.database.transaction() as session:
-        before = await tenant_defaults.read_defaults(session, caller.tenant, lock=True)
+        before = await tenants.read_defaults(session, caller.tenant, lock=True)
         after = TenantDefaults(
             **{name: changed_fields.get(name, getattr(before, name)) for name in TenantDefaults.__slots__}
         )
         if after.record_days < after.content_days:
             raise invalid(issue_at("/record_days", "must not be less than content_days"))
-        await tenant_defaults.save_defaults(session, caller.tenant, after)
+        await tenants.save_defaults(session, caller.tenant, after)
         await auditing.record_change(session, caller, "settings.changed", "settings", asdict(before), asdict(after))
         if after.timezone != before.timezone:
             await timezone_changes.apply_timezone_changes(session, caller.tenant, None)

@@ -15,7 +15,7 @@ from domain.languages import fallback_languages
 from domain.templates import TemplateVersion
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.schema_checks import PayloadChecks
-from storage import template_lists, templates
+from storage import templates
 from storage.templates import TemplateKey
 
 RENDER_FAILED = ("template-failed", "The template cannot be rendered with this payload")
@@ -55,7 +55,7 @@ async def preview_template(
 async def find_version(container: Container, caller: Caller, name: str, body: PreviewBody) -> TemplateVersion:
     """Return the requested version, or the published one. Raise 404 for an unknown name and 422 otherwise."""
     async with container.database.transaction() as session:
-        if not await template_lists.is_known_name(session, caller.tenant, name):
+        if not await templates.is_known_name(session, caller.tenant, name):
             raise not_found("There is no template with this name.")
     languages = languages_of(caller, body)
     if body.version is None:

@@ -25,10 +25,9 @@ from api.schemas.templates import (
 from api.template_checks import find_save_warnings
 from domain.names import FLUSH_CHANNEL
 from domain.templates import version_before
-from storage import notification_types, template_lists, templates
+from storage import notification_types, templates
 from storage.statements import notify
-from storage.template_lists import ListedTemplate, TemplateFilter
-from storage.templates import TemplateKey
+from storage.templates import ListedTemplate, TemplateFilter, TemplateKey
 
 Name = Annotated[str, Path()]
 ChannelQuery = Annotated[ChannelName | None, Query()]
@@ -79,7 +78,7 @@ async def list_templates(
     """List the newest version of each template, by name, channel and language."""
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
-        rows = await template_lists.list_newest(session, wanted, paging.after_columns(3), paging.fetch_limit)
+        rows = await templates.list_newest(session, wanted, paging.after_columns(3), paging.fetch_limit)
     return paging.page(rows, lambda row: row.cursor, template_response)
 
 
@@ -96,9 +95,9 @@ async def list_template_versions(
     """List all versions of a template, newest first, optionally of one channel or language."""
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
-        if not await template_lists.is_known_name(session, caller.tenant, name):
+        if not await templates.is_known_name(session, caller.tenant, name):
             raise template_not_found()
-        rows = await template_lists.list_versions(session, wanted, paging.after_id, paging.fetch_limit)
+        rows = await templates.list_versions(session, wanted, paging.after_id, paging.fetch_limit)
     return paging.page(rows, lambda row: row.row.id, template_response)
 
 
@@ -111,7 +110,7 @@ async def publish_template(
     template_key = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
         await templates.lock_key(session, template_key)
-        if not await template_lists.is_known_name(session, caller.tenant, name):
+        if not await templates.is_known_name(session, caller.tenant, name):
             raise template_not_found()
         row = await templates.find_by_version(session, template_key, body.version)
         if row is None:
@@ -137,7 +136,7 @@ async def roll_back_template(
     template_key = TemplateKey(tenant=caller.tenant, name=name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
         await templates.lock_key(session, template_key)
-        if not await template_lists.is_known_name(session, caller.tenant, name):
+        if not await templates.is_known_name(session, caller.tenant, name):
             raise template_not_found()
         history = await templates.list_publications(session, caller.tenant, name)
         version = version_before(p.version for p in history if (p.channel, p.language) == (body.channel, body.language))

@@ -9,7 +9,7 @@ from activities.delivery import MAX_SHARED_QUEUE_CALLS
 from domain.messages import CallResult
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.statuses import DeliveryStatus
-from storage import provider_limits
+from storage import provider_health
 from tests.activities.conftest import ActivityWorker
 from tests.polling import eventually
 from tests.storage.sends import DatabaseSend, DatabaseTenant
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.postgres
 
 async def set_rate(sent: DatabaseSend, rate: float | None) -> None:
     async with sent.database_tenant.database.transaction() as session:
-        await provider_limits.update_limits(session, "sandbox", {"rate": rate})
+        await provider_health.update_limits(session, "sandbox", {"rate": rate})
 
 
 @pytest.fixture

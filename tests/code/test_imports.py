@@ -192,7 +192,7 @@ def test_an_import_that_points_down_is_allowed(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("storage/outbox.py", "from temporalio.client import Client"),
+        ("storage/sandbox.py", "from temporalio.client import Client"),
         ("api/app.py", "import temporalio"),
         ("services/gates.py", "from temporalio import activity"),
         ("activities/deliver.py", "from prometheus_client import Counter"),

@@ -16,7 +16,7 @@ from dispatch.temporal_connection import connect
 from domain.circuits import CallTally
 from domain.rates import UNLIMITED_RATE
 from embedded.temporary import temporary_temporal
-from storage import provider_health, provider_limits
+from storage import provider_health
 from storage.database import Database
 from tests.polling import eventually
 from tests.storage.databases import own_database
@@ -73,7 +73,7 @@ async def test_a_rate_set_at_run_time_stays_until_it_is_reset(database_url: str,
 
         async def change(provider: str, **changes: float | None) -> None:
             async with database.transaction() as session:
-                await provider_limits.update_limits(session, provider, changes)
+                await provider_health.update_limits(session, provider, changes)
             await rates.update_rates()
 
         await change("sendgrid", rate=20, tenant_rate=5)
@@ -100,7 +100,7 @@ async def test_a_late_rate_is_replaced_by_the_newer_one(
         async def stand_still(*given: Any) -> None:
             monkeypatch.undo()
             async with database.transaction() as session:
-                await provider_limits.update_limits(session, "sendgrid", {"rate": 20})
+                await provider_health.update_limits(session, "sendgrid", {"rate": 20})
             await current.update_rates()
             await tell(*given)
 

@@ -14,7 +14,7 @@ from config_sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
 from domain.outgoing_messages import OutgoingMessage
-from storage import devices, encrypted_tables, event_endpoints, outbox, recipients
+from storage import devices, encrypted_tables, event_endpoints, recipients, sandbox
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
@@ -104,7 +104,7 @@ async def assert_readable(database: Database, tenant: UUID, secrets: list[str], 
             encryption.decrypt(row.previous_secret, owner, "secret"),
             event_endpoints.decrypt_secret(encryption, row),
         ] == secrets
-        [entry] = await outbox.list_page(session, tenant, limit=5)
+        [entry] = await sandbox.list_page(session, tenant, limit=5)
         assert entry.address == {"url": HOOK}
 
 

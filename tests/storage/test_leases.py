@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from storage import leases
+from storage import processes
 from storage.database import Database
 
 pytestmark = pytest.mark.postgres
@@ -17,7 +17,7 @@ ACQUIRED_AT = text("SELECT acquired_at, expires_at > clock_timestamp() AS is_val
 
 async def acquire(database: Database, name: str, holder: UUID) -> bool:
     async with database.statement() as session:
-        return await leases.acquire(session, name, holder, 60)
+        return await processes.acquire_lease(session, name, holder, 60)
 
 
 async def execute(database: Database, statement: object, name: str) -> list[object]:
@@ -57,5 +57,5 @@ async def test_a_released_lease_is_free_and_only_its_holder_releases_it(database
     await acquire(database, name, mine)
     for holder, is_free in ((other, False), (mine, True)):
         async with database.statement() as session:
-            await leases.release(session, name, holder)
+            await processes.release_lease(session, name, holder)
         assert await acquire(database, name, other) is is_free

@@ -7,7 +7,7 @@ import pytest
 
 from domain.names import DISPATCH_CHANNEL, RATES_DUE
 from domain.rates import ProviderRateLimits
-from storage import provider_limits
+from storage import provider_health
 from storage.database import Database
 from tests.storage.databases import own_database
 
@@ -22,7 +22,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 async def change(database: Database, **changes: float | None) -> ProviderRateLimits:
     async with database.transaction() as session:
-        return await provider_limits.update_limits(session, "smtp", changes)
+        return await provider_health.update_limits(session, "smtp", changes)
 
 
 async def test_omitted_limits_stay_and_null_restores_the_settings(database: Database) -> None:
@@ -32,7 +32,7 @@ async def test_omitted_limits_stay_and_null_restores_the_settings(database: Data
     assert await change(database, rate=0) == ProviderRateLimits(rate=0, tenant_rate=2.5)
     assert await change(database, rate=None) == ProviderRateLimits(tenant_rate=2.5)
     async with database.transaction() as session:
-        assert await provider_limits.read_limits(session) == {"smtp": ProviderRateLimits(tenant_rate=2.5)}
+        assert await provider_health.read_limits(session) == {"smtp": ProviderRateLimits(tenant_rate=2.5)}
 
 
 async def test_a_change_notifies_the_dispatcher(database: Database) -> None:
