@@ -49,7 +49,7 @@ from services.recurring_sends import RecurringSends
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
-from storage.in_app import InboxStore
+from storage.inbox import InboxStore
 from storage.migrate import migrate
 from storage.sandbox import PostgresSandboxStore
 

@@ -24,10 +24,9 @@ from services.outcome_recording import OutcomeRecorder
 from services.outgoing_messages import dead_device
 from services.provider_calls import ProviderCaller
 from storage import gates, holds, processes
-from storage.attempts import AttemptClaim, claim_attempt
+from storage.attempts import AttemptClaim, claim_attempt, record_skipped_device
 from storage.claims import release_slot
 from storage.database import LOCK_TIMEOUT, Database
-from storage.delivery_addresses import record_skipped_device
 from storage.ledgers import NotificationRef
 from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.statements import Executor

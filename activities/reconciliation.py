@@ -14,9 +14,8 @@ from services.attempt_outcomes import attempt_outcome, result_from_attempt
 from services.outcome_recording import OutcomeRecorder
 from services.outgoing_messages import outgoing_message_of
 from storage import provider_health
-from storage.attempts import AttemptClaim, claim_attempt
+from storage.attempts import AttemptClaim, claim_attempt, has_concurrent_call
 from storage.database import LOCK_TIMEOUT, Database
-from storage.provider_messages import has_concurrent_call
 
 PROVED_ABSENT = TemporaryError("proved_absent")
 

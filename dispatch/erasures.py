@@ -1,7 +1,7 @@
 """Erase recipients with many notifications in batches. Run by the leader."""
 
 from dispatch.loops import RECOVERABLE_ERRORS
-from storage import batched_erasures
+from storage import erasures
 from storage.database import Database
 
 POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
@@ -15,9 +15,9 @@ class ErasureTask:
     async def erase_batch(self) -> float:
         try:
             async with self._database.transaction() as session:
-                has_more = await batched_erasures.erase_next_batch(session)
+                has_more = await erasures.erase_next_batch(session)
         except RECOVERABLE_ERRORS:
             async with self._database.transaction() as session:
-                await batched_erasures.postpone_failed(session)
+                await erasures.postpone_failed(session)
             raise
         return BATCH_PAUSE if has_more else POLL_INTERVAL

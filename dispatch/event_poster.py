@@ -15,7 +15,7 @@ from domain.clock import now
 from domain.event_webhooks import retry_delay
 from models.event_webhooks import EventEndpoint
 from providers.transport import Transport
-from storage import event_endpoints, event_posting, event_retention
+from storage import event_endpoints, event_messages, event_posting
 from storage.database import Database
 from storage.event_posting import ConcurrencyLimits, DuePost, PostResult
 
@@ -72,7 +72,7 @@ class EventPoster:
 
     async def prune(self) -> float:
         async with self._database.transaction() as session:
-            pruned = await event_retention.prune(session)
+            pruned = await event_messages.prune(session)
         return PRUNE_INTERVAL if pruned == 0 else 0.0
 
     def _finish(self, task: asyncio.Task[None]) -> None:

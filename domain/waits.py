@@ -1,4 +1,4 @@
-"""Derive what an open notification waits for, and until when, from its rows. Pure; `storage/waits.py` reads the
+"""Derive what an open notification waits for, and until when, from its rows. Pure; `storage/gates.py` reads the
 rows."""
 
 from collections.abc import Mapping, Sequence

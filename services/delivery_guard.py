@@ -11,8 +11,7 @@ from domain.redrives import already_sent_verdict
 from domain.statuses import DeliveryStatus
 from services.attempt_outcomes import result_from_attempt
 from services.outgoing_messages import address_of, number_refused
-from storage.attempts import AttemptClaim
-from storage.delivery_addresses import NOT_DECRYPTED
+from storage.attempts import NOT_DECRYPTED, AttemptClaim
 
 NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
 UNREADABLE_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason(NOT_DECRYPTED))

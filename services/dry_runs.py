@@ -15,11 +15,10 @@ from services.predicted_calls import CallPredictor
 from services.predicted_digests import DigestPredictor
 from services.predicted_gates import PredictedGateChecker
 from services.predictions import SendPredictor
-from storage import pauses
-from storage.acceptance import NewNotification
+from storage import holds
+from storage.acceptance import NewNotification, read_send_preview
 from storage.catalog import Catalog
 from storage.database import Database
-from storage.send_previews import read_send_preview
 
 
 class SendRefusal(StrEnum):
@@ -59,7 +58,7 @@ class DryRunPredictor:
         """Return the forecast of a checked send. Raise SendRefused."""
         async with self._database.transaction() as session:
             preview = await read_send_preview(session, tenant, new)
-            active_pauses = await pauses.list_for_type(session, tenant, notification_type.key)
+            active_pauses = await holds.list_for_type(session, tenant, notification_type.key)
         if preview.attributes_too_large:
             raise SendRefused(SendRefusal.ATTRIBUTES_TOO_LARGE)
         if not preview.known_recipient:

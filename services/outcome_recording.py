@@ -20,11 +20,10 @@ from providers.base import Provider
 from providers.outcomes import ProviderAcceptance
 from services.attempt_outcomes import AttemptOutcome, attempt_outcome, next_at, result_from_attempt
 from storage import devices, receipts
-from storage.attempts import AttemptClaim
+from storage.attempts import AttemptClaim, claim_message
 from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import NotificationRef, amend
 from storage.outages import DATABASE_ERRORS, is_permanent
-from storage.provider_messages import claim_message
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 

@@ -11,7 +11,7 @@ from domain.messages import ResolveInput
 from domain.statuses import NotificationStatus
 from models.columns import new_id
 from services.gates import GateCheck
-from storage import digest_previews
+from storage import digest_collection
 from storage.acceptance import NewNotification
 from storage.catalog import Catalog
 from storage.database import Database, to_json
@@ -49,13 +49,13 @@ class DigestPredictor:
         `send_first_immediately`."""
         tenant, group = check.start.tenant, check.digest_key(self._secret)
         async with self._database.transaction() as session:
-            window = await digest_previews.find_open_window(session, tenant, group)
-            earlier = await digest_previews.list_waiting_items(session, tenant, group, arrival.at)
+            window = await digest_collection.find_open_window(session, tenant, group)
+            earlier = await digest_collection.list_waiting_items(session, tenant, group, arrival.at)
             window = _window_of_last_item(check, window, [*earlier, _digest_item(check, arrival)])
             if window is None:
                 return None
             others = [id for id in window.members if id != arrival.new.id]
-            members = await digest_previews.list_members(session, tenant, window.id, others)
+            members = await digest_collection.list_members(session, tenant, window.id, others)
         closes_at = arrival.at if window.is_full else window.closes_at
         merged_items = merge_items([*members, _digest_member(check, arrival)], closes_at)
         digest_notification = await self._digest_notification(check, window, merged_items, closes_at)

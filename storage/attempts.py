@@ -1,34 +1,85 @@
-"""The write-ahead row of a provider call, and the facts the guard decides by, in one statement.
+"""Claim an attempt: its write-ahead row and what the guard decides by, in one statement; and the address of the call.
 
 The statement locks the notification and the recipient's preferences: a cancel or an opt-out that was committed before
-applies. If the guard stops the call, the caller rolls back and the row never existed.
-"""
+applies. If the guard stops the call, the caller rolls back and the row never existed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+import structlog
+from sqlalchemy import text
 
 from domain.evidence import AttemptState
 from domain.holds import DeliveryHold, HoldKind, pause_hold
 from domain.json_types import JsonObject
 from domain.messages import DeliverInput
-from domain.names import attempt_id
+from domain.names import attempt_id, derived_id
 from domain.notification_types import NotificationType, from_spec
 from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from domain.records import AttemptRecord, Ledger
+from domain.routing import CONTACT_OF
 from domain.statuses import DeliveryStatus
 from domain.suppressions import CONTACT_BY_CHANNEL
-from storage.delivery_addresses import CallAddress, call_address
-from storage.encryption import Encryption, encryption_of
+from storage import devices, recipients
+from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encryption_of
 from storage.ledger_rows import ledger_of
 from storage.ledgers import NotificationRef, load
 from storage.provider_health import limits_of
 from storage.recipient_contexts import preferences_of, quiet_hours_of
 from storage.rows import decoded
 from storage.statements import Executor, statement
+
+log = structlog.get_logger(__name__)
+
+NOT_DECRYPTED = "not_decrypted"
+
+INSERT_SKIPPED_EVENT = statement("attempts/insert_skipped_event")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallAddress:
+    """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's.
+    `is_decrypted` False: the channel needs a secret whose key is missing, and both lack it."""
+
+    contact: JsonObject = field(repr=False)
+    device: JsonObject | None = field(repr=False)
+    is_decrypted: bool = True
+
+
+def call_address(encryption: Encryption, call: DeliverInput, row: Any) -> CallAddress:
+    """Decrypt what the call's channel needs and nothing else: another secret whose key is missing does not stop it."""
+    needed_contact = CONTACT_OF.get(call.channel)
+    stored = {
+        n: value for n, value in decoded(row["contact"]).items() if n == needed_contact or n not in SECRET_MEMBERS
+    }
+    device, owner = decoded(row["device"]), recipients.secret_owner_of(call.tenant, row["recipient_id"])
+    try:
+        contact = encryption.decrypt_members(stored, owner)
+        if device is not None:
+            owner = devices.secret_owner_of(call.tenant, row["recipient_id"], device["device"])
+            device = {"kind": device["kind"], **encryption.decrypt_members(device["address"], owner)}
+    except DecryptionError as error:
+        log.error("an address cannot be decrypted", notification=str(call.notification_id), reason=str(error))
+        return CallAddress(contact={}, device=None, is_decrypted=False)
+    return CallAddress(contact=contact, device=device)
+
+
+async def record_skipped_device(session: Executor, call: DeliverInput) -> None:
+    """Write into the timeline that the device's address cannot be decrypted. Idempotent."""
+    values = {
+        "event_id": derived_id("event", call.delivery_id, call.endpoint_id, NOT_DECRYPTED),
+        "tenant": call.tenant,
+        "notification_id": call.notification_id,
+        "channel": call.channel,
+        "reason": NOT_DECRYPTED,
+        "device": call.endpoint_id,
+        "delivery_id": call.delivery_id,
+    }
+    await session.execute(INSERT_SKIPPED_EVENT, values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,3 +218,25 @@ def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID) -> Ledg
 
 def _hold_of(hold: Any) -> DeliveryHold | None:
     return None if hold is None else pause_hold(UUID(hold[0]), HoldKind(hold[1]), hold[2])
+
+
+LOCK_MESSAGE = text("SELECT pg_advisory_xact_lock(hashtextextended(:provider || ' ' || :message, 0))")
+IS_MESSAGE_TAKEN = text("""
+SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :message AND id <> :id LIMIT 1
+""")
+# A call of the same words to the same address that has no answer yet. After an hour it is none any more, whatever
+# became of its process.
+HAS_CONCURRENT_CALL = statement("attempts/has_concurrent_call")
+
+
+async def claim_message(session: Executor, attempt: AttemptRecord, message: str) -> bool:
+    """Whether the vendor's message may be this attempt's; False if another has it. Of two that ask at the same moment
+    the second waits until the first has committed."""
+    values = {"provider": attempt.provider, "message": message}
+    await session.execute(LOCK_MESSAGE, values)
+    return (await session.execute(IS_MESSAGE_TAKEN, {**values, "id": attempt.id})).scalar_one_or_none() is None
+
+
+async def has_concurrent_call(session: Executor, attempt: AttemptRecord) -> bool:
+    """Return whether a call is in flight whose message may be mistaken for this attempt's: its id is not known yet."""
+    return (await session.execute(HAS_CONCURRENT_CALL, {"id": attempt.id})).scalar_one_or_none() is not None

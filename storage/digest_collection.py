@@ -1,24 +1,25 @@
 """Puts accepted notifications that are to be collected into their windows. Called by `dispatch/digests.py`.
 
 A lock admits one process at a time, because the window of an item depends on earlier items. While it waits for a window
-it holds no other lock: a transaction that closes the window may wait for an erasure, and the erasure for an item.
-"""
+it holds no other lock: a transaction that closes the window may wait for an erasure, and the erasure for an item."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.digests import CollectResult, DigestItem, DigestWindow, collect_items
+from domain.digests import CollectResult, DigestItem, DigestMember, DigestWindow, collect_items
 from domain.json_types import JsonObject
 from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.notification_types import NotificationType
 from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
+from storage.digest_closing import member_of
 from storage.round_robin import round_robin
 from storage.statements import Executor, statement
 
@@ -161,3 +162,30 @@ def _group_items(rows: Any) -> list[WaitingGroup]:
         )
         for (tenant, key), waiting in sorted(by_group.items())
     ]
+
+
+SELECT_OPEN_WINDOW = statement("digest_collection/select_open_window")
+SELECT_WAITING_ITEMS = statement("digest_collection/select_waiting_items")
+SELECT_MEMBERS = text("""
+SELECT id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at, channels, tags
+  FROM notification
+ WHERE tenant = :tenant AND (digest_id = :window OR id = ANY(:ids)) AND digest_key IS NOT NULL AND finished_at IS NULL
+ ORDER BY id
+""")
+
+
+async def find_open_window(session: Executor, tenant: UUID, group: str) -> DigestWindow | None:
+    row = (await session.execute(SELECT_OPEN_WINDOW, {"tenant": tenant, "group": group})).mappings().one_or_none()
+    return None if row is None else DigestWindow(**row)
+
+
+async def list_waiting_items(session: Executor, tenant: UUID, group: str, at: datetime) -> list[DigestItem]:
+    """Those that are collected before one that comes `at` this moment, in their order."""
+    rows = await session.execute(SELECT_WAITING_ITEMS, {"tenant": tenant, "group": group, "at": at})
+    return [DigestItem(**{name: row[name] for name in DigestItem.__slots__}) for row in rows.mappings()]
+
+
+async def list_members(session: Executor, tenant: UUID, window: UUID, ids: Sequence[UUID]) -> list[DigestMember]:
+    """Those of the window, and those of `ids` that are still to be collected."""
+    rows = await session.execute(SELECT_MEMBERS, {"tenant": tenant, "window": window, "ids": list(ids)})
+    return [member_of(row) for row in rows.mappings()]

@@ -1,4 +1,4 @@
-"""List and replay the messages of an event endpoint. Called by the routes of the endpoint."""
+"""List, replay, give up and delete the messages of event endpoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,14 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, tuple_
+from sqlalchemy import ColumnElement, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from domain.cursors import Cursor
-from domain.event_webhooks import TEST_EVENT
+from domain.event_webhooks import MESSAGE_RETENTION, TEST_EVENT
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventMessage
+from storage.pruned_counts import record_pruned
 from storage.statements import notify, statement
 
 # At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.
@@ -94,3 +95,24 @@ async def replay_since(
     count, through = (await session.execute(REPLAY, values)).one()
     await notify(session, EVENTS_CHANNEL)
     return ReplayResult(count=count, through=through, more=count == MAX_REPLAYED)
+
+
+# They fell due while their endpoint was disabled; a replay sends them.
+GIVE_UP_DISABLED = statement("event_messages/give_up_disabled")
+
+DELETE_OLD_MESSAGES = statement("event_messages/delete_old_messages")
+
+# After a while, so that no transaction that still saw it can write one more message to it.
+DELETE_ENDPOINTS = text("""
+DELETE FROM event_endpoint p WHERE deleted_at < now() - interval '1 hour'
+   AND NOT EXISTS (SELECT FROM event_message WHERE endpoint_id = p.id)
+""")
+
+
+async def prune(session: AsyncSession) -> int:
+    """How many messages were given up or deleted; at most AT_ONCE of each at a time."""
+    given_up = (await session.execute(GIVE_UP_DISABLED)).scalar_one_or_none()
+    pruned = (await session.execute(DELETE_OLD_MESSAGES, {"days": MESSAGE_RETENTION.days})).scalar_one_or_none() or 0
+    await session.execute(DELETE_ENDPOINTS)
+    await record_pruned(session, "event_message", pruned)
+    return (given_up or 0) + pruned

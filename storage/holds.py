@@ -1,16 +1,17 @@
-"""What is paused, and what waits for it: holds, and the deliveries that the guard held back.
+"""Write and list pauses, and mark the deliveries that the guard held back.
 
 `hold` rows are written by the pause routes; deliveries are marked by `deliver`. `storage/releases.py` releases
-them.
-"""
+them."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.holds import DeliveryHold, HoldKind
+from domain.holds import ActivePause, DeliveryHold, HoldKind
 from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
 from models.columns import new_id
@@ -78,3 +79,32 @@ def _event_values(call: DeliverInput, hold: DeliveryHold) -> dict[str, Any]:
         "reason": hold.reason.code,
         "detail": to_json({"provider": call.provider, **hold.reason.args}),
     }
+
+
+# By the channel, type and providers in `hold_key`. What has ended may keep its mark until the next release.
+SELECT_PAGE = statement("holds/select_page")
+SELECT_FOR_TYPE = statement("holds/select_for_type")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedPause:
+    id: UUID
+    pause: ActivePause
+    waiting: int
+
+
+async def list_page(session: AsyncSession, tenant: UUID, *, before: UUID | None, limit: int) -> Sequence[ListedPause]:
+    """Newest first; `before` is the last id of the page before."""
+    rows = await session.execute(SELECT_PAGE, {"tenant": tenant, "before": before, "limit": limit})
+    return [ListedPause(id=row["id"], pause=_pause_of(row), waiting=row["waiting"]) for row in rows.mappings()]
+
+
+async def list_for_type(session: AsyncSession, tenant: UUID, notification_type: str) -> tuple[ActivePause, ...]:
+    """Those that may hold back a notification of this type."""
+    rows = await session.execute(SELECT_FOR_TYPE, {"tenant": tenant, "notification_type": notification_type})
+    return tuple(_pause_of(row) for row in rows.mappings())
+
+
+def _pause_of(row: RowMapping) -> ActivePause:
+    values = {name: row[name] for name in ("name", "since", "by", "reason")}
+    return ActivePause(kind=HoldKind(row["kind"]), **values)

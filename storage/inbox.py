@@ -1,4 +1,4 @@
-"""The inbox of a person: its pages, its count of unread messages, and what was done with each. Called by the routes."""
+"""Write, list, count and mark the messages of a recipient's inbox."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.cursors import Cursor
 from domain.evidence import ReceiptKind, Reporter
 from domain.json_types import JsonObject
+from domain.outgoing_messages import OutgoingMessage
 from storage import application_receipts
+from storage.database import Database, to_json
 from storage.rows import decoded
 from storage.statements import statement
 
@@ -105,3 +107,27 @@ async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: 
 
 def _item_of(row: Any) -> StoredInboxMessage:
     return StoredInboxMessage(**{**row, "content": decoded(row["content"])})
+
+
+INSERT_MESSAGE = text("""
+INSERT INTO inbox_message (id, tenant, recipient_id, notification_id, content, created_at)
+SELECT :id, tenant, recipient_id, :notification_id, CAST(:content AS jsonb), now() FROM recipient
+ WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
+ON CONFLICT (id) DO NOTHING
+""")
+
+
+class InboxStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, message: OutgoingMessage) -> None:
+        values = {
+            "id": message.delivery_id,
+            "tenant": message.tenant,
+            "recipient_id": message.recipient_id,
+            "notification_id": message.notification_id,
+            "content": to_json(message.content),
+        }
+        async with self._database.transaction() as session:
+            await session.execute(INSERT_MESSAGE, values)

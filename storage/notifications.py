@@ -13,7 +13,7 @@ from domain.waits import NO_WAITS, NotificationWaits
 from models.digests import Digest
 from models.notifications import Attempt, Delivery, Event, Notification
 from models.queue import QueueEntry
-from storage import waits
+from storage import gates
 from storage.notification_filters import NotificationFilter, build_conditions
 
 
@@ -51,7 +51,7 @@ async def read_record(session: AsyncSession, tenant: UUID, id: UUID, now: dateti
         attempts=(await session.execute(attempts.order_by(col(Attempt.started_at)))).scalars().all(),
         events=(await session.execute(events.order_by(col(Event.position)))).scalars().all(),
         digest=await session.get(Digest, notification.digest_id) if notification.digest_id else None,
-        waits=(await waits.read_waits(session, tenant, [id], now)).get(id, NO_WAITS) if is_open else NO_WAITS,
+        waits=(await gates.read_waits(session, tenant, [id], now)).get(id, NO_WAITS) if is_open else NO_WAITS,
     )
 
 

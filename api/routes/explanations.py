@@ -20,7 +20,7 @@ from domain.holds import ActivePause
 from domain.names import workflow_id
 from models.notification_types import NotificationTypeVersion
 from services.explaining import history_of
-from storage import notification_types, notifications, pauses
+from storage import holds, notification_types, notifications
 from storage.notifications import NotificationRecord
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
@@ -40,7 +40,7 @@ async def explain_notification(
             raise not_found(UNKNOWN)
         row = record.notification
         notification_type = await notification_types.find_by_id(session, caller.tenant, row.type_id)
-        active_pauses = await pauses.list_for_type(session, caller.tenant, row.notification_type)
+        active_pauses = await holds.list_for_type(session, caller.tenant, row.notification_type)
     if notification_type is None:
         raise LookupError(f"no notification type {row.type_id}")
     explanation = build_explanation(record, notification_type, active_pauses, container.settings)

@@ -24,7 +24,7 @@ from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from services.canceling import CanceledRow, cancel_row, read_channel_results
-from storage import notifications, waits
+from storage import gates, notifications
 from storage.notification_filters import NotificationFilter
 from storage.notifications import find_open_by_cancel_key
 from storage.statements import notify
@@ -72,7 +72,7 @@ async def list_notifications(
             session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch_limit
         )
         open_ids = [row.id for row in rows if row.finished_at is None]
-        found = await waits.read_waits(session, caller.tenant, open_ids, now())
+        found = await gates.read_waits(session, caller.tenant, open_ids, now())
     return paging.page(
         rows, lambda row: row.id, lambda row: summary_of(row, found.get(row.id, NO_WAITS), container.settings)
     )

@@ -19,8 +19,8 @@ from api.schemas.base import ChannelName
 from api.schemas.pauses import PauseBody, PauseState, PauseView
 from bootstrap import Container
 from domain.holds import HoldKind
-from storage import holds, notification_types, pauses
-from storage.pauses import ListedPause
+from storage import holds, notification_types
+from storage.holds import ListedPause
 
 router = APIRouter(tags=["pauses"], route_class=AuthenticatedRoute)
 
@@ -30,7 +30,7 @@ router = APIRouter(tags=["pauses"], route_class=AuthenticatedRoute)
 async def list_pauses(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[PauseView]:
     """List pauses, newest first: since when, by which key, and how many messages wait."""
     async with container.database.transaction() as session:
-        rows = await pauses.list_page(session, caller.tenant, before=paging.after_id, limit=paging.fetch_limit)
+        rows = await holds.list_page(session, caller.tenant, before=paging.after_id, limit=paging.fetch_limit)
     return paging.page(rows, lambda row: row.id, _view)
 
 

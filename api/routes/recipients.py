@@ -23,7 +23,7 @@ from api.schemas.recipients import (
     changes_of,
     profile_of,
 )
-from storage import batched_erasures, devices, erasures, recipients, timezone_changes
+from storage import devices, erasures, recipients, timezone_changes
 from storage.recipients import RecipientProfile
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["recipients"])
@@ -91,7 +91,7 @@ async def erase_recipient(
 ) -> ErasureAccepted:
     """Erase a recipient and cancel open sends. Above 500 notifications, in batches after the response."""
     async with container.database.transaction() as session:
-        erasure = await batched_erasures.begin_erasure(session, caller.tenant, recipient_id)
+        erasure = await erasures.begin_erasure(session, caller.tenant, recipient_id)
     if erasure is None:
         raise not_found(UNKNOWN)
     response.headers["Location"] = f"/api/v1/erasures/{erasure.id}"

@@ -23,7 +23,7 @@ from services.circuits import CircuitMonitor
 from services.outcome_recording import OutcomeRecorder
 from services.provider_calls import ProviderCaller
 from storage.database import Database
-from storage.in_app import InboxStore
+from storage.inbox import InboxStore
 from storage.sandbox import PostgresSandboxStore
 from tests.storage.fixtures import database, database_tenant, sent
 

@@ -8,7 +8,7 @@ import pytest
 
 from dispatch.erasures import ErasureTask
 from dispatch.reconsiderations import ReconsiderationTask
-from storage import batched_erasures, gates
+from storage import erasures, gates
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS
 from tests.storage.sends import DatabaseTenant, open_database_tenant
@@ -54,24 +54,24 @@ async def test_an_erasure_that_fails_lets_others_pass_and_is_finished_later(data
         await add_notifications(database_tenant, 20)
         async with database.transaction() as session:
             assert (
-                await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+                await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
                 is not None
             )
-    erasures, state = ErasureTask(database), "failures, finished_at IS NOT NULL"
+    erasure_task, state = ErasureTask(database), "failures, finished_at IS NOT NULL"
     async with refuse_changes(failing, "notification"):
         with pytest.raises(DATABASE_ERRORS):
-            await erasures.erase_batch()
+            await erasure_task.erase_batch()
         assert await rows(failing, "erasure", state) == [(1, False)]
         await failing.query(OFTEN.format("erasure"), tenant=failing.tenant)
         for _ in range(2):  # the second pass finishes it
-            await erasures.erase_batch()
+            await erasure_task.erase_batch()
         assert (await rows(failing, "erasure", state), await rows(other, "erasure", state)) == (
             [(10, False)],
             [(0, True)],
         )
     await failing.query(LATER.format("erasure"), tenant=failing.tenant)
     for _ in range(2):
-        await erasures.erase_batch()
+        await erasure_task.erase_batch()
     assert await rows(failing, "erasure", state) == [(0, True)]
 
 

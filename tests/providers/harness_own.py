@@ -11,7 +11,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.in_app import InApp
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, sign
 from storage.database import Database
-from storage.in_app import InboxStore
+from storage.inbox import InboxStore
 from storage.sandbox import PostgresSandboxStore
 from tests.providers.harness import NO_HTTP, NOT_CHECKED, NOT_FOUND, Bench, ContractCase, Harness, message_to
 from tests.storage.sends import DatabaseTenant, open_database_tenant

@@ -11,7 +11,7 @@ from providers.in_app import InApp
 from providers.outcomes import ProviderAcceptance
 from storage import erasures
 from storage.database import Database
-from storage.in_app import InboxStore
+from storage.inbox import InboxStore
 from tests.providers.harness import message_to
 from tests.storage.sends import DatabaseTenant
 

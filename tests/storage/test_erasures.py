@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
 from models.schedules import Schedule
-from storage import batched_erasures, devices, erasures, multi_sends, recipients, suppressions
+from storage import devices, erasures, multi_sends, recipients, suppressions
 from storage.acceptance import find_key_holders
 from storage.database import Database
 from storage.devices import NewDevice
@@ -317,9 +317,7 @@ async def add_notifications(database_tenant: DatabaseTenant, size: int) -> None:
 
 async def erase_in_batches(database_tenant: DatabaseTenant, limit: int) -> erasures.ErasureReport:
     async with database_tenant.database.transaction() as session:
-        begun = await batched_erasures.begin_erasure(
-            session, database_tenant.tenant, database_tenant.recipient_id, limit
-        )
+        begun = await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, limit)
     assert begun is not None
     assert begun.finished_at is None
     while await continued(database_tenant.database, limit):
@@ -332,7 +330,7 @@ async def erase_in_batches(database_tenant: DatabaseTenant, limit: int) -> erasu
 
 async def continued(database: Database, limit: int) -> bool:
     async with database.transaction() as session:
-        return await batched_erasures.erase_next_batch(session, limit)
+        return await erasures.erase_next_batch(session, limit)
 
 
 @pytest.mark.parametrize(("size", "limit"), [(25, 10), (20, 10), pytest.param(100_000, 500, marks=pytest.mark.long)])
@@ -370,7 +368,7 @@ async def test_an_erasure_in_batches_leaves_nothing_of_the_recipient(database: D
         TRACES, tenant=database_tenant.tenant, type=database_tenant.type_id, recipient=recipient_id, words=CANARY
     )
     async with database.transaction() as session:
-        begun = await batched_erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
+        begun = await erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
     assert begun is not None
     for _ in range(2):
         await continued(database, 10)
@@ -379,7 +377,7 @@ async def test_an_erasure_in_batches_leaves_nothing_of_the_recipient(database: D
         LATE, tenant=database_tenant.tenant, type=database_tenant.type_id, recipient=recipient_id, **late
     )
     async with database.transaction() as session:
-        again = await batched_erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
+        again = await erasures.begin_erasure(session, database_tenant.tenant, recipient_id, 10)
     assert again is not None
     assert again.id == begun.id
     await continued(database, 10)
@@ -429,7 +427,7 @@ async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database)
     await add_notifications(database_tenant, 25)
     sent = await database_tenant.send()
     async with database.transaction() as session:
-        assert await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+        assert await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
         audience = await read_recipient_context(session, sent.id, database_tenant.tenant)
     assert audience is not None
     assert not audience.is_known
@@ -442,13 +440,8 @@ async def test_a_recipient_with_few_notifications_is_erased_at_once(database: Da
     database_tenant = await open_database_tenant(database)
     await add_notifications(database_tenant, 10)
     async with database.transaction() as session:
-        erasure = await batched_erasures.begin_erasure(
-            session, database_tenant.tenant, database_tenant.recipient_id, 10
-        )
-        assert (
-            await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
-            is None
-        )
+        erasure = await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+        assert await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10) is None
     assert erasure is not None
     assert (erasure.finished_at is not None, erasure.counts["notifications"]) == (True, 10)
 
@@ -459,9 +452,7 @@ async def test_a_repeated_erasure_request_returns_the_running_one(database: Data
     ids = []
     for _ in range(2):
         async with database.transaction() as session:
-            erasure = await batched_erasures.begin_erasure(
-                session, database_tenant.tenant, database_tenant.recipient_id, 10
-            )
+            erasure = await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
         assert erasure is not None
         ids.append(erasure.id)
         await continued(database, 10)
@@ -481,7 +472,7 @@ async def test_rows_recorded_during_an_erasure_are_blanked(
     database_tenant = await open_database_tenant(database)
     await add_notifications(database_tenant, 15)
     async with database.transaction() as session:
-        assert await batched_erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
+        assert await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
     for _ in range(2):
         await continued(database, 10)
     await database_tenant.query(RECORDED, tenant=database_tenant.tenant)

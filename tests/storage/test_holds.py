@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.circuits import CallTally
 from domain.holds import HoldKind, pause_hold
-from storage import holds, pauses, provider_health, releases
+from storage import holds, provider_health, releases
 from storage.database import Database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
@@ -60,7 +60,7 @@ async def test_it_waits_for_the_pause_and_no_longer(database: Database, sent: Da
 
 async def waiting(database_tenant: DatabaseTenant) -> dict[str, int]:
     async with database_tenant.database.transaction() as session:
-        listed = await pauses.list_page(session, database_tenant.tenant, before=None, limit=10)
+        listed = await holds.list_page(session, database_tenant.tenant, before=None, limit=10)
     return {one.pause.name: one.waiting for one in listed}
 
 

@@ -8,7 +8,7 @@ import pytest
 from domain.evidence import AttemptState
 from domain.holds import HoldKind, circuit_hold
 from domain.waits import CurrentWait, WaitReason
-from storage import holds, waits
+from storage import gates, holds
 from storage.database import Database
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
@@ -30,7 +30,7 @@ async def database_tenant(database: Database) -> DatabaseTenant:
 
 async def wait_of(database_tenant: DatabaseTenant, sent: DatabaseSend) -> CurrentWait | None:
     async with database_tenant.database.transaction() as session:
-        found = await waits.read_waits(session, database_tenant.tenant, [sent.id], datetime.now(UTC))
+        found = await gates.read_waits(session, database_tenant.tenant, [sent.id], datetime.now(UTC))
     return found[sent.id].of_notification
 
 
@@ -99,4 +99,4 @@ async def test_only_open_notifications_of_the_tenant_are_read(
 ) -> None:
     ended, other = await (await database_tenant.send()).failed(), await (await open_database_tenant(database)).send()
     async with database.transaction() as session:
-        assert await waits.read_waits(session, database_tenant.tenant, [ended.id, other.id], LATER) == {}
+        assert await gates.read_waits(session, database_tenant.tenant, [ended.id, other.id], LATER) == {}

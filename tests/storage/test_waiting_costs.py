@@ -8,11 +8,11 @@ import pytest
 
 from domain.notification_types import NotificationType
 from storage import (
-    batched_erasures,
     claims,
     digests,
+    erasures,
+    event_messages,
     event_posting,
-    event_retention,
     provider_queues,
     receipt_batches,
     reconsiderations,
@@ -57,7 +57,7 @@ PERIODIC: dict[str, Work] = {
     "cancels": lambda s, _: workflow_signals.list_unsignaled_cancels(s, 16),
     "evidence": lambda s, _: workflow_signals.list_unsignaled_evidence(s, 16),
     "reconsiderations": lambda s, _: reconsiderations.reconsider_batch(s, 500),
-    "erasures": lambda s, _: batched_erasures.erase_next_batch(s),
+    "erasures": lambda s, _: erasures.erase_next_batch(s),
     "releases": lambda s, _: releases.release_held(s, 4),
     "provider queues": lambda s, _: provider_queues.admit(s, "sandbox"),
     "collect": lambda s, _: collect_waiting(s, no_type, 500),
@@ -79,7 +79,7 @@ PERIODIC: dict[str, Work] = {
     "receipts": lambda s, _: receipt_batches.lease_batch(s, 100),
     "event posts": lambda s, _: event_posting.claim_posts(s, ConcurrencyLimits(), []),
     "next event post": lambda s, _: event_posting.seconds_to_next(s),
-    "event pruning": lambda s, _: event_retention.prune(s),
+    "event pruning": lambda s, _: event_messages.prune(s),
     "sandbox reports": lambda s, _: sandbox.claim_due_receipts(s, 100),
     "next sandbox report": lambda s, _: sandbox.seconds_to_next(s),
 }

@@ -17,8 +17,8 @@ from dispatch.temporal_connection import connect
 from embedded.temporary import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from storage.batched_erasures import BATCH_SIZE
 from storage.claims import ClaimedNotification
+from storage.erasures import BATCH_SIZE
 from tests.engine import ApiTenant, later
 from tests.polling import eventually
 from tests.storage.databases import own_database
