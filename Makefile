@@ -43,7 +43,7 @@ fmt: $(STAMP) ## format, and fix what can be fixed without thought
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: compiled ## measure rates, latencies and CPU beside the floor; ARGS="--quick" for a short run
+bench: compiled ## measure rates, latencies and CPU, with the floor of the machine; ARGS="--quick" for a short run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: compiled ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
@@ -74,7 +74,7 @@ audit: $(STAMP) ## look up known vulnerabilities of all locked packages; needs t
 compiled: $(STAMP)
 	@$(BIN)/python -m compileall -q -x '^\./\.' .
 
-# The environment. A second make that arrives meanwhile waits for the lock on this file and then finds the work done
+# The environment. A concurrent make waits for the lock on this file and then finds the work done
 # (without flock, as on macOS, it is merely done twice). uv does not read pip's configuration, so an index that is
 # configured for pip alone is passed on. A .venv without a working Python of the right age is made anew.
 $(STAMP): requirements.lock $(shell [ -x $(BIN)/python ] || echo rebuild)

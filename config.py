@@ -209,5 +209,5 @@ class ServerSettings(Settings):
         ):
             yield (
                 "TOCSIN_ENV=dev with TOCSIN_API_HOST open to other machines and the built-in TOCSIN_SECRET_KEY: "
-                f"anyone could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {SECRET_HINT}"
+                f"they could sign links and receipts. Set TOCSIN_API_HOST=127.0.0.1, or a secret; {SECRET_HINT}"
             )

@@ -62,7 +62,7 @@ class PrunedTable(StrEnum):
     SANDBOX_MESSAGE = "sandbox_message"
     SANDBOX_RECEIPT = "sandbox_receipt"
     SCHEDULE_RUN = "schedule_run"
-    THROTTLE_TURN = "throttle_queue_entry"
+    THROTTLE_QUEUE_ENTRY = "throttle_queue_entry"
     THROTTLE_WINDOW = "throttle_window"
 
 

@@ -11,7 +11,7 @@ from models.columns import new_id, time_column
 
 
 class Hold(SQLModel, table=True):
-    """`tenant` None holds for everybody; `name` names the provider or channel, or is the key of the type or tenant.
+    """`tenant` None holds for all tenants; `name` is the provider, the channel, or the key of the type or tenant.
     `created_by` is the name of the API key, or of the user of the command line."""
 
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The sandbox vendor's own books: which calls it got, what it accepted, what it still has to report."""
+"""Define the sandbox vendor's log: calls, accepted messages and pending receipts."""
 
 from datetime import datetime
 from uuid import UUID

@@ -33,7 +33,7 @@ class Cache(Generic[K, V]):
         self._loading: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
-        """What `load` raises reaches everyone who waits and is not kept."""
+        """Return the cached value or load it. An error of `load` is raised to all waiting callers and is not cached."""
         if key in self._values:
             return self._values[key]
         task = self._loading.get(key)
@@ -61,7 +61,7 @@ class Cache(Generic[K, V]):
 
 CACHE_TTL = 5.0
 CACHE_SIZE = 10_000
-# Keys that are looked up at a time: anyone can send keys that are not cached, and the pool is for all.
+# Limit concurrent lookups of keys: an unauthenticated caller can send uncached keys, and the pool is shared.
 MAX_KEY_LOOKUPS = 4
 
 KeyInTenant: TypeAlias = tuple[UUID, str]

@@ -127,7 +127,7 @@ async def return_claims(
 
 
 async def release_slot(session: Executor, id: UUID, generation: int) -> None:
-    """Its call waits in a queue of Temporal, and takes no slot meanwhile."""
+    """Release the slot of a notification whose call waits in a queue of Temporal."""
     await session.execute(RELEASE_SLOT, {"id": id, "generation": generation})
 
 

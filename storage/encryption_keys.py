@@ -33,7 +33,7 @@ async def verify_keys(database: Database) -> None:
 
 @asynccontextmanager
 async def _exclusive_lock(database: Database) -> AsyncIterator[None]:
-    """Hold a lock of a session of its own. No transaction is open meanwhile, which would be ended after seconds."""
+    """Hold a lock of a session of its own. No transaction stays open, because a timeout would end it."""
     connection = await database.dedicated()
     try:
         while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_ID):  # noqa: ASYNC110 - of others

@@ -66,7 +66,7 @@ ERASURE_STEPS = {
     "sandbox_messages": statement("erasures/erase_sandbox_messages"),
     "subscriptions": statement("erasures/erase_subscriptions"),
     "schedules": statement("erasures/erase_schedules"),
-    "schedule_turns": statement("erasures/erase_schedule_turns"),
+    "schedule_occurrences": statement("erasures/erase_schedule_occurrences"),
     "devices": statement("erasures/erase_devices"),
     "preferences": statement("erasures/erase_preferences"),
     "profiles": statement("erasures/erase_profiles"),

@@ -55,7 +55,7 @@ class ReplayResult:
 
 REPLAY_ONE = statement("event_messages/replay_one")
 
-# One behind the other, and all behind those of an earlier replay: what happens meanwhile is due now, and goes first.
+# Replayed messages are due one after the other, behind an earlier replay. New messages are due now, and precede them.
 REPLAY = statement("event_messages/replay")
 
 

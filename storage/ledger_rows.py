@@ -15,7 +15,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.timeline import reason_of
 from storage.rows import decoded, parse_time
 
-# Used by the guard's statement too; `n` is the notification. Of all generations: what is heard of an old one counts.
+# Used by the guard's statement too; `n` is the notification. Of all generations: late evidence of an old one counts.
 LEDGER_AGGREGATES = """
   (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
           'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args,

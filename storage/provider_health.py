@@ -153,8 +153,9 @@ def limits_of(value: Any) -> dict[str, ProviderRateLimits]:
 async def update_limits(
     session: AsyncSession, provider: str, changes: Mapping[str, float | None]
 ) -> ProviderRateLimits:
-    """`changes` to `rate` and `tenant_rate`; what is not in it stays, None goes back to the settings. In force as soon
-    as the dispatcher has heard of the commit."""
+    """Apply `changes` to `rate` and `tenant_rate`. A missing key keeps its value, None restores the setting.
+
+    The limits are in force when the dispatcher has been notified of the commit."""
     given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "changed_names": list(changes)}
     values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
     row = (await session.execute(SAVE_LIMITS, values)).mappings().one()

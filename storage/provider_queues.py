@@ -1,6 +1,6 @@
-"""How many notifications wait in Temporal for the rate of a provider, and which ones wait in Postgres meanwhile.
+"""Divide the notifications that wait for the rate of a provider between Temporal and Postgres.
 
-Few wait in Temporal: there nothing overtakes them but by priority, and they cannot be rerouted before their turn.
+Few wait in Temporal: its queue orders by priority only, and a call in it cannot be rerouted.
 """
 
 from collections.abc import Sequence

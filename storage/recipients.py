@@ -20,8 +20,8 @@ from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import decoded
 
-# In statements on a notification `n`. An erasure in batches takes time, and nothing is sent meanwhile. The condition is
-# that of an index.
+# In statements on a notification `n`. Nothing is sent during an erasure in batches. The condition is that of
+# an index.
 IS_BEING_ERASED = """
 EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n.recipient_id
            AND g.finished_at IS NULL AND g.erased_at IS NULL)

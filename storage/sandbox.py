@@ -53,7 +53,7 @@ SELECT id FROM sandbox_message
 
 
 class PostgresSandboxStore:
-    """Each entry is a transaction of its own: the vendor's books do not roll back with ours."""
+    """Write each entry in its own transaction, so that the vendor's log does not roll back with ours."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

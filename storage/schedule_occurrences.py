@@ -19,7 +19,7 @@ from storage import ticks
 from storage.database import to_json
 from storage.rows import decoded
 
-# Held alone while turns of its subscribers are planned.
+# Held exclusively while occurrences of its subscribers are planned.
 LOCK_TOPIC_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 
 TIMEZONE = f"""CASE WHEN t.recipient_id = '{ALL_RECIPIENTS}' THEN s.spec ->> 'timezone'
@@ -128,12 +128,12 @@ async def update_timezones(session: AsyncSession, tenant: UUID, recipient_ids: S
 
 
 async def list_timezones(session: AsyncSession, schedule_id: UUID) -> set[str]:
-    """In which its times are reckoned by now."""
+    """Return the time zones of the schedule's occurrences."""
     return set((await session.execute(SELECT_TIMEZONES, {"id": schedule_id})).scalars())
 
 
 async def add_subscriber(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> None:
-    """Their turns of what is sent to the topic in each one's own zone."""
+    """Insert the subscriber's occurrences of schedules that use the time zone of each recipient."""
     values = {"tenant": tenant, "topic": topic, "own": RECIPIENT_ZONE}
     for row in (await session.execute(SELECT_OF_TOPIC, values)).mappings().all():
         schedule = _schedule_of(row, tenant)

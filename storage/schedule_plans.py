@@ -1,8 +1,8 @@
-"""Plans the turns of a schedule after a change: those of the first recipients at once, the others in batches by
+"""Plan the occurrences of a changed schedule: those of the first recipients immediately, the others in batches by
 `dispatch/schedule_plans.py`.
 
-The place moves in the transaction of its batch: another process continues behind it. Turns behind the place are not due
-yet (`schedule_turns.PLANNED`). All are computed from the time of the change, however long planning takes.
+The cursor moves in the transaction of its batch, and another process continues after it. Occurrences after the cursor
+are not due yet (`schedule_occurrences.IS_PLANNED`). All are computed from the time of the change.
 """
 
 from collections.abc import Sequence
@@ -145,7 +145,7 @@ async def begin_plan(session: AsyncSession, target: PlanTarget, batch: Sequence[
 
 
 async def find_progress(session: Executor, schedule_id: UUID) -> PlanProgress | None:
-    """None: all turns of the schedule are planned."""
+    """Return the progress of a plan, or None if all occurrences of the schedule are planned."""
     row = (await session.execute(SELECT_PROGRESS, {"id": schedule_id})).mappings().one_or_none()
     return None if row is None else PlanProgress(**row)
 

@@ -1,4 +1,4 @@
-"""What became of each time that a schedule was due, triggered or filled in afterwards; and those with people to go."""
+"""Record the runs of schedules: due, triggered and backfilled ones. Open runs have recipients left."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class NewScheduleRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenScheduleRun:
-    """`schedule` None: it was deleted meanwhile. `after` is the last person that was seen to."""
+    """Describe an unfinished run. `schedule` None: it was deleted. `after` is the last recipient of the run so far."""
 
     id: UUID
     schedule: ScheduleDefinition | None

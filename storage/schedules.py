@@ -98,7 +98,7 @@ async def put(
 
 
 async def pause(session: AsyncSession, tenant: UUID, key: str) -> StoredSchedule | None:
-    """None for an unknown one. What is being sent goes on; times that come while it is paused are not its times."""
+    """Pause a schedule, or return None for an unknown key. Current runs continue; occurrences of the pause are lost."""
     return await _set_paused(session, tenant, key, paused=True)
 
 

@@ -44,7 +44,7 @@ class NewSuppression:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuppressionEntry:
-    """`address` None: its person was erased, or has another address by now."""
+    """Describe an entry. `address` None: its recipient was erased or has another address."""
 
     id: UUID
     channel: Channel

@@ -146,7 +146,7 @@ class ListedTemplate:
 
     @property
     def cursor(self) -> str:
-        """Where the list goes on after this one."""
+        """Return the cursor of the page after this template."""
         return SEPARATOR.join((self.row.name, self.row.channel, self.row.language))
 
 

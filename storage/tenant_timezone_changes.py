@@ -25,10 +25,10 @@ async def request_timezone_change(session: Executor, tenant: UUID) -> None:
 async def update_occurrences(
     session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int
 ) -> BatchCursor | None:
-    """Plan the turns of the next `limit` recipients. Return the place behind them, None at the end."""
+    """Plan the occurrences of the next `limit` recipients. Return the cursor after them, or None at the end."""
     found = await session.execute(SELECT_RECIPIENTS, {"tenant": tenant, "after": cursor.recipient_id, "limit": limit})
     recipient_ids = list(found.scalars())
-    # They are locked before their turns, as everywhere.
+    # Recipients are locked before their occurrences, in the common lock order.
     await recipients.lock_known(session, tenant, recipient_ids)
     await schedule_occurrences.update_timezones(session, tenant, recipient_ids)
     return BatchCursor(recipient_id=recipient_ids[-1]) if len(recipient_ids) == limit else None

@@ -161,7 +161,7 @@ def current_waits(history: NotificationHistory, now: datetime) -> list[str]:
         texts.append(f"Now: it waits for its time, {format_time(history.send_at)}.")
     if history.cancel_requested_at is not None:
         texts.append("Now: it is canceled as soon as what is under way has ended.")
-    return texts or ["Now: its workflow goes on; nothing that it waits for is recorded."]
+    return texts or ["Now: its workflow continues; nothing that it waits for is recorded."]
 
 
 def _paused(pause: ActivePause) -> str:

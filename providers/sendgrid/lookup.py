@@ -19,7 +19,7 @@ def build_query(message: OutgoingMessage) -> dict[str, str]:
 
 
 def parse_matches(listing: Json, message: OutgoingMessage) -> list[ProviderAcceptance]:
-    """Return the messages to this recipient. If the vendor ignored the condition, the list would have everyone's."""
+    """Return the messages to this recipient. The vendor may ignore the condition and list others."""
     recipient = email_of(message).casefold()
     return [
         build_acceptance(each)

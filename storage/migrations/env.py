@@ -5,7 +5,7 @@ from sqlmodel import SQLModel
 
 import models  # noqa: F401  fills SQLModel.metadata
 
-# A transaction for each migration: an index is built outside of one, so that the table is not locked meanwhile.
+# A transaction for each migration: an index is built outside of one, so that the table is not locked.
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=SQLModel.metadata,

@@ -72,11 +72,11 @@ async def test_the_outcome_of_a_call_overtaken_by_a_redrive_counts(
     """The workflow was lost during the call, and an operator forced a redrive before the outcome was recorded."""
     again: list[DatabaseSend] = []
 
-    async def meanwhile() -> None:
+    async def fail_and_redrive() -> None:
         await amended(sent, lambda ledger: finish_notification(ledger, AT, reason=Reason("workflow_ended")))
         again.append(await sent.redriven())
 
-    activity_worker.sandbox.after_send = meanwhile
+    activity_worker.sandbox.after_send = fail_and_redrive
     outcome = await activity_worker.deliver(sent.call())
     assert (outcome.result, outcome.finished) == (CallResult.ACCEPTED, False)
     assert await shown(sent) == {1: "SENT", 2: "PENDING"}

@@ -89,8 +89,8 @@ async def test_openapi_lists_only_the_api_with_short_operation_ids(api: httpx2.A
 def test_a_router_without_authentication_stops_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     async def open_to_all() -> None: ...
 
-    stray = APIRouter()
-    stray.add_api_route("/stray", open_to_all)
-    monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, stray))
-    with pytest.raises(TypeError, match="/api/v1/stray"):
+    unguarded = APIRouter()
+    unguarded.add_api_route("/unguarded", open_to_all)
+    monkeypatch.setattr(application, "ROUTERS", (*application.ROUTERS, unguarded))
+    with pytest.raises(TypeError, match="/api/v1/unguarded"):
         create_app()

@@ -111,8 +111,8 @@ async def test_an_archived_message_leaves_the_list_and_the_count(api_tenant: InP
 
 async def test_read_all_marks_only_items_of_the_recipient(api_tenant: InProcessTenant) -> None:
     await messages(api_tenant, 3)
-    someone = f"{api_tenant.recipient_id}-2"
-    assert (await api_tenant.http.post("/inbox/read-all", params={"recipient_id": someone})).json() == {"marked": 0}
+    other = f"{api_tenant.recipient_id}-2"
+    assert (await api_tenant.http.post("/inbox/read-all", params={"recipient_id": other})).json() == {"marked": 0}
     assert await unread(api_tenant) == 3
     assert (await api_tenant.http.post("/inbox/read-all", params={"recipient_id": api_tenant.recipient_id})).json() == {
         "marked": 3

@@ -169,8 +169,8 @@ async def test_operate_works_in_the_installations_own_tenant_only(
     api_tenant: InProcessTenant, container: Container
 ) -> None:
     async with container.database.transaction() as session:
-        _, stray = await upsert_key(session, api_tenant.tenant, "stray", ["operate", "manage"])
-    assert (await use(api_tenant.http, stray, "/tenants")).status_code == 403
+        _, key_of_tenant = await upsert_key(session, api_tenant.tenant, "other", ["operate", "manage"])
+    assert (await use(api_tenant.http, key_of_tenant, "/tenants")).status_code == 403
     operator = await installation_key(container.database)
     assert (await use(api_tenant.http, operator, "/tenants")).status_code == 200
 

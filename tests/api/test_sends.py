@@ -491,9 +491,9 @@ async def test_batches_at_once_with_the_same_keys_make_each_notification_once(se
 
 async def test_a_key_that_a_batch_names_twice_is_one_notification(send_client: SendClient) -> None:
     keyed = {**GOOD, "idempotency_key": "k"}
-    first, twin, other = await send_client.batch(keyed, keyed, {**keyed, "priority": 1})
-    assert (first["status"], twin["status"], twin["id"]) == (202, 202, first["id"])
-    assert [first["replayed"], twin["replayed"]] == [False, True]
+    first, repeated, other = await send_client.batch(keyed, keyed, {**keyed, "priority": 1})
+    assert (first["status"], repeated["status"], repeated["id"]) == (202, 202, first["id"])
+    assert [first["replayed"], repeated["replayed"]] == [False, True]
     assert (other["status"], other["errors"][0]["pointer"]) == (422, "")
     assert await send_client.rows() == 1
 

@@ -245,7 +245,7 @@ BROKEN = [
         "variables_schema:\n  type: object\n  properties:\n    name: {type: text}\n",
         "templates/hello/template.yaml:4: variables_schema.properties.name.type: ",
     ),
-    ("templates/stray.txt", "Hi\n", "templates/stray.txt:1: a template is a folder"),
+    ("templates/loose.txt", "Hi\n", "templates/loose.txt:1: a template is a folder"),
 ]
 
 

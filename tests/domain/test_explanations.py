@@ -387,7 +387,7 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "5: No step waits any more.",
         ],
     ),
-    "it waited for the hour, then for room": (
+    "it waited for quiet hours, then for a slot": (
         story(
             event("waiting", 2, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
             event("waiting", 3, None, reason="throttled", detail={"until": "2026-03-02T07:00:00Z"}),
@@ -622,7 +622,7 @@ WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
             "Now: it is canceled as soon as what is under way has ended.",
         ],
     ),
-    "nothing that is recorded": (story(), ["Now: its workflow goes on; nothing that it waits for is recorded."]),
+    "nothing that is recorded": (story(), ["Now: its workflow continues; nothing that it waits for is recorded."]),
 }
 
 

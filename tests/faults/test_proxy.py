@@ -71,7 +71,7 @@ async def test_a_cut_proxy_resets_open_and_new_connections(proxy: Proxy) -> None
         with pytest.raises(ConnectionResetError):
             await echo(line, b"again")
         with pytest.raises(ConnectionResetError):
-            await echo(await called(proxy), b"anybody?")
+            await echo(await called(proxy), b"hello?")
     again = await called(proxy)
     assert await echo(again, b"hello") == b"hello"
     again[1].close()

@@ -300,7 +300,7 @@ async def test_an_erasure_keeps_schedules_of_others_without_the_recipient(schedu
     async with schedule_tenant.database_tenant.database.transaction() as session:
         erasure = await erasures.erase_at_once(session, schedule_tenant.database_tenant.tenant, "bob")
     assert erasure is not None
-    assert (erasure.counts["schedules"], erasure.counts["schedule_turns"]) == (3, 3)
+    assert (erasure.counts["schedules"], erasure.counts["schedule_occurrences"]) == (3, 3)
     assert list(await schedule_tenant.due_at(many)) == ["ada"]
     assert [await schedule_tenant.due_at(each) for each in alone] == [{}, {}]
     async with schedule_tenant.database_tenant.database.transaction() as session:

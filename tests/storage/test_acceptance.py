@@ -136,9 +136,9 @@ async def test_one_recipient_twice_in_a_batch_has_the_last_profile(database_tena
 
 
 async def test_the_same_key_twice_is_one_notification(database_tenant: DatabaseTenant) -> None:
-    first, twin = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
+    first, duplicate = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
     await database_tenant.accept(first)
-    accepted = (await database_tenant.accept(twin))[twin.id]
+    accepted = (await database_tenant.accept(duplicate))[duplicate.id]
     assert (accepted.known_recipient, accepted.created_at) == (True, None)
     assert [row["id"] for row in await rows(database_tenant)] == [first.id]
     assert (await held(database_tenant, "k"))["k"]["id"] == first.id
@@ -149,24 +149,24 @@ async def test_the_same_key_twice_in_one_batch_is_one_notification(database_tena
     assert len(await rows(database_tenant)) == 1
 
 
-async def test_a_twin_waits_for_the_first_and_then_leaves_nothing(database_tenant: DatabaseTenant) -> None:
-    first, twin = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
+async def test_a_duplicate_waits_for_the_first_and_stores_nothing(database_tenant: DatabaseTenant) -> None:
+    first, duplicate = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
     async with database_tenant.database.transaction() as session:
         await accept(session, database_tenant.tenant, [first])
-        waiting = asyncio.create_task(database_tenant.accept(twin))
+        waiting = asyncio.create_task(database_tenant.accept(duplicate))
         await until_blocked(database_tenant.database, waiting)
-    assert (await waiting)[twin.id].created_at is None
+    assert (await waiting)[duplicate.id].created_at is None
     assert [row["id"] for row in await rows(database_tenant)] == [first.id]
 
 
 async def test_a_concurrent_duplicate_of_a_rolled_back_send_is_accepted(database_tenant: DatabaseTenant) -> None:
-    first, twin = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
+    first, duplicate = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
     async with database_tenant.database.transaction() as session:
         await accept(session, database_tenant.tenant, [first])
-        waiting = asyncio.create_task(database_tenant.accept(twin))
+        waiting = asyncio.create_task(database_tenant.accept(duplicate))
         await until_blocked(database_tenant.database, waiting)
         await session.rollback()
-    assert (await waiting)[twin.id].created_at is not None
+    assert (await waiting)[duplicate.id].created_at is not None
 
 
 async def test_two_tenants_may_use_the_same_key(database_tenant: DatabaseTenant, database: Database) -> None:

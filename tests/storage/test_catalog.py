@@ -92,7 +92,7 @@ async def test_a_tenant_is_made_once(database: Database) -> None:
 
     async def ensure() -> Tenant:
         async with database.transaction() as session:
-            return await ensure_tenant(session, key, "Twin")
+            return await ensure_tenant(session, key, "New")
 
     one, other = await asyncio.gather(ensure(), ensure())
     assert one.id == other.id

@@ -46,7 +46,7 @@ async def pages(database_tenant: DatabaseTenant) -> int:
 
 @asynccontextmanager
 async def old_snapshot(database_tenant: DatabaseTenant) -> AsyncIterator[None]:
-    """A transaction that stays open: what is deleted meanwhile cannot be removed."""
+    """Hold a transaction open, so that vacuum removes no row that is deleted during it."""
     old = await database_tenant.database.dedicated()
     try:
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

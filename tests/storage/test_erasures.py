@@ -50,7 +50,7 @@ KINDS = {
     "sandbox_messages": 1,
     "subscriptions": 1,
     "schedules": 1,
-    "schedule_turns": 1,
+    "schedule_occurrences": 1,
 }
 
 

@@ -151,36 +151,36 @@ async def test_an_early_one_waits_until_the_message_id_is_known(sent: DatabaseSe
         assert await receipts.find_early(session, "sandbox", "m-early") == []
 
 
-async def test_one_that_matches_nothing_is_kept_and_tried_again_later_and_later(
+async def test_an_unmatched_receipt_is_kept_and_retried_with_backoff(
     database_tenant: DatabaseTenant,
 ) -> None:
-    stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(database_tenant.database, stray)
+    unmatched = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(database_tenant.database, unmatched)
     waits = []
     for attempt_count in range(1, 4):
         await apply_waiting(database_tenant.database)
-        row = await sole(database_tenant, stray)
+        row = await sole(database_tenant, unmatched)
         assert (row["applied_at"], row["attempt_count"]) == (None, attempt_count)
         [due] = await database_tenant.query("SELECT extract(epoch FROM :at - now()) AS wait", at=row["next_attempt_at"])
         waits.append(float(due["wait"]))
-        await database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE id = :id", id=stray.id)
+        await database_tenant.query("UPDATE receipt SET next_attempt_at = now() WHERE id = :id", id=unmatched.id)
     assert [round(wait) for wait in waits] == [1, 2, 4]
 
 
-async def test_after_three_days_it_is_kept_and_tried_no_more(database_tenant: DatabaseTenant) -> None:
-    stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(database_tenant.database, stray)
+async def test_an_unmatched_receipt_is_not_retried_after_three_days(database_tenant: DatabaseTenant) -> None:
+    unmatched = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(database_tenant.database, unmatched)
     await database_tenant.query(
-        "UPDATE receipt SET received_at = now() - interval '73 hours' WHERE id = :id", id=stray.id
+        "UPDATE receipt SET received_at = now() - interval '73 hours' WHERE id = :id", id=unmatched.id
     )
     await apply_waiting(database_tenant.database)
-    row = await sole(database_tenant, stray)
+    row = await sole(database_tenant, unmatched)
     assert (row["applied_at"], row["next_attempt_at"]) == (None, None)
 
 
-async def test_one_that_matches_nothing_does_not_hold_up_the_others(sent: DatabaseSend) -> None:
-    stray = receipt(provider_message_id=f"m-{uuid4()}")
-    await store(sent.database_tenant.database, stray)
+async def test_an_unmatched_receipt_does_not_delay_others(sent: DatabaseSend) -> None:
+    unmatched = receipt(provider_message_id=f"m-{uuid4()}")
+    await store(sent.database_tenant.database, unmatched)
     await store(sent.database_tenant.database, receipt(attempt_id=sent.attempt()))
     await apply_waiting(sent.database_tenant.database)
     assert (await sent.row())["status"] == "DELIVERED"

@@ -58,7 +58,7 @@ async def test_all_waiting_sends_are_reconsidered_batch_by_batch(database: Datab
     seen = []
     while await batch(database, 10):
         seen.append(await due(database_tenant))
-    assert sorted(set(seen) - {0}) == [10, 20, 25], "what waits for a cap goes on waiting"
+    assert sorted(set(seen) - {0}) == [10, 20, 25], "a wait for a cap continues"
     assert await database_tenant.query("SELECT * FROM reconsideration") == []
 
 
