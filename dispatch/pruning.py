@@ -6,7 +6,7 @@ A batch is a transaction of a few hundred rows with its own timeout, so that sen
 from datetime import datetime, timedelta
 
 from domain.clock import now
-from storage import audit, pruning, retention, throttles
+from storage import audit, retention, throttles
 from storage.database import Database
 from storage.retention import MIN_ID, TenantRetention
 
@@ -30,16 +30,16 @@ class PruningTask:
 
     async def prune(self) -> float:
         """Remove one batch of each kind."""
-        has_full_batch = [await self._prune_table(table) for table in pruning.RETENTION_BY_TABLE]
+        has_full_batch = [await self._prune_table(table) for table in retention.RETENTION_BY_TABLE]
         has_full_batch += [await self._prune_throttles(), await self._prune_tenant()]
         return BATCH_PAUSE if any(has_full_batch) else PRUNE_INTERVAL
 
     async def _prune_table(self, table: str) -> bool:
-        async with pruning.transaction(self._database) as session:
-            return await pruning.prune_table(session, table, now(), self._batch_size) == self._batch_size
+        async with retention.transaction(self._database) as session:
+            return await retention.prune_table(session, table, now(), self._batch_size) == self._batch_size
 
     async def _prune_throttles(self) -> bool:
-        async with pruning.transaction(self._database) as session:
+        async with retention.transaction(self._database) as session:
             last, _ = await throttles.prune(session, self._throttle_cursor, self._batch_size)
         self._throttle_cursor = last or MIN_ID
         return last is not None
@@ -48,12 +48,12 @@ class PruningTask:
         """Remove a batch of one tenant. After the last tenant pause for an hour."""
         if self._next_tenant_scan_at is not None and now() < self._next_tenant_scan_at:
             return False
-        async with pruning.transaction(self._database) as session:
+        async with retention.transaction(self._database) as session:
             tenant = await retention.find_next_tenant(session, self._tenant_cursor)
         if tenant is None:
             self._tenant_cursor, self._next_tenant_scan_at = MIN_ID, now() + timedelta(seconds=TENANT_SCAN_INTERVAL)
             return False
-        async with pruning.transaction(self._database) as session:
+        async with retention.transaction(self._database) as session:
             excess = await audit.delete_excess(session, tenant.id, self._batch_size)
         if not await self._prune_notifications(tenant) and excess < self._batch_size:
             self._tenant_cursor, self._record_cursor = tenant.id, MIN_ID
@@ -61,12 +61,12 @@ class PruningTask:
 
     async def _prune_notifications(self, tenant: TenantRetention) -> bool:
         """Return whether more notifications are old enough."""
-        async with pruning.transaction(self._database) as session:
+        async with retention.transaction(self._database) as session:
             cutoff = self._cutoff(tenant, tenant.record_days)
             deleted = await retention.delete_records(session, tenant.id, cutoff, self._record_cursor, self._batch_size)
             windows = await retention.delete_digests(session, tenant.id, cutoff, self._batch_size)
         self._record_cursor = deleted.last or self._record_cursor
-        async with pruning.transaction(self._database) as session:
+        async with retention.transaction(self._database) as session:
             cutoff = self._cutoff(tenant, tenant.content_days)
             emptied = await retention.remove_content(session, tenant.id, cutoff, tenant.content_after, self._batch_size)
         return deleted.last is not None or emptied.last is not None or windows == self._batch_size

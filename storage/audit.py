@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from domain.audit import AuditChange, changed_members
 from metrics.engine import ReachedLimit, count_limit_reached
 from models.audit import AuditEntry
-from storage.pruned_counts import record_pruned
+from storage.retention import record_pruned
 
 MAX_ENTRIES_PER_TENANT = 100_000
 

@@ -14,7 +14,7 @@ from domain.cursors import Cursor
 from domain.event_webhooks import MESSAGE_RETENTION, TEST_EVENT
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventMessage
-from storage.pruned_counts import record_pruned
+from storage.retention import record_pruned
 from storage.statements import notify, statement
 
 # At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.

@@ -1,18 +1,23 @@
-"""Removal of old notifications, tenant by tenant: first the content, then the rows. Called by `dispatch/pruning.py`.
+"""Delete old rows in small batches, and count them by table. Called by `dispatch/pruning.py`.
 
-Both read the index of a tenant's notifications from the oldest on. Ids of notifications begin with the time of their
-acceptance, and all that is counted is old, so that no row of a send under way is touched.
+Notifications are deleted by tenant: first the content, then the rows. Both read the index of a tenant's notifications
+from the oldest on. Ids of notifications begin with the time of their acceptance, and only old ones are read, so that
+no row of a send under way is touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage.pruned_counts import record_pruned
+from metrics.engine import PrunedTable, ReachedLimit, count_limit_reached, count_pruned_rows
+from storage.database import Database
 from storage.statements import Executor
 
 MIN_ID = UUID(int=0)
@@ -158,3 +163,88 @@ async def _select_page(
 def first_id_at(moment: datetime) -> UUID:
     """The first UUIDv7 of a moment."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
+# Applied, or matching nothing for so long that they are tried no more.
+RECEIPT_RETENTION = timedelta(days=30)
+RUN_RETENTION = timedelta(days=90)
+AUDIT_RETENTION = timedelta(days=400)
+SANDBOX_RETENTION = timedelta(days=90)  # also tests that skip weeks look at what was sent
+
+QUERY_CANCELED = "57014"
+SET_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
+DELETE_OLD = """
+WITH old AS (
+  SELECT id FROM {table} WHERE {old} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
+), deleted AS (
+  DELETE FROM {table} t USING old WHERE t.id = old.id RETURNING 1
+)
+SELECT count(*) FROM deleted
+"""
+
+
+def _build_delete(table: str, *, order: str, old: str | None = None) -> TextClause:
+    return text(DELETE_OLD.format(table=table, order=order, old=old or f"{order} < :before"))
+
+
+# These ids begin with their time, by the clock of the machine: they are read from the oldest on. What counts is the
+# column, whose clock tests can move.
+OLD_BY_ID = "id < :before_id AND {at} < :before"
+RETENTION_BY_TABLE: dict[str, tuple[timedelta, TextClause]] = {
+    "receipt": (
+        RECEIPT_RETENTION,
+        _build_delete("receipt", order="received_at", old="received_at < :before AND next_attempt_at IS NULL"),
+    ),
+    "multi_send": (timedelta(), _build_delete("multi_send", order="expires_at")),
+    "audit_entry": (AUDIT_RETENTION, _build_delete("audit_entry", order="id", old=OLD_BY_ID.format(at="at"))),
+    "schedule_run": (RUN_RETENTION, _build_delete("schedule_run", order="finished_at")),
+    "sandbox_receipt": (SANDBOX_RETENTION, _build_delete("sandbox_receipt", order="posted_at")),
+    "sandbox_call": (SANDBOX_RETENTION, _build_delete("sandbox_call", order="id", old=OLD_BY_ID.format(at="at"))),
+    "sandbox_message": (
+        SANDBOX_RETENTION,
+        _build_delete("sandbox_message", order="id", old=OLD_BY_ID.format(at="accepted_at")),
+    ),
+}
+
+
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
+    """Begin a transaction whose statements end after 5 s. One that is ended so is counted."""
+    try:
+        async with database.transaction() as session:
+            await session.execute(SET_TIMEOUT)
+            yield session
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == QUERY_CANCELED:
+            count_limit_reached(ReachedLimit.PRUNING_TIME)
+        raise
+
+
+async def prune_table(session: Executor, table: str, at: datetime, limit: int) -> int:
+    """Delete up to `limit` old rows of a table in KEPT. Return how many."""
+    max_age, statement = RETENTION_BY_TABLE[table]
+    values: dict[str, Any] = {"before": at - max_age, "limit": limit}
+    if "before_id" in statement.text:
+        values["before_id"] = first_id_at(at - max_age)
+    deleted = int((await session.execute(statement, values)).scalar_one())
+    await record_pruned(session, table, deleted)
+    return deleted
+
+
+ADD_COUNT = text("""
+INSERT INTO pruned_count AS p (name, rows) VALUES (:name, :rows)
+ON CONFLICT (name) DO UPDATE SET rows = p.rows + EXCLUDED.rows
+""")
+SELECT_COUNTS = text("SELECT name, rows FROM pruned_count ORDER BY name")
+
+
+async def record_pruned(session: Executor, name: str, rows: int) -> None:
+    """Add to the count of a table in the transaction that removes the rows, and to the metric of this process."""
+    if rows:
+        await session.execute(ADD_COUNT, {"name": name, "rows": rows})
+        count_pruned_rows(PrunedTable(name), rows)
+
+
+async def read_pruned_counts(session: Executor) -> dict[str, int]:
+    """Return the rows removed since the installation, by table; by `notification_content` those that were emptied."""
+    return {row["name"]: row["rows"] for row in (await session.execute(SELECT_COUNTS)).mappings()}

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.throttles import CountedLimit, LimitWindow, SlotQueue, has_free_slot, with_slot_taken
 from storage.database import to_json
-from storage.pruned_counts import record_pruned
 from storage.queue_entries import SET_DUE
+from storage.retention import record_pruned
 from storage.statements import Executor
 
 

@@ -9,8 +9,7 @@ from domain.audit import Actor, AuditChange
 from domain.clock import now
 from storage import audit
 from storage.database import Database
-from storage.pruning import AUDIT_RETENTION, prune_table
-from storage.retention import first_id_at
+from storage.retention import AUDIT_RETENTION, first_id_at, prune_table
 from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres

@@ -13,11 +13,10 @@ from dispatch.pruning import PruningTask
 from domain.clock import now
 from domain.redrives import redrive_refusal
 from metrics.registry import REGISTRY
-from storage import dead_letters, pruning, retention
+from storage import dead_letters, retention
 from storage.database import Database
 from storage.outages import is_outage
-from storage.pruned_counts import read_pruned_counts
-from storage.retention import first_id_at
+from storage.retention import first_id_at, read_pruned_counts
 from tests.storage.buffers import CountingSession
 from tests.storage.databases import own_database
 from tests.storage.queues import end_notifications
@@ -175,7 +174,7 @@ async def test_rows_that_are_old_and_done_are_deleted(database_tenant: DatabaseT
 async def test_a_batch_that_takes_too_long_is_ended_and_counted(
     database_tenant: DatabaseTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "SET_TIMEOUT", text("SET LOCAL statement_timeout = '50ms'"))
+    monkeypatch.setattr(retention, "SET_TIMEOUT", text("SET LOCAL statement_timeout = '50ms'"))
     before = reached()
     async with database_tenant.database.transaction() as session:
         await session.execute(text("LOCK TABLE receipt"))
