@@ -22,9 +22,9 @@ from activities.settlement import SettlementActivities
 from activities.ticks import TickActivities
 from config import Settings
 from dispatch.assembly import build_dispatcher, build_leader_dependencies, build_process_gauges
+from dispatch.background_loops import Loop
 from dispatch.dispatcher import Dispatcher
 from dispatch.event_poster import EventPoster
-from dispatch.loops import Loop
 from dispatch.notify_listener import NotifyListener, build_api_listener
 from dispatch.process_registration import ProcessRegistration
 from dispatch.receipts import ReceiptApplier

@@ -48,7 +48,7 @@ def dev() -> None:
     import bootstrap
     from commands.demo import print_welcome
     from commands.provider_checks import require_complete_settings
-    from embedded.parent import end_with_make
+    from embedded.parent_process import end_with_make
     from embedded.stack import Stack
 
     end_with_make()

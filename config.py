@@ -16,7 +16,7 @@ from config_temporal import TemporalSettings
 from domain.channels import Channel
 from domain.hosts import host_of, is_loopback
 from domain.secret_strength import find_weakness
-from domain.targets import WEB_PORTS, TargetPolicy
+from domain.target_urls import WEB_PORTS, TargetPolicy
 
 VERSION = "0.1.0"
 TOTAL_WEIGHT = 100

@@ -11,7 +11,7 @@ from domain.records import Ledger
 from domain.settlement_messages import SettleInput
 from domain.settlements import has_step_arrived, settle_ledger
 from domain.statuses import NotificationStatus
-from domain.steps import escalate_step, goal_state, start_waiting
+from domain.step_goals import escalate_step, goal_state, start_waiting
 from storage.claims import clear_wait, set_wait
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend

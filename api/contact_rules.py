@@ -13,7 +13,7 @@ from api.problems import ValidationIssue, invalid, issue_at, pointer_of
 from api.schemas.contact import is_dev_only_email, is_dev_only_url
 from api.schemas.recipients import Profile
 from config import Settings
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 from services.phone_numbers import PhoneRefusal, phone_refusal
 
 PHONE_REFUSAL_MESSAGES = {

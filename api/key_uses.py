@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from dispatch.loops import Loop
+from dispatch.background_loops import Loop
 from domain.clock import now
 from storage.api_keys import record_uses
 from storage.database import Database

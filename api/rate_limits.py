@@ -9,8 +9,8 @@ from fastapi import Request
 from api.callers import Caller
 from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
 from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
+from api.request_sources import Sources
 from api.source_limits import SourceLimit
-from api.sources import Sources
 from config import Settings
 from metrics.engine import ReachedLimit
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.body_budget import BodyBudget
-from api.connections import ConnectionLimits, Connections
+from api.client_connections import ConnectionLimits, Connections
 from api.http_protocol import LimitedHttpProtocol, ServerConfig
 from api.key_uses import KeyUses
 from api.rate_limits import RateLimits

@@ -8,7 +8,7 @@ from fastapi import Request
 from api.problems import Problem
 from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
 from api.rate_counters import MAX_COUNTERS, Counters
-from api.sources import Sources
+from api.request_sources import Sources
 
 
 class SourceLimit:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from commands.checks import check_items
+from commands.apply_plan import PlannedChange, apply_change, plan_changes, read_server_resources
 from commands.client import ApiClient, ApiError
 from commands.errors import CommandError
+from commands.file_positions import locate_message
 from commands.folder import FolderItem, read_folder
-from commands.plan import PlannedChange, apply_change, plan_changes, read_server_resources
-from commands.sources import locate_message
+from commands.folder_checks import check_items
 
 PrintLine = Callable[[str], None]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.errors import CommandError
-from commands.sources import BrokenFile, Source
+from commands.file_positions import BrokenFile, Source
 from commands.yaml_files import YamlFile, read_yaml
 from domain.channels import Channel
 from domain.languages import normalize_tag

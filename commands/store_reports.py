@@ -6,7 +6,7 @@ from datetime import datetime
 from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
-from domain.stores import INTERRUPTED_AFTER, RESET_AFTER
+from domain.temporal_stores import INTERRUPTED_AFTER, RESET_AFTER
 from storage.temporal_stores import RecoveryProgress, StoreReport, confirm_replacement, read_report
 
 NO_STORE_SEEN = "no process has seen a Temporal store yet"

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from commands.sources import BrokenFile, Source
+from commands.file_positions import BrokenFile, Source
 
 PLAIN_SCALARS = {
     "tag:yaml.org,2002:null": (r"null|Null|NULL|~|", ["n", "N", "~", ""]),

@@ -12,13 +12,13 @@ from uuid import UUID
 import structlog
 from temporalio.service import RPCError
 
+from dispatch.background_loops import Loop
 from dispatch.leader_tasks import LeaderTasks
 from dispatch.leases import ProcessLease
-from dispatch.loops import Loop
 from dispatch.notify_listener import NotifyListener
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.starter import WorkflowStarter
-from dispatch.stores import StoreMonitor
+from dispatch.temporal_store_monitor import StoreMonitor
 from dispatch.token_bucket import TokenBucket
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
 from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached

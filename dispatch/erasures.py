@@ -1,6 +1,6 @@
 """Erase recipients with many notifications in batches. Run by the leader."""
 
-from dispatch.loops import RECOVERABLE_ERRORS
+from dispatch.background_loops import RECOVERABLE_ERRORS
 from storage import erasures
 from storage.database import Database
 

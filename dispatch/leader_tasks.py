@@ -12,12 +12,12 @@ from temporalio.client import Client
 
 from dispatch.digests import DigestTasks
 from dispatch.erasures import ErasureTask
+from dispatch.gauge_sampling import SamplingTask
 from dispatch.provider_queues import ProviderQueueTask
 from dispatch.pruning import PruningTask
 from dispatch.queue_rates import QueueRateTask
 from dispatch.reconsiderations import ReconsiderationTask
 from dispatch.recoveries import RecoveryTask
-from dispatch.sampling import SamplingTask
 from dispatch.schedule_plans import SchedulePlanTask
 from dispatch.signals import SignalTasks
 from dispatch.starter import WorkflowStarter

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from dispatch.background_loops import align_wait, report_failure
 from dispatch.leases import ProcessLease
-from dispatch.loops import align_wait, report_failure
 from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
 from storage.database import Database
 from storage.outages import DATABASE_ERRORS, suppress_outages

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID, uuid4
 
-from dispatch.loops import Loop
+from dispatch.background_loops import Loop
 from storage import processes
 from storage.database import Database
 from storage.outages import suppress_outages

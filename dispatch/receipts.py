@@ -5,7 +5,7 @@ import asyncio
 import structlog
 
 from dispatch.account_errors import report_account_errors
-from dispatch.loops import Loop
+from dispatch.background_loops import Loop
 from storage import receipts
 from storage.database import Database
 from storage.receipt_batches import ClaimedReceipt, ReceiptBatch, apply_batch, lease_batch

@@ -1,6 +1,6 @@
 """Wake notifications that wait for a setting that a tenant has changed, in batches. Run by the leader."""
 
-from dispatch.loops import RECOVERABLE_ERRORS
+from dispatch.background_loops import RECOVERABLE_ERRORS
 from storage import reconsiderations, tenant_timezone_changes
 from storage.database import Database
 

@@ -10,7 +10,7 @@ import time
 
 import httpx2
 
-from dispatch.loops import Loop
+from dispatch.background_loops import Loop
 from domain.evidence import ReceiptKind
 from providers.sandbox import RECEIPT_REASONS, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage import sandbox

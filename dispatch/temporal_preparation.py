@@ -3,8 +3,8 @@
 from config import Settings
 from dispatch.search_attributes import ensure_search_attributes
 from dispatch.starter import WorkflowStarter
-from dispatch.stores import confirm_store
 from dispatch.temporal_connection import connect, connect_with_settings
+from dispatch.temporal_store_monitor import confirm_store
 
 
 async def prepare_temporal(

@@ -4,7 +4,7 @@ wait for every other one with a NOTIFY."""
 import asyncio
 import time
 
-from dispatch.loops import Loop
+from dispatch.background_loops import Loop
 from domain.names import DISPATCH_CHANNEL
 from storage.database import Database
 from storage.statements import notify

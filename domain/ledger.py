@@ -10,8 +10,8 @@ from uuid import UUID
 
 from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence
 from domain.failure_reasons import category_of_code
-from domain.overview import channel_failures, overall_status
-from domain.proofs import TIMESTAMP_FIELDS, ProvenStatus, is_in_doubt, proven_status, with_evidence
+from domain.notification_overview import channel_failures, overall_status
+from domain.proven_statuses import TIMESTAMP_FIELDS, ProvenStatus, is_in_doubt, proven_status, with_evidence
 from domain.reasons import ChannelReason, Reason
 from domain.records import AttemptRecord, DeliveryRecord, Json, Ledger, TimelineEvent, Verdict
 from domain.statuses import (

@@ -3,12 +3,12 @@
 from datetime import datetime
 
 from domain.ledger import close_delivery, finish_notification
-from domain.overview import ARRIVED_STATUSES, overall_status
+from domain.notification_overview import ARRIVED_STATUSES, overall_status
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.settlement_messages import SettleInput
 from domain.statuses import NotificationStatus
-from domain.steps import start_waiting
+from domain.step_goals import start_waiting
 
 
 def settle_ledger(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedded.files import write_private
-from embedded.identity import identity
+from embedded.process_identity import identity
 
 POLL_INTERVAL = 0.02
 

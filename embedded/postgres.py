@@ -10,8 +10,8 @@ from config import Settings
 from embedded.cluster import SUPERUSER, Cluster
 from embedded.environment import server_environment
 from embedded.errors import StackError
-from embedded.identity import identity, is_postgres_of
 from embedded.orphan_processes import ProcessRecord, stop_recorded_process
+from embedded.process_identity import identity, is_postgres_of
 from embedded.processes import ProcessSpec, with_parent_death_signal
 
 DATABASE_NAME = "tocsin"

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from embedded.errors import StackError
-from embedded.identity import identity
 from embedded.orphan_processes import ProcessRecord, kill_group
+from embedded.process_identity import identity
 from embedded.processes import ProcessSpec, describe_exit, log_tail, spawn_child, stop_child
 from supervision import Backoff
 from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, StallDetector, read_liveness_time

@@ -20,8 +20,8 @@ from providers.access_tokens import AccessTokens
 from providers.base import Provider
 from providers.context import ProviderContext
 from providers.outcomes import Json, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.queries import parse_json, query_timeout
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
+from providers.vendor_queries import parse_json, query_timeout
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
 # https://firebase.google.com/docs/cloud-messaging/customize-messages/setting-message-lifespan

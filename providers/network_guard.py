@@ -20,7 +20,7 @@ from typing import NoReturn
 import httpcore2
 import httpx2
 
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 

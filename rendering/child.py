@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 
 from domain.channels import Channel
 from rendering import wire
+from rendering.child_limits import ProcessLimits
 from rendering.failures import TOO_DEEP, TOO_MUCH_MEMORY
 from rendering.isolation import isolate
-from rendering.limits import ProcessLimits
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.templates import TemplateEngine
 from rendering.validators import ValidatorCache

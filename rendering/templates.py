@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
 from domain.channels import Channel
-from rendering.environment import TemplateEnvironment, build_environment
 from rendering.failures import TEMPLATE_ERRORS, TOO_LONG, UNSTORABLE, TemplateRuleError, explain_error
 from rendering.messages import JSON, Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.plain_text import html_to_text
 from rendering.required_variables import find_required_names
+from rendering.template_environment import TemplateEnvironment, build_environment
 from rendering.urls import EXPRESSION_MARK, find_literal_urls, replace_unsafe_urls
 
 OUTPUT_LIMIT = 1 << 20

@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import jsonschema_rs
 
+from rendering.child_limits import address_space
 from rendering.failures import SCHEMA_TOO_LARGE
-from rendering.limits import address_space
 from rendering.messages import JSON, PayloadCheck, RenderFailure, SchemaCheck, SchemaProblem
 from rendering.schema_bounds import payload_size
 from rendering.schema_problems import INVALID_SCHEMA, problem_of_schema, problems_of

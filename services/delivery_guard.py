@@ -1,8 +1,8 @@
 """Decide from the claim why the guard of `deliver` makes no call."""
 
+from domain.delivery_guard import GuardFacts, verdict_before_call
 from domain.evidence import AttemptState
 from domain.gates import time_gate
-from domain.guard import GuardFacts, verdict_before_call
 from domain.ledger import OPEN_STATUSES
 from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
 from domain.reasons import Reason

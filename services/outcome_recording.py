@@ -12,7 +12,7 @@ from domain.evidence import Evidence
 from domain.ledger import await_evidence, finish_notification, record_outcome
 from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.names import attempt_id
-from domain.overview import ARRIVED_STATUSES
+from domain.notification_overview import ARRIVED_STATUSES
 from domain.records import Ledger
 from domain.suppressions import SuppressionFinding, with_suppression_events
 from metrics.attempts import KeptOutcome, count_recording_failure

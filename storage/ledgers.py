@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 
 from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
-from domain.overview import delivery_facts
+from domain.notification_overview import delivery_facts
 from domain.reasons import failures_to_json as reasons_json
 from domain.reasons import first_category, reason_columns
 from domain.records import AttemptRecord, Ledger

@@ -1,6 +1,6 @@
 """Reads the gauges of the whole installation: from indexes of what is open, and of a bounded number of rows.
 
-Called by the leader (`dispatch/sampling.py`).
+Called by the leader (`dispatch/gauge_sampling.py`).
 """
 
 from collections.abc import Mapping

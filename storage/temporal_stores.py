@@ -1,5 +1,6 @@
-"""What all processes together know of Temporal's store, in the row of `engine_state`. Called by `dispatch/stores.py`,
-and where an operator asks or confirms.
+"""Store what the processes know together of Temporal's store, in the row of `engine_state`.
+
+Called by `dispatch/temporal_store_monitor.py`, and by the commands by which an operator looks at it or confirms it.
 """
 
 from dataclasses import astuple, dataclass, fields
@@ -8,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, STORE_DUE
-from domain.stores import KnownNamespace, is_certain, observe_store
+from domain.temporal_stores import KnownNamespace, is_certain, observe_store
 from models.queue import HAS_WORKFLOW
 from storage.statements import Executor
 

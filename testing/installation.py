@@ -21,7 +21,7 @@ from config import Settings
 from dispatch.temporal_connection import connect
 from dispatch.temporal_preparation import prepare_temporal
 from embedded.ports import free_port
-from embedded.temporary import temporary_postgres, temporary_temporal
+from embedded.temporary_servers import temporary_postgres, temporary_temporal
 from supervision import run_on_uvloop
 from testing.liveness import watch_task
 from testing.polling import eventually

@@ -17,7 +17,7 @@ import uvloop
 
 from bootstrap import Container, open_container
 from config import Settings
-from embedded.temporary import temporary_postgres
+from embedded.temporary_servers import temporary_postgres
 from models.tenants import Tenant
 from rendering.renderer import Renderer
 from storage.api_keys import ensure_tenant, upsert_key

@@ -19,7 +19,7 @@ from dispatch.temporal_connection import connect
 from dispatch.temporal_preparation import prepare_temporal
 from domain.names import tick_schedule, workflow_id
 from embedded.ports import free_port
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from models.columns import new_id
 from storage.acceptance import NewNotification, accept
 from storage.api_keys import ensure_tenant, upsert_key

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
+from api.notification_views import temporal_url
 from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.base import Id
 from api.schemas.digests import DigestView
-from api.views import temporal_url
 from config import Settings
 from domain.names import digest_workflow_id
 from storage import digest_closing, digests

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Request, Response
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
+from api.notification_views import temporal_url, wait_fields
 from api.problems import not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.explanations import Explanation, ExplanationLine
-from api.views import temporal_url, wait_fields
 from config import Settings
 from domain.clock import now
 from domain.explaining.explanations import explain, summary

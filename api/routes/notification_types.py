@@ -6,11 +6,11 @@ from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
+from api.notification_type_checks import find_preference_warnings, find_template_warnings
 from api.paging import Page, PagingDep
 from api.problems import invalid, issue_at, not_found
 from api.schemas.base import Json, Key
 from api.schemas.notification_types import SavedType, TypeBody, TypeResponse
-from api.type_checks import find_preference_warnings, find_template_warnings
 from bootstrap import Container
 from domain.goals import goal_warnings
 from domain.names import FLUSH_CHANNEL

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
+from api.notification_views import notification_view, summary_of
 from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.base import ChannelName, Id, Timestamp
@@ -17,7 +18,6 @@ from api.schemas.notifications import (
     NotificationSummary,
     NotificationView,
 )
-from api.views import notification_view, summary_of
 from bootstrap import Container
 from domain.clock import now
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL

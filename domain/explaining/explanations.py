@@ -17,7 +17,7 @@ from domain.explaining.event_sentences import (
 from domain.explaining.histories import AttemptHistory, DeliveryHistory, HistoryLine, NotificationHistory
 from domain.failure_reasons import ReasonCategory, category_of_code
 from domain.holds import ActivePause
-from domain.overview import ARRIVED_STATUSES
+from domain.notification_overview import ARRIVED_STATUSES
 from domain.reasons import REFUSED_OBJECTS, failure_sentence, reason_sentence
 from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus

@@ -26,12 +26,12 @@ from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableR
 from providers.context import ProviderContext
 from providers.email_message import find_refusal
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.queries import parse_json, query_timeout
 from providers.sendgrid.lookup import REFERENCE, build_query, email_of, message_id_of, parse_matches
 from providers.sendgrid.options import build_options
 from providers.sendgrid.reasons import receipt_reason
 from providers.sendgrid.receipts import build_unreadable_receipt, parse_events
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
+from providers.vendor_queries import parse_json, query_timeout
 
 SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
 TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import Json, ProviderAcceptance, TemporaryError
-from providers.queries import parse_records
+from providers.vendor_queries import parse_records
 
 # Other senders of the same account have their own arguments.
 REFERENCE = "tocsin_attempt_id"

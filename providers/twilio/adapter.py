@@ -27,12 +27,12 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.queries import LIST_LIMIT, parse_json, parse_records, query_timeout
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 from providers.twilio.lookup import build_acceptance, created_at, may_match
 from providers.twilio.opt_outs import is_reply, parse_opt_outs
 from providers.twilio.reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
 from providers.twilio.receipts import CallbackFields, has_body_hash, parse_fields
+from providers.vendor_queries import LIST_LIMIT, parse_json, parse_records, query_timeout
 
 REFERENCE_PARAMETER = "attempt"
 # Messages of the list, newest first: no recipient gets as many within the settle window.

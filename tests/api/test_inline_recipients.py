@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from api.contact_rules import ContactRules
 from api.schemas.recipients import InlineRecipient, Profile, changes_of, profile_of
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 
 
 def inline(**given: Any) -> InlineRecipient:

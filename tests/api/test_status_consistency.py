@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from api.notification_views import notification_view
 from api.routes.explanations import build_explanation
 from api.routes.failures import failure_group
 from api.schemas.explanations import Explanation
-from api.views import notification_view
 from config import Settings
 from domain.clock import now
 from domain.evidence import AttemptState, Reporter

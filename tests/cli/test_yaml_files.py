@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from commands.sources import BrokenFile, Source, locate_message
+from commands.file_positions import BrokenFile, Source, locate_message
 from commands.yaml_files import read_yaml
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from config import PLACEHOLDERS, ServerSettings, Settings
 from config_sources import PREFIX, InvalidSettings
 from domain.channels import Channel
-from domain.targets import WEB_PORTS
+from domain.target_urls import WEB_PORTS
 from tests.installation_secret import STRONG_SECRET
 from tests.keys import KEY_VARIABLES
 

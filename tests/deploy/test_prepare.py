@@ -13,7 +13,7 @@ import pytest
 from config import Settings
 from embedded.cluster import find_binaries
 from embedded.postgres import Postgres
-from embedded.temporary import temporary_postgres
+from embedded.temporary_servers import temporary_postgres
 from tests.code.tree import ROOT
 
 SECRETS = (

@@ -10,7 +10,7 @@ from temporalio.client import Client
 import worker
 from config import Settings
 from dispatch.search_attributes import SEARCH_ATTRIBUTES
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 
 pytestmark = pytest.mark.temporal
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from dispatch import event_calls
 from dispatch.event_poster import EventPoster
 from domain.event_webhooks import RETRY_DELAYS
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 from providers.network_guard import GuardedBackend, guarded_http_transport
 from providers.transport import Transport, outgoing_client
 from storage import event_endpoints, event_posting

@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from config import Settings
 from dispatch.search_attributes import SEARCH_ATTRIBUTES, MissingSearchAttributes, ensure_search_attributes
 from dispatch.temporal_connection import connect, connect_with_settings
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from tests.polling import eventually
 
 NAMES = [

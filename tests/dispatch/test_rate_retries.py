@@ -6,7 +6,7 @@ import pytest
 
 from dispatch.queue_rates import QueueRateTask
 from dispatch.temporal_connection import connect
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from tests.dispatch.test_rates import limits, wait_for_limit
 from tests.polling import eventually
 from tests.storage.databases import own_database

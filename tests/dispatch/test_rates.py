@@ -15,7 +15,7 @@ from dispatch.queue_rates import QueueRateTask
 from dispatch.temporal_connection import connect
 from domain.circuits import CallTally
 from domain.rates import UNLIMITED_RATE
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from storage import provider_health
 from storage.database import Database
 from tests.polling import eventually

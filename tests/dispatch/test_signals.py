@@ -15,7 +15,7 @@ from dispatch.signals import SignalTasks
 from dispatch.starter import WorkflowStarter
 from dispatch.temporal_connection import connect
 from domain.names import workflow_id
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from storage.claims import ClaimedNotification, StartedClaim
 from storage.database import Database
 from tests.polling import eventually

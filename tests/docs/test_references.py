@@ -80,7 +80,7 @@ def test_every_log_query_finds_a_message() -> None:
 
 def test_a_log_query_without_a_message_is_found() -> None:
     code = 'def report():\n    """It is restarted."""\n    log.error("a process ended", loop="wakeups")\n'
-    modules = [sample("dispatch/loops.py", code)]
+    modules = [sample("dispatch/background_loops.py", code)]
     assert is_logged("process ended", modules)
     assert is_logged('"loop": "wakeups"', modules)
     assert not is_logged("is restarted", modules)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import OPEN_STATUSES
-from domain.overview import ARRIVED_STATUSES
+from domain.notification_overview import ARRIVED_STATUSES
 from domain.reasons import Reason
 from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.redrives import DEAD_LETTER_STATUSES

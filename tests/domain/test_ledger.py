@@ -9,7 +9,7 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish_notification, record_outcome, record_receipt
-from domain.overview import delivery_facts
+from domain.notification_overview import delivery_facts
 from domain.reasons import Reason
 from domain.records import Ledger, Verdict
 from domain.statuses import DELIVERY_TRANSITIONS, NOTIFICATION_TRANSITIONS, DeliveryStatus, NotificationStatus

@@ -13,7 +13,7 @@ from domain.records import Ledger, Verdict
 from domain.redrives import RedriveCandidate, already_sent_verdict, redrive_refusal, start_delays, unreachable_reason
 from domain.routing import SkippedChannel
 from domain.statuses import DeliveryStatus, NotificationStatus
-from domain.steps import has_arrived, has_reached
+from domain.step_goals import has_arrived, has_reached
 from tests.domain.ledgers import attempt, delivery, later, ledger, redriven, with_outcome
 
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from embedded.identity import identity
 from embedded.orphan_processes import ProcessRecord, stop_orphan_processes
+from embedded.process_identity import identity
 from embedded.processes import with_parent_death_signal
 from tests.polling import wait_until
 

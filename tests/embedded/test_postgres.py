@@ -14,12 +14,12 @@ from embedded.account import ServerAccount, find_postgres_account, nobody_accoun
 from embedded.cluster import Cluster
 from embedded.errors import StackError
 from embedded.files import generate_secret
-from embedded.identity import identity, is_postgres_of
 from embedded.ports import free_port
 from embedded.postgres import Postgres, stop_orphan_postgres
+from embedded.process_identity import identity, is_postgres_of
 from embedded.processes import spawn_child
 from embedded.supervisor import Supervisor
-from embedded.temporary import temporary_postgres
+from embedded.temporary_servers import temporary_postgres
 from tests.embedded.conftest import Eventually
 from tests.polling import eventually as ready_again
 

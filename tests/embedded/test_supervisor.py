@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embedded.errors import StackError
-from embedded.identity import identity
+from embedded.process_identity import identity
 from embedded.supervisor import Supervisor
 from supervision import Backoff
 from tests.embedded.conftest import Eventually, MakeChild

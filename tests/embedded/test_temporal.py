@@ -10,7 +10,7 @@ from embedded.ports import free_port
 from embedded.readiness import accepts_connections, responds_ok
 from embedded.supervisor import Supervisor
 from embedded.temporal import Temporal
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 
 pytestmark = pytest.mark.temporal
 

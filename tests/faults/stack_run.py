@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from embedded.identity import command_line_of, identity
+from embedded.process_identity import command_line_of, identity
 from embedded.processes import with_parent_death_signal
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT

@@ -16,7 +16,7 @@ import httpx2
 import pytest
 
 from config import Settings
-from embedded.identity import command_line_of
+from embedded.process_identity import command_line_of
 from supervision import worker_count
 from tests.faults.conftest import RunningStack, open_stack
 from tests.faults.stack_run import STOP_TIMEOUT, running_stack, start, survivors

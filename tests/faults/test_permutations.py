@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain import proofs
+from domain import proven_statuses
 from tests.faults.permutations import differences
 
 pytestmark = pytest.mark.postgres
@@ -14,5 +14,5 @@ async def test_in_any_order_and_repeated_receipts_come_to_the_same_rows(database
 
 async def test_an_order_that_matters_is_noticed(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the latest evidence win instead of the strongest."""
-    monkeypatch.setattr(proofs, "strongest_evidence", lambda known, new: new)
+    monkeypatch.setattr(proven_statuses, "strongest_evidence", lambda known, new: new)
     assert await differences(database_url, count=8, permutations=3, seed=3) != []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap import prepare_database
-from embedded.temporary import temporary_postgres
+from embedded.temporary_servers import temporary_postgres
 from tests.code.tree import ROOT
 from tests.faults.api_process import running_api
 from tests.faults.customer import Customer, customer_at

@@ -17,7 +17,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHistory
 
-from embedded.temporary import temporary_postgres
+from embedded.temporary_servers import temporary_postgres
 from tests.engine import ApiTenant, open_api_tenant, running_engine
 from tests.histories.continued_as_new import DYNAMIC_CONFIG, RENEWED
 from tests.histories.delivery_queues import QUEUED

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 import trustme
 
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 from providers.network_guard import (
     GuardedBackend,
     Resolver,

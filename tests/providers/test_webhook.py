@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 import standardwebhooks
 
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 from providers.network_guard import GuardedBackend, guarded_http_transport
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.transport import Transport, outgoing_client

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rendering import pool, process, renderer, wire
-from rendering.limits import CPU_SECONDS, MEMORY_LIMIT
+from rendering.child_limits import CPU_SECONDS, MEMORY_LIMIT
 from rendering.messages import RenderedContent, RenderFailure
 from rendering.process import ROOT, ChildProcess
 from rendering.renderer import Renderer

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from rendering import isolation, process, wire
-from rendering.environment import TEXT_METHODS, build_environment
 from rendering.messages import RenderedContent, RenderFailure
 from rendering.pool import ProcessPool
 from rendering.process import ChildProcess
 from rendering.renderer import Renderer
+from rendering.template_environment import TEXT_METHODS, build_environment
 from rendering.templates import TemplateEngine
 from tests.polling import wait_until
 from tests.rendering import proc

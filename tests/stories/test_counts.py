@@ -11,7 +11,7 @@ from sqlalchemy import TextClause, event, text
 from temporalio.api.enums.v1 import EventType
 
 from dispatch import dispatcher
-from dispatch.loops import TASK_PREFIX
+from dispatch.background_loops import TASK_PREFIX
 from storage.statements import QuickSession, StatementResult
 from tests.engine import ApiTenant, Engine
 

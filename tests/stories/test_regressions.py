@@ -12,9 +12,9 @@ import pytest
 from temporalio.service import RPCError
 
 from dispatch.starter import WorkflowStarter
-from dispatch.stores import StoreMonitor
 from dispatch.temporal_connection import connect
-from embedded.temporary import temporary_temporal
+from dispatch.temporal_store_monitor import StoreMonitor
+from embedded.temporary_servers import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.claims import ClaimedNotification

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from embedded.identity import identity
+from embedded.process_identity import identity
 from tests.code.tree import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")

@@ -14,7 +14,7 @@ import pytest
 
 import supervision
 from config import Settings
-from embedded.identity import identity
+from embedded.process_identity import identity
 from supervision import available_cores, settings_of_one_worker, worker_count
 from tests.code.tree import ROOT
 from tests.polling import eventually

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.names import NOTIFICATIONS_QUEUE
-from embedded.identity import identity
+from embedded.process_identity import identity
 from tests.engine import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command

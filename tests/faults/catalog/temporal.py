@@ -1,6 +1,6 @@
 """Kill, stop and disconnect Temporal, and delete its store."""
 
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from tests.faults.catalog.table import fault, outage
 from tests.faults.pace import wait_seconds
 from tests.faults.scenario import Scenario

@@ -8,7 +8,7 @@ from domain.preferences import RecipientPreferences, decide_channel
 from domain.reasons import Reason
 from domain.records import DeliveryRecord, Ledger, Verdict
 from domain.statuses import DeliveryStatus
-from domain.steps import has_arrived, has_reached
+from domain.step_goals import has_arrived, has_reached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from domain.channels import Channel
+from domain.delivery_guard import GuardFacts, verdict_before_call
 from domain.evidence import AttemptState, Evidence
-from domain.guard import GuardFacts, verdict_before_call
 from domain.ledger import record_receipt
 from domain.preferences import RecipientPreferences
 from domain.reasons import Reason, reason_line

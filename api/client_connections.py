@@ -8,7 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from api.forwarded_for import IgnoredForwardedHeaders
-from api.sources import Sources
+from api.request_sources import Sources
 from metrics.engine import ReachedLimit, count_limit_reached
 from process_flags import release_free_memory
 

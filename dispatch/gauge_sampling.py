@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dispatch.loops import report_failure
+from dispatch.background_loops import report_failure
 from metrics.samples import SampledGauges
 from storage import samples
 from storage.database import Database

@@ -12,8 +12,8 @@ from api.schemas.templates import TemplateBody
 from api.template_checks import find_unused_fields, inspect_template
 from api.validation_issues import issues_of
 from commands.errors import CommandError
+from commands.file_positions import locate_message, nearest_source
 from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem
-from commands.sources import locate_message, nearest_source
 from rendering.renderer import Renderer
 from rendering.schema_names import find_mismatches, find_unused_names
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.sources import Sources
+from api.request_sources import Sources
 from config_limits import PRIVATE_NETWORKS
 
 

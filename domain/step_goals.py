@@ -6,7 +6,7 @@ from datetime import datetime
 from domain.evidence import Evidence
 from domain.goal_messages import GoalState
 from domain.ledger import await_evidence
-from domain.overview import ARRIVED_STATUSES
+from domain.notification_overview import ARRIVED_STATUSES
 from domain.records import DeliveryRecord, Ledger, TimelineEvent
 from domain.statuses import DeliveryStatus
 

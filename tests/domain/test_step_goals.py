@@ -10,7 +10,7 @@ from domain.goal_messages import GoalState
 from domain.ledger import await_evidence, record_receipt
 from domain.records import Ledger
 from domain.statuses import DeliveryStatus
-from domain.steps import escalate_step, goal_state, has_reached, start_waiting
+from domain.step_goals import escalate_step, goal_state, has_reached, start_waiting
 from tests.domain.ledgers import attempt, delivery, later, ledger, with_outcome
 
 E, D, S = Evidence, DeliveryStatus, AttemptState

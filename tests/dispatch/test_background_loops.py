@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.loops import TIMER_SLACK, Loop, align_wait
+from dispatch.background_loops import TIMER_SLACK, Loop, align_wait
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
 from storage.encryption import DecryptionError

@@ -13,10 +13,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.recoveries import RecoveryTask
 from dispatch.starter import WorkflowStarter, start_message_of
-from dispatch.stores import StoreMonitor
 from dispatch.temporal_connection import connect
+from dispatch.temporal_store_monitor import StoreMonitor
 from domain.names import NOTIFICATIONS_QUEUE, workflow_id
-from embedded.temporary import temporary_temporal
+from embedded.temporary_servers import temporary_temporal
 from storage import temporal_stores
 from storage.claims import ClaimedNotification
 from storage.database import Database

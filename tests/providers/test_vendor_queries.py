@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from providers.outcomes import Json, PermanentError, ProviderError, TemporaryError, UnknownOutcome
-from providers.queries import parse_json, parse_records, query_timeout
 from providers.transport import VendorResponse
+from providers.vendor_queries import parse_json, parse_records, query_timeout
 
 
 def response(status: int, body: bytes = b"") -> VendorResponse:

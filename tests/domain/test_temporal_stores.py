@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.stores import CERTAIN_AFTER, RESET_AFTER, KnownNamespace, is_certain, observe_store
+from domain.temporal_stores import CERTAIN_AFTER, RESET_AFTER, KnownNamespace, is_certain, observe_store
 
 START = datetime(2026, 11, 29, 9, tzinfo=UTC)
 EVERY = 5

@@ -3,7 +3,7 @@
 import structlog
 
 from dispatch.starter import WorkflowStarter
-from domain.stores import RESET_AFTER
+from domain.temporal_stores import RESET_AFTER
 from storage import temporal_stores
 from storage.database import Database
 from storage.temporal_stores import StoreReport

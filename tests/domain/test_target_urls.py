@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.targets import TargetPolicy
+from domain.target_urls import TargetPolicy
 
 TARGETS = TargetPolicy(own_host="tocsin.example", own_port=8000)
 ANY_PORT = TargetPolicy(ports=frozenset(), own_port=8000)

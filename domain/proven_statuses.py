@@ -5,7 +5,7 @@ from datetime import datetime
 
 from domain.evidence import AttemptState, Evidence, strongest_evidence
 from domain.failure_reasons import dominant_code
-from domain.overview import ARRIVED_STATUSES
+from domain.notification_overview import ARRIVED_STATUSES
 from domain.reasons import Reason, bounce_reason
 from domain.records import AttemptRecord
 from domain.statuses import DeliveryStatus
