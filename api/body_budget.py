@@ -18,7 +18,7 @@ BUDGET_EXCEEDED = "Too many unverified requests are being received; retry later.
 
 @dataclass(eq=False)
 class BufferedBody:
-    """A body that is being received. `deadline` expires when it is evicted."""
+    """Hold the state of a body that is being received. An eviction makes `deadline` expire."""
 
     size: int = 0
     is_complete: bool = False

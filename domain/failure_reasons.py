@@ -10,7 +10,8 @@ from domain.stored_enums import StoredEnum
 
 
 class ReasonCategory(StoredEnum):
-    """Name who has the problem. `UNREACHABLE`: a network, a server, or a phone that is off."""
+    """Name the cause's origin: this recipient, the content, the account at the provider, or an `UNREACHABLE` network,
+    server or phone."""
 
     RECIPIENT = "recipient"
     CONTENT = "content"

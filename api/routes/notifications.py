@@ -108,7 +108,7 @@ async def cancel_notifications(
 @router.post("/{id}/cancel")
 @scope("send")
 async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep) -> CanceledNotification:
-    """Cancel every channel of a notification that has not been sent. Works without a running worker."""
+    """Cancel the channels of a notification that have not sent it. Works without a running worker."""
     async with container.database.transaction() as session:
         row = await notifications.find(session, caller.tenant, id)
         if row is None:

@@ -47,7 +47,7 @@ async def pause_provider(
 @router.post("/providers/{name}/resume")
 @scope("manage")
 async def resume_provider(name: str, caller: CallerDep, container: ContainerDep) -> PauseState:
-    """Release the provider's waiting messages, most urgent first. Also works once after it has left all pools."""
+    """Release the provider's waiting messages, most urgent first. A provider that left all pools can be resumed."""
     if not await _resume(container, caller, HoldKind.PROVIDER, name):
         get_provider(container, name)
     return PauseState(paused=False)

@@ -19,7 +19,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/n
 @router.post("/redrive")
 @scope("send")
 async def redrive_notifications(body: RedriveManyBody, caller: CallerDep, container: ContainerDep) -> RedriveResponse:
-    """Redrive failed notifications at the resume rate. Those that expired or have no channel left are skipped."""
+    """Send failed notifications again, `TOCSIN_RESUME_RATE` per second. Skip those that expired or have no channel."""
     command = RedriveCommand(
         tenant=caller.tenant,
         key_id=caller.key_id,

@@ -10,7 +10,7 @@ from domain.audit import MASK, ActorKind
 
 class ActorView(Model):
     """`kind` is `key`, `installation` (a key of the installation's own tenant) or `cli` (the command line). Only keys
-    of the installation's own tenant see `id` and `name` of the latter two."""
+    of the installation's own tenant see `id` and `name` of `installation` and `cli`."""
 
     kind: ActorKind
     id: Id | None

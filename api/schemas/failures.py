@@ -18,9 +18,9 @@ EXAMPLE: Json = {
 
 
 class FailureGroup(Model):
-    """Notifications that failed alike. `channel` is null if several channels failed; `reason` then names them.
-    `category` is that of the first channel that has one. `oldest` and `newest` are times of acceptance, `age` is that
-    of the oldest. `sample_ids` are up to five ids, newest first."""
+    """Notifications with the same type, channel and reason. `channel` is null if several channels failed; `reason` then
+    names them. `category` is that of the first channel that has one. `oldest` and `newest` are times of acceptance,
+    `age` is that of the oldest. `sample_ids` are up to five ids, newest first."""
 
     notification_type: str
     status: str

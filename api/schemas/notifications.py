@@ -150,7 +150,7 @@ class CanceledNotification(Model):
 
 
 class CancelManyBody(Model):
-    """Cancels all open notifications with this key, of one recipient or of all."""
+    """Cancel the open notifications with this key, of one recipient or of all, at most 100 per call."""
 
     model_config = {"json_schema_extra": {"examples": [{"cancel_key": "cart-4711"}]}}
 

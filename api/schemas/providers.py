@@ -32,7 +32,7 @@ MIN_RATE = 0.001
 
 class Capabilities(Model):
     """`lookup`: what a lookup at the provider proves about an unknown outcome; `none` while the provider refuses
-    lookups of our account. `receipts`: the provider reports deliveries."""
+    lookups by your account. `receipts`: the provider reports deliveries."""
 
     lookup: Literal["definitive", "positive_only", "none"]
     receipts: bool

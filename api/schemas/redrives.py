@@ -58,9 +58,9 @@ class RedriveManyBody(RedriveBody):
 
 class SkippedNotification(Model):
     """`reason`: `already_sent`, `in_doubt` (needs `force`), `expired`, `recipient_erased`, `content_removed`,
-    `not_finished`, `canceled` or `digested`. If no channel can be used (also of a SUPPRESSED notification), the reason
-    that all channels share: `opted_out`, `suppressed`, `number_refused`, `no_address`, `no_template` or `no_provider`;
-    `no_channel` if they differ."""
+    `not_finished`, `canceled`, `digested` or, if it ended SUPPRESSED, `suppressed`. If no channel can be used, the
+    reason that all channels share: `opted_out`, `not_opted_in`, `suppressed`, `number_refused`, `no_address`,
+    `no_template` or `no_provider`; `no_channel` if the reasons differ."""
 
     id: Id
     reason: str

@@ -164,7 +164,7 @@ class SendResponse(Model):
 class BatchItemResponse(Model):
     """`status` is that of a single send: 202 with an `id`, or 413 or 422 with `errors`.
 
-    An item lists at most 50 errors. Once the response lists 1,000, each further item lists its first one.
+    An item lists at most 50 errors. Once the response lists 1,000 errors, each further item lists only its first.
     `more_errors`: the item has more errors than it lists.
     """
 

@@ -62,8 +62,8 @@ class TemplateVersionTarget(TemplateTarget):
 
 
 class PreviewBody(Model):
-    """Without `version` the published one is used; without `language` that of the recipient, then the tenant's
-    default."""
+    """`version` is by default the published one. `language` is by default that of the recipient, then that of the
+    tenant."""
 
     model_config = {
         "json_schema_extra": {"examples": [{"channel": "email", "payload": {"name": "Ada", "order": "A-1"}}]}
