@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Self-hosted notification infrastructure.",
 )
-provider_commands = typer.Typer(no_args_is_help=True, help="Providers.")
+provider_commands = typer.Typer(no_args_is_help=True, help="Check the settings and credentials of providers.")
 app.add_typer(tenant_commands, name="tenants")
 app.add_typer(key_commands, name="keys")
 app.add_typer(provider_commands, name="providers")

@@ -9,7 +9,7 @@ from commands.execution import load_settings, run_and_exit
 from commands.local_stack import LocalSettings, local_settings
 from config import Settings
 
-store_commands = typer.Typer(no_args_is_help=True, help="The store of Temporal, and recovery after its loss.")
+store_commands = typer.Typer(no_args_is_help=True, help="Temporal's database (its store), and recovery after its loss.")
 hold_commands = typer.Typer(no_args_is_help=True, help="The hold that TOCSIN_HOLD_ON_START begins after a restore.")
 HoldName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the hold, as shown by 'show'.")]
 NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="Id of the other store, as shown by 'show'.")]
@@ -17,7 +17,7 @@ NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="Id of 
 
 @store_commands.command("show")
 def show_store() -> None:
-    """Show the store of the workflows, and the progress of the last recovery. Needs the database, not the API."""
+    """Show the store that has the workflows, and the progress of the last recovery. Needs the database, not the API."""
 
     from commands.store_reports import describe_stores
 
@@ -29,7 +29,7 @@ def show_store() -> None:
 
 @store_commands.command("adopt")
 def adopt_store(id: NamespaceId) -> None:
-    """Confirm that the former store is lost. Open notifications are restarted in the new one within seconds."""
+    """Confirm that the former store is lost. Restarts open notifications in the new one within seconds."""
 
     from commands.store_reports import adopt
 
@@ -41,7 +41,7 @@ def adopt_store(id: NamespaceId) -> None:
 
 @hold_commands.command("show")
 def show_hold() -> None:
-    """Show whether everything is held, and since when. Needs the database, not the API."""
+    """Show whether all notifications are held, and since when. Needs the database, not the API."""
 
     from commands.holds import describe_hold
 
@@ -53,7 +53,7 @@ def show_hold() -> None:
 
 @hold_commands.command("release")
 def release(name: HoldName) -> None:
-    """Release a hold: everything open is restarted. What may have been sent is handled by its delivery guarantee."""
+    """End a hold and restart open notifications. Those that may have been sent follow their delivery_guarantee."""
 
     from commands.holds import release_and_describe
 
