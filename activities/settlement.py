@@ -23,7 +23,7 @@ class SettlementActivities:
 
     @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:
-        """Write the ends. Idempotent; only return the outcome of a row that is final or of a later generation."""
+        """Write the results. Idempotent: only return the outcome of a row that is final or of a later generation."""
         key = NotificationRef(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
             after = await amend(session, key, lambda ledger: settle_ledger(ledger, end, now()))

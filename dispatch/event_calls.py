@@ -15,8 +15,8 @@ GONE_STATUS = 410
 
 
 async def post_event(transport: Transport, post: DuePost) -> PostResult:
-    """Accept any 2xx within the deadline. Everything else, also a redirect, is a failure that is retried, except
-    410."""
+    """Post an event. Any 2xx within the deadline is success. Any other result, also a redirect, is a failure; all but
+    410 are retried."""
     at, started = now(), time.monotonic()
     response, error = await _send(transport, post)
     status = None if response is None else response.status

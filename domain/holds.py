@@ -54,6 +54,6 @@ def circuit_hold(provider: str, opening: int) -> DeliveryHold:
 
 
 def throttling_hold(provider: str) -> DeliveryHold:
-    """Return a hold that is recorded once per attempt: a vendor may throttle every second."""
+    """Return a hold that the timeline shows once per attempt, because a vendor may throttle every second."""
     reason = Reason("provider_throttled", {"provider": provider})
     return DeliveryHold(reason=reason, cause=f"{provider} throttled", is_manual=False)

@@ -50,7 +50,7 @@ class MetricsSockets:
 
 
 def open_metrics_sockets(host: str, port: int, processes: int) -> MetricsSockets | None:
-    """Open the sockets. Return None and log the error if that fails: messages matter more than metrics."""
+    """Open the sockets. Return None and log the error if that fails: a process without metrics still delivers."""
     try:
         sockets = MetricsSockets.open(host, port, processes)
     except OSError as error:

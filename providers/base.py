@@ -102,7 +102,7 @@ class Provider:
 
     @classmethod
     def build(cls, context: ProviderContext) -> Self:
-        """Create the adapter, once, at start. Raises InvalidSettings, which names the variable."""
+        """Create the adapter, once, at startup. Raise InvalidSettings, which names the variable."""
         raise NotImplementedError
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:

@@ -36,7 +36,7 @@ COLUMN_ALIASES = {"previous_secret": "secret"}
 
 
 class DecryptionError(Exception):
-    """The text names the row and the key, never a value."""
+    """Report a value that cannot be decrypted. The text names the row and the key, never the value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

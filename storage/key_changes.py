@@ -25,7 +25,7 @@ AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "revoked_at", "repla
 
 
 class KeyChangeNotAllowed(Exception):
-    """The change is not allowed; the message says why."""
+    """Report a change that is not allowed. The message gives the reason."""
 
 
 class OperateScopeNotAllowed(KeyChangeNotAllowed):
@@ -35,7 +35,7 @@ class OperateScopeNotAllowed(KeyChangeNotAllowed):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewKey:
-    """`env` is that of the process; keys made in development are refused elsewhere."""
+    """Hold the fields of a new key. `env` is that of the process; keys made in development are refused elsewhere."""
 
     name: str
     scopes: Sequence[str]
@@ -44,7 +44,7 @@ class NewKey:
 
 
 async def create_key(session: AsyncSession, tenant: Tenant, new: NewKey, actor: Actor) -> tuple[ApiKey, str]:
-    """Return the row and the key itself. Raises KeyRefused."""
+    """Create a key. Return the row and the key itself. Raise KeyChangeNotAllowed if the tenant may not have it."""
     await _lock_tenant(session, tenant.id)
     if OPERATE_SCOPE in new.scopes and not tenant.is_installation:
         raise OperateScopeNotAllowed
@@ -60,7 +60,8 @@ async def rotate_key(
 ) -> tuple[ApiKey, str]:
     """Create the successor of a valid key, with its name and scopes. The key itself ends after `overlap` (None: now).
 
-    Without `lifetime` the successor lives as long as the key was to live. Raises KeyRefused.
+    Without `lifetime` the successor lives as long as the key was to live. Raise KeyChangeNotAllowed for a key that
+    is not valid or was rotated already.
     """
     await _lock_tenant(session, row.tenant)
     await session.refresh(row)
@@ -117,7 +118,7 @@ def _valid_condition(at: datetime) -> ColumnElement[bool]:
 
 
 async def _lock_tenant(session: AsyncSession, tenant: UUID) -> None:
-    """Changes of one tenant's keys take place one after the other."""
+    """Lock the tenant, so that changes of its keys are made one after the other."""
     await session.execute(select(Tenant.id).where(Tenant.id == tenant).with_for_update(key_share=True))
 
 

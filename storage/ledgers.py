@@ -149,15 +149,16 @@ async def _load_existing(session: Executor, key: NotificationRef, *, lock: bool)
 
 
 async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
-    """Write the difference; False if the row or its deliveries have moved on and nothing was written. `before` of
-    revision 0 is to be locked."""
+    """Write the difference. Return False and write nothing if another transaction changed the row or its deliveries.
+    If `before` has revision 0, the caller must hold the row's lock."""
     return await save_with_statement(SAVE_ONE, session, before, after)
 
 
 async def save_with_statement(
     statement: TextClause, session: Executor, before: Ledger, after: Ledger, **extra: Any
 ) -> bool:
-    """Write the difference by a statement for one notification that is made of SAVE. `more` are its own parameters."""
+    """Write the difference with a statement for one notification that is built from SAVE. `extra` are its own
+    parameters."""
     one = [(before, after)]
     values = {**_difference_values(one), "id": before.notification_id, **extra}
     return bool(count_status_changes(one, (await session.execute(statement, values)).scalars()))

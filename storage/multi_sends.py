@@ -108,5 +108,5 @@ async def replace_keys(session: AsyncSession, tenant: UUID, patterns: Sequence[s
 
 
 def hash_key(encryption: Encryption, tenant: UUID, key: str) -> str:
-    """Return what an erasure replaces the key by."""
+    """Return the hash that replaces the key at an erasure."""
     return encryption.lookup_hash(f"multi_send:{tenant}:{key}")

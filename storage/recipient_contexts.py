@@ -62,7 +62,8 @@ class RecipientContext:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateContext:
-    """What templates may use, and what chooses the language and version. `digest`: it was made of several."""
+    """Hold the values that templates may use and that select language and version. `digest`: the notification
+    combines several."""
 
     type_id: UUID
     created_at: datetime
@@ -128,7 +129,7 @@ async def read_recipient_contexts(
 
 
 def recipient_context_of(row: Any) -> RecipientContext:
-    """From a row of AUDIENCES."""
+    """Return the context from a row of the query."""
     contact = decoded(row["contact"]) or {}
     return RecipientContext(
         status=NotificationStatus(row["status"]),

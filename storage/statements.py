@@ -28,7 +28,7 @@ class Executor(Protocol):
 
 
 class StatementResult:
-    """The part of SQLAlchemy's Result that our statements use. A record is a row and a mapping at once."""
+    """Provide the part of SQLAlchemy's Result that our statements use. Each record is both a row and a mapping."""
 
     def __init__(self, records: list[asyncpg.Record]) -> None:
         self._records = records

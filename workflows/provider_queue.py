@@ -30,8 +30,8 @@ class ProviderQueueCall:
         self._waits = waits
 
     async def deliver(self) -> DeliverResult:
-        """Deliver on the provider's queue, and try the workflow's own queue after each timeout. The guard there
-        obeys a cancel and the expiry, and checks whether any live process has the provider."""
+        """Deliver on the provider's queue. After each timeout, use the workflow's own queue, whose guard applies a
+        cancel and the expiry, and checks whether any live process has the provider."""
         queue_timeout = options.QUEUE_TIMEOUT
         while True:
             result = await self._deliver_on_provider_queue(queue_timeout)

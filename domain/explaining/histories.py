@@ -14,7 +14,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryHistory:
-    """Describe a delivery. `waits_until` is the known end of its wait."""
+    """Describe a delivery. `waits_until` is the end of its wait, or None if that is not known."""
 
     id: UUID
     generation: int
