@@ -91,7 +91,7 @@ async def accept(
 async def accept_without_profiles(
     session: Executor, tenant: UUID, items: list[NewNotification], *, notify: bool = True
 ) -> dict[UUID, AcceptResult]:
-    """As `accept`, for items without a profile: one statement."""
+    """Accept items without a profile, like `accept`, in one statement."""
     return _results_by_id(await _insert_items(session, tenant, items, notify=notify))
 
 
@@ -113,12 +113,12 @@ def _results_by_id(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, AcceptResult
 
 
 async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNotification]) -> str:
-    """A JSON array. Writing megabytes in one call would hold up the event loop."""
+    """Return a JSON array. Serializing megabytes in one call would block the event loop."""
     return f"[{','.join([to_json(item_columns(encryption, tenant, item)) async for item in in_slices(items)])}]"
 
 
 def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> JsonObject:
-    """As the statement reads it, without what is not given."""
+    """Return the values of an item in the form that the statement reads, without those that are not given."""
     values: JsonObject = {name: getattr(item, name) for name in item.__slots__}
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
     if item.profile is not None:
@@ -147,7 +147,7 @@ UPDATE notification SET holds_idempotency_key = false
 async def find_key_holders(
     session: Executor, tenant: UUID, keys: list[str], window: float
 ) -> dict[str, dict[str, Any]]:
-    """The notifications that hold these keys, by key. Keys older than `window` seconds are released first."""
+    """Return the notifications that hold these keys, by key. Keys older than `window` seconds are released first."""
     key_by_stored_form = {form: key for key in keys for form in (key, hash_key(encryption_of(session), tenant, key))}
     values = {"tenant": tenant, "keys": keys, "kept_keys": list(key_by_stored_form), "window": window}
     rows = [dict(row) for row in (await session.execute(SELECT_KEY_HOLDERS, values)).mappings()]

@@ -60,12 +60,12 @@ def hash_secret(secret: str) -> str:
 
 
 def generate_secret(env: str) -> str:
-    """`tk_dev_…` or `tk_production_…`, with 256 random bits."""
+    """Return a new key: `tk_dev_…` or `tk_production_…` with 256 random bits."""
     return f"tk_{env}_{token_urlsafe(32)}"
 
 
 def prefix_of(secret: str) -> str:
-    """Of a key that was set in development, a third."""
+    """Return the prefix that identifies the key. For a key that was set in development, return its first third."""
     found = PREFIX_PATTERN.match(secret)
     return found.group() if found else secret[: len(secret) // 3]
 
@@ -90,7 +90,8 @@ async def find_by_hash(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
 async def upsert_key(
     session: AsyncSession, tenant: UUID, name: str, scopes: Sequence[str], secret: str | None = None, env: str = "live"
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself. A `secret` that the tenant already has gets these scopes and is valid again."""
+    """Create a key and return the row and the key itself. If the tenant already has `secret`, set its scopes and make
+    it valid again."""
     secret = secret or generate_secret(env)
     values = {"name": name, "scopes": list(scopes), "revoked_at": None, "is_dev": env == DEV_ENVIRONMENT}
     key = {"id": new_id(), "tenant": tenant, "hash": hash_secret(secret), "prefix": prefix_of(secret)}
@@ -107,13 +108,13 @@ async def upsert_key(
 
 
 async def record_uses(session: Executor, last_uses: Mapping[UUID, datetime]) -> None:
-    """`used` is the time of the last use by key."""
+    """Record the time of the last use of each key."""
     ids = sorted(last_uses)  # in one order, so that two processes do not wait for each other
     await session.execute(UPDATE_LAST_USED, {"ids": ids, "times": [last_uses[id] for id in ids]})
 
 
 async def ensure_tenant(session: AsyncSession, key: str, name: str) -> Tenant:
-    """The tenant with this `key`; made if there is none. Two processes may ask at the same time."""
+    """Return the tenant with this `key`, and create it if it does not exist. Concurrent calls are safe."""
     insertion = insert(Tenant).values(id=new_id(), key=key, name=name, default_language="en", created_at=now())
     await session.execute(insertion.on_conflict_do_nothing(index_elements=["key"]))
     return (await session.execute(select(Tenant).where(Tenant.key == key))).scalar_one()

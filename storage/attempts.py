@@ -196,7 +196,7 @@ def _build_claim(
 
 
 def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID) -> Ledger:
-    """The ledger as the statement left it: it read the rows before it wrote."""
+    """Return the ledger after the statement, which read the rows before it wrote."""
     attempt = AttemptRecord(
         id=attempt_uuid,
         delivery_id=call.delivery_id,
@@ -230,8 +230,8 @@ HAS_CONCURRENT_CALL = statement("attempts/has_concurrent_call")
 
 
 async def claim_message(session: Executor, attempt: AttemptRecord, message: str) -> bool:
-    """Whether the vendor's message may be this attempt's; False if another has it. Of two that ask at the same moment
-    the second waits until the first has committed."""
+    """Return whether the vendor's message may belong to this attempt: False if another attempt has it. Of two
+    concurrent calls the second waits until the first has committed."""
     values = {"provider": attempt.provider, "message": message}
     await session.execute(LOCK_MESSAGE, values)
     return (await session.execute(IS_MESSAGE_TAKEN, {**values, "id": attempt.id})).scalar_one_or_none() is None

@@ -44,7 +44,8 @@ class Cache(Generic[K, V]):
         return await asyncio.shield(task)
 
     def flush(self) -> None:
-        """Queries under way answer those who wait, but may be older than the change, so are not kept."""
+        """Clear the cache. Queries in progress still return to their callers, but their results are not cached, because
+        they may be older than the change."""
         self._values.clear()
         self._loading.clear()
 
@@ -90,7 +91,7 @@ class Catalog:
         return await self._keys.get(hash)
 
     def was_valid(self, hash: str) -> bool:
-        """Whether this process found the key when it looked it up last, also if that was long ago."""
+        """Return whether this process found the key at its last lookup, however long ago that was."""
         return hash in self._valid_keys
 
     async def current_type(self, tenant: UUID, key: str) -> NotificationType | None:
@@ -103,7 +104,7 @@ class Catalog:
     async def published(
         self, tenant: UUID, name: str, channel: Channel, languages: Sequence[str], as_of: datetime | None = None
     ) -> TemplateVersion | None:
-        """In the first of `languages` that had a publication at `as_of` (None: now)."""
+        """Return the version in the first of `languages` that had a publication at `as_of` (None: now)."""
         history = await self._published.get((tenant, name))
         for language in languages:
             publication = templates.find_in_force(history, channel, language, as_of)

@@ -137,7 +137,7 @@ async def set_wait(session: Executor, id: UUID, generation: int, until: datetime
 
 
 async def clear_wait(session: Executor, id: UUID, generation: int) -> None:
-    """Its workflow waits no longer."""
+    """Record that the workflow no longer waits."""
     await session.execute(CLEAR_WAIT, {"id": id, "generation": generation})
 
 
@@ -153,5 +153,5 @@ async def make_waiting_due(session: Executor, *, look_back: timedelta, limit: in
 
 
 def _id_generation_values(claims: Sequence[StartedClaim] | Sequence[ClaimedNotification]) -> dict[str, object]:
-    """Ids with the generations that fence the write."""
+    """Return ids with the generations that fence the write."""
     return {"ids": [claim.id for claim in claims], "generations": [claim.generation for claim in claims]}

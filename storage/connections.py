@@ -39,7 +39,8 @@ DRIVER_ERRORS: tuple[type[Exception], ...] = (
 
 
 def socket_of(connection: asyncpg.Connection) -> Any:
-    """asyncpg has no public way to it. None for a connection that has none any more."""
+    """Return the socket of the connection, for which asyncpg has no public function, or None if the connection has lost
+    it."""
     transport = getattr(connection, "_transport", None)
     return None if transport is None else transport.get_extra_info("socket")
 

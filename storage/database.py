@@ -80,15 +80,15 @@ class Database:
 
     @cached_property
     def for_activities(self) -> "Database":
-        """The same pool, but with at most three quarters of its connections in use at a time: there may be hundreds of
-        activities, and the background loops of the process need the rest."""
+        """Return a view of the same pool that uses at most three quarters of its connections at a time. There may be
+        hundreds of activities, and the background loops of the process need the rest."""
         limited = copy.copy(self)
         limited._permits = asyncio.Semaphore(max(self._pool_size * 3 // 4, 1))
         return limited
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end of the block, rolled back by any exception."""
+        """Open one transaction. It is committed at the end of the block and rolled back by any exception."""
         async with self._permit():
             await self._free_pool_connection()
             async with self._sessions.begin() as session:
@@ -96,14 +96,14 @@ class Database:
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[QuickSession]:
-        """For exactly one statement, which is a transaction of its own: one round trip instead of three."""
+        """Open a session for exactly one statement, which is its own transaction: one round trip instead of three."""
         async with self._driver() as driver:
             yield QuickSession(driver, self._info)
 
     @asynccontextmanager
     async def quick_transaction(self, lock_timeout: float | None = None) -> AsyncIterator[QuickSession]:
-        """As `transaction`, for hot paths that execute text statements only. A row that another transaction holds for
-        longer than `lock_timeout` seconds ends it with an error that is an outage."""
+        """Open a transaction for hot paths that execute only text statements. If another transaction holds a row for
+        longer than `lock_timeout` seconds, it ends with an error that counts as an outage."""
         lock_timeout_sql = "" if lock_timeout is None else f"; SET LOCAL lock_timeout = {lock_timeout * 1_000:.0f}"
         async with self._driver() as driver:
             await driver.execute(f"BEGIN{lock_timeout_sql}")  # one message for both
@@ -124,7 +124,7 @@ class Database:
                 await self._pinned.check_in(connection, driver)
 
     async def _free_pool_connection(self) -> None:
-        """A session can use none of the kept connections: the pool must have another one."""
+        """Release a kept connection if the pool has no other one, because a session cannot use a kept connection."""
         pool = self.engine.sync_engine.pool
         if self._pinned and isinstance(pool, QueuePool) and pool.checkedout() >= self._pool_size:
             await self._pinned.release()
@@ -175,7 +175,7 @@ class Database:
         return max(self._usage.active_blocks - self.connections_in_use, 0)
 
     async def dedicated(self) -> asyncpg.Connection:
-        """A connection outside the pool, for LISTEN, which belongs to one session."""
+        """Return a connection outside the pool for LISTEN, which belongs to one session."""
         dsn = self.url.replace("postgresql+asyncpg", "postgresql", 1)
         connection = await asyncpg.connect(dsn, timeout=5, command_timeout=15, server_settings=SERVER_SETTINGS)
         enable_keepalive(connection)

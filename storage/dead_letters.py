@@ -145,7 +145,7 @@ async def find_targets(
 
 
 def _id_query(tenant: UUID, criteria: NotificationFilter, after: UUID, limit: int) -> Select[Any]:
-    """One branch per status, because the index of statuses is in the order of ids only within a status."""
+    """Return one branch per status, because the index of statuses is in the order of ids only within a status."""
     id = col(Notification.id)
     branches = [
         select(id).where(*build_dead_letter_conditions(tenant, criteria, status), id > after).order_by(id).limit(limit)

@@ -119,18 +119,19 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
 
 
 async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: JsonObject) -> bool:
-    """A device whose vendor said that this address is no more."""
+    """Delete a device whose address the vendor reported as dead, unless the device has another address now. Return
+    whether it was deleted."""
     values = {"tenant": tenant, "id": id, "address_hash": address_hash_of(encryption_of(session), tenant, address)}
     return (await session.execute(DELETE_INVALID, values)).scalar() is not None
 
 
 def secret_owner_of(tenant: UUID, recipient_id: str, device: str) -> SecretOwner:
-    """A device keeps this identity when it registers again."""
+    """Return the owner of a device's secrets. A device that registers again keeps this identity."""
     return SecretOwner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
 
 
 def address_hash_of(encryption: Encryption, tenant: UUID, address: JsonObject) -> str:
-    """Of what makes the address the same one: a browser may renew the keys of its endpoint."""
+    """Return the hash of the members that identify the address: a browser may renew the keys of its endpoint."""
     identity = address["token"] if "token" in address else address["subscription"]["endpoint"]
     return encryption.lookup_hash(f"device:{tenant}:{identity}")
 

@@ -60,7 +60,8 @@ UPDATE digest d SET closed_at = :at, item_count = x.item_count, notification_id 
 
 
 async def close_windows(session: AsyncSession, ids: Sequence[UUID]) -> int:
-    """In the caller's transaction. How many became a notification: not those that were closed before, or are empty."""
+    """Close windows in the caller's transaction. Return how many became a notification, without those that were already
+    closed or are empty."""
     if not ids:
         return 0
     closing = [ClosingWindow(**row) for row in (await session.execute(LOCK_WINDOWS, {"ids": list(ids)})).mappings()]
@@ -101,7 +102,7 @@ def member_of(row: Any) -> DigestMember:
 async def _create_notifications(
     session: AsyncSession, closing: list[ClosingWindow], folded: dict[UUID, MergedItems]
 ) -> dict[UUID, UUID]:
-    """The notification of each window that has items; its person may be gone, and then there is none."""
+    """Create the notification of each window that has items, unless its recipient no longer exists."""
     new: dict[UUID, list[NewNotification]] = {}
     for window in closing:
         if folded[window.id].items:
@@ -114,8 +115,8 @@ async def _create_notifications(
 
 
 def _build_notification(digest: ClosingWindow, folded: MergedItems) -> NewNotification:
-    """Its id is of the moment at which the window ended: that comes once, and is the same after a restore unless the
-    window ended early."""
+    """Build the notification. Its id derives from the time at which the window ended, so it is the same after a restore
+    unless the window ended early."""
     return NewNotification(
         id=timed_id(min(digest.closes_at, digest.at), "digest", digest.id),
         recipient_id=digest.recipient_id,

@@ -69,13 +69,13 @@ GroupWindow = tuple[WaitingGroup, DigestWindow]
 
 
 async def has_work(session: Executor) -> bool:
-    """Whether something waits for its window, or a window is full."""
+    """Return whether an item waits for its window, or a window is full."""
     return bool((await session.execute(HAS_WORK)).scalar_one())
 
 
 async def collect_waiting(session: AsyncSession, load_type: LoadNotificationType, limit: int) -> int:
-    """How many were taken. A window that is full is marked for `digests.close_filled`, and the next item opens the
-    next one."""
+    """Collect waiting items and return how many. A full window is marked for `digests.close_filled`, and the next item
+    opens the next window."""
     await session.execute(LOCK_COLLECTION)
     waiting = (await session.execute(SELECT_WAITING, {"limit": limit})).mappings().all()
     open_windows = await _lock_open_windows(session, {(row["tenant"], row["digest_key"]) for row in waiting})
@@ -97,7 +97,7 @@ async def _collect_group(
 
 
 async def _digest_rule(load_type: LoadNotificationType, group: WaitingGroup) -> DigestRule:
-    """Of the newest version that any of them was accepted under."""
+    """Return the rule of the newest version under which any of them was accepted."""
     rule = (await load_type(group.tenant, group.items[-1].type_id)).timing.digest
     if rule is None:
         raise LookupError(f"{group.notification_type} collects nothing")
@@ -127,7 +127,8 @@ async def _save_windows(session: AsyncSession, group_windows: list[GroupWindow])
 async def _release_items(
     session: AsyncSession, load_type: LoadNotificationType, released: list[tuple[WaitingGroup, DigestItem]]
 ) -> None:
-    """Each gets the time that its type gives what goes out by itself, if it has none of its own."""
+    """Release items. An item without its own expiry gets the one that its type gives a notification that is sent
+    alone."""
     rows = []
     for group, item in released:
         expires_in = (await load_type(group.tenant, item.type_id)).expires_in

@@ -76,7 +76,8 @@ async def mark_signaled(session: Executor, signaled: list[PendingWindow]) -> Non
 
 
 async def close_group(session: AsyncSession, tenant: UUID, digest_key: str) -> datetime | None:
-    """Closes the open window of a group if it is due; else when it will be. None: none is open any more."""
+    """Close the open window of a group if it is due, and return None. If it is not due, return when it will be. Return
+    None if no window is open."""
     values = {"tenant": tenant, "digest_key": digest_key}
     row = (await session.execute(LOCK_OPEN_OF_GROUP, values)).mappings().one_or_none()
     if row is None:
@@ -164,8 +165,8 @@ async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id
 
 
 async def update_closing_times_of_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
-    """The tenant has another zone, and so have all who have none of their own: the next `limit` windows. Return the
-    last one, None at the end."""
+    """Update the next `limit` windows of recipients that use the tenant's time zone, which has changed. Return the last
+    window, or None at the end."""
     windows = await _update_closing_times(
         session, {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit}
     )

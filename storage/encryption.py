@@ -139,7 +139,7 @@ class Encryption:
         return self.lookup_hash(hashlib.sha256(f"{tenant}:{contact}:{plain}".encode()).hexdigest())
 
     def address_hashes(self, tenant: UUID, contact: JsonObject) -> JsonObject:
-        """Of the addresses that are named; None for one that is named to be cleared."""
+        """Return the hash of each address in `contact`, or None for an address that is to be cleared."""
         named = [name for name in ("email", "phone") if name in contact]
         return {name: self.address_hash(tenant, name, contact[name]) if contact[name] else None for name in named}
 
@@ -173,6 +173,6 @@ def _derive_key(key: bytes, use: bytes) -> bytes:
 
 
 def _hmac_pads(key: bytes) -> tuple[bytes, bytes]:
-    """The inner and outer block of HMAC-SHA256."""
+    """Return the inner and outer block of HMAC-SHA256."""
     block = key.ljust(hashlib.sha256().block_size, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)

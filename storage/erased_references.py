@@ -87,5 +87,5 @@ def _remove_text(value: str, quoted: str) -> str:
 
 
 def _phone_digits(value: str) -> str:
-    """Of a phone number, however it is written."""
+    """Return the digits of a phone number, in whatever form it is written."""
     return re.sub(r"\D", "", value) if re.fullmatch(r"\+?[\d ()./-]+", value) else ""

@@ -30,7 +30,7 @@ class TooManyEndpoints(Exception):
 
 
 def generate_secret() -> str:
-    """As Standard Webhooks writes it: `whsec_` and 32 random bytes in base64."""
+    """Return a new secret in the format of Standard Webhooks: `whsec_` and 32 random bytes in base64."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 

@@ -38,7 +38,7 @@ STATUS_CONDITIONS: dict[EventMessageStatus, tuple[ColumnElement[bool], ...]] = {
 
 
 def status_of(message: EventMessage) -> EventMessageStatus:
-    """One that was delivered once has been, whatever became of its replay."""
+    """Return the status. A message that was delivered once stays delivered, whatever the result of a replay."""
     if message.next_attempt_at is not None:
         return EventMessageStatus.WAITING
     return EventMessageStatus.DELIVERED if message.delivered_at is not None else EventMessageStatus.FAILED
@@ -83,7 +83,8 @@ async def replay_one(session: AsyncSession, endpoint_id: UUID, id: UUID) -> bool
 async def replay_since(
     session: AsyncSession, endpoint_id: UUID, since: datetime, until: datetime | None, *, all: bool
 ) -> ReplayResult:
-    """The oldest first; those that failed, or all. What waits anyway is left alone."""
+    """Replay the failed messages of the range, or `all`, oldest first. Messages that are already waiting do not
+    change."""
     values = {
         "endpoint_id": endpoint_id,
         "since": since,
@@ -110,7 +111,7 @@ DELETE FROM event_endpoint p WHERE deleted_at < now() - interval '1 hour'
 
 
 async def prune(session: AsyncSession) -> int:
-    """How many messages were given up or deleted; at most AT_ONCE of each at a time."""
+    """Give up and delete old messages, at most AT_ONCE of each at a time. Return how many."""
     given_up = (await session.execute(GIVE_UP_DISABLED)).scalar_one_or_none()
     pruned = (await session.execute(DELETE_OLD_MESSAGES, {"days": MESSAGE_RETENTION.days})).scalar_one_or_none() or 0
     await session.execute(DELETE_ENDPOINTS)

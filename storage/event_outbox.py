@@ -56,7 +56,7 @@ RETURNING id
 
 
 async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: JsonObject) -> list[UUID]:
-    """A message to each of the endpoints that is enabled, whatever it has subscribed to; their ids."""
+    """Insert a message to each of these endpoints that is enabled, whatever events it subscribes to. Return the ids."""
     at = now()
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)

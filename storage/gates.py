@@ -71,7 +71,7 @@ SELECT_WAITS = statement("gates/select_waits")
 async def read_waits(
     session: AsyncSession, tenant: UUID, ids: Sequence[UUID], now: datetime
 ) -> dict[UUID, NotificationWaits]:
-    """Of those that are open; no statement if there are no `ids`."""
+    """Return the waits of the open notifications among `ids`. Execute no statement if there are none."""
     if not ids:
         return {}
     rows = (await session.execute(SELECT_WAITS, {"tenant": tenant, "ids": list(ids)})).mappings()

@@ -77,7 +77,8 @@ async def count_unread(session: AsyncSession, tenant: UUID, recipient_id: str) -
 
 
 async def set_mark(session: AsyncSession, tenant: UUID, id: UUID, mark: InboxMark) -> StoredInboxMessage | None:
-    """The message as it is now; None if the tenant has none of this id. Reading is reported as an opening."""
+    """Mark the message and return it as it is now, or None if the tenant has no message with this id. Reading is
+    reported as an opening."""
     row = (await session.execute(SAVE_MARK[mark], {"tenant": tenant, "id": id})).mappings().one_or_none()
     if row is None:
         return None

@@ -29,7 +29,7 @@ LEDGER_COLUMNS = """n.id, n.tenant, n.generation, n.revision, n.status, n.failur
 
 
 def ledger_of(row: dict[str, Any]) -> Ledger:
-    """From a row with COLUMNS and AGGREGATES."""
+    """Return the ledger from a row with COLUMNS and AGGREGATES."""
     deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
     attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
     return Ledger(

@@ -29,9 +29,9 @@ class NewerSchemaError(Exception):
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """`url` is `postgresql+asyncpg://…`. One at a time: the others wait for the lock and find nothing to do.
+    """Migrate the database at `url` (`postgresql+asyncpg://…`). Only one process migrates; the others wait for the lock.
 
-    They wait without a statement: one that runs has a snapshot, and building an index would wait for its end.
+    They wait without a statement, because a running one has a snapshot, and building an index would wait for its end.
     """
     engine = create_async_engine(url)
     async with engine.connect() as connection:
@@ -45,7 +45,7 @@ async def migrate(url: str, revision: str = "head") -> None:
 
 
 async def _try_lock(connection: AsyncConnection) -> bool:
-    """Of the session, not of the transaction: each migration has transactions of its own."""
+    """Try to take the lock of the session, not of the transaction, because each migration has its own transactions."""
     locked = bool((await connection.execute(TRY_LOCK, {"lock": LOCK_ID})).scalar_one())
     await connection.commit()
     return locked

@@ -69,14 +69,14 @@ async def list_page(
 
 
 async def is_used_in_digest(session: AsyncSession, tenant: UUID, template: str) -> bool:
-    """Whether a current type with a digest uses this template."""
+    """Return whether a current type with a digest uses this template."""
     return bool((await session.execute(IS_USED_IN_DIGEST, {"tenant": tenant, "template": template})).scalar_one())
 
 
 async def put(
     session: AsyncSession, tenant: UUID, key: str, spec: dict[str, Any]
 ) -> tuple[NotificationTypeVersion, bool]:
-    """The current row with this spec, and whether it had to be written. One writer of a key at a time."""
+    """Return the current row with this spec, and whether it had to be written. A key has one writer at a time."""
     await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
     last = await find_newest(session, tenant, key)
     if last is not None and last.retired_at is None and last.spec == spec:
@@ -88,7 +88,7 @@ async def put(
 
 
 async def find_previous_spec(session: AsyncSession, row: NotificationTypeVersion) -> dict[str, Any] | None:
-    """What the key stood for before this version; None if there was none, or it was retired."""
+    """Return the spec of the version before this one, or None if there was none or it was retired."""
     query = select(NotificationTypeVersion).where(
         NotificationTypeVersion.tenant == row.tenant,
         NotificationTypeVersion.key == row.key,

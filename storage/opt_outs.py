@@ -40,7 +40,7 @@ UPDATE suppression s SET lifted_at = now() FROM theirs WHERE s.id = theirs.id
 
 
 async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
-    """`source` is the provider that they wrote to."""
+    """Suppress this phone number for the tenants that have it. `source` is the provider that received the message."""
     rows = await session.execute(LOCK_OWNERS, await _hashes_by_tenant(session, phone))
     for tenant, key in dict.fromkeys((row.tenant, row.key) for row in rows):
         new = NewSuppression(
@@ -60,7 +60,7 @@ async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
 
 
 async def _hashes_by_tenant(session: AsyncSession, phone: str) -> JsonObject:
-    """Of that number, by tenant: a key tells nothing of the others."""
+    """Return the hash of the number for each tenant. The hash of one tenant reveals nothing about those of others."""
     tenants: list[UUID] = list((await session.execute(SELECT_TENANTS)).scalars())
     encryption = encryption_of(session)
     return {"tenants": tenants, "keys": [encryption.address_hash(tenant, PHONE_CONTACT, phone) for tenant in tenants]}

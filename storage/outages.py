@@ -24,14 +24,15 @@ SCHEMA_MISMATCH_CLASSES = ("0A", "26", "42")
 
 
 def is_outage(error: BaseException) -> bool:
-    """A broken constraint, value or statement is no outage; a lost, starting, read-only or overloaded server is."""
+    """Return whether the server is lost, starting, read-only or overloaded. A broken constraint, value or statement is
+    no outage."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and _indicates_outage(error.orig))
     return isinstance(error, DATABASE_ERRORS) and _indicates_outage(error)
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether the same statement with the same values fails again, also when the schema fits this version."""
+    """Return whether the same statement with the same values fails again, also when the schema fits this version."""
     return (
         isinstance(error, DATABASE_ERRORS)
         and not is_outage(error)
@@ -64,6 +65,6 @@ def suppress_outages() -> Iterator[None]:
 
 
 async def ping(database: Database) -> None:
-    """Raises one of DATABASE_ERRORS if Postgres does not answer."""
+    """Raise one of DATABASE_ERRORS if Postgres does not respond."""
     async with database.transaction() as session:
         await session.execute(text("SELECT 1"))

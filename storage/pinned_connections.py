@@ -61,7 +61,7 @@ class PinnedConnections:
         await self._return_to_pool(*self._free.pop())
 
     async def _return_to_pool(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
-        """An error does not undo the statement that was executed before: the connection is closed, and that is all."""
+        """Reset and close the connection. Errors are ignored, because the statement before was executed anyway."""
         with suppress(*DRIVER_ERRORS):
             if not driver.is_closed():
                 await self._execute_setting(connection, driver, RESET_PLANNING)

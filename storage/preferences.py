@@ -29,7 +29,7 @@ class StoredPreferences:
     updated_at: datetime
 
     def differs_from(self, other: "StoredPreferences") -> bool:
-        """Whether anything but the time of the last write does."""
+        """Return whether anything except the time of the last write differs."""
         return replace(self, updated_at=other.updated_at) != other
 
 

@@ -87,5 +87,5 @@ async def acquire_lease(session: Executor, name: str, holder: UUID, seconds: flo
 
 
 async def release_lease(session: Executor, name: str, holder: UUID) -> None:
-    """Only if it is `holder` who holds it."""
+    """Release the lease if `holder` holds it."""
     await session.execute(RELEASE, {"name": name, "holder": holder})

@@ -75,13 +75,14 @@ async def apply_tally(session: Executor, provider: str, tally: CallTally) -> tup
 
 
 def _allows_calls_again(before: CircuitHealth, after: CircuitHealth) -> bool:
-    """Whether what waited for it may go on."""
+    """Return whether messages that waited for the provider may resume."""
     throttling_has_ended = before.throttled_until is not None and after.throttled_until is None
     return throttling_has_ended or after.state not in (before.state, CircuitState.OPEN)
 
 
 async def record_lookup_refused(session: Executor, provider: str, attempt_id: UUID) -> None:
-    """The provider has not let our account look up this attempt. That of a second one is believed for a day."""
+    """Record that the provider refused our account the lookup of this attempt. After a refusal for a second attempt,
+    lookups count as refused for a day."""
     await session.execute(INSERT_HEALTH, {"provider": provider})
     await session.execute(RECORD_LOOKUP_REFUSED, {"provider": provider, "attempt_id": attempt_id})
 
@@ -92,7 +93,8 @@ async def record_lookup_allowed(session: Executor, provider: str) -> None:
 
 
 async def acquire_probe(session: Executor, provider: str) -> bool:
-    """Whether this call may be one of the few that try a half-open circuit; undone if the caller rolls back."""
+    """Return whether this call may be one of the few that probe a half-open circuit. A rollback of the caller undoes
+    it."""
     return (await session.execute(ACQUIRE_PROBE, {"provider": provider})).one_or_none() is not None
 
 

@@ -20,7 +20,7 @@ SELECT_AWAITED = statement("provider_queues/select_awaited")
 
 
 async def has_free_place(session: Executor, provider: str) -> bool:
-    """Whether another call may wait in the provider's own queue."""
+    """Return whether another call may wait in the provider's own queue."""
     return int((await session.execute(SELECT_FREE_SLOTS, {"provider": provider, **QUEUE_LIMITS})).scalar_one()) > 0
 
 

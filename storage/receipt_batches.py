@@ -123,7 +123,7 @@ async def claim_receipts(session: Executor, limit: int) -> list[ClaimedReceipt]:
 
 
 async def _apply_receipts(session: Executor, claimed: Sequence[ClaimedReceipt]) -> set[UUID]:
-    """Ids of the receipts whose notification has what they report."""
+    """Apply the receipts. Return the ids of those whose notification now has what they report."""
     by_notification: dict[UUID, list[ClaimedReceipt]] = {}
     for receipt_claim in claimed:
         if receipt_claim.key and receipt_claim.ledger["id"] is not None:

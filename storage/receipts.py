@@ -90,13 +90,13 @@ UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN C
 
 
 async def store_in_own_transaction(database: Database, receipts: list[StoredReceipt]) -> None:
-    """In a transaction of its own."""
+    """Store receipts in a transaction of their own."""
     async with database.statement() as session:
         await store(session, receipts)
 
 
 async def store(session: Executor, receipts: list[StoredReceipt]) -> set[UUID]:
-    """Ids of those that are new."""
+    """Store receipts and return the ids of the new ones."""
     return set((await session.execute(INSERT_RECEIPTS, {"receipts": _receipts_to_json(receipts)})).scalars())
 
 
@@ -124,7 +124,8 @@ async def save_unreported(
 
 
 async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: UUID, key: NotificationRef) -> None:
-    """One transaction (the caller's) for the suppression list, delivery, notification, event and the receipt itself."""
+    """Apply a receipt in the caller's transaction: update suppression list, delivery, notification, event and the
+    receipt itself."""
     at = now()
     applied_findings = await update_suppressions(session, key, attempt_id, [receipt])
 
@@ -140,8 +141,8 @@ async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: U
 async def update_suppressions(
     session: Executor, key: NotificationRef, attempt_id: UUID, received: list[StoredReceipt], refusal: str | None = None
 ) -> list[SuppressionFinding]:
-    """What receipts of a call, or its own refusal, say of the address itself; for `noted`. Call it before `amend`: the
-    list is locked before a notification is."""
+    """Apply what the receipts of a call, or its own refusal, prove about the address, and return the findings for
+    `noted`. Call it before `amend`: the suppression list is locked before a notification is."""
     received = [receipt for receipt in received if not await _is_revoked(session, key.tenant, attempt_id, receipt)]
     for receipt in received:
         if is_group_receipt(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
@@ -163,7 +164,7 @@ async def _is_revoked(session: Executor, tenant: UUID, attempt_id: UUID, receipt
 
 
 def with_receipts(ledger: Ledger, attempt_id: UUID, received: list[StoredReceipt], at: datetime) -> Ledger:
-    """The ledger as these receipts of one attempt leave it."""
+    """Return the ledger after these receipts of one attempt."""
     for receipt in received:
         evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
         if evidence is not None:

@@ -151,23 +151,23 @@ async def merge_profile(
 
 
 async def read_timezones(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> dict[str, str]:
-    """Of those who are known: where they are, else where the tenant is."""
+    """Return the time zone of each known recipient: its own, else that of the tenant."""
     rows = await session.execute(SELECT_TIMEZONES, {"tenant": tenant, "recipient_ids": list(recipient_ids)})
     return {row[0]: row[1] for row in rows}
 
 
 async def read_tenant_timezone(session: AsyncSession, tenant: UUID) -> str:
-    """Where those are who do not say."""
+    """Return the time zone of recipients without one."""
     return str((await session.execute(SELECT_TENANT_TIMEZONE, {"tenant": tenant})).scalar_one())
 
 
 async def lock_known(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> set[str]:
-    """Those of them that there are; an erasure waits until the transaction is over."""
+    """Lock those of the recipients that exist, and return their ids. An erasure waits until the transaction ends."""
     return set((await session.execute(LOCK_KNOWN, {"tenant": tenant, "recipient_ids": list(recipient_ids)})).scalars())
 
 
 def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: JsonObject) -> JsonObject:
-    """The columns of these contact points."""
+    """Return the columns of these contact points."""
     return {
         "contact": encryption.encrypt_members(contact, secret_owner_of(tenant, recipient_id)),
         "address_hashes": encryption.address_hashes(tenant, contact),
@@ -183,7 +183,7 @@ def _encrypt_contact(encryption: Encryption, tenant: UUID, recipient_id: str, pr
 
 
 def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: JsonObject) -> JsonObject:
-    """Secrets of the profile's contact are encrypted."""
+    """Return the values of a profile whose contact already has encrypted secrets."""
     return {
         "tenant": tenant,
         "recipient_id": recipient_id,

@@ -68,7 +68,8 @@ NO_HANDLERS: Mapping[str, BatchHandler] = MappingProxyType({})
 
 
 async def request_reconsideration(session: Executor, tenant: UUID, reasons: Sequence[str]) -> None:
-    """In the transaction of the change. What is under way for these reasons begins again."""
+    """Request, in the transaction of the change, that waiting notifications with these reasons are checked again. A
+    pass in progress for these reasons restarts."""
     values = {"tenant": tenant, "reasons": list(reasons), "channel": DISPATCH_CHANNEL, "due": RECONSIDER_DUE}
     await session.execute(INSERT_RECONSIDERATIONS, values)
 

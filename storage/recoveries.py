@@ -60,7 +60,7 @@ class RecoveredBatch:
 
 
 async def is_recovering(session: Executor) -> bool:
-    """Whether `recover_batch` has something to do."""
+    """Return whether `recover_batch` has something to do."""
     return bool((await session.execute(IS_RECOVERING)).scalar_one())
 
 
@@ -90,5 +90,5 @@ async def _save_progress(session: AsyncSession, ids: list[UUID], priority: int, 
 
 
 async def count_unstarted(session: AsyncSession, ids: Sequence[UUID]) -> int:
-    """How many of them are still to be started."""
+    """Return how many of them are still to be started."""
     return int((await session.execute(COUNT_UNSTARTED, {"ids": list(ids)})).scalar_one())

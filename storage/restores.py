@@ -82,7 +82,7 @@ async def find_pending_workflow_cleanup(session: Executor) -> datetime | None:
 
 
 async def record_workflows_ended(session: Executor, at: datetime) -> None:
-    """`at` is the time of the restore for which it was done."""
+    """Record that the workflows were ended for the restore at time `at`."""
     await session.execute(RECORD_WORKFLOWS_ENDED, {"at": at})
 
 

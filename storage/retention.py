@@ -134,7 +134,7 @@ async def remove_content(
 async def delete_records(
     session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int
 ) -> PrunedPage:
-    """The same for all rows of a notification."""
+    """Delete all rows of notifications that ended before this time, one page at a time."""
     found, last = await _select_page(session, SELECT_RECORD_PAGE, tenant, ended_before, after, limit)
     ids = list((await session.execute(LOCK_FINISHED, {"ids": found})).scalars()) if found else []
     if ids:
@@ -161,7 +161,7 @@ async def _select_page(
 
 
 def first_id_at(moment: datetime) -> UUID:
-    """The first UUIDv7 of a moment."""
+    """Return the first UUIDv7 of a moment."""
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 

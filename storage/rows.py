@@ -10,7 +10,7 @@ FEW_ROWS = "LIMIT (SELECT jsonb_array_length(CAST(:{rows} AS jsonb)))"
 
 
 def decoded(value: Any) -> Any:
-    """A JSONB column of a textual statement arrives as text; of an ORM statement as a value."""
+    """Return the value of a JSONB column. A textual statement returns it as text, an ORM statement as a value."""
     return json.loads(value) if isinstance(value, str) else value
 
 

@@ -139,7 +139,7 @@ def build_backfill_run(schedule: ScheduleDefinition, due_at: datetime) -> NewSch
 
 
 async def record_runs(session: AsyncSession, runs: Sequence[NewScheduleRun]) -> None:
-    """One that is there already is not opened again."""
+    """Insert runs. A run that already exists is not opened again."""
     values = {"runs": to_json([_run_values(run) for run in runs]), "channel": DISPATCH_CHANNEL, "due": RUNS_DUE}
     await session.execute(RECORD_RUNS, values)
 
@@ -150,18 +150,18 @@ def _run_values(run: NewScheduleRun) -> dict[str, Any]:
 
 
 async def find_next_tenant(session: Executor, after: UUID) -> UUID | None:
-    """The next tenant behind `after` that has an open run; behind the last one comes the first."""
+    """Return the next tenant after `after` that has an open run. After the last tenant the first one follows."""
     found: UUID | None = (await session.execute(SELECT_NEXT_TENANT, {"after": after})).scalar_one_or_none()
     return found
 
 
 async def claim_next(session: AsyncSession, tenant: UUID, after: UUID) -> OpenScheduleRun | None:
-    """An open run of the tenant that no other process has claimed: the next behind `after`, or the first."""
+    """Claim an open run of the tenant that no other process has claimed: the next one after `after`, else the first."""
     return await _claim(session, CLAIM_NEXT, {"tenant": tenant, "after": after})
 
 
 async def claim_of_type(session: AsyncSession, tenant: UUID, notification_type: str) -> OpenScheduleRun | None:
-    """An open run of the type that no other process has claimed."""
+    """Claim an open run of the type that no other process has claimed."""
     return await _claim(session, CLAIM_OF_TYPE, {"tenant": tenant, "type": notification_type})
 
 
@@ -198,7 +198,7 @@ async def finish_run(session: AsyncSession, id: UUID, skip_reason: SkipReason | 
 
 
 async def has_unfinished(session: AsyncSession, schedule_id: UUID) -> bool:
-    """Whether anything of an earlier time is still on its way."""
+    """Return whether a notification of an earlier occurrence is unfinished."""
     return bool((await session.execute(HAS_UNFINISHED, {"id": schedule_id})).scalar_one())
 
 

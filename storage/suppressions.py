@@ -133,7 +133,7 @@ UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id A
 
 
 async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[SuppressionEntry, bool]:
-    """What is in force for that address now, and whether this has changed it."""
+    """Return the suppression now in force for that address, and whether this call changed it."""
     address_values: JsonObject = {"tenant": tenant, "channel": new.channel, "address_hash": new.address_hash}
     await session.execute(LIFT_EXPIRED, address_values)
     values = address_values | {

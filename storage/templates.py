@@ -64,7 +64,7 @@ def template_version_of(row: Template) -> TemplateVersion:
 def find_in_force(
     history: Sequence[Publication], channel: str, language: str, as_of: datetime | None = None
 ) -> Publication | None:
-    """The publication in force at `as_of` (None: now); `history` is oldest first."""
+    """Return the publication in force at `as_of` (None: now). `history` is oldest first."""
     for entry in reversed(history):
         if (entry.channel, entry.language) == (channel, language) and (as_of is None or entry.published_at <= as_of):
             return entry
@@ -72,13 +72,14 @@ def find_in_force(
 
 
 async def lock_key(session: AsyncSession, template_key: TemplateKey) -> None:
-    """One writer of a place at a time, to the end of the transaction: versions and publications have an order."""
+    """Lock the key until the end of the transaction, so that its versions and publications have an order."""
     name = "\x1f".join(str(value) for value in template_key.fields.values())
     await session.execute(LOCK_KEY, {"name": f"template:{name}"})
 
 
 async def add_version(session: AsyncSession, template_key: TemplateKey, content: dict[str, Any]) -> Template:
-    """`content`: subject_template, body_template, text_template, variables_schema. Takes the lock itself."""
+    """Add a version. `content` has subject_template, body_template, text_template and variables_schema. Takes the lock
+    itself."""
     await lock_key(session, template_key)
     last = (await session.execute(SELECT_LAST_VERSION, template_key.fields)).scalar_one()
     row = Template(**template_key.fields, **content, version=(last or 0) + 1)
@@ -107,7 +108,7 @@ async def find_by_version(session: AsyncSession, template_key: TemplateKey, vers
 
 
 async def list_publications(session: AsyncSession, tenant: UUID, name: str) -> list[Publication]:
-    """Of every channel and language of a name, oldest first."""
+    """Return the publications of all channels and languages of a name, oldest first."""
     query = (
         select(TemplatePublication)
         .where(col(TemplatePublication.tenant) == tenant, col(TemplatePublication.name) == name)
@@ -172,7 +173,7 @@ SELECT DISTINCT ON (p.name, p.channel, p.language)
 
 
 async def list_published_texts(session: AsyncSession, tenant: UUID, names: Sequence[str]) -> list[PublishedText]:
-    """What is in force of these templates, in all channels and languages."""
+    """Return the published versions of these templates, in all channels and languages."""
     rows = await session.execute(SELECT_PUBLISHED, {"tenant": tenant, "names": list(names)})
     return [PublishedText(**row) for row in rows.mappings()]
 
@@ -180,7 +181,8 @@ async def list_published_texts(session: AsyncSession, tenant: UUID, names: Seque
 async def list_newest(
     session: AsyncSession, criteria: TemplateFilter, after: str | None, limit: int
 ) -> list[ListedTemplate]:
-    """The newest version of each name, channel and language, in this order. ValueError: `after` is not a cursor."""
+    """Return the newest version of each name, channel and language, in this order. Raise ValueError if `after` is not a
+    cursor."""
     query = _matching_query(criteria).where(~_newer_exists()).order_by(*SORT_COLUMNS).limit(limit)
     if after is not None:
         name, channel, language = after.split(SEPARATOR)
@@ -191,7 +193,7 @@ async def list_newest(
 async def list_versions(
     session: AsyncSession, criteria: TemplateFilter, before: UUID | None, limit: int
 ) -> list[ListedTemplate]:
-    """All versions, newest first."""
+    """Return all versions, newest first."""
     query = _matching_query(criteria).order_by(col(Template.id).desc()).limit(limit)
     if before is not None:
         query = query.where(col(Template.id) < before)

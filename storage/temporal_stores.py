@@ -69,7 +69,7 @@ async def read_report(session: Executor) -> StoreReport | None:
 
 
 async def record_observation(session: Executor, seen_id: str) -> StoreReport:
-    """A process has seen this store. In a transaction of the caller."""
+    """Record, in the caller's transaction, that a process has observed this store."""
     before = await _read_state(session, LOCK_STATE)
     if before is None:
         await session.execute(INSERT_STATE)
@@ -90,8 +90,8 @@ async def begin_recovery(session: Executor) -> int:
 
 
 async def is_conclusive(session: Executor, seen_id: str) -> bool:
-    """Whether what is not found in this store is lost, or has ended. Not while open notifications are started again:
-    the workflows that are found may be of a state that was lost."""
+    """Return whether a workflow that is not found in this store is lost or has ended. False while open notifications
+    are restarted, because the workflows that are found may belong to a state that was lost."""
     current_report = await read_report(session)
     if current_report is None or (current_report.recovery is not None and current_report.recovery.finished_at is None):
         return False
@@ -99,7 +99,8 @@ async def is_conclusive(session: Executor, seen_id: str) -> bool:
 
 
 async def confirm_replacement(session: Executor, id: str) -> None:
-    """The adopted store is lost and this one has taken its place: the next process that sees it adopts it."""
+    """Confirm that the adopted store is lost and this one replaces it. The next process that observes this one adopts
+    it."""
     await session.execute(CONFIRM_REPLACEMENT, {"id": id, "channel": DISPATCH_CHANNEL, "due": STORE_DUE})
 
 

@@ -18,7 +18,7 @@ SELECT DISTINCT recipient_id FROM schedule_occurrence WHERE tenant = :tenant AND
 
 
 async def request_timezone_change(session: Executor, tenant: UUID) -> None:
-    """In the transaction of the change."""
+    """Request an update of occurrences and digest windows, in the transaction that changes the time zone."""
     await reconsiderations.request_reconsideration(session, tenant, (OCCURRENCES_REASON, DIGESTS_REASON))
 
 
@@ -35,7 +35,7 @@ async def update_occurrences(
 
 
 async def update_digests(session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int) -> BatchCursor | None:
-    """The same for the next `limit` windows that close by the calendar."""
+    """Update the next `limit` windows that close on a schedule. Return the cursor after them, or None at the end."""
     last = await digests.update_closing_times_of_tenant(session, tenant, cursor.after, limit)
     return None if last is None else BatchCursor(after=last)
 

@@ -94,7 +94,7 @@ DELETE FROM throttle_queue_entry WHERE notification_id = :id AND generation = :g
 async def acquire_slots(
     session: AsyncSession, request: SlotRequest, claimed: Sequence[CountedLimit]
 ) -> list[CountedLimit]:
-    """A slot of each limit, or of none: those that have no room for it now."""
+    """Acquire a slot of every limit, or of none. Return the limits that have no free slot."""
     values = _request_values(request, claimed)
     await session.execute(LOCK_WINDOWS, values)
     rows = [dict(row) for row in (await session.execute(READ_WINDOWS, values)).mappings()]
@@ -215,7 +215,7 @@ RETURNING 1
 
 
 async def open_next(session: AsyncSession, limit: int) -> int:
-    """How many windows were begun for those who wait."""
+    """Open windows for waiting notifications. Return how many."""
     ended = (await session.execute(LOCK_ENDED, {"limit": limit})).all()
     if not ended:
         return 0

@@ -129,7 +129,7 @@ SELECT key, paused_at IS NOT NULL AS paused FROM schedule
 
 
 async def read_shown_schedules(session: AsyncSession, tenant: UUID, notification_type: str) -> dict[str, bool]:
-    """The first keys by name, as many as a search attribute of Temporal holds, and whether each is paused."""
+    """Return the first keys by name, as many as a search attribute of Temporal holds, and whether each is paused."""
     values = {"tenant": tenant, "type": notification_type, "limit": MAX_SHOWN_KEYS}
     shown_rows = (await session.execute(SELECT_SHOWN_SCHEDULES, values)).mappings().all()
     lengths = accumulate(len(row["key"]) for row in shown_rows)
@@ -157,7 +157,8 @@ async def update_tick(session: AsyncSession, tenant: UUID, notification_type: st
 
 
 async def claim_unsynced(session: Executor, limit: int, resync_after: float) -> list[DesiredTick]:
-    """To be tried now. `resync_after`: in seconds, after how long Temporal is looked at once more."""
+    """Return the ticks to synchronize now. Temporal is checked again `resync_after` seconds after the last
+    synchronization."""
     rows = (await session.execute(CLAIM_UNSYNCED, {"limit": limit, "resync_after": resync_after})).mappings()
     return [DesiredTick(**{**row, "schedules": decoded(row["schedules"])}) for row in rows]
 

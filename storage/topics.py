@@ -50,13 +50,13 @@ async def unsubscribe(session: AsyncSession, tenant: UUID, topic: str, recipient
 
 
 async def list_topics(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[tuple[str, int]]:
-    """Topics by key with how many are subscribed, those after the key `after`."""
+    """Return topics by key after `after`, with the number of subscribers."""
     rows = await session.execute(SELECT_TOPICS, {"tenant": tenant, "after": after or "", "limit": limit})
     return [(topic, count) for topic, count in rows]
 
 
 async def list_subscribers(session: AsyncSession, tenant: UUID, topic: str, after: str | None, limit: int) -> list[str]:
-    """Ids in their order, those after `after`."""
+    """Return the ids after `after`, in order."""
     values = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit}
     return list((await session.execute(SELECT_SUBSCRIBERS, values)).scalars())
 

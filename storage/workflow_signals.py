@@ -31,7 +31,7 @@ REDISPATCH = statement("workflow_signals/redispatch")
 
 
 def _entry_values(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:
-    """Ids with the generations that fence the write."""
+    """Return ids with the generations that fence the write."""
     ids, generations = [], []
     for id, generation in keys:
         ids.append(id)
@@ -45,12 +45,12 @@ async def list_unsignaled_cancels(session: Executor, limit: int) -> list[tuple[U
 
 
 async def mark_cancels_signaled(session: Executor, signaled: list[tuple[UUID, UUID, int]]) -> None:
-    """As `unsignaled_cancels` returned them."""
+    """Mark cancels as signaled, in the form in which `unsignaled_cancels` returned them."""
     await session.execute(MARK_SIGNALED, _entry_values([(id, generation) for id, _, generation in signaled]))
 
 
 async def list_unsignaled_evidence(session: Executor, limit: int) -> list[UnsignaledEvidence]:
-    """Notifications whose workflow waits for something that has come."""
+    """Return notifications whose workflow waits for evidence that has arrived."""
     rows = (await session.execute(SELECT_EVIDENCE, {"limit": limit})).mappings()
     return [UnsignaledEvidence(**row) for row in rows]
 
@@ -67,7 +67,7 @@ async def claim_orphans(session: Executor, limit: int) -> list[tuple[UUID, UUID,
 
 
 async def has_workflow(session: AsyncSession, id: UUID, generation: int) -> bool:
-    """Whether a workflow of its own is to see to it."""
+    """Return whether the notification has its own workflow."""
     return bool((await session.execute(HAS_OWN_WORKFLOW, {"id": id, "generation": generation})).scalar_one())
 
 
