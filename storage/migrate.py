@@ -29,7 +29,7 @@ class NewerSchemaError(Exception):
 
 
 async def migrate(url: str, revision: str = "head") -> None:
-    """Migrate the database at `url` (`postgresql+asyncpg://…`). Only one process migrates; the others wait for the lock.
+    """Migrate the database at `url` (`postgresql+asyncpg://…`). One process migrates; the others wait for the lock.
 
     They wait without a statement, because a running one has a snapshot, and building an index would wait for its end.
     """

@@ -97,7 +97,7 @@ async def read_sample(session: AsyncSession, providers: list[str]) -> Sample:
 
 
 async def _waits(session: AsyncSession) -> dict[str, float]:
-    """Count waits by cause. Every cause has a number, so that an ended one shows 0. An unknown cause counts as `other`."""
+    """Count waits by cause: 0 for a cause that has ended. An unknown cause counts as `other`."""
     waits = dict.fromkeys((*GATE_REASONS, "held", "other"), 0.0)
     for row in await _rows(session, COUNT_AT_GATES):
         waits[row["cause"] if row["cause"] in GATE_REASONS else "other"] += row["count"]
