@@ -44,48 +44,51 @@ class EndpointDelivery:
 
     async def run(self) -> EndpointResult:
         while True:
-            seen = self._policy.waits.evidence_count
+            seen_evidence = self._policy.waits.evidence_count
             result = await self._attempt()
             self._limits.count_result(result)
             if result.result is CallResult.UNKNOWN and self._guarantee(result) is Guarantee.RECONCILE:
                 result = await Reconciliation(self._call, self._called_provider(result), self._policy.waits).run(
-                    result, seen
+                    result, seen_evidence
                 )
-            # Counted after the lookups, like a new run counts the rows: a message that is proved absent is not unknown.
+            # Count after the reconciliation: a message that is proved absent is not unknown. A new run counts the rows
+            # in the same way.
             self._unknown_count += result.result is CallResult.UNKNOWN
-            end = self._final_result(result) or await self._wait_before_next(result)
-            if end is not None:
-                return end
+            final_result = self._final_result(result) or await self._wait_before_next(result)
+            if final_result is not None:
+                return final_result
             self._call = replace(self._call, attempt_number=self._call.attempt_number + 1)
 
     async def _attempt(self) -> DeliverResult:
-        """Make one call, after reroutes past open circuits and waits for releases. Return its result, or the end."""
+        """Make one call, after reroutes past open circuits and waits for releases. Return its result, or STOPPED if
+        the delivery ended during a wait."""
         rerouted = 0
         while True:
             waits = self._policy.waits
-            seen = waits.resume_count
+            seen_resumes = waits.resume_count
             result = await self._deliver(has_alternatives=rerouted < len(self._pool) - 1)
             if result.result is CallResult.REROUTED:
                 self._pool.append(self._pool.pop(0))
                 rerouted += 1
             elif result.result is CallResult.HELD:
-                if end := await self._wait_for_release(seen, result):
-                    return DeliverResult(result=CallResult.STOPPED, stopped_status=end, reason=end.lower())
+                if status := await self._wait_for_release(seen_resumes, result):
+                    return DeliverResult(result=CallResult.STOPPED, stopped_status=status, reason=status.lower())
                 # The preferred provider may have recovered.
                 self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
                 rerouted = 0
             else:
                 return result
 
-    async def _wait_for_release(self, seen: int, result: DeliverResult) -> DeliveryStatus | None:
-        """Wait for a release. The time does not count toward the limits of the attempts."""
+    async def _wait_for_release(self, seen_resumes: int, result: DeliverResult) -> DeliveryStatus | None:
+        """Wait for a release. The time does not count toward the limits of the attempts. Return the final status if a
+        cancel or the expiry came first."""
         since, waits = workflow.now(), self._policy.waits
         waits.show_status(options.HELD)
-        end = await waits.wait_for_resume(
-            seen, f"{self._call.channel}: {reason_line(result.full_reason)}", result.until
+        final_status = await waits.wait_for_resume(
+            seen_resumes, f"{self._call.channel}: {reason_line(result.full_reason)}", result.until
         )
         self._limits.exclude_time(workflow.now() - since)
-        return end
+        return final_status
 
     def _guarantee(self, result: DeliverResult | None = None) -> Guarantee:
         """Return the guarantee of the called provider, or of the next one. Use that of the type if the account may
@@ -120,8 +123,8 @@ class EndpointDelivery:
                 return result if result.recorded else await self._record_outcome(result)
 
     async def _execute_call(self, provider: PooledProvider) -> DeliverResult:
-        """Call on the workflow's own queue if the provider has no rate: its worker then starts the call without a
-        poll."""
+        """Call on the shared queue, which is the workflow's own, if the provider has no rate: the worker then starts
+        the call without a poll."""
         if provider.name not in self._uses_provider_queue:
             result = await deliver_on_shared_queue(self._call, provider, self._policy.expires_at)
             if result.result is not CallResult.NEEDS_PROVIDER_QUEUE:
@@ -142,7 +145,7 @@ class EndpointDelivery:
         """Return the final result, or None if another attempt may succeed."""
         match result.result:
             case CallResult.ACCEPTED:
-                return EndpointResult(status=None, result=result)
+                return EndpointResult(status=None, accepted_call=result)
             case CallResult.STOPPED:
                 return EndpointResult(
                     status=result.stopped_status or DeliveryStatus.CANCELED, reason=result.full_reason

@@ -13,12 +13,12 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointResult:
-    """Hold the final status and reason of a delivery. With `status` None the message was accepted, and `result` is
-    that of the accepted call."""
+    """Hold the final status and reason of a delivery. With `status` None the message was accepted, and
+    `accepted_call` is the result of the call that the provider accepted."""
 
     status: DeliveryStatus | None
     reason: Reason = field(default_factory=lambda: Reason(""))
-    result: DeliverResult | None = None
+    accepted_call: DeliverResult | None = None
 
 
 # The result of a channel with several endpoints is the first of these that occurs.

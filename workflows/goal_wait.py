@@ -34,13 +34,13 @@ class GoalWait:
         queued = deadline if deadline - workflow.now() > options.QUEUED_WAIT_THRESHOLD else None
         while True:
             stopped = deadline <= workflow.now() or self._waits.cancel_requested
-            seen = self._waits.signal_counts
+            seen_signals = self._waits.signal_counts
             goal_state = await self._check(step_result.step, goal, stopped=stopped, queued=queued)
             if stopped or goal_state is not GoalState.WAITING:
                 return goal_state is GoalState.REACHED
-            await self._waits.wait_for_goal(seen, f"until {goal}", deadline, queued=queued is not None)
+            await self._waits.wait_for_goal(seen_signals, f"until {goal}", deadline, queued=queued is not None)
 
     async def _check(self, step: StepPlan, goal: Evidence, *, stopped: bool, queued: datetime | None) -> GoalState:
         request = GoalCheckInput(**self._key, step=step.number, goal=goal, stopped=stopped, queued=queued)
-        answer = await run_local_then_remote(SettlementActivities.check_step, request, f"is step {step.number} {goal}?")
-        return answer.goal_state
+        result = await run_local_then_remote(SettlementActivities.check_step, request, f"is step {step.number} {goal}?")
+        return result.goal_state

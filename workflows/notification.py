@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.steps import StepResult, StepRun
     from workflows.waits import WorkflowWaits
 
-FINAL_STATUSES: dict[DeliveryStatus | None, NotificationStatus] = {
+STATUS_BY_DELIVERY_STATUS: dict[DeliveryStatus | None, NotificationStatus] = {
     DeliveryStatus.IN_DOUBT: NotificationStatus.IN_DOUBT,
     DeliveryStatus.CANCELED: NotificationStatus.CANCELED,
     DeliveryStatus.EXPIRED: NotificationStatus.EXPIRED,
@@ -38,7 +38,7 @@ class NotificationWorkflow:
     def __init__(self, start: NotificationStart) -> None:
         self._start = start
         self._waits = WorkflowWaits(start.expires_at, start.run_state or RunState())
-        self._always_run: asyncio.Task[StepResult] | None = None
+        self._always_step_task: asyncio.Task[StepResult] | None = None
         self._endpoint_concurrency = EndpointConcurrency(Plan())
 
     @workflow.signal
@@ -81,8 +81,8 @@ class NotificationWorkflow:
     async def _continue_as_new(self) -> NoReturn:
         """Continue as a new run after the calls in progress have ended. The other endpoints are about to wait."""
         await workflow.wait_condition(lambda: self._waits.calls_in_progress == 0)
-        if self._always_run is not None and self._always_run.done():
-            self._always_run.exception()  # Unused, but asyncio logs an exception that is never retrieved.
+        if self._always_step_task is not None and self._always_step_task.done():
+            self._always_step_task.exception()  # Unused, but asyncio logs an exception that is never retrieved.
         workflow.continue_as_new(replace(self._start, waits_for_send_at=False, run_state=self._waits.run_state))
 
     async def _send(self) -> NotificationOutcome:
@@ -93,7 +93,9 @@ class NotificationWorkflow:
             return plan.final_outcome
         self._endpoint_concurrency = EndpointConcurrency(plan)
         if plan.always_step is not None:
-            self._always_run = asyncio.create_task(self._step_run(plan.always_step, plan).run(self._start.expires_at))
+            self._always_step_task = asyncio.create_task(
+                self._step_run(plan.always_step, plan).run(self._start.expires_at)
+            )
         for step in plan.steps:
             if outcome := await self._run_step(step, plan):
                 return outcome
@@ -115,12 +117,12 @@ class NotificationWorkflow:
     async def _plan_after_gates(self) -> Plan:
         """Resolve preferences until no gate is closed. Resolve again after each wait for a time gate or a limit."""
         while True:
-            seen = self._waits.resume_count
+            seen_resumes = self._waits.resume_count
             plan = await self._resolve()
             if plan.gate is None:
                 return plan
             self._waits.show_status(options.HELD)
-            await self._waits.wait_for_resume(seen, reason_line(plan.gate.full_reason), plan.gate.until)
+            await self._waits.wait_for_resume(seen_resumes, reason_line(plan.gate.full_reason), plan.gate.until)
             if stopped := await self._finish_if_stopped():
                 return Plan(final_outcome=stopped)
 
@@ -138,22 +140,17 @@ class NotificationWorkflow:
         step_result = await step_run.run(self._start.expires_at)
         if step_result.is_closed:
             return await self._finish(NotificationStatus.CANCELED, reason="canceled")
-        if (
-            len(step_result.ends) == 1
-            and step_result.ends[0].result is not None
-            and step_result.ends[0].result.finished
-        ):
-            # `deliver` wrote the final status too.
-            return NotificationOutcome(status=step_result.ends[0].result.status)
+        if step_result.finished_status is not None:
+            return NotificationOutcome(status=step_result.finished_status)
         if (
             step.goal is not None
             and not step_run.is_last
             and step_result.most_severe_status is not DeliveryStatus.CANCELED
         ):
             return await self._wait_for_goal(step.goal, step_result)
-        if step_result.most_severe_status in FINAL_STATUSES or step_run.is_last or step_result.has_arrived:
+        if step_result.most_severe_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
             return await self._finish(
-                FINAL_STATUSES.get(step_result.most_severe_status, NotificationStatus.FAILED),
+                STATUS_BY_DELIVERY_STATUS.get(step_result.most_severe_status, NotificationStatus.FAILED),
                 step_result.failed_deliveries,
             )
         return await self._settle_before_next_step(step_result)
@@ -164,11 +161,11 @@ class NotificationWorkflow:
             None,
             step_result.failed_deliveries,
             step=step_result.step.number,
-            has_always_step=self._always_run is not None,
+            has_always_step=self._always_step_task is not None,
         )
         if outcome.status is NotificationStatus.PENDING:
             return None
-        return outcome if self._always_run is None else await self._finish(outcome.status)
+        return outcome if self._always_step_task is None else await self._finish(outcome.status)
 
     async def _wait_for_goal(self, goal: Evidence, step_result: StepResult) -> NotificationOutcome | None:
         """Wait for the goal of the step. Return None if the deadline passed or the step failed."""
@@ -185,8 +182,8 @@ class NotificationWorkflow:
         self, verdict: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
     ) -> NotificationOutcome:
         """Settle after the deliveries of the always step have ended too."""
-        if self._always_run is not None:
-            ends += (await self._always_run).failed_deliveries
+        if self._always_step_task is not None:
+            ends += (await self._always_step_task).failed_deliveries
         return await self._settle(verdict, ends, reason)
 
     async def _settle(

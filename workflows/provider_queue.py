@@ -1,5 +1,5 @@
-"""Call a provider on its own queue. Only workers that have the provider poll it: there may be none, or a long
-backlog."""
+"""Call a provider on the provider's queue, or on the shared queue of all workflows. Only workers that have the provider
+poll its queue: there may be none, or a long backlog."""
 
 import asyncio
 from dataclasses import replace
@@ -30,8 +30,8 @@ class ProviderQueueCall:
         self._waits = waits
 
     async def deliver(self) -> DeliverResult:
-        """Deliver on the provider's queue. After each timeout, use the workflow's own queue, whose guard applies a
-        cancel and the expiry, and checks whether any live process has the provider."""
+        """Deliver on the provider's queue. After each timeout, use the shared queue, whose guard applies a cancel and
+        the expiry, and checks whether any live process has the provider."""
         queue_timeout = options.QUEUE_TIMEOUT
         while True:
             result = await self._deliver_on_provider_queue(queue_timeout)
@@ -85,7 +85,7 @@ class ProviderQueueCall:
 async def deliver_on_shared_queue(
     call: DeliverInput, provider: PooledProvider, expires_at: datetime | None
 ) -> DeliverResult:
-    """Call on the workflow's own queue. A call that no worker has started at its expiry is not made, so that the
+    """Call on the shared queue. A call that no worker has started at its expiry is not made, so that the
     notification ends in time even if all processes are slow."""
     try:
         return await workflow.execute_activity_method(
@@ -108,8 +108,8 @@ def _time_until(moment: datetime) -> timedelta:
 
 
 async def look_up(request: LookUpInput, provider: PooledProvider) -> DeliverResult:
-    """Look up a message on the provider's queue. If no worker starts it, use the workflow's own queue: its worker
-    returns the outcome in the rows, and asks the provider if it has it."""
+    """Look up a message on the provider's queue. If no worker starts the lookup, use the shared queue: its worker
+    returns the outcome in the rows, and queries the provider if this worker has it."""
     summary = f"look up at {provider.name}: {request.call.channel} attempt {request.call.attempt_number}"
     try:
         return await workflow.execute_activity_method(

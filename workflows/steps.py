@@ -10,10 +10,19 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.planning import PlanningActivities
-    from domain.messages import ChannelPlan, DeliverInput, Endpoint, Plan, RenderInput, RenderResult, StepPlan
+    from domain.messages import (
+        ChannelPlan,
+        DeliverInput,
+        DeliverResult,
+        Endpoint,
+        Plan,
+        RenderInput,
+        RenderResult,
+        StepPlan,
+    )
     from domain.reasons import Reason
     from domain.settlement_messages import DeliveryEnd
-    from domain.statuses import DeliveryStatus
+    from domain.statuses import DeliveryStatus, NotificationStatus
     from workflows import options
     from workflows.attempt_limits import AttemptPolicy
     from workflows.concurrency import EndpointConcurrency
@@ -25,34 +34,48 @@ with workflow.unsafe.imports_passed_through():
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """Hold the results of a step per channel. `is_closed`: the row was final or canceled before any call."""
+    """Hold the results of a step, one per channel. `is_closed`: the row was final or canceled before any call."""
 
     step: StepPlan
-    ends: Sequence[EndpointResult] = ()
+    channel_results: Sequence[EndpointResult] = ()
     is_closed: bool = False
 
     @property
     def failed_deliveries(self) -> tuple[DeliveryEnd, ...]:
         return tuple(
             DeliveryEnd(
-                delivery_id=channel.delivery_id, status=end.status, reason=end.reason.code, args=end.reason.args
+                delivery_id=channel.delivery_id,
+                status=result.status,
+                reason=result.reason.code,
+                args=result.reason.args,
             )
-            for channel, end in zip(self.step.channels, self.ends, strict=not self.is_closed)
-            if end.status is not None
+            for channel, result in zip(self.step.channels, self.channel_results, strict=not self.is_closed)
+            if result.status is not None
         )
 
     @property
     def has_arrived(self) -> bool:
-        return len(self.failed_deliveries) < len(self.ends)
+        return len(self.failed_deliveries) < len(self.channel_results)
 
     @property
     def most_severe_status(self) -> DeliveryStatus | None:
-        return most_severe(self.ends).status
+        return most_severe(self.channel_results).status
 
     @property
     def sent_at(self) -> datetime | None:
         """Return when the last of the channels was sent."""
-        return max((end.result.sent_at for end in self.ends if end.result and end.result.sent_at), default=None)
+        return max((call.sent_at for call in self._accepted_calls if call.sent_at), default=None)
+
+    @property
+    def finished_status(self) -> NotificationStatus | None:
+        """Return the final status if `deliver` finished the notification, which it does for a single channel only."""
+        if len(self.channel_results) != 1:
+            return None
+        return next((call.status for call in self._accepted_calls if call.finished), None)
+
+    @property
+    def _accepted_calls(self) -> list[DeliverResult]:
+        return [result.accepted_call for result in self.channel_results if result.accepted_call is not None]
 
 
 class StepRun:
@@ -85,7 +108,7 @@ class StepRun:
         if rendered.is_closed:
             return StepResult(step=self._step, is_closed=True)
         channels = [self._run_channel(channel, rendered, expires_at) for channel in self._step.channels]
-        return StepResult(step=self._step, ends=await asyncio.gather(*channels))
+        return StepResult(step=self._step, channel_results=await asyncio.gather(*channels))
 
     async def _render(self) -> RenderResult:
         """Render the channels, unless the plan rendered them: it renders the steps that start immediately."""

@@ -59,8 +59,8 @@ class WorkflowWaits:
             raise ContinueAsNew
 
     def show_status(self, status: str | NotificationStatus) -> None:
-        """Set the search attributes. Called only before a wait and at an unsuccessful end, so that a successful
-        notification pays nothing."""
+        """Set the search attributes. Called only before a wait and at an unsuccessful end: an update costs an event,
+        and a successful notification needs none."""
         workflow.upsert_search_attributes([options.STATUS.value_set(status), *self.search_attributes])
 
     async def wait_before_retry(self, delay: timedelta, summary: str, status: str) -> bool:
@@ -68,9 +68,11 @@ class WorkflowWaits:
         self.show_status(status)
         return not await self._wait(lambda: self.cancel_requested, delay, summary)
 
-    async def wait_for_resume(self, seen: int, summary: str, until: datetime | None = None) -> DeliveryStatus | None:
-        """Wait until the queue resumes the workflow, which it does at `until`. `seen` is the number of earlier
-        resumes. Return the final status if a cancel or the expiry came first.
+    async def wait_for_resume(
+        self, seen_resumes: int, summary: str, until: datetime | None = None
+    ) -> DeliveryStatus | None:
+        """Wait until the queue resumes the workflow, which it does at `until`. `seen_resumes` is the number of
+        earlier resumes. Return the final status if a cancel or the expiry came first.
 
         The timer for `until` is a fallback: the queue decides the order of many notifications that are due at the
         same time.
@@ -79,7 +81,7 @@ class WorkflowWaits:
         end_times += [] if self._expires_at is None else [self._expires_at]
         # Wait at least MIN_WAIT: the database clock returned "not yet" and may be behind this clock.
         remaining = max(min(end_times) - workflow.now(), options.MIN_WAIT) if end_times else None
-        await self._wait(lambda: self.cancel_requested or self.resume_count > seen, remaining, summary)
+        await self._wait(lambda: self.cancel_requested or self.resume_count > seen_resumes, remaining, summary)
         if self.cancel_requested:
             return DeliveryStatus.CANCELED
         is_expired = self._expires_at is not None and self._expires_at <= workflow.now()
@@ -89,15 +91,18 @@ class WorkflowWaits:
     def signal_counts(self) -> tuple[int, int]:
         return self.evidence_count, self.resume_count
 
-    async def wait_for_goal(self, seen: tuple[int, int], summary: str, deadline: datetime, *, queued: bool) -> None:
-        """Wait until a signal arrives after `seen`, a cancel is requested or the deadline passes. With `queued` the
-        queue signals the deadline."""
+    async def wait_for_goal(
+        self, seen_signals: tuple[int, int], summary: str, deadline: datetime, *, queued: bool
+    ) -> None:
+        """Wait until a signal arrives after `seen_signals`, a cancel is requested or the deadline passes. With `queued`
+        the queue signals the deadline."""
         limit = deadline - workflow.now() + (options.QUEUE_FALLBACK_DELAY if queued else timedelta())
-        await self._wait(lambda: self.signal_counts != seen or self.cancel_requested, limit, summary)
+        await self._wait(lambda: self.signal_counts != seen_signals or self.cancel_requested, limit, summary)
 
-    async def wait_for_evidence(self, seen: int, delay: timedelta, summary: str) -> bool:
-        """Return True as soon as an evidence signal arrives after the first `seen` ones, or False after the delay."""
-        return await self._wait(lambda: self.evidence_count > seen, delay, summary)
+    async def wait_for_evidence(self, seen_evidence: int, delay: timedelta, summary: str) -> bool:
+        """Return True as soon as an evidence signal arrives after the first `seen_evidence` ones, or False after the
+        delay."""
+        return await self._wait(lambda: self.evidence_count > seen_evidence, delay, summary)
 
     async def _wait(self, condition: Callable[[], bool], limit: timedelta | None, summary: str) -> bool:
         if limit is not None and limit <= timedelta():
