@@ -17,7 +17,7 @@ from api.problems import ValidationIssue, issue_at
 from api.schemas.recipients import ATTRIBUTES_TOO_LARGE, profile_of
 from api.schemas.sends import SendRequest
 from api.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
-from api.send_statement_groups import SendStatementGroups, announce
+from api.send_statement_groups import SendStatementGroups, announce_accepted
 from bootstrap import Container
 from domain.digests import digest_key_of
 from domain.notification_types import NotificationType
@@ -88,16 +88,16 @@ class Acceptance:
     async def find_replays(self, commands: Sequence[SendCommand]) -> dict[int, SendResult]:
         """Return the results of commands whose key an earlier request holds, by index."""
         keys = [command.key for command in commands if command.key is not None]
-        replays = await self._find_held_keys(keys) if keys else {}
+        replays = await self._find_key_holders(keys) if keys else {}
         return {
             index: _replay(command, replays[command.key])
             for index, command in enumerate(commands)
             if command.key is not None and command.key in replays
         }
 
-    async def _find_held_keys(self, keys: list[str]) -> dict[str, Json]:
+    async def _find_key_holders(self, keys: list[str]) -> dict[str, Json]:
         if len(keys) == 1:
-            row = await self._statement_groups.held_key(self._tenant, keys[0])
+            row = await self._statement_groups.find_key_holder(self._tenant, keys[0])
             return {} if row is None else {keys[0]: row}
         async with self._container.database.transaction() as session:
             return await find_key_holders(session, self._tenant, keys, self._container.settings.idempotency_window)
@@ -165,7 +165,7 @@ class Acceptance:
             return {items[0].id: await self._statement_groups.insert(self._tenant, items[0])}
         async with self._container.database.transaction() as session:
             rows = await self.store(session, items)
-        announce(self._container, items)
+        announce_accepted(self._container, items)
         return rows
 
     async def store(self, session: AsyncSession, items: list[NewNotification]) -> Mapping[UUID, AcceptResult]:
@@ -200,7 +200,7 @@ def acceptance_of(request: Request) -> Acceptance:
     """Build the acceptance of a request. Routes call this instead of `Depends`, because FastAPI spends more time on
     three dependencies than the rest of a send takes."""
     state = request.app.state
-    return Acceptance(state.container, state.grouped_statements, request.state.caller)
+    return Acceptance(state.container, state.send_statement_groups, request.state.caller)
 
 
 def send_result_of(item: NewNotification, row: AcceptResult) -> SendResult | None:

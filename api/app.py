@@ -105,7 +105,7 @@ def create_app(container: Container | None = None) -> FastAPI:
     )
     app.state.container = container
     if container is not None:
-        app.state.grouped_statements = SendStatementGroups(container)
+        app.state.send_statement_groups = SendStatementGroups(container)
         app.state.key_uses = KeyUses(container.database)
         app.state.body_budget = BodyBudget()
         app.state.rate_limits = RateLimits(container.settings)

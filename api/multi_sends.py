@@ -25,7 +25,7 @@ from api.rate_limits import charge
 from api.recipient_entries import RecipientEntry, check_size, read_listed_entries, subscriber_entries
 from api.schemas.sends import MAX_SUBSCRIBERS, SendBody, SendEntryResponse
 from api.send_checks import UNKNOWN_TYPE
-from api.send_statement_groups import SendStatementGroups, announce
+from api.send_statement_groups import SendStatementGroups, announce_accepted
 from bootstrap import Container
 from metrics.sends import ACCEPT_SECONDS
 from storage import multi_sends, topics
@@ -87,7 +87,7 @@ class MultiSends:
             return None
         async with self._container.database.statement() as session:
             stored = await multi_sends.find_results(session, self._tenant, key)
-        if stored is None and await self._statement_groups.held_key(self._tenant, key) is None:
+        if stored is None and await self._statement_groups.find_key_holder(self._tenant, key) is None:
             return None
         if stored is None or stored.idempotency_hash != body_hash:
             raise invalid(KEY_REUSED)
@@ -128,7 +128,7 @@ class MultiSends:
                 window = self._container.settings.idempotency_window
                 if not await multi_sends.store_results(session, self._tenant, key, body_hash, results, window):
                     raise IdempotencyKeyConflict
-        announce(self._container, items)
+        announce_accepted(self._container, items)
         count_accepted(items, rows)
         return _response_entries([entry.recipient_id for entry in entries], results)
 
@@ -137,7 +137,7 @@ def multi_sends_of(request: Request) -> MultiSends:
     state = request.app.state
     acceptance = acceptance_of(request)
     return MultiSends(
-        state.container, state.grouped_statements, request.state.caller, acceptance, partial(charge, request)
+        state.container, state.send_statement_groups, request.state.caller, acceptance, partial(charge, request)
     )
 
 

@@ -35,37 +35,36 @@ async def find_send_issues(
     """Return the issues of each send, in order. All payloads are checked together; one that several sends share is
     checked once."""
     checks = PayloadChecks(container.renderer, caller.tenant)
-    known: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
-    checked: dict[tuple[UUID, tuple[Channel, ...], int], int] = {}
-    checked_as: list[int] = []
+    schemas: dict[tuple[UUID, tuple[Channel, ...]], list[dict[str, Any]]] = {}
+    first_indexes: dict[tuple[UUID, tuple[Channel, ...], int], int] = {}
+    checked_indexes: list[int] = []
     async for index, (notification_type, send) in in_slices(enumerate(sends)):
         check_key = notification_type.id, tuple(send.channels or ())
-        if check_key not in known:
-            known[check_key] = [
+        if check_key not in schemas:
+            schemas[check_key] = [
                 template.variables_schema
                 for template in await _published_templates(container, caller, notification_type, send)
             ]
-        checked_as.append(checked.setdefault((*check_key, id(send.payload)), index))
-        if checked_as[index] == index:
-            checks.add(index, send.payload, known[check_key])
+        checked_indexes.append(first_indexes.setdefault((*check_key, id(send.payload)), index))
+        if checked_indexes[index] == index:
+            checks.add(index, send.payload, schemas[check_key])
     await checks.run()
     return [
         [*_channel_issues(notification_type, send), *payload_issues(checks, first)]
-        for (notification_type, send), first in zip(sends, checked_as, strict=True)
+        for (notification_type, send), first in zip(sends, checked_indexes, strict=True)
     ]
 
 
 def find_expiry_issues(request: SendRequest, notification_type: NotificationType) -> list[ValidationIssue]:
     """Return an issue if the send would be expired on acceptance. It would end EXPIRED without an attempt."""
-    lifetime = notification_type.effective_ttl(request.lifetime)
-    if request.send_at is None or lifetime is None or (overdue := now() - request.send_at) < lifetime:
+    ttl = notification_type.effective_ttl(request.lifetime)
+    if request.send_at is None or ttl is None or (overdue := now() - request.send_at) < ttl:
         return []
     expiry_field = "expires_in" if request.lifetime is not None else "the type's expires_in"
     return [
         issue_at(
             "/send_at",
-            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(lifetime)}: already "
-            "expired",
+            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(ttl)}: already expired",
         )
     ]
 

@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 NO_SLOT_INTERVAL = 0.1  # without a free slot: no event reports that one is free
-MARK_INTERVAL = 0.5  # longer than most sends take until their call, which marks them too; far less than a claim's lease
+# Most sends make their call within this time, and the call marks the claim too. Far shorter than the lease of a claim.
+MARK_INTERVAL = 0.5
 END_WAITS_INTERVAL = 1.0
 DEMOTE_INTERVAL = 1.0
 BATCH_SIZE = 500  # entries that one statement makes due or demotes
@@ -40,8 +41,8 @@ STARTED_LOOP = "starts"
 
 
 class Dispatcher:
-    """Claim and start. `process` identifies this process in its claims. `leader_tasks` run while it is the leader.
-    `on_flush` empties the catalog's caches."""
+    """Run the dispatch loops. `process` identifies this process in its claims. `leader_tasks` run while it is the
+    leader. `on_flush` empties the catalog's caches."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class Dispatcher:
         return POLL_INTERVAL
 
     async def _start_claimed(self, claimed: ClaimedNotification) -> None:
-        """Start the workflows after the claim is committed: no lock is held during calls to Temporal."""
+        """Start or resume the workflow after the claim is committed: no lock is held during calls to Temporal."""
         try:
             started = await self._starter.start_or_resume(claimed)
         except RPCError as error:

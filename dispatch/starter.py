@@ -32,7 +32,7 @@ RPC_TIMEOUT = timedelta(seconds=5)
 # A workflow of a restored notification is replaced, whether it runs or has ended: its state was lost.
 REJECT_DUPLICATE, ALLOW_DUPLICATE = WorkflowIDReusePolicy.REJECT_DUPLICATE, WorkflowIDReusePolicy.ALLOW_DUPLICATE
 TERMINATE_EXISTING = WorkflowIDConflictPolicy.TERMINATE_EXISTING
-# How long a task that was handed to a process with the start stays with it, should that process die.
+# Temporal gives the first task to another worker after this time, if the process that started it died.
 TASK_TIMEOUT = timedelta(seconds=4)
 
 
@@ -62,7 +62,7 @@ class WorkflowStarter:
         )
 
     async def _start(self, claimed: ClaimedNotification) -> None:
-        """Start with the first task, for the worker of this process, if that has a free slot."""
+        """Start the workflow. A worker of this process with a free slot gets the first task with the response."""
         with convert_connection_errors():
             await self._client.start_workflow(
                 NotificationWorkflow.run,
@@ -82,7 +82,8 @@ class WorkflowStarter:
             )
 
     async def start_or_signal_digest(self, window: PendingWindow) -> None:
-        """Start the workflow of the group, or signal the running one. RPCError NOT_FOUND: it has just ended."""
+        """Start the workflow of the window's digest key, or signal the running one. Raise RPCError NOT_FOUND if it has
+        just ended."""
         try:
             await self._start_digest(window)
         except WorkflowAlreadyStartedError:
@@ -151,30 +152,30 @@ class WorkflowStarter:
         """Return the id of our namespace: a store that was deleted and created again has another one."""
         request = DescribeNamespaceRequest(namespace=self._client.namespace)
         with convert_connection_errors():
-            answer = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
-        return answer.namespace_info.id
+            response = await self._client.workflow_service.describe_namespace(request, timeout=RPC_TIMEOUT)
+        return response.namespace_info.id
 
 
-def start_message_of(due: ClaimedNotification) -> NotificationStart:
+def start_message_of(claimed: ClaimedNotification) -> NotificationStart:
     return NotificationStart(
-        notification_id=due.id,
-        tenant=due.tenant,
-        generation=due.generation,
-        notification_type=due.notification_type,
-        priority=due.priority,
-        send_at=due.send_at,
-        expires_at=due.expires_at,
-        waits_for_send_at=due.waits_for_send_at,
+        notification_id=claimed.id,
+        tenant=claimed.tenant,
+        generation=claimed.generation,
+        notification_type=claimed.notification_type,
+        priority=claimed.priority,
+        send_at=claimed.send_at,
+        expires_at=claimed.expires_at,
+        waits_for_send_at=claimed.waits_for_send_at,
     )
 
 
-def search_attributes_of(due: ClaimedNotification) -> TypedSearchAttributes:
-    schedule = [SearchAttributePair(options.SCHEDULE, [due.schedule_key])] if due.schedule_key else []
+def search_attributes_of(claimed: ClaimedNotification) -> TypedSearchAttributes:
+    schedule = [SearchAttributePair(options.SCHEDULE, [claimed.schedule_key])] if claimed.schedule_key else []
     return TypedSearchAttributes(
         [
-            SearchAttributePair(options.TENANT, due.tenant_key),
-            SearchAttributePair(options.TYPE, due.notification_type),
-            SearchAttributePair(options.PRIORITY, due.priority),
+            SearchAttributePair(options.TENANT, claimed.tenant_key),
+            SearchAttributePair(options.TYPE, claimed.notification_type),
+            SearchAttributePair(options.PRIORITY, claimed.priority),
             *schedule,
         ]
     )

@@ -50,8 +50,8 @@ async def receive_receipts(provider: str, request: Request, container: Container
     """Accept a provider's signed callback. 204 once it is stored, even if it matches no message yet."""
     rates: RateLimits = request.app.state.rate_limits
     async with rates.receipts.count_unverified(request):
-        reported = await _read(_get_adapter(container, provider), request)
-    await _store(container.database, reported)
+        parsed = await _read_and_parse(_get_adapter(container, provider), request)
+    await _store(container.database, parsed)
     container.on_receipts()
     return Response(status_code=204)
 
@@ -65,13 +65,13 @@ def _get_adapter(container: Container, provider: str) -> Provider:
     return adapter
 
 
-async def _read(adapter: Provider, request: Request) -> list[ParsedReceipt]:
+async def _read_and_parse(adapter: Provider, request: Request) -> list[ParsedReceipt]:
     budget: BodyBudget = request.app.state.body_budget
     async with budget.read(request, BODY_LIMIT) as body:
-        return await _verify(adapter, request, body)
+        return await _verify_and_parse(adapter, request, body)
 
 
-async def _verify(adapter: Provider, request: Request, body: bytes) -> list[ParsedReceipt]:
+async def _verify_and_parse(adapter: Provider, request: Request, body: bytes) -> list[ParsedReceipt]:
     # A body that is not JSON, such as a form, has no values: its commas and brackets are escaped.
     if has_more_values(body, VALUE_LIMIT):
         raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")
@@ -96,20 +96,20 @@ def _parse(adapter: Provider, headers: Mapping[str, str], body: bytes, query: st
     return [(_stored_receipt(adapter.name, receipt), receipt) for receipt in reported]
 
 
-async def _store(database: Database, reported: list[ParsedReceipt]) -> None:
+async def _store(database: Database, parsed: list[ParsedReceipt]) -> None:
     """Store all receipts in one statement. Only opt-outs and opt-ins need a transaction."""
-    if any(receipt.phone for _, receipt in reported):
+    if any(receipt.phone for _, receipt in parsed):
         async with database.transaction() as session:
-            await _apply_opt_changes(session, reported)
+            await _apply_opt_changes(session, parsed)
     else:
-        await receipts.store_in_own_transaction(database, [row for row, _ in reported])
+        await receipts.store_in_own_transaction(database, [row for row, _ in parsed])
 
 
-async def _apply_opt_changes(session: AsyncSession, reported: list[ParsedReceipt]) -> None:
+async def _apply_opt_changes(session: AsyncSession, parsed: list[ParsedReceipt]) -> None:
     """Apply opt-outs and opt-ins of recipients, which concern no message. Apply each once, however often the callback
     is repeated."""
-    new = await receipts.store(session, [row for row, _ in reported])
-    for row, receipt in reported:
+    new = await receipts.store(session, [row for row, _ in parsed])
+    for row, receipt in parsed:
         if receipt.phone is not None and row.id in new:
             await OPT_CHANGES[receipt.kind](session, row.provider, receipt.phone)
             await receipts.mark_applied(session, [row])

@@ -39,15 +39,15 @@ async def send_notification(
     body: SendBody, request: Request, response: Response, idempotency_key: IdempotencyKeyHeader = None
 ) -> SendResponse | MultiSendResponse | Response:
     """Accept a notification. 202: it is stored and will reach a final status. `dry_run` (200) stores nothing."""
-    given = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
+    raw_body = {name: value for name, value in (await request.json()).items() if name != "dry_run"}
     if body.recipients is not None or body.topic is not None:
         if body.dry_run:
             raise invalid(DRY_RUN_OF_SEVERAL)
-        items, replayed = await multi_sends_of(request).accept(body, given, idempotency_key)
+        items, replayed = await multi_sends_of(request).accept(body, raw_body, idempotency_key)
         if replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return MultiSendResponse(items=items)
-    command = SendCommand(request=body, key=idempotency_key, body_hash=body_hash_of(given, idempotency_key))
+    command = SendCommand(request=body, key=idempotency_key, body_hash=body_hash_of(raw_body, idempotency_key))
     if body.dry_run:
         return Response((await dry_run(request, command)).model_dump_json(), media_type="application/json")
     [result] = await acceptance_of(request).accept([command])
@@ -72,5 +72,7 @@ async def send_batch(
     ]
     commands = {index: command for index, command in enumerate(parsed) if isinstance(command, SendCommand)}
     results = await acceptance_of(request).accept(list(commands.values()))
-    given = dict(zip(commands, results, strict=True))
-    return BatchResponse(items=batch_response([given.get(index, failed) for index, failed in enumerate(parsed)]))
+    results_by_index = dict(zip(commands, results, strict=True))
+    return BatchResponse(
+        items=batch_response([results_by_index.get(index, failed) for index, failed in enumerate(parsed)])
+    )

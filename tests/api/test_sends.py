@@ -214,13 +214,13 @@ async def test_the_order_of_members_and_white_space_do_not_make_another_body(sen
 
 def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the key from the next lookup, as if a concurrent request inserted it before the next INSERT."""
-    held, seen = Acceptance._find_held_keys, list[list[str]]()
+    held, seen = Acceptance._find_key_holders, list[list[str]]()
 
     async def too_early(self: Acceptance, keys: list[str]) -> dict[str, Any]:
         seen.append(keys)
         return {} if len(seen) == 1 else await held(self, keys)
 
-    monkeypatch.setattr(Acceptance, "_find_held_keys", too_early)
+    monkeypatch.setattr(Acceptance, "_find_key_holders", too_early)
 
 
 async def test_a_concurrent_use_of_a_key_is_a_repetition(
