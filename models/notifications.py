@@ -17,7 +17,7 @@ from models.columns import json_column, new_id, time_column
 def _check_values(
     column: str, values: type[NotificationStatus | DeliveryStatus | AttemptState | Evidence]
 ) -> CheckConstraint:
-    """Strings with a CHECK: a Postgres ENUM type would survive a downgrade and break the next upgrade."""
+    """Store strings with a CHECK: a Postgres ENUM type would survive a downgrade and break the next upgrade."""
     listed = ", ".join(f"'{word}'" for word in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 

@@ -125,8 +125,8 @@ async def replace_profile(
 async def merge_profile(
     session: AsyncSession, tenant: UUID, recipient_id: str, changes: JsonObject
 ) -> RecipientProfile | None:
-    """The profile with the changes laid over it, where None clears; None for an unknown person. Secrets that are not
-    changed stay as they are encrypted, also by a key that is missing.
+    """Merge the changes into the profile, where None clears, and return it, or None for an unknown recipient. Secrets
+    that do not change stay as they are encrypted, also by a key that is missing.
 
     Raises AttributesTooLarge.
     """
