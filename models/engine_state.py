@@ -1,4 +1,4 @@
-"""Facts about the installation itself."""
+"""Define the one row of the installation: its Temporal store, its hold after a restore and its keys."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Work that one process at a time does."""
+"""Define the leases on work that one process does at a time."""
 
 from datetime import datetime
 from uuid import UUID

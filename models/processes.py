@@ -1,4 +1,4 @@
-"""Which of our processes are alive."""
+"""Define the rows of live worker and API processes."""
 
 from datetime import datetime
 from uuid import UUID

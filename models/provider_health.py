@@ -1,4 +1,4 @@
-"""How each provider is doing, as all processes see it."""
+"""Define the circuit and the rate limits of each provider, which all processes share."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far old rows have been removed, and how many."""
+"""Define the progress of the removal of old rows, and its counts."""
 
 from datetime import datetime
 from uuid import UUID

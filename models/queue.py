@@ -1,4 +1,4 @@
-"""What dispatching needs of an open notification."""
+"""Define the queue of open notifications: the columns that dispatching reads."""
 
 from datetime import datetime
 from enum import StrEnum

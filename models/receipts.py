@@ -1,4 +1,4 @@
-"""What providers and others report later, stored before it is matched."""
+"""Define receipts of providers and other reporters, which are stored before they are matched."""
 
 from datetime import datetime
 from uuid import UUID

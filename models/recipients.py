@@ -1,4 +1,4 @@
-"""People, their devices and what they want to receive."""
+"""Define recipients, their devices and their preferences."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What a change of a tenant's settings lets ask again, a batch at a time."""
+"""Define the progress of waking, in batches, the notifications that wait for a changed setting of a tenant."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""How much of a limit is used, and who waits for the rest of it."""
+"""Define the windows of a limit, and the queue of the notifications that wait for a slot."""
 
 from datetime import datetime
 from uuid import UUID

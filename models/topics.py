@@ -1,4 +1,4 @@
-"""Who is subscribed to what a tenant calls a topic."""
+"""Define the subscribers of topics."""
 
 from datetime import datetime
 from uuid import UUID
