@@ -93,8 +93,8 @@ class ReceiptBatch:
 async def apply_batch(session: Executor, limit: int) -> ReceiptBatch:
     """Claim up to `limit` waiting receipts and apply them, in the caller's transaction.
 
-    Left for `apply_alone` are receipts of a notification that another transaction has changed or locked, and those that
-    suppress an address or lift that: they lock the recipient first.
+    Leaves in `rest`, for `apply_receipt`, the receipts of a notification that another transaction has changed or
+    locked, and those that change suppressions, because they lock the recipient first.
     """
     claimed = await claim_receipts(session, limit)
     applied = await _apply_receipts(
