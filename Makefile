@@ -47,11 +47,11 @@ bench: compiled ## measure rates, latencies and CPU, with the floor of the machi
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: compiled ## kill, cut and starve real processes, and check every promise; ARGS="--seed 7" repeats one run
-	@$(BIN)/python -m tests.faults $(ARGS)
+	@$(BIN)/python -m faults $(ARGS)
 	@$(if $(ARGS),,$(BIN)/python -m pytest -m "long or hypothesis" --hypothesis-profile long)
 
 faults-long: compiled ## the same with outages of minutes and floods of 10,000
-	@$(BIN)/python -m tests.faults --long $(ARGS)
+	@$(BIN)/python -m faults --long $(ARGS)
 
 provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms
 	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)"

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.stack_run import descendants
+from faults.stack_run import descendants
 
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -17,9 +17,9 @@ from embedded.processes import ProcessSpec, with_parent_death_signal
 from embedded.readiness import responds_ok
 from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
+from faults.stack_run import descendants
 from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
-from tests.faults.stack_run import descendants
 from tests.storage.databases import create_database
 
 SCOPES = ("send", "read", "manage")

@@ -11,7 +11,7 @@ from tests.code.tree import Module, full_names, product, sample, suite
 
 BROAD = {"Exception", "BaseException"}
 SLEEPS = {"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep"}
-PRINTS = {"cli", "commands", "embedded", "benchmarks"}
+PRINTS = {"cli", "commands", "embedded", "benchmarks", "faults"}
 PROMISES = ("TODO", "FIXME", "XXX")
 
 # File → reason. Wait for a condition with a deadline instead; a sleep is for cases without a condition.
@@ -27,7 +27,7 @@ MAY_SLEEP: dict[str, str] = {
     "tests/supervision/test_watchdog.py": "a process that is stopped for a time, longer than a beat may be late",
     "domain/time_slices.py": "a sleep of 0 lets the event loop serve other requests between two items",
     "testing/polling.py": "the one place where tests wait for a condition, with a deadline",
-    "tests/faults/pace.py": "how long an outage lasts, and how far two sends are apart, are durations",
+    "faults/pace.py": "how long an outage lasts, and how far two sends are apart, are durations",
     "storage/migrate.py": "asks for a lock that another process holds, without a statement that waits",
     "storage/encryption_keys.py": "asks for a lock that another process holds while it encrypts what is stored",
     "worker.py": "back-off before a Temporal that does not answer is asked again",

@@ -40,7 +40,7 @@ FILES = (
     "watchdog",
     "worker",
 )
-NOT_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "tests")
+NOT_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "faults", "tests")
 GENERATED = ("__pycache__", "node_modules")
 
 
@@ -89,7 +89,7 @@ def product() -> tuple[Module, ...]:
 
 @lru_cache
 def suite() -> tuple[Module, ...]:
-    return tuple(python_files("tests"))
+    return (*python_files("tests"), *python_files("faults"))
 
 
 def sample(path: str, source: str) -> Module:

@@ -60,7 +60,18 @@ def test_the_ignore_file_admits_only_the_product() -> None:
     assert set(FOLDERS) - {"testing"} <= set(allowed()), "a folder of the product is missing in .dockerignore"
     assert "*.py" in allowed()
     assert [name for name in allowed() if not any(ROOT.glob(name))] == []
-    outside = {"tests", "testing", "benchmarks", "docs", "deploy", ".env", ".git", ".tocsin", "deploy/secrets"}
+    outside = {
+        "tests",
+        "testing",
+        "benchmarks",
+        "faults",
+        "docs",
+        "deploy",
+        ".env",
+        ".git",
+        ".tocsin",
+        "deploy/secrets",
+    }
     assert not outside & set(allowed())
 
 

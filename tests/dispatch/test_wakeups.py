@@ -16,8 +16,8 @@ from dispatch.leases import LEASE_TTL, RENEWALS_PER_TTL, ProcessLease
 from dispatch.notify_listener import NotifyListener
 from domain.names import DISPATCH_CHANNEL, FLUSH_CHANNEL
 from embedded.ports import free_port
+from faults.proxy import Proxy
 from storage.database import Database
-from tests.faults.proxy import Proxy
 from tests.polling import eventually, wait_until
 from tests.storage.databases import own_database
 

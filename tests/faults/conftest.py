@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.customer import Customer, customer_at
-from tests.faults.invariants import EVERY_NOTIFICATION_ENDS, broken
-from tests.faults.servers import Servers, running_servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.stack_run import StackRun, running_stack
+from faults.customer import Customer, customer_at
+from faults.invariants import EVERY_NOTIFICATION_ENDS, broken
+from faults.servers import Servers, running_servers
+from faults.stack_database import StackDatabase
+from faults.stack_run import StackRun, running_stack
 from tests.polling import eventually
 
 OPEN = f"SELECT count(*) FROM ({EVERY_NOTIFICATION_ENDS}) still_open"

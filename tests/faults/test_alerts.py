@@ -20,12 +20,12 @@ import pytest
 from bootstrap import open_container
 from config_sources import PREFIX
 from embedded.ports import free_port
+from faults.metric_recorder import AFTER, RULES, MetricRecorder, Shows, Values, has
+from faults.proxy import Proxy
 from metrics.fetch import fetch_page
 from testing.installation import running_api
 from tests.code.tree import ROOT
 from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
-from tests.faults.metric_recorder import AFTER, RULES, MetricRecorder, Shows, Values, has
-from tests.faults.proxy import Proxy
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 

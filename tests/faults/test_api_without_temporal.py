@@ -6,8 +6,8 @@ import pytest
 
 from bootstrap import prepare_database
 from embedded.temporary_servers import temporary_postgres
-from tests.faults.api_process import running_api
-from tests.faults.customer import customer_at
+from faults.api_process import running_api
+from faults.customer import customer_at
 
 pytestmark = pytest.mark.postgres
 

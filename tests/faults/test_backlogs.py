@@ -12,12 +12,12 @@ from statistics import median
 
 import pytest
 
-from tests.faults.latency import machine_slowdown, measure_sends
-from tests.faults.load_generator import LoadGenerator, open_load_generator
-from tests.faults.servers import REAL_WORKER, Servers, running_servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.type_specs import TypeSpec, step
-from tests.faults.vendor.modes import FaultyVendorMode
+from faults.latency import machine_slowdown, measure_sends
+from faults.load_generator import LoadGenerator, open_load_generator
+from faults.servers import REAL_WORKER, Servers, running_servers
+from faults.stack_database import StackDatabase
+from faults.type_specs import TypeSpec, step
+from faults.vendor.modes import FaultyVendorMode
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long, pytest.mark.timeout(3600)]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.invariants import broken
-from tests.faults.latency import seconds_until_sent
-from tests.faults.load_generator import GeneratedSend, LoadGenerator, open_load_generator
-from tests.faults.servers import Servers, running_servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.stack_process import StackProcess
-from tests.faults.type_specs import RECONCILE_SMS
-from tests.faults.urgent_sends import URGENT
+from faults.invariants import broken
+from faults.latency import seconds_until_sent
+from faults.load_generator import GeneratedSend, LoadGenerator, open_load_generator
+from faults.servers import Servers, running_servers
+from faults.stack_database import StackDatabase
+from faults.stack_process import StackProcess
+from faults.type_specs import RECONCILE_SMS
+from faults.urgent_sends import URGENT
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 

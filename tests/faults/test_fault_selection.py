@@ -5,10 +5,10 @@ import re
 import pytest
 
 from embedded.stack import CHECKOUT
-from tests.faults.__main__ import LONG, arguments, chosen, line, total
-from tests.faults.catalog import FAULTS, OUTAGES
-from tests.faults.fault_run import FaultRunResult
-from tests.faults.fault_selection import FULL_ROUND, select_faults
+from faults.__main__ import LONG, arguments, chosen, line, total
+from faults.catalog import FAULTS, OUTAGES
+from faults.fault_run import FaultRunResult
+from faults.fault_selection import FULL_ROUND, select_faults
 
 PAGE = CHECKOUT / "docs" / "reliability.md"
 

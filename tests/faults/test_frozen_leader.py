@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.faults.servers import Servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.stack_process import StackProcess
+from faults.servers import Servers
+from faults.stack_database import StackDatabase
+from faults.stack_process import StackProcess
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]

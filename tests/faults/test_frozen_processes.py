@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tests.faults.invariants import broken
-from tests.faults.latency import p95
-from tests.faults.load_generator import open_load_generator
-from tests.faults.resource_leaks import connections_to
-from tests.faults.servers import Servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.stack_process import StackProcess
-from tests.faults.urgent_sends import URGENT, UrgentSends, api_client, second_api
+from faults.invariants import broken
+from faults.latency import p95
+from faults.load_generator import open_load_generator
+from faults.resource_leaks import connections_to
+from faults.servers import Servers
+from faults.stack_database import StackDatabase
+from faults.stack_process import StackProcess
+from faults.urgent_sends import URGENT, UrgentSends, api_client, second_api
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.faults.invariants import INVARIANTS, broken
+from faults.invariants import INVARIANTS, broken
 
 pytestmark = pytest.mark.postgres
 

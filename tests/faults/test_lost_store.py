@@ -13,11 +13,11 @@ import pytest
 from commands.store_reports import describe_stores
 from config import Settings
 from dispatch.temporal_connection import connect
-from tests.faults.latency import seconds_until_sent
-from tests.faults.load_generator import LoadGenerator, open_load_generator
-from tests.faults.servers import Servers, running_servers
-from tests.faults.stack_database import StackDatabase
-from tests.faults.type_specs import WEBHOOK
+from faults.latency import seconds_until_sent
+from faults.load_generator import LoadGenerator, open_load_generator
+from faults.servers import Servers, running_servers
+from faults.stack_database import StackDatabase
+from faults.type_specs import WEBHOOK
 from tests.polling import eventually
 
 # One of them is sent; the others are copies of its rows.

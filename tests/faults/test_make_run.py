@@ -17,9 +17,9 @@ import pytest
 
 from config import Settings
 from embedded.process_identity import command_line_of
+from faults.stack_run import STOP_TIMEOUT, running_stack, start, survivors
 from supervision import worker_count
 from tests.faults.conftest import RunningStack, open_stack
-from tests.faults.stack_run import STOP_TIMEOUT, running_stack, start, survivors
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -3,7 +3,7 @@
 import pytest
 
 from domain import proven_statuses
-from tests.faults.permutations import differences
+from faults.permutations import differences
 
 pytestmark = pytest.mark.postgres
 

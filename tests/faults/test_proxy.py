@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from embedded.ports import free_port
-from tests.faults.proxy import Proxy
+from faults.proxy import Proxy
 
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

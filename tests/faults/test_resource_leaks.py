@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.resource_leaks import ResourceUsage, contains, leaks_in, resource_growth
-from tests.faults.type_specs import CANARY, PHONES, new_recipient
+from faults.resource_leaks import ResourceUsage, contains, leaks_in, resource_growth
+from faults.type_specs import CANARY, PHONES, new_recipient
 
 NOW = ResourceUsage(memory={"api": 200.0}, files={"api": 40}, connections=20)
 

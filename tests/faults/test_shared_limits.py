@@ -8,8 +8,8 @@ import pytest
 
 from bootstrap import prepare_database
 from embedded.temporary_servers import temporary_postgres
-from tests.faults.api_process import running_api
-from tests.faults.customer import Customer, customer_at
+from faults.api_process import running_api
+from faults.customer import Customer, customer_at
 from tests.polling import DEFAULT_TIMEOUT, eventually
 from tests.redis import needs_redis, running_redis
 

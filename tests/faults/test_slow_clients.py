@@ -12,10 +12,10 @@ import pytest
 
 from bootstrap import prepare_database
 from embedded.temporary_servers import temporary_postgres
+from faults.api_process import running_api
+from faults.customer import Customer, customer_at
+from faults.slow_clients import CLIENTS
 from tests.code.tree import ROOT
-from tests.faults.api_process import running_api
-from tests.faults.customer import Customer, customer_at
-from tests.faults.slow_clients import CLIENTS
 from tests.metrics.names import value
 from tests.polling import DEFAULT_TIMEOUT, eventually
 
@@ -28,7 +28,7 @@ NOISE_MS, NOISE_MIB = 10.0, 24.0
 
 @asynccontextmanager
 async def slow_clients(port: int) -> AsyncIterator[None]:
-    command = (sys.executable, "-m", "tests.faults.slow_clients", str(port))
+    command = (sys.executable, "-m", "faults.slow_clients", str(port))
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
     try:
         yield

@@ -17,17 +17,17 @@ from domain.outgoing_messages import OutgoingMessage
 from embedded.datadir import DataDir
 from embedded.readiness import accepts_connections
 from embedded.stack import CHECKOUT
+from faults.environment import SENDER, Ports
+from faults.servers import vendors
+from faults.vendor.control import VendorControl
+from faults.vendor.modes import FaultyVendorMode, ReceiptStyle
+from faults.vendor.vendor_log import VendorLogReader
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.smtp.adapter import Smtp, SmtpSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
-from tests.faults.environment import SENDER, Ports
-from tests.faults.servers import vendors
-from tests.faults.vendor.control import VendorControl
-from tests.faults.vendor.modes import FaultyVendorMode, ReceiptStyle
-from tests.faults.vendor.vendor_log import VendorLogReader
 from tests.polling import eventually
 from tests.providers.harness_http import Reply, Request, read_request
 from tests.providers.harness_sendgrid import API_KEY, OWN_KEY, shown

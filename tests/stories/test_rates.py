@@ -21,9 +21,9 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 
 from bootstrap import open_container
 from domain.names import delivery_queue
+from faults.pace import wait_seconds
 from testing.installation import running_api
 from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
-from tests.faults.pace import wait_seconds
 from tests.installation_keys import installation_key
 from tests.polling import eventually
 from tests.stories.vendors import CountingSendGrid, VendorCall, run_vendors, vendor_environment

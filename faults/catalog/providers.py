@@ -1,0 +1,176 @@
+"""Simulate failing vendors with real responses on a real connection, then outages, and measure how the backlog
+drains.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from itertools import dropwhile
+from typing import Any
+
+from faults.background_load import running_background_load
+from faults.catalog.table import fault, outage
+from faults.environment import RESUME_RATE
+from faults.load_generator import GeneratedSend
+from faults.pace import wait_seconds
+from faults.scenario import Scenario
+from faults.type_specs import PASSWORD, RECONCILE_EMAIL, RECONCILE_SMS, RESEND_EMAIL, RESEND_SMS, TypeSpec
+from faults.vendor.modes import FaultyVendorMode
+from tests.polling import eventually
+
+MAILS, TEXTS = (RECONCILE_EMAIL, RESEND_EMAIL), (RECONCILE_SMS, RESEND_SMS, PASSWORD)
+STATE = "SELECT state FROM provider_health WHERE provider = $1"
+REASON = "SELECT reason FROM provider_health WHERE provider = $1 AND state <> 'closed'"
+CALLED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND id::text = ANY($2)"
+REFUSED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'connect_failed'"
+# A worker killed during a call by the next fault leaves an IN_DOUBT notification, which is recorded and not lost.
+LOST = """
+SELECT id::text, status, failure_reason FROM notification
+ WHERE id::text = ANY($1) AND status NOT IN ('SENT', 'DELIVERED', 'OPENED', 'IN_DOUBT')
+"""
+MAILS_PER_SECOND, TEXTS_PER_SECOND = 5.0, 3.0
+# Calls per second that the other senders of the run, and repetitions, may add.
+OTHER_CALLS_PER_SECOND = 8
+SHOWN = 15  # seconds
+LOOKED_AT = 6.0  # seconds of measurement after a recovery
+
+
+async def send_some(scenario: Scenario, kinds: tuple[TypeSpec, ...]) -> list[GeneratedSend]:
+    """Send a burst over all types and both tenants, with and without receipts."""
+    sends = [
+        scenario.load_generator.send(kinds[number % len(kinds)], number % 2, scenario.rand.choice(("", "silent")))
+        for number in range(scenario.scale.burst)
+    ]
+    return list(await asyncio.gather(*sends))
+
+
+def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
+    """Add a fault that sets these modes, one after the other, for both HTTP vendors."""
+
+    async def act(scenario: Scenario) -> None:
+        for mode in modes:
+            async with scenario.vendor_control.with_mode(mode, "sendgrid", "twilio"):
+                sent = await send_some(scenario, (*MAILS, *TEXTS))
+                await wait_seconds(scenario.scale.moment / len(modes))
+                await wait_for_call(scenario, mode, sent)
+
+    act.__name__, act.__doc__ = name, what
+    fault(act)
+
+
+async def wait_for_call(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSend]) -> None:
+    """Wait until one of these was called in this mode: by the vendor log, or by Tocsin's rows where nothing
+    listened.
+    """
+    ids = [each.id for each in sent]
+
+    async def count_calls() -> int:
+        if mode is FaultyVendorMode.CLOSED:
+            return int(await scenario.stack_database.one(REFUSED, ids))
+        references = [
+            entry["reference"] for entry in scenario.vendor_control.ledger.of("call") if entry["mode"] == mode
+        ]
+        return int(await scenario.stack_database.one(CALLED, ids, references))
+
+    await eventually(count_calls, bool, within=20)
+
+
+THROTTLED = (
+    FaultyVendorMode.THROTTLED_SECONDS,
+    FaultyVendorMode.THROTTLED_DATE,
+    FaultyVendorMode.THROTTLED_ABSURD,
+    FaultyVendorMode.THROTTLED_BARE,
+)
+add_vendor_fault(
+    "throttled", "Return 429 with Retry-After in seconds, as a date, as nonsense, and without it.", *THROTTLED
+)
+add_vendor_fault("server_error", "Return 500 for everything, and accept nothing.", FaultyVendorMode.ERROR)
+add_vendor_fault("accepted_then_500", "Accept the message and return 500.", FaultyVendorMode.ACCEPTED_500)
+add_vendor_fault("accepted_then_reset", "Accept the message and reset the connection.", FaultyVendorMode.ACCEPTED_RESET)
+add_vendor_fault("accepted_then_hang", "Accept the message and never respond.", FaultyVendorMode.ACCEPTED_HANG)
+add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", FaultyVendorMode.DRIP)
+add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
+add_vendor_fault("redirected", "Return 302 to another address.", FaultyVendorMode.REDIRECT)
+add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", FaultyVendorMode.FLOOD)
+add_vendor_fault("connection_refused", "No server listens on the vendor's port.", FaultyVendorMode.CLOSED)
+
+
+@fault
+async def credentials_revoked(scenario: Scenario) -> None:
+    """Return 401 during a run, then accept again: the circuit opens, and the other provider sends the email."""
+    async with scenario.vendor_control.with_mode(FaultyVendorMode.UNAUTHORIZED, "sendgrid"):
+        sent = await send_some(scenario, MAILS) + await send_some(scenario, MAILS)
+        await eventually(
+            lambda: scenario.stack_database.one(REASON, "sendgrid"), lambda why: why == "credentials_refused"
+        )
+    check_everything_arrived(scenario, "credentials_revoked", sent)
+
+
+@outage
+async def outage_of_one_of_two(scenario: Scenario) -> None:
+    """Stop one of two email providers for 20 s under load: the other sends everything, and no burst follows."""
+    async with running_background_load(
+        lambda: scenario.load_generator.send(RECONCILE_EMAIL, word="silent"), MAILS_PER_SECOND, scenario.rand
+    ) as load:
+        async with scenario.vendor_control.with_mode(FaultyVendorMode.CLOSED, "sendgrid"):
+            began = time.time()
+            await wait_seconds(scenario.scale.outage)
+        back = time.time()
+        # A circuit that was open for long is probed less and less often.
+        await eventually(
+            lambda: scenario.stack_database.one(STATE, "sendgrid"),
+            lambda state: state == "closed",
+            scenario.scale.deadline,
+        )
+        closed = time.time()
+        await wait_seconds(LOOKED_AT)
+    carried, returned = (
+        calls_per_second(scenario, "smtp", began, back),
+        calls_per_second(scenario, "sendgrid", back, time.time()),
+    )
+    scenario.notes.append(
+        f"sendgrid unavailable for {back - began:.0f} s: smtp sent {sum(carried) / len(carried):.1f}/s; circuit closed "
+        f"{closed - back:.0f} s after the return, calls at sendgrid in each second: "
+        f"{format_counts(returned, closed - back)}"
+    )
+    assert max(returned) <= 2 * MAILS_PER_SECOND + OTHER_CALLS_PER_SECOND, f"a burst of calls: {returned}"
+    check_everything_arrived(scenario, "outage_of_one_of_two", load.sent)
+
+
+@outage
+async def outage_of_the_only_one(scenario: Scenario) -> None:
+    """Stop the only SMS provider for 20 s under load: the backlog drains at the resume rate, and nothing is lost."""
+    async with running_background_load(
+        lambda: scenario.load_generator.send(RECONCILE_SMS, word="silent"), TEXTS_PER_SECOND, scenario.rand
+    ) as load:
+        async with scenario.vendor_control.with_mode(FaultyVendorMode.CLOSED, "twilio"):
+            began = time.time()
+            await wait_seconds(scenario.scale.outage)
+        back = time.time()
+    await scenario.wait_for_attempts(load.sent, len(load.sent), "accepted", within=scenario.scale.deadline)
+    drain = calls_per_second(scenario, "twilio", back, time.time())
+    scenario.notes.append(
+        f"twilio unavailable for {back - began:.0f} s, {len(load.sent)} texts; "
+        f"calls in each second, from the first after its return: {format_counts(drain)}"
+    )
+    assert max(drain) <= RESUME_RATE * 1.2 + OTHER_CALLS_PER_SECOND, f"a burst of calls: {drain}"
+    check_everything_arrived(scenario, "outage_of_the_only_one", load.sent)
+
+
+def calls_per_second(scenario: Scenario, provider: str, since: float, until: float) -> list[int]:
+    """Count the calls in each second of the interval, by the vendor log."""
+    seen = Counter(int(entry["at"] - since) for entry in scenario.vendor_control.ledger.of("call", provider))
+    return [seen[second] for second in range(max(1, int(until - since)))]
+
+
+def format_counts(counts: list[int], since: float = 0.0) -> str:
+    """List the counts from the first second with a call after `since` seconds."""
+    shown = list(dropwhile(lambda count: not count, counts[int(since) :]))
+    return " ".join(map(str, shown[:SHOWN])) + (" ..." if len(shown) > SHOWN else "")
+
+
+def check_everything_arrived(scenario: Scenario, name: str, sent: list[GeneratedSend]) -> None:
+    async def lost() -> list[dict[str, Any]]:
+        return await scenario.stack_database.rows(LOST, [each.id for each in sent])
+
+    scenario.checks[f"{name}: everything arrived"] = lost

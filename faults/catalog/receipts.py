@@ -1,0 +1,61 @@
+"""Repeat, reverse, advance and delay receipts."""
+
+import asyncio
+from datetime import timedelta
+
+from faults.catalog.table import fault
+from faults.pace import wait_seconds
+from faults.scenario import Scenario
+from faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS
+from faults.vendor.modes import ReceiptStyle
+
+WEEKS = timedelta(weeks=3)
+OVER = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished_at IS NOT NULL"
+AGED = """
+WITH n AS (UPDATE notification SET created_at = created_at - $2::interval, finished_at = finished_at - $2::interval
+            WHERE id::text = ANY($1)),
+     d AS (UPDATE delivery SET created_at = created_at - $2::interval, sent_at = sent_at - $2::interval
+            WHERE notification_id::text = ANY($1))
+UPDATE attempt SET started_at = started_at - $2::interval, finished_at = finished_at - $2::interval,
+       sent_at = sent_at - $2::interval WHERE notification_id::text = ANY($1)
+"""
+WRONG = "SELECT id::text, status FROM notification WHERE id::text = ANY($1) AND status <> ALL($2)"
+
+
+def reported(name: str, what: str, style: ReceiptStyle) -> None:
+    async def act(scenario: Scenario) -> None:
+        async with scenario.vendor_control.reporting(style):
+            words = [scenario.rand.choice(("", "open")) for _ in range(scenario.scale.burst)]
+            kinds = (RECONCILE_EMAIL, RECONCILE_SMS, ESCALATION)
+            await asyncio.gather(
+                *(scenario.load_generator.send(kinds[at % 3], at % 2, word) for at, word in enumerate(words))
+            )
+            await wait_seconds(scenario.scale.moment / 2)
+
+    act.__name__, act.__doc__ = name, what
+    fault(act)
+
+
+reported("receipts_duplicated", "Send every receipt three times.", ReceiptStyle.DUPLICATED)
+reported("receipts_reversed", "Report opened before delivered.", ReceiptStyle.REVERSED)
+reported(
+    "receipts_early",
+    "Send receipts before the response to the call, and so before Tocsin's own commit.",
+    ReceiptStyle.EARLY,
+)
+
+
+@fault
+async def receipts_weeks_late(scenario: Scenario) -> None:
+    """Send receipts of messages that were sent, and finished, three weeks ago."""
+    async with scenario.vendor_control.reporting(ReceiptStyle.WITHHELD):
+        sent = await scenario.load_generator.burst(scenario.scale.burst, RECONCILE_SMS)
+        ids = [each.id for each in sent]
+        await scenario.stack_database.until(OVER, ids, is_=len(ids), within=30)
+        await scenario.stack_database.rows(AGED, ids, WEEKS)
+        scenario.load_generator.forget_keys(sent)  # keys are held for one day
+
+    async def find_unapplied() -> list[str]:
+        return [str(row) for row in await scenario.stack_database.rows(WRONG, ids, ["DELIVERED"])]
+
+    scenario.checks["receipts_weeks_late: every receipt is applied"] = find_unapplied
