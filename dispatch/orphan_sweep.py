@@ -12,7 +12,7 @@ from domain.ledger import finish_notification
 from domain.reasons import Reason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import temporal_stores, workflow_signals
+from storage import claims, temporal_stores
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
 
@@ -33,7 +33,7 @@ class OrphanSweep:
         if not await self._is_store_known():
             return
         async with self._database.statement() as session:
-            started = await workflow_signals.claim_orphans(session, BATCH_SIZE)
+            started = await claims.claim_orphans(session, BATCH_SIZE)
         found = await asyncio.gather(*(self._check_workflow(one) for one in started))
         lost = [one for one in found if one is not None]
         if lost and await self._is_store_known():
@@ -54,7 +54,7 @@ class OrphanSweep:
         if status is WorkflowExecutionStatus.RUNNING:
             return None
         async with self._database.transaction() as session:
-            if not await workflow_signals.has_workflow(session, notification_id, generation):
+            if not await claims.has_workflow(session, notification_id, generation):
                 return None  # finished, or handed to a digest
             # Terminated, timed out, or failed without settling: nothing else will finish the row.
             reason = Reason("workflow_ended", {"how": status.name.lower()})
@@ -71,7 +71,7 @@ class OrphanSweep:
     async def _redispatch(self, lost: list[Orphan]) -> None:
         async with self._database.transaction() as session:
             for notification_id, _, generation in sorted(lost):
-                await workflow_signals.redispatch(session, notification_id, generation)
+                await claims.redispatch(session, notification_id, generation)
 
 
 def fail_if_open(ledger: Ledger, generation: int, reason: Reason) -> Ledger:

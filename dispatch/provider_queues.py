@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from storage import provider_queues
+from storage import claims
 from storage.database import Database
 
 POLL_INTERVAL = 1.0
@@ -15,8 +15,8 @@ class ProviderQueueTask:
 
     async def admit(self) -> float:
         async with self._database.statement() as session:
-            busy = await provider_queues.find_awaited_providers(session, self._providers)
+            busy = await claims.find_awaited_providers(session, self._providers)
         for name in busy:
             async with self._database.statement() as session:
-                await provider_queues.admit(session, name)
+                await claims.admit(session, name)
         return POLL_INTERVAL

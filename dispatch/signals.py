@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from dispatch.starter import WorkflowStarter
 from dispatch.token_bucket import TokenBucket
-from storage import releases, workflow_signals
+from storage import claims, releases
 from storage.database import Database
 
 Due = TypeVar("Due")
@@ -35,21 +35,21 @@ class SignalTasks:
 
     async def send_cancel_signals(self) -> float:
         async with self._database.statement() as session:
-            due = await workflow_signals.list_unsignaled_cancels(session, BATCH_SIZE)
+            due = await claims.list_unsignaled_cancels(session, BATCH_SIZE)
         signaled = await self._signal_all(due, lambda one: self._starter.signal_cancel(one[0], one[2]))
         if signaled:
             async with self._database.statement() as session:
-                await workflow_signals.mark_cancels_signaled(session, signaled)
+                await claims.mark_cancels_signaled(session, signaled)
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE else 0.0
 
     async def send_evidence_signals(self) -> float:
         """Send the signals. A row that was written again in between stays due."""
         async with self._database.statement() as session:
-            due = await workflow_signals.list_unsignaled_evidence(session, BATCH_SIZE)
+            due = await claims.list_unsignaled_evidence(session, BATCH_SIZE)
         signaled = await self._signal_all(due, lambda one: self._starter.signal_evidence(one.id, one.generation))
         if signaled:
             async with self._database.statement() as session:
-                await workflow_signals.mark_evidence_signaled(session, signaled)
+                await claims.mark_evidence_signaled(session, signaled)
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE else 0.0
 
     async def releases(self) -> float:

@@ -17,7 +17,7 @@ from domain.statuses import NotificationStatus
 from domain.throttles import CountedLimit
 from domain.timing import OnExceed
 from services.delivery_rendering import rate_limited_provider
-from storage import gates, provider_queues, throttles
+from storage import claims, gates, throttles
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
 from storage.recipient_contexts import RecipientContext
@@ -102,7 +102,7 @@ class LiveGateChecker:
         if provider is None:
             return None
         async with self._database.transaction() as session:
-            if await provider_queues.has_free_place(session, provider):
+            if await claims.has_free_place(session, provider):
                 return None
             gate = Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
             await gates.wait_at_gate(session, check.key, check.start.generation, gate)

@@ -10,7 +10,7 @@ from domain.throttles import slot_at
 from domain.timing import OnExceed
 from services.delivery_rendering import rate_limited_provider
 from services.gates import COLLECTED_OUTCOME, GateCheck, GateDecision
-from storage import provider_queues, throttles
+from storage import claims, throttles
 from storage.database import Database
 
 
@@ -30,7 +30,7 @@ class PredictedGateChecker:
             return None
         self._has_returned_provider = True
         async with self._database.statement() as session:
-            has_room = await provider_queues.has_free_place(session, provider)
+            has_room = await claims.has_free_place(session, provider)
         return None if has_room else Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
 
     async def limit_gate(self, check: GateCheck) -> GateDecision:

@@ -1,14 +1,20 @@
-"""Claims of due notifications by worker processes. A claim is a lease: no lock outlives the statement.
+"""Queue entries of open notifications: claims by worker processes, waits for providers, and signals to workflows.
 
-The function `claim_due` of the database (migration 0001) counts the slots of the process and serves tenants
-round-robin.
+A claim is a lease: no lock outlives the statement. The function `claim_due` of the database (migration 0001) counts the
+slots of the process and serves tenants round-robin. Few notifications wait for the rate of a provider in Temporal,
+whose queue orders by priority only and cannot reroute a call; the others wait in Postgres.
+
+Locks are taken in this order: the notification, the preferences of its recipient, its queue entry. Statements that
+lock several entries lock them in the order of their ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
 from domain.run_summaries import route_text
@@ -115,15 +121,17 @@ def _claimed_notification(row: Mapping[str, Any]) -> ClaimedNotification:
 
 async def mark_started(session: Executor, process: UUID, started_claims: Sequence[StartedClaim]) -> None:
     """Mark the workflows that were started or resumed. Most entries have been updated by their workflows before."""
+    fences = _fences((claim.id, claim.generation) for claim in started_claims)
     waits = [claim.waits_until for claim in started_claims]
-    await session.execute(MARK_STARTED, {"process": process, "waits": waits, **_id_generation_values(started_claims)})
+    await session.execute(MARK_STARTED, {"process": process, "waits": waits, **fences})
 
 
 async def return_claims(
     session: Executor, process: UUID, claimed: Sequence[ClaimedNotification], seconds: float
 ) -> None:
     """Give claims back that Temporal did not take; they are due again after `seconds`."""
-    await session.execute(RETURN_CLAIMS, {"process": process, "seconds": seconds, **_id_generation_values(claimed)})
+    fences = _fences((claim.id, claim.generation) for claim in claimed)
+    await session.execute(RETURN_CLAIMS, {"process": process, "seconds": seconds, **fences})
 
 
 async def release_slot(session: Executor, id: UUID, generation: int) -> None:
@@ -152,6 +160,87 @@ async def make_waiting_due(session: Executor, *, look_back: timedelta, limit: in
     return len(list(await session.execute(MAKE_WAITING_DUE, values)))
 
 
-def _id_generation_values(claims: Sequence[StartedClaim] | Sequence[ClaimedNotification]) -> dict[str, object]:
+def _fences(keys: Iterable[tuple[UUID, int]]) -> dict[str, Any]:
     """Return ids with the generations that fence the write."""
-    return {"ids": [claim.id for claim in claims], "generations": [claim.generation for claim in claims]}
+    pairs = list(keys)
+    return {"ids": [id for id, _ in pairs], "generations": [generation for _, generation in pairs]}
+
+
+MAX_QUEUED = 60
+# Of a provider whose queue has not moved for 30 seconds.
+MAX_QUEUED_IF_STALE = 5
+QUEUE_LIMITS = {"max_queued": MAX_QUEUED, "max_queued_if_stale": MAX_QUEUED_IF_STALE}
+
+SELECT_FREE_SLOTS = statement("claims/select_free_slots")
+ADMIT_WAITING = statement("claims/admit_waiting")
+SELECT_AWAITED = statement("claims/select_awaited")
+
+
+async def has_free_place(session: Executor, provider: str) -> bool:
+    """Return whether another call may wait in the provider's own queue."""
+    return int((await session.execute(SELECT_FREE_SLOTS, {"provider": provider, **QUEUE_LIMITS})).scalar_one()) > 0
+
+
+async def find_awaited_providers(session: Executor, providers: Sequence[str]) -> list[str]:
+    """Return those of the providers that something waits for."""
+    return list((await session.execute(SELECT_AWAITED, {"names": list(providers)})).scalars())
+
+
+async def admit(session: Executor, provider: str) -> int:
+    """Make as many calls due as the queue has slots, by priority and round-robin among tenants. Return their number."""
+    values = {"provider": provider, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE, **QUEUE_LIMITS}
+    return int((await session.execute(ADMIT_WAITING, values)).one()[0])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnsignaledEvidence:
+    id: UUID
+    generation: int
+    count: int
+
+
+SELECT_CANCELS = statement("claims/select_cancels")
+MARK_SIGNALED = statement("claims/mark_signaled")
+SELECT_EVIDENCE = statement("claims/select_evidence")
+MARK_EVIDENCE_SIGNALED = statement("claims/mark_evidence_signaled")
+
+# Exponential interval (1, 2, 4 … 60 min) keeps long waits cheap.
+CLAIM_ORPHANS = statement("claims/claim_orphans")
+HAS_OWN_WORKFLOW = statement("claims/has_own_workflow")
+REDISPATCH = statement("claims/redispatch")
+
+
+async def list_unsignaled_cancels(session: Executor, limit: int) -> list[tuple[UUID, UUID, int]]:
+    """Return canceled rows whose workflow may still wait: (id, tenant, generation)."""
+    return [tuple(row) for row in await session.execute(SELECT_CANCELS, {"limit": limit})]
+
+
+async def mark_cancels_signaled(session: Executor, signaled: list[tuple[UUID, UUID, int]]) -> None:
+    """Mark cancels as signaled, in the form in which `list_unsignaled_cancels` returned them."""
+    await session.execute(MARK_SIGNALED, _fences((id, generation) for id, _, generation in signaled))
+
+
+async def list_unsignaled_evidence(session: Executor, limit: int) -> list[UnsignaledEvidence]:
+    """Return notifications whose workflow waits for evidence that has arrived."""
+    rows = (await session.execute(SELECT_EVIDENCE, {"limit": limit})).mappings()
+    return [UnsignaledEvidence(**row) for row in rows]
+
+
+async def mark_evidence_signaled(session: Executor, signaled_evidence: list[UnsignaledEvidence]) -> None:
+    """Mark evidence as signaled, unless more has arrived since it was read."""
+    values = _fences((due.id, due.generation) for due in signaled_evidence)
+    await session.execute(MARK_EVIDENCE_SIGNALED, {**values, "counts": [due.count for due in signaled_evidence]})
+
+
+async def claim_orphans(session: Executor, limit: int) -> list[tuple[UUID, UUID, int]]:
+    """Claim open rows that were started a while ago and not examined since: (id, tenant, generation)."""
+    return [tuple(row) for row in await session.execute(CLAIM_ORPHANS, {"limit": limit})]
+
+
+async def has_workflow(session: AsyncSession, id: UUID, generation: int) -> bool:
+    """Return whether the notification has its own workflow."""
+    return bool((await session.execute(HAS_OWN_WORKFLOW, {"id": id, "generation": generation})).scalar_one())
+
+
+async def redispatch(session: AsyncSession, id: UUID, generation: int) -> None:
+    await session.execute(REDISPATCH, _fences([(id, generation)]))

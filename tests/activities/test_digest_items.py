@@ -5,7 +5,7 @@ import pytest
 from bootstrap import Container
 from domain.messages import Plan, ResolveInput
 from domain.statuses import NotificationStatus
-from storage import gates, workflow_signals
+from storage import claims, gates
 from tests.storage.queues import mark_begun_entries
 from tests.storage.sends import DatabaseSend, open_database_tenant
 
@@ -41,4 +41,4 @@ async def test_a_late_mark_of_a_start_changes_nothing(container: Container, coll
     """The workflow may end before the dispatcher records its start: the sweep must not look for it."""
     await mark_begun_entries(container.database, collected.id)
     async with container.database.transaction() as session:
-        assert not await workflow_signals.has_workflow(session, collected.id, collected.generation)
+        assert not await claims.has_workflow(session, collected.id, collected.generation)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from storage import workflow_signals
+from storage import claims
 from storage.database import Database
 from tests.storage.queues import (
     accept_notifications,
@@ -32,7 +32,7 @@ async def due(database: Database) -> list[UUID]:
 
 async def find_orphans(database: Database, limit: int = 100) -> list[UUID]:
     async with database.transaction() as session:
-        return [orphan[0] for orphan in await workflow_signals.claim_orphans(session, limit)]
+        return [orphan[0] for orphan in await claims.claim_orphans(session, limit)]
 
 
 @pytest.mark.parametrize(("canceled", "marked"), [(True, True), (False, False)])
@@ -45,7 +45,7 @@ async def test_a_finished_row_is_marked_as_started_only_if_it_is_canceled(
     await end_notifications(database_tenant, one, canceled=canceled)
     await mark_begun_entries(database_tenant.database, one)
     async with database_tenant.database.transaction() as session:
-        signals = [found[0] for found in await workflow_signals.list_unsignaled_cancels(session, 100)]
+        signals = [found[0] for found in await claims.list_unsignaled_cancels(session, 100)]
     assert (one in signals) is marked
 
 
@@ -108,7 +108,7 @@ async def test_a_missing_workflow_is_started_again(database_tenant: DatabaseTena
     [one] = await accept_notifications(database_tenant, 3)
     await claim_and_start(database_tenant.database, one)
     async with database_tenant.database.transaction() as session:
-        await workflow_signals.redispatch(session, one, 1)
+        await claims.redispatch(session, one, 1)
     assert await due(database_tenant.database) == [one]
 
 
@@ -117,9 +117,9 @@ async def test_a_cancel_is_signalled_once_and_only_where_a_workflow_may_wait(dat
     await claim_and_start(database_tenant.database, one)
     await end_notifications(database_tenant, one, unstarted, canceled=True)
     async with database_tenant.database.transaction() as session:
-        assert await workflow_signals.list_unsignaled_cancels(session, 10) == [(one, database_tenant.tenant, 1)]
-        await workflow_signals.mark_cancels_signaled(session, [(one, database_tenant.tenant, 1)])
-        assert await workflow_signals.list_unsignaled_cancels(session, 10) == []
+        assert await claims.list_unsignaled_cancels(session, 10) == [(one, database_tenant.tenant, 1)]
+        await claims.mark_cancels_signaled(session, [(one, database_tenant.tenant, 1)])
+        assert await claims.list_unsignaled_cancels(session, 10) == []
 
 
 async def test_a_signaled_cancel_of_a_former_generation_leaves_the_new_one_due(database_tenant: DatabaseTenant) -> None:
@@ -128,14 +128,12 @@ async def test_a_signaled_cancel_of_a_former_generation_leaves_the_new_one_due(d
     await claim_and_start(database_tenant.database, one)
     await database_tenant.query("UPDATE queue_entry SET cancel_due = true")
     async with database_tenant.database.transaction() as session:
-        due = await workflow_signals.list_unsignaled_cancels(session, 100)
+        due = await claims.list_unsignaled_cancels(session, 100)
     assert [(found[0], found[2]) for found in due] == [(one, 1)]
     await database_tenant.query("UPDATE queue_entry SET generation = 2")
     async with database_tenant.database.transaction() as session:
-        await workflow_signals.mark_cancels_signaled(session, due)
+        await claims.mark_cancels_signaled(session, due)
     assert (await entry_of(database_tenant, one))["cancel_due"]
     async with database_tenant.database.transaction() as session:
-        await workflow_signals.mark_cancels_signaled(
-            session, await workflow_signals.list_unsignaled_cancels(session, 100)
-        )
+        await claims.mark_cancels_signaled(session, await claims.list_unsignaled_cancels(session, 100))
     assert not (await entry_of(database_tenant, one))["cancel_due"]

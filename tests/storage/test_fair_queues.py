@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import digests, event_posting, provider_queues, receipt_batches, schedule_runs, workflow_signals
+from storage import claims, digests, event_posting, receipt_batches, schedule_runs
 from storage.digest_collection import CHOSEN_ENTRIES
 from storage.event_posting import ConcurrencyLimits
 from tests.storage.databases import own_database
@@ -66,11 +66,11 @@ def windows(*, closes_on_schedule: bool = False, is_full: bool = False, signaled
 
 
 async def cancels(session: AsyncSession) -> list[UUID]:
-    return [id for id, *_ in await workflow_signals.list_unsignaled_cancels(session, 16)]
+    return [id for id, *_ in await claims.list_unsignaled_cancels(session, 16)]
 
 
 async def evidence(session: AsyncSession) -> list[UUID]:
-    return [due.id for due in await workflow_signals.list_unsignaled_evidence(session, 16)]
+    return [due.id for due in await claims.list_unsignaled_evidence(session, 16)]
 
 
 async def collected(session: AsyncSession) -> list[UUID]:
@@ -79,7 +79,7 @@ async def collected(session: AsyncSession) -> list[UUID]:
 
 
 async def admit(session: AsyncSession) -> list[UUID]:
-    await provider_queues.admit(session, "sandbox")
+    await claims.admit(session, "sandbox")
     return list((await session.execute(text("SELECT notification_id FROM queue_entry WHERE state = 'due'"))).scalars())
 
 

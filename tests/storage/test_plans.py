@@ -13,7 +13,7 @@ from domain.gates import GateReason
 from domain.ledger import finish_notification
 from domain.messages import Gate
 from domain.redrives import DEAD_LETTER_STATUSES
-from storage import claims, dead_letters, gates, notifications, recoveries, workflow_signals
+from storage import claims, dead_letters, gates, notifications, recoveries
 from storage.acceptance import accept
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
@@ -121,10 +121,10 @@ def search(**wanted: Any) -> Call:
             "notification_of_st",
         ),
         (lambda s, _: claims.make_waiting_due(s, look_back=NO_LOOK_BACK_LIMIT, limit=16), "queue_entry_timed"),
-        (lambda s, _: workflow_signals.claim_orphans(s, 20), "queue_entry_may_be_orphaned"),
+        (lambda s, _: claims.claim_orphans(s, 20), "queue_entry_may_be_orphaned"),
         (lambda s, _: s.execute(recoveries.RESET_BATCH, A_BATCH), "queue_entry_pkey"),
-        (lambda s, _: workflow_signals.list_unsignaled_cancels(s, 16), "queue_entry_cancels"),
-        (lambda s, _: workflow_signals.list_unsignaled_evidence(s, 16), "queue_entry_evidence"),
+        (lambda s, _: claims.list_unsignaled_cancels(s, 16), "queue_entry_cancels"),
+        (lambda s, _: claims.list_unsignaled_evidence(s, 16), "queue_entry_evidence"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -155,10 +155,10 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         await claims.mark_started(session, PROCESS, [StartedClaim(id=item.id, generation=1)])
         await claims.release_slot(session, item.id, 1)
         await claims.set_wait(session, item.id, 1, now())
-        await workflow_signals.claim_orphans(session, 16)
-        await workflow_signals.list_unsignaled_cancels(session, 16)
-        await workflow_signals.list_unsignaled_evidence(session, 16)
-        await workflow_signals.redispatch(session, item.id, 1)
+        await claims.claim_orphans(session, 16)
+        await claims.list_unsignaled_cancels(session, 16)
+        await claims.list_unsignaled_evidence(session, 16)
+        await claims.redispatch(session, item.id, 1)
         await gates.wait_at_gate(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
         await gates.pass_gates(session, key)
         await gates.reconsider(session, database_tenant.tenant, database_tenant.recipient_id)

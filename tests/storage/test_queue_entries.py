@@ -17,7 +17,7 @@ from domain.messages import Gate
 from domain.records import Ledger
 from models.notifications import Notification
 from models.queue import QueueEntry
-from storage import claims, gates, workflow_signals
+from storage import claims, gates
 from storage.claims import ClaimedNotification
 from storage.database import Database
 from storage.ledgers import amend
@@ -53,12 +53,12 @@ async def canceled(sent: DatabaseSend) -> Ledger:
 
 async def to_signal(sent: DatabaseSend) -> list[tuple[UUID, UUID, int]]:
     async with sent.database_tenant.database.transaction() as session:
-        return await workflow_signals.list_unsignaled_cancels(session, 10)
+        return await claims.list_unsignaled_cancels(session, 10)
 
 
 async def signaled(sent: DatabaseSend) -> None:
     async with sent.database_tenant.database.transaction() as session:
-        await workflow_signals.mark_cancels_signaled(session, [(sent.id, sent.database_tenant.tenant, sent.generation)])
+        await claims.mark_cancels_signaled(session, [(sent.id, sent.database_tenant.tenant, sent.generation)])
 
 
 async def state(sent: DatabaseSend) -> str | None:
@@ -139,11 +139,11 @@ async def test_evidence_that_comes_during_a_signal_stays_due(accepted: DatabaseS
 
     await come()
     async with accepted.database_tenant.database.transaction() as session:
-        read = await workflow_signals.list_unsignaled_evidence(session, 10)
+        read = await claims.list_unsignaled_evidence(session, 10)
     await come()
     async with accepted.database_tenant.database.transaction() as session:
-        await workflow_signals.mark_evidence_signaled(session, read)
-        assert [due.id for due in await workflow_signals.list_unsignaled_evidence(session, 10)] == [accepted.id]
+        await claims.mark_evidence_signaled(session, read)
+        assert [due.id for due in await claims.list_unsignaled_evidence(session, 10)] == [accepted.id]
 
 
 async def test_a_redriven_one_has_an_entry_of_its_new_generation(database_tenant: DatabaseTenant) -> None:
@@ -161,7 +161,7 @@ async def test_an_old_generation_writes_nothing(database_tenant: DatabaseTenant)
     await signaled(replace(again, generation=1))
     async with database_tenant.database.transaction() as session:
         await gates.wait_at_gate(session, again.key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
-        await workflow_signals.redispatch(session, again.id, 1)
+        await claims.redispatch(session, again.id, 1)
     assert await again.entry() == before
 
 
