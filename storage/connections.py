@@ -1,9 +1,12 @@
-"""Session settings and socket options of connections to Postgres: each side notices that the other is gone."""
+"""Connections to Postgres: settings by which each side notices that the other is gone, and those that stay checked out
+of the pool between text statements. Used by `Database`."""
 
 import socket
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # Seconds. A peer that answers no probe is gone after 10 + 3 * 3 s, one that acknowledges no data after 15 s, which is
 # as long as a statement may take.
@@ -54,3 +57,80 @@ def enable_keepalive(connection: asyncpg.Connection) -> None:
     for name, value in SOCKET_OPTIONS.items():
         if hasattr(socket, name):
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+# Postgres plans a statement anew for each of its first five executions by a connection, and again after each ANALYZE of
+# a table. Planning a text statement takes as long as executing it, and none needs a plan for the values of its
+# parameters.
+PLAN_ONCE = "SET plan_cache_mode = force_generic_plan"
+RESET_PLANNING = "RESET plan_cache_mode"
+
+Checkout = tuple[AsyncConnection, asyncpg.Connection]
+
+
+class PinnedConnections:
+    """At most `most` that are free for the next statement: a check-out of the pool for each costs as much CPU time as
+    the statement. They plan each statement once."""
+
+    def __init__(self, engine: AsyncEngine, max_free: int) -> None:
+        self._engine = engine
+        self._max_free = max_free
+        self._free: list[Checkout] = []
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    async def check_out(self) -> Checkout:
+        """Return a free connection, or check one out of the pool."""
+        while self._free:
+            connection, driver = self._free.pop()
+            if not driver.is_closed():
+                return connection, driver
+            await connection.invalidate()
+            await connection.close()
+        return await self._connect()
+
+    async def _connect(self) -> Checkout:
+        connection = await self._engine.connect()
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        await self._execute_setting(connection, driver, PLAN_ONCE)
+        return connection, driver
+
+    async def check_in(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+        """Keep it, or return it to the pool."""
+        if driver.is_closed() or driver.is_in_transaction():
+            # SQLAlchemy notices this only in its own statements, and would hand the connection out again.
+            await connection.invalidate()
+            await connection.close()
+        elif len(self._free) < self._max_free:
+            self._free.append((connection, driver))
+        else:
+            await self._return_to_pool(connection, driver)
+
+    async def release(self) -> None:
+        """Return one that is free to the pool."""
+        await self._return_to_pool(*self._free.pop())
+
+    async def _return_to_pool(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
+        """Reset and close the connection. Errors are ignored, because the statement before was executed anyway."""
+        with suppress(*DRIVER_ERRORS):
+            if not driver.is_closed():
+                await self._execute_setting(connection, driver, RESET_PLANNING)
+        await connection.close()
+
+    @staticmethod
+    async def _execute_setting(connection: AsyncConnection, driver: asyncpg.Connection, statement: str) -> None:
+        """Close the connection if that fails or is cancelled: the pool would hand it out as it is."""
+        is_set = False
+        try:
+            await driver.execute(statement)
+            is_set = True
+        finally:
+            if not is_set:
+                await connection.invalidate()
+                await connection.close()
+
+    async def close(self) -> None:
+        """Close those that are free."""
+        while self._free:
+            await self._free.pop()[0].close()

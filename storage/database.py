@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from metrics.engine import ReachedLimit, count_limit_reached
-from storage.connections import SERVER_SETTINGS, enable_keepalive
+from storage.connections import SERVER_SETTINGS, PinnedConnections, enable_keepalive
 from storage.encryption import Encryption, encryption_of
-from storage.pinned_connections import PinnedConnections
 from storage.statements import QuickSession
 
 POOL_TIMEOUT = 5
