@@ -161,7 +161,7 @@ async def prepare_temporal(settings: Settings, address: str, database_url: str |
     from temporalio.service import RPCError
 
     from dispatch import temporal_preparation
-    from storage.outages import DATABASE_ERRORS
+    from storage.connections import DATABASE_ERRORS
 
     try:
         given = settings if settings.temporal_address else None

@@ -26,9 +26,9 @@ from services.provider_calls import ProviderCaller
 from storage import gates, holds, processes
 from storage.attempts import AttemptClaim, claim_attempt, record_skipped_device
 from storage.claims import release_slot
+from storage.connections import DATABASE_ERRORS, is_permanent
 from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import NotificationRef
-from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.statements import Executor
 
 ERASED_VERDICT = Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from api.problems import Problem
 from api.validation_issues import problem_of
 from rendering.fair_queue import RenderQueueFull
-from storage.outages import DATABASE_ERRORS, is_outage
+from storage.connections import DATABASE_ERRORS, is_outage
 
 RETRY_AFTER = {"Retry-After": "1"}
 TOO_MANY_WAITING_DETAIL = "Too many templates and payloads of this tenant are being processed; retry later."

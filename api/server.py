@@ -17,7 +17,7 @@ from api.rate_limits import RateLimits
 from bootstrap import Container
 from config import Settings
 from metrics.process import ProcessGauges
-from storage.outages import suppress_outages
+from storage.connections import suppress_outages
 from supervision import freeze_loaded_objects
 from watchdog import do_nothing
 

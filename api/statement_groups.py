@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
-from storage.outages import is_outage
+from storage.connections import is_outage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 from commands.errors import CommandError
 from config import Settings
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
 from storage.encryption import Encryption
 from storage.migrate import NewerSchemaError
-from storage.outages import DATABASE_ERRORS
 
 
 @asynccontextmanager

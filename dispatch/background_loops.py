@@ -13,8 +13,8 @@ from temporalio.service import RPCError
 from dispatch.temporal_connection import OUTAGE_STATUSES
 from domain.stored_enums import UnknownValue
 from metrics.engine import FailureCause, count_background_failure, initialize_bug_count
+from storage.connections import DATABASE_ERRORS, is_outage
 from storage.encryption import DecryptionError
-from storage.outages import DATABASE_ERRORS, is_outage
 
 log = structlog.get_logger(__name__)
 

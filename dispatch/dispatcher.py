@@ -24,8 +24,8 @@ from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEA
 from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached
 from storage import claims
 from storage.claims import ClaimedNotification, Slots, StartedClaim
+from storage.connections import suppress_outages
 from storage.database import Database
-from storage.outages import suppress_outages
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dispatch.background_loops import report_failure
 from metrics.samples import SampledGauges
 from storage import samples
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS
 
 SAMPLE_INTERVAL = 10.0  # seconds; less than Prometheus waits between two scrapes
 

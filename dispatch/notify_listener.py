@@ -11,8 +11,8 @@ from contextlib import suppress
 from dispatch.background_loops import align_wait, report_failure
 from dispatch.leases import ProcessLease
 from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, FLUSH_CHANNEL, SANDBOX_CHANNEL
+from storage.connections import DATABASE_ERRORS, suppress_outages
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS, suppress_outages
 from storage.statements import QuickSession, notify
 
 RECONNECT_DELAY = 0.5  # seconds

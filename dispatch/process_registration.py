@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 from dispatch.background_loops import Loop
 from storage import processes
+from storage.connections import suppress_outages
 from storage.database import Database
-from storage.outages import suppress_outages
 from storage.processes import ProcessInfo
 
 RENEW_INTERVAL = 5.0

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from storage.connections import DATABASE_ERRORS, is_outage
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS, is_outage
 from storage.restores import StartHold, begin_hold, read_hold
 
 log = structlog.get_logger(__name__)

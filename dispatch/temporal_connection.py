@@ -20,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from config_temporal import TemporalSettings
 from domain.stored_enums import UnknownValue
-from storage.outages import is_permanent
+from storage.connections import is_permanent
 
 # Our bugs: a retry only repeats them. Every other error may be an outage, and Temporal retries it.
 BUG_TYPES = (

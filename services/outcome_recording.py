@@ -21,9 +21,9 @@ from providers.outcomes import ProviderAcceptance
 from services.attempt_outcomes import AttemptOutcome, attempt_outcome, next_at, result_from_attempt
 from storage import devices, receipts
 from storage.attempts import AttemptClaim, claim_message
+from storage.connections import DATABASE_ERRORS, is_permanent
 from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import NotificationRef, amend
-from storage.outages import DATABASE_ERRORS, is_permanent
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 

@@ -1,11 +1,17 @@
-"""Connections to Postgres: settings by which each side notices that the other is gone, and those that stay checked out
-of the pool between text statements. Used by `Database`."""
+"""Connections to Postgres: settings by which each side notices that the other is gone, connections that stay
+checked out of the pool between text statements, and the one definition of an outage.
+
+An outage is a database error that is waited out; other database errors stay.
+"""
 
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # Seconds. A peer that answers no probe is gone after 10 + 3 * 3 s, one that acknowledges no data after 15 s, which is
@@ -134,3 +140,57 @@ class PinnedConnections:
         """Close those that are free."""
         while self._free:
             await self._free.pop()[0].close()
+
+
+# What a handler registers for; `is_outage` then decides.
+DATABASE_ERRORS: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *DRIVER_ERRORS)
+
+# Classes of SQLSTATE: connection, refused login, no such database, rolled back (deadlock), out of resources, an object
+# that is not available now (a lock, a database that takes no connections), operator, system; then single codes: a
+# read-only server (failover), and a transaction that the server has ended because this process stood still within it.
+OUTAGE_CLASSES = ("08", "28", "3D", "40", "53", "55", "57", "58")
+OUTAGE_CODES = {"25006", "25P03"}
+# No outage, and gone with the migration or the deploy that is under way: tables or columns of another version, and
+# prepared statements of the schema before.
+SCHEMA_MISMATCH_CLASSES = ("0A", "26", "42")
+
+
+def is_outage(error: BaseException) -> bool:
+    """Return whether the server is lost, starting, read-only or overloaded. A broken constraint, value or statement is
+    no outage."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or (error.orig is not None and _indicates_outage(error.orig))
+    return isinstance(error, DATABASE_ERRORS) and _indicates_outage(error)
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return whether the same statement with the same values fails again, also when the schema fits this version."""
+    return (
+        isinstance(error, DATABASE_ERRORS)
+        and not is_outage(error)
+        and not _sqlstate(error).startswith(SCHEMA_MISMATCH_CLASSES)
+    )
+
+
+def _indicates_outage(error: BaseException) -> bool:
+    """Without a code it was not the server that answered: a reset, a time-out, asyncpg's own InterfaceError; unless the
+    driver could not encode a value."""
+    if isinstance(error, ValueError) or isinstance(error.__cause__, ValueError):
+        return False
+    code = _sqlstate(error)
+    return not code or code.startswith(OUTAGE_CLASSES) or code in OUTAGE_CODES
+
+
+def _sqlstate(error: BaseException) -> str:
+    driver_error = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(driver_error, "sqlstate", None) or "")
+
+
+@contextmanager
+def suppress_outages() -> Iterator[None]:
+    """Leave the block at an outage, as if it had ended. Other errors are raised."""
+    try:
+        yield
+    except DATABASE_ERRORS as error:
+        if not is_outage(error):
+            raise

@@ -19,8 +19,8 @@ from domain.evidence import ReceiptKind, Reporter
 from domain.names import derived_id
 from domain.tracking import TraceSigner, TrackedAction
 from storage import receipts
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS
 from storage.receipts import StoredReceipt
 
 # Seconds. A slow database delays the redirect of a click by at most this time.

@@ -10,7 +10,7 @@ from api.container import ContainerDep
 from api.error_handlers import RETRY_AFTER
 from api.problems import Problem
 from bootstrap import Container
-from storage.outages import DATABASE_ERRORS
+from storage.connections import DATABASE_ERRORS
 from storage.restores import read_hold
 from storage.temporal_stores import StoreReport, read_report
 

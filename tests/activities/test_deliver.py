@@ -19,9 +19,9 @@ from domain.reasons import reason_line
 from domain.statuses import DeliveryStatus, NotificationStatus
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
 from storage import devices, erasures, preferences, receipts
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.outages import DATABASE_ERRORS
 from storage.receipts import StoredReceipt
 from tests.activities.conftest import ActivityWorker
 from tests.polling import eventually

@@ -5,8 +5,8 @@ from sqlalchemy import text
 
 from domain.messages import CallResult
 from storage import database as module
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS
 from tests.activities.conftest import ActivityWorker
 from tests.storage.sends import DatabaseSend
 

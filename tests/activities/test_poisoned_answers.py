@@ -14,7 +14,7 @@ from domain.messages import CallResult, DeliverResult
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
 from providers.outcomes import ProviderAcceptance
-from storage.outages import DATABASE_ERRORS
+from storage.connections import DATABASE_ERRORS
 from tests.activities.conftest import ActivityWorker
 from tests.storage.sends import DatabaseSend
 

@@ -9,8 +9,8 @@ import pytest
 from dispatch.erasures import ErasureTask
 from dispatch.reconsiderations import ReconsiderationTask
 from storage import erasures, gates
+from storage.connections import DATABASE_ERRORS
 from storage.database import Database
-from storage.outages import DATABASE_ERRORS
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 from tests.storage.test_erasures import add_notifications
 from tests.storage.test_reconsiderations import due, wait

@@ -8,9 +8,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from storage.connections import SERVER_SETTINGS, SOCKET_OPTIONS, socket_of
+from storage.connections import SERVER_SETTINGS, SOCKET_OPTIONS, is_outage, socket_of
 from storage.database import Database
-from storage.outages import is_outage
 from tests.polling import eventually
 
 pytestmark = pytest.mark.postgres

@@ -14,8 +14,8 @@ from domain.clock import now
 from domain.redrives import redrive_refusal
 from metrics.registry import REGISTRY
 from storage import dead_letters, retention
+from storage.connections import is_outage
 from storage.database import Database
-from storage.outages import is_outage
 from storage.retention import first_id_at, read_pruned_counts
 from tests.storage.buffers import CountingSession
 from tests.storage.databases import own_database
