@@ -20,13 +20,12 @@ from api.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
 from api.send_statement_groups import SendStatementGroups, announce_accepted
 from bootstrap import Container
 from domain.digests import digest_key_of
+from domain.json_types import Json
 from domain.notification_types import NotificationType
 from metrics.sends import ACCEPT_SECONDS, ACCEPTED
 from models.columns import new_id
 from storage import timezone_changes
 from storage.acceptance import AcceptResult, NewNotification, accept, find_key_holders
-
-Json = dict[str, Any]
 
 KEY_REUSED = issue_at("", "the idempotency key was already used with another body")
 UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first, or give the profile inline as `recipient`"

@@ -1,10 +1,7 @@
 """Example responses of the key, tenant and audit operations, for `api/examples.py`."""
 
-from typing import Any
-
 from api.schemas.keys import EXAMPLE_KEY
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 CREATED_AT = "2026-11-22T19:19:50.395871Z"
 KEY_ID = "01a204b3-5a10-7c51-9a3e-3f9b0c6f2d11"

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,8 +13,7 @@ from api.problems import ERROR_LIMIT, ValidationIssue, issue_at
 from api.schemas.sends import BatchItemResponse, SendItem
 from api.strict_json import VALUE_LIMIT
 from api.validation_issues import issues_of
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 COMPACT_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 

@@ -3,7 +3,6 @@ do."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from fastapi import Request
 
@@ -21,11 +20,10 @@ from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
 from bootstrap import Container
 from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
+from domain.json_types import Json
 from domain.reasons import reason_line
 from services.dry_runs import DryRunPredictor, SendRefusal, SendRefused
 from storage.acceptance import NewNotification
-
-Json = dict[str, Any]
 
 ISSUES = {
     SendRefusal.ATTRIBUTES_TOO_LARGE: issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE),

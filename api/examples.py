@@ -1,12 +1,9 @@
 """Example responses of each operation for `/openapi.json`: a welcome email to Ada and an order notification to Mia."""
 
-from typing import Any
-
 from api.access_examples import ACCESS_EXAMPLES
 from api.schedule_examples import SCHEDULE_EXAMPLES
 from api.schemas import digests, explanations, failures, settings, webhooks
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 ACCEPTED_AT = "2026-11-22T19:19:50.395871Z"
 SENT_AT = "2026-11-22T19:19:50.543557Z"

@@ -27,11 +27,11 @@ from api.schemas.sends import MAX_SUBSCRIBERS, SendBody, SendEntryResponse
 from api.send_checks import UNKNOWN_TYPE
 from api.send_statement_groups import SendStatementGroups, announce_accepted
 from bootstrap import Container
+from domain.json_types import Json
 from metrics.sends import ACCEPT_SECONDS
 from storage import multi_sends, topics
 from storage.acceptance import AcceptResult, NewNotification
 
-Json = dict[str, Any]
 PreparedSends = Mapping[int, NewNotification | list[ValidationIssue]]
 
 NO_SUBSCRIBERS = issue_at("/topic", "has no subscribers")

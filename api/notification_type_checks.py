@@ -5,9 +5,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.base import Json
 from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
+from domain.json_types import Json
 from storage.preferences import find_unknown_names, is_name_used
 from storage.templates import PublishedText, list_published_texts
 

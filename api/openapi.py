@@ -1,7 +1,6 @@
 """Build `/openapi.json`: FastAPI's schema of `/api/v1`, with problems in place of its validation errors."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -13,8 +12,7 @@ from api.examples import EXAMPLES
 from api.problems import ERROR_LIMIT, MEDIA_TYPE, PROBLEM_TYPES, TYPE_PREFIX
 from api.schemas.dry_runs import EXAMPLE as DRY_RUN_EXAMPLE
 from api.strict_json import VALUE_LIMIT
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 DEFAULT_BODY_LIMITS = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 # Responses of any request before its route is reached, by the name of the shared response.

@@ -12,9 +12,8 @@ from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, COMPACT_ENCODER, Rej
 from api.json_values import has_more_values
 from api.problems import Problem, issue_at
 from api.schemas.sends import SendBody, SendEntry
+from domain.json_types import Json
 from domain.time_slices import in_slices
-
-Json = dict[str, Any]
 
 SHARED_FIELDS_TOO_LARGE = (
     f"The fields that all recipients share may have at most {BATCH_LIMIT} bytes and {BATCH_VALUE_LIMIT} JSON values, "

@@ -1,8 +1,6 @@
 """Example responses of schedule operations, for `api/examples.py`: a weekly report to the subscribers of a topic."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 SAVED_AT = "2026-11-22T19:19:50.395871Z"
 RUN_ID = "6a1f0b0e-2d0f-5a55-8c4e-3b0a9f0f7d21"

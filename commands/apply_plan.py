@@ -9,7 +9,8 @@ import yaml
 
 from api.schemas.notification_types import TypeBody
 from commands.client import ApiClient
-from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem, Json
+from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem
+from domain.json_types import Json
 
 TEMPLATE_FIELDS = ("subject_template", "body_template", "text_template", "variables_schema")
 

@@ -1,7 +1,7 @@
 """List the audit log: `tocsin audit`. Registered by `cli.py`."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,8 +10,7 @@ from rich.markup import escape
 from commands.client import ApiClient
 from commands.execution import run_with_api
 from commands.timeline import time_text
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 console = Console(highlight=False)
 

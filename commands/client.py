@@ -14,8 +14,7 @@ import httpx2
 from commands.errors import CommandError
 from commands.local_stack import find_running_stack, not_running_error
 from config import ClientSettings
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 POLL_INTERVAL = 0.1

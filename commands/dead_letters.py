@@ -1,7 +1,7 @@
 """Handle failed notifications: `tocsin explain`, `redrive` and `failures`. Registered by `cli.py`."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,8 +12,7 @@ from commands.errors import CommandError
 from commands.execution import run_with_api
 from commands.notification_ids import resolve_id
 from commands.timeline import colored, time_text
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 console = Console(highlight=False)
 BLANK_TIME = " " * 12

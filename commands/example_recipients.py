@@ -3,8 +3,9 @@
 from pathlib import Path
 from urllib.parse import quote
 
-from commands.client import ApiClient, Json
+from commands.client import ApiClient
 from commands.yaml_files import read_yaml
+from domain.json_types import Json
 
 
 async def add_missing_recipients(api: ApiClient, file: Path) -> None:

@@ -10,15 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from commands.errors import CommandError
 from commands.file_positions import BrokenFile, Source
 from commands.yaml_files import YamlFile, read_yaml
 from domain.channels import Channel
+from domain.json_types import Json
 from domain.languages import normalize_tag
 
-Json = dict[str, Any]
 TYPE_ITEM = "notification type"
 TEMPLATE_ITEM = "template"
 TEXT_FILE_NAME = re.compile(r"(?P<channel>\w+)\.(?P<language>[\w-]+)\.(?P<ending>html|txt)(\.j2)?")

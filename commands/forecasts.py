@@ -1,9 +1,8 @@
 """Format the prediction of a send. Used by `tocsin send --dry-run`."""
 
 from collections.abc import Iterator
-from typing import Any
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 START_CONDITIONS = {
     "always": "",

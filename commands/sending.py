@@ -12,8 +12,7 @@ from commands.errors import CommandError
 from commands.execution import run_with_api
 from commands.forecasts import forecast_lines
 from commands.timeline import SUCCESS_STATUSES, print_notification
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 console = Console(highlight=False)
 

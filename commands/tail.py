@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from commands.client import ApiClient
+from domain.json_types import Json
 
-Json = dict[str, Any]
 PrintEntry = Callable[[Json, Json], None]
 
 POLL_INTERVAL = 1.0

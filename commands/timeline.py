@@ -3,12 +3,11 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 COLORS = {
     "DELIVERED": "green",

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 MASK = "***"
 # Members of any object, at any depth.

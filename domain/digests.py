@@ -10,13 +10,13 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from domain.json_types import Json
 from domain.local_times import known_zone_or_utc
 from domain.notification_types import NotificationType
 from domain.recurrence import next_due
 from domain.statuses import NotificationStatus
 from domain.timing import DigestRule
 
-Json = dict[str, Any]
 MAX_BYTES = 1_000_000  # of the items of one digest, as text
 MAX_TAGS = 20  # of one notification
 

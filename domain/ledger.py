@@ -10,10 +10,11 @@ from uuid import UUID
 
 from domain.evidence import EVIDENCE_OF_STATE, AttemptState, Evidence
 from domain.failure_reasons import category_of_code
+from domain.json_types import Json
 from domain.notification_overview import channel_failures, overall_status
 from domain.proven_statuses import TIMESTAMP_FIELDS, ProvenStatus, is_in_doubt, proven_status, with_evidence
 from domain.reasons import ChannelReason, Reason
-from domain.records import AttemptRecord, DeliveryRecord, Json, Ledger, TimelineEvent, Verdict
+from domain.records import AttemptRecord, DeliveryRecord, Ledger, TimelineEvent, Verdict
 from domain.statuses import (
     DELIVERY_TRANSITIONS,
     NOTIFICATION_TRANSITIONS,

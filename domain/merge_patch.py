@@ -1,8 +1,6 @@
 """Apply JSON Merge Patch (RFC 7396): what `PATCH` means for a profile's attributes and for preferences."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 
 def apply_merge_patch(target: Json, patch: Json) -> Json:

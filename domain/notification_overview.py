@@ -3,8 +3,9 @@
 from uuid import UUID
 
 from domain.evidence import Evidence
+from domain.json_types import Json
 from domain.reasons import ChannelReason, Reason
-from domain.records import DeliveryRecord, Json, Ledger
+from domain.records import DeliveryRecord, Ledger
 from domain.redrives import ALREADY_SENT
 from domain.statuses import DeliveryStatus, NotificationStatus
 

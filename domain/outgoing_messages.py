@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
-
-Json = dict[str, Any]
+from domain.json_types import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

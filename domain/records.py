@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
+from domain.json_types import Json
 from domain.reasons import ChannelReason, Reason, failure_line
 from domain.statuses import DeliveryStatus, NotificationStatus
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 from domain.cron import Cron, parse_cron, tick_interval
 from domain.durations import parse_duration
+from domain.json_types import Json
 from domain.local_times import UTC_ZONE, is_known_zone, known_zone_or_utc, load_zone, to_instant, to_local_time
 from domain.names import derived_id, timed_id
 from domain.recurrence import next_due
 from domain.stored_enums import StoredEnum
-
-Json = dict[str, Any]
 
 RECIPIENT_ZONE = "recipient"  # as `timezone`: each recipient's own
 ALL_RECIPIENTS = ""  # as the recipient of an occurrence: all together

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.json_types import Json
 from domain.reasons import (
     ChannelReason,
     Reason,
@@ -14,7 +15,7 @@ from domain.reasons import (
     reason_line,
     reason_sentence,
 )
-from domain.records import Json, TimelineEvent
+from domain.records import TimelineEvent
 
 
 def with_details(detail: Json | None, **more: Any) -> Json | None:

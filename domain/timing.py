@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from domain.cron import Cron, parse_cron
 from domain.durations import parse_duration
+from domain.json_types import Json
 from domain.quiet_hours import SendWindow
 from domain.stored_enums import StoredEnum
 
-Json = dict[str, Any]
 MAX_ITEMS = 100
 
 

@@ -11,7 +11,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 ID_LIMIT = 255
 REASON_LIMIT = 200

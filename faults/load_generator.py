@@ -11,9 +11,10 @@ import httpx2
 
 from bootstrap import open_container
 from config import Settings
+from domain.json_types import Json
 from faults.pace import wait_seconds
 from faults.servers import Servers
-from faults.type_specs import BULK, TYPE_SPECS, Json, TypeSpec, new_recipient, spec, templates
+from faults.type_specs import BULK, TYPE_SPECS, TypeSpec, new_recipient, spec, templates
 from storage.api_keys import SCOPES, ensure_tenant, upsert_key
 
 RETRY_AFTER = 0.25

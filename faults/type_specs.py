@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 GIVE_UP_AFTER = "25s"
 # In every address and every payload; every leak contains it.

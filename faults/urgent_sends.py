@@ -11,6 +11,7 @@ from itertools import cycle, islice
 import httpx2
 
 from config_sources import PREFIX
+from domain.json_types import Json
 from embedded.ports import free_port
 from embedded.readiness import responds_ok
 from faults.environment import HOST
@@ -20,7 +21,7 @@ from faults.pace import wait_seconds
 from faults.servers import Servers
 from faults.stack_database import StackDatabase
 from faults.stack_process import StackProcess
-from faults.type_specs import RECONCILE_SMS, Json
+from faults.type_specs import RECONCILE_SMS
 
 # Not at_most_once: on a slow machine the response to a call may come too late, and such a send then ends IN_DOUBT.
 URGENT = replace(RECONCILE_SMS, key="urgent", more={**RECONCILE_SMS.more, "priority": 1, "give_up_after": "1h"})

@@ -14,12 +14,11 @@ from uuid import UUID
 from config_sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import Evidence, ReceiptKind
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from domain.vendor_values import clean_id, clean_reason
 from providers.context import ProviderContext
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,12 +14,13 @@ from pydantic import SecretStr
 
 from config_sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel, DeviceKind
+from domain.json_types import Json
 from domain.notification_types import URGENT_PRIORITY
 from domain.outgoing_messages import OutgoingMessage
 from providers.access_tokens import AccessTokens
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.outcomes import Json, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 from providers.vendor_queries import parse_json, query_timeout
 

@@ -10,11 +10,9 @@ Values of the vendor are cleaned and limited here for every adapter, so that the
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
+from domain.json_types import Json
 from domain.vendor_values import clean_cost, clean_id, clean_reason, clean_response, clean_retry_after
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from providers.outcomes import Json, PermanentError, TemporaryError, UnknownOutcome
+from domain.json_types import Json
+from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.transport import VendorResponse, raise_common_errors
 
 # Bytes. A page of messages is longer than the response to a send.

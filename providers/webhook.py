@@ -14,10 +14,11 @@ from uuid import UUID
 import httpx2
 
 from domain.channels import Channel
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.outcomes import Json, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.standard_webhooks import sign_headers
 from providers.transport import Transport, VendorResponse, parse_retry_after
 

@@ -1,11 +1,9 @@
 """Define the renderer's inputs and results. Failures are values: a bad template is not an internal error."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from domain.channels import Channel
-
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+from domain.json_types import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,7 @@ class RenderedContent:
     body and, where the template has one, subject.
     """
 
-    content: dict[str, JSON]
+    content: dict[str, JsonValue]
 
 
 @dataclass(frozen=True, kw_only=True)

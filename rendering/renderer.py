@@ -7,18 +7,11 @@ from dataclasses import asdict
 from hashlib import sha256
 from types import TracebackType
 
+from domain.json_types import JsonValue
 from rendering import wire
 from rendering.failures import INPUT_TOO_LONG, NOT_JSON, PROCESS_DIED, QUARANTINED, TOO_MUCH_MEMORY, TOO_SLOW
 from rendering.fair_queue import TenantId
-from rendering.messages import (
-    JSON,
-    Inspection,
-    PayloadCheck,
-    RenderedContent,
-    RenderFailure,
-    SchemaCheck,
-    TemplateSource,
-)
+from rendering.messages import Inspection, PayloadCheck, RenderedContent, RenderFailure, SchemaCheck, TemplateSource
 from rendering.pool import ProcessPool
 from rendering.process import ChildProcess
 from rendering.quarantine import Quarantine
@@ -64,7 +57,7 @@ class Renderer:
         return result if isinstance(result, Inspection | RenderFailure) else RenderFailure(reason=PROCESS_DIED)
 
     async def render(
-        self, source: TemplateSource, variables: dict[str, JSON], locale: str, *, tenant: TenantId = None
+        self, source: TemplateSource, variables: dict[str, JsonValue], locale: str, *, tenant: TenantId = None
     ) -> RenderedContent | RenderFailure:
         """Render with `variables` and, unless they contain one, `locale`."""
         result = await self._run_template("render", source, variables, locale, tenant)
@@ -99,7 +92,12 @@ class Renderer:
         await self._pool.close()
 
     async def _run_template(
-        self, work: wire.TemplateJob, source: TemplateSource, variables: dict[str, JSON], locale: str, tenant: TenantId
+        self,
+        work: wire.TemplateJob,
+        source: TemplateSource,
+        variables: dict[str, JsonValue],
+        locale: str,
+        tenant: TenantId,
     ) -> wire.JobResult:
         try:
             job_frame = wire.job(work, source, variables, locale)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rendering.messages import JSON, SchemaProblem
+from domain.json_types import JsonValue
+from rendering.messages import SchemaProblem
 from rendering.schema_costs import UnsupportedSchema, cost_of
 
 TEXT_LIMIT = 64 << 10
@@ -56,7 +57,7 @@ def _bound_text(text: str) -> BoundedSchema | SchemaProblem:
     return BoundedSchema(text=json.dumps(kept, sort_keys=True), cost=cost)
 
 
-def payload_size(payload: JSON) -> int:
+def payload_size(payload: JsonValue) -> int:
     """Count JSON values, plus one for each 64 characters of their texts and names."""
     values, characters, containers = 1, 0, [payload]
     for container in containers:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.json_types import JsonValue
 from rendering.failures import PROCESS_DIED, TOO_MUCH_MEMORY
 from rendering.fair_queue import TenantId
-from rendering.messages import JSON, RenderFailure, SchemaProblem
+from rendering.messages import RenderFailure, SchemaProblem
 from rendering.renderer import Renderer
 from rendering.schema_bounds import PAYLOAD_WORK_LIMIT, REQUEST_WORK_LIMIT, BoundedSchema, bound_schema, payload_size
 from rendering.simple_schemas import SIMPLE_WORK_LIMIT, is_proven_valid
@@ -54,12 +55,12 @@ class PayloadChecks:
     renderer: Renderer
     tenant: TenantId
     problems: dict[int, dict[SchemaProblem, None]] = field(default_factory=dict)
-    _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JSON, int]]]] = field(default_factory=dict)
+    _groups: dict[str, tuple[BoundedSchema, list[tuple[int, JsonValue, int]]]] = field(default_factory=dict)
     _work: int = 0
     # Keyed by identity: a batch repeats the few schemas of its types, and serializing a large one takes milliseconds.
     _bounded_schemas: dict[int, tuple[dict[str, Any], BoundedSchema | SchemaProblem]] = field(default_factory=dict)
 
-    def add(self, index: int, payload: JSON, schemas: Sequence[dict[str, Any]]) -> None:
+    def add(self, index: int, payload: JsonValue, schemas: Sequence[dict[str, Any]]) -> None:
         """Add a payload for `run`. A payload beyond a limit is a problem immediately."""
         limited = [self._bound_schema(schema) for schema in schemas]
         refusals = {f"{CANNOT_CHECK_PREFIX}{each.detail}": None for each in limited if isinstance(each, SchemaProblem)}

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
 from domain.channels import Channel
+from domain.json_types import JsonValue
 from rendering.failures import TEMPLATE_ERRORS, TOO_LONG, UNSTORABLE, TemplateRuleError, explain_error
-from rendering.messages import JSON, Inspection, RenderedContent, RenderFailure, TemplateSource
+from rendering.messages import Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.plain_text import html_to_text
 from rendering.required_variables import find_required_names
 from rendering.template_environment import TemplateEnvironment, build_environment
@@ -58,7 +59,7 @@ class TemplateEngine:
         return Inspection(variables=variables, needed=needed)
 
     def render(
-        self, source: TemplateSource, variables: dict[str, JSON], locale: str
+        self, source: TemplateSource, variables: dict[str, JsonValue], locale: str
     ) -> RenderedContent | RenderFailure:
         outputs: dict[str, str] = {}
         for part in _split_parts(source):
@@ -113,7 +114,7 @@ def _find_literals(environment: TemplateEnvironment, source: str) -> frozenset[s
     return find_literal_urls("".join(pieces))
 
 
-def _render(template: Template, variables: dict[str, JSON]) -> str:
+def _render(template: Template, variables: dict[str, JsonValue]) -> str:
     """Render without `template.generate`, which rewrites tracebacks: slow for the deep ones of a hostile template."""
     return _join_limited(template.root_render_func(template.new_context(dict(variables))))
 
@@ -133,7 +134,7 @@ def _join_limited(pieces: Iterator[str] | list[str]) -> str:
     return "".join(chunks)
 
 
-def _build_content(channel: Channel, outputs: dict[str, str]) -> dict[str, JSON]:
+def _build_content(channel: Channel, outputs: dict[str, str]) -> dict[str, JsonValue]:
     # A line break in a subject would start another header.
     subject = " ".join(line.strip() for line in outputs.get("subject", "").splitlines() if line.strip())
     body = outputs["body"]

@@ -9,9 +9,10 @@ from typing import NoReturn
 
 import jsonschema_rs
 
+from domain.json_types import JsonValue
 from rendering.child_limits import address_space
 from rendering.failures import SCHEMA_TOO_LARGE
-from rendering.messages import JSON, PayloadCheck, RenderFailure, SchemaCheck, SchemaProblem
+from rendering.messages import PayloadCheck, RenderFailure, SchemaCheck, SchemaProblem
 from rendering.schema_bounds import payload_size
 from rendering.schema_problems import INVALID_SCHEMA, problem_of_schema, problems_of
 
@@ -54,7 +55,7 @@ class ValidatorCache:
         return validator if isinstance(validator, RenderFailure) else SchemaCheck(problems=())
 
     def check_payloads(
-        self, tenant: str | None, text: str, cost: int, payloads: Sequence[JSON]
+        self, tenant: str | None, text: str, cost: int, payloads: Sequence[JsonValue]
     ) -> PayloadCheck | RenderFailure:
         started = time.monotonic()
         try:
@@ -103,12 +104,12 @@ class ValidatorCache:
             del self._used[key[0]]
 
 
-def _is_small(payload: JSON, cost: int) -> bool:
+def _is_small(payload: JsonValue, cost: int) -> bool:
     size = payload_size(payload)
     return size <= DETAILED_SIZE and size * cost <= DETAILED_WORK
 
 
-def _problems(validator: Validator, payload: JSON, *, detailed: bool) -> tuple[SchemaProblem, ...]:
+def _problems(validator: Validator, payload: JsonValue, *, detailed: bool) -> tuple[SchemaProblem, ...]:
     if validator.is_valid(payload):
         return ()
     if detailed:

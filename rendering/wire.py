@@ -7,8 +7,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from domain.channels import Channel
+from domain.json_types import JsonValue
 from rendering.messages import (
-    JSON,
     Inspection,
     PayloadCheck,
     RenderedContent,
@@ -32,7 +32,7 @@ def frame(message: dict[str, Any], *, escape: bool = True) -> bytes:
     return _to_frame(json.dumps(message, allow_nan=False, separators=(",", ":"), ensure_ascii=escape))
 
 
-def job(work: TemplateJob, source: TemplateSource, variables: dict[str, JSON], locale: str) -> bytes:
+def job(work: TemplateJob, source: TemplateSource, variables: dict[str, JsonValue], locale: str) -> bytes:
     """Encode as UTF-8: with escapes, the largest template, payload and profile would exceed the frame."""
     return frame({"work": work, "source": asdict(source), "variables": variables, "locale": locale}, escape=False)
 

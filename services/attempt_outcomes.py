@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from domain.evidence import AttemptState, Evidence
+from domain.json_types import Json
 from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.names import attempt_id
 from domain.records import AttemptRecord, Ledger
 from domain.retries import backoff, capped_retry_after, rand_of
 from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal, TemporaryError, UnknownOutcome
-
-Json = dict[str, Any]
 
 STATE_BY_RESULT: dict[CallResult, AttemptState] = {
     CallResult.ACCEPTED: AttemptState.ACCEPTED,

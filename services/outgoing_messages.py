@@ -1,16 +1,14 @@
 """Build the message for an adapter, with its one address, from the data that the guard has read."""
 
-from typing import Any
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
+from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from domain.routing import CONTACT_OF
 from services.phone_numbers import phone_refusal
 from storage.attempts import AttemptClaim
-
-Json = dict[str, Any]
 
 
 def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:

@@ -13,6 +13,7 @@ from commands.apply import apply
 from commands.client import ApiClient, open_api
 from domain.clock import now
 from domain.evidence import ReceiptKind
+from domain.json_types import Json
 from storage.api_keys import ensure_tenant, upsert_key
 from testing.clock import TenantClock
 from testing.installation import LocalInstallation
@@ -20,7 +21,6 @@ from testing.polling import eventually
 from testing.rows import TenantRows
 
 SCOPES = ("send", "read", "manage")
-Json = dict[str, Any]
 
 
 class NoSandboxMessage(Exception):

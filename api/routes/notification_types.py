@@ -9,10 +9,11 @@ from api.container import ContainerDep
 from api.notification_type_checks import find_preference_warnings, find_template_warnings
 from api.paging import Page, PagingDep
 from api.problems import invalid, issue_at, not_found
-from api.schemas.base import Json, Key
+from api.schemas.base import Key
 from api.schemas.notification_types import SavedType, TypeBody, TypeResponse
 from bootstrap import Container
 from domain.goals import goal_warnings
+from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
 from models.notification_types import NotificationTypeVersion
 from storage import notification_types, ticks

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
 from domain.audit import MASK, ActorKind
+from domain.json_types import Json
 
 
 class ActorView(Model):

@@ -3,7 +3,7 @@ values."""
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import (
@@ -96,4 +96,3 @@ Duration = Annotated[str, StringConstraints(max_length=10), AfterValidator(_chec
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$", max_length=128)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Text = Annotated[str, StringConstraints(max_length=4_000)]
-Json = dict[str, Any]

@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.schemas.base import Json, Model, Timestamp
+from api.schemas.base import Model, Timestamp
 from api.schemas.contact import Locale, WebUrl
 from domain.channels import DeviceKind
+from domain.json_types import Json
 
 DeviceKindName = Annotated[DeviceKind, Field(strict=False)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096, pattern=r"^[!-~]+$")]

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
+from domain.json_types import Json
 
 EXAMPLE: Json = {
     "id": "01a204b3-60f4-7b0a-9d55-0c8f1a2b3c4d",

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
+from api.schemas.base import ChannelName, Id, Model, Timestamp
 from domain.forecasts import ForecastDecision, StepStart
+from domain.json_types import Json
 from domain.statuses import NotificationStatus
 
 NOW, EVENING, MORNING = (f"2026-11-22T{time}Z" for time in ("19:19:50.395871", "21:00:00", "06:00:00"))

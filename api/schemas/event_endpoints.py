@@ -4,9 +4,10 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
 from api.schemas.contact import WebUrl
 from domain.event_webhooks import ALL_EVENTS, EVENT_TYPES
+from domain.json_types import Json
 from storage.event_messages import EventMessageStatus
 
 EXAMPLE: Json = {

@@ -1,7 +1,8 @@
 """Models of the explanation of a notification."""
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
 from api.schemas.notifications import TemporalUrl, WaitsFor, WaitsUntil
+from domain.json_types import Json
 
 ACCEPTED_AT, SENT_AT, DELIVERED_AT = (f"2026-11-22T19:19:50.{part}Z" for part in ("395871", "543557", "741990"))
 EXAMPLE: Json = {

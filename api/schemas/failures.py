@@ -1,7 +1,8 @@
 """Models of dead letters, grouped by reason."""
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
 from domain.failure_reasons import ReasonCategory
+from domain.json_types import Json
 
 EXAMPLE: Json = {
     "notification_type": "order.shipped",

@@ -1,7 +1,8 @@
 """Models of in-app messages."""
 
 from api.paging import Page
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
+from domain.json_types import Json
 
 
 class InboxItem(Model):

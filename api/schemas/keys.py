@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Duration, Id, Json, Model, ShortText, Timestamp
+from api.schemas.base import Duration, Id, Model, ShortText, Timestamp
 from domain.durations import parse_duration
+from domain.json_types import Json
 
 EXAMPLE: Json = {"name": "backend", "scopes": ["send", "read"], "expires_in": "90d"}
 ROTATION_EXAMPLE: Json = {"overlap": "1d"}

@@ -19,7 +19,6 @@ from api.schemas.base import (
     ChannelName,
     Channels,
     Duration,
-    Json,
     Key,
     Model,
     ShortText,
@@ -31,6 +30,7 @@ from api.schemas.base import (
 from api.schemas.timing import DigestSpec, SendWindowSpec, ThrottleSpec
 from domain.channels import Channel
 from domain.durations import parse_duration
+from domain.json_types import Json
 from domain.notification_types import MAX_RESENDS
 
 Switch = Literal["on", "off"]

@@ -4,13 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
+from api.schemas.base import ChannelName, Id, Model, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.digests import NotificationDigest
 from api.schemas.sends import CancelKey
 from domain.cancellation import CancelResult
 from domain.channels import Channel
 from domain.failure_reasons import ReasonCategory
+from domain.json_types import Json
 from domain.waits import WaitReason
 
 WaitsFor = Annotated[

@@ -1,6 +1,7 @@
 """Models of the outbox, for tests of applications that use Tocsin."""
 
-from api.schemas.base import ChannelName, Id, Json, Model, Timestamp
+from api.schemas.base import ChannelName, Id, Model, Timestamp
+from domain.json_types import Json
 
 
 class OutboxItem(Model):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.base import Json, Model, Text, Timestamp
+from api.schemas.base import Model, Text, Timestamp
+from domain.json_types import Json
 
 EXAMPLE: Json = {
     "kind": "channel",

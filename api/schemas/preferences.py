@@ -7,8 +7,9 @@ from typing import Annotated, Self
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from api.schemas.base import CHANNEL_LIMIT, ChannelName, Json, Model, Timestamp, max_members
+from api.schemas.base import CHANNEL_LIMIT, ChannelName, Model, Timestamp, max_members
 from api.schemas.contact import TimeZone
+from domain.json_types import Json
 from domain.stored_limits import MAX_PREFERENCE_BYTES, MAX_PREFERENCE_TYPES
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Id, Json, Model, Timestamp
+from api.schemas.base import Id, Model, Timestamp
 from api.schemas.contact import (
     Email,
     Locale,
@@ -15,6 +15,7 @@ from api.schemas.contact import (
     ascii_email,
 )
 from api.schemas.devices import DeviceView
+from domain.json_types import Json
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 
 CONTACT_FIELDS = ("email", "phone", "webhook_url")

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from api.schemas.base import ChannelName, Id, Json, Model, ShortText, Timestamp
+from api.schemas.base import ChannelName, Id, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.sends import Tag
+from domain.json_types import Json
 from domain.statuses import NotificationStatus
 
 EXAMPLE: Json = {

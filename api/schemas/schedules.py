@@ -5,10 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from api.schemas.base import ChannelName, Channels, Duration, Id, Json, Key, Model, ShortText, Timestamp
+from api.schemas.base import ChannelName, Channels, Duration, Id, Key, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId, check_zone
 from api.schemas.sends import Tag
 from api.schemas.timing import CronText
+from domain.json_types import Json
 from domain.schedules import RECIPIENT_ZONE
 
 MAX_RECIPIENTS = 1_000

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
 
-from api.schemas.base import Channels, Duration, Id, Json, Key, Model, ShortText, Timestamp
+from api.schemas.base import Channels, Duration, Id, Key, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.recipients import InlineRecipient
 from domain.durations import parse_duration
+from domain.json_types import Json
 
 MAX_RECIPIENTS = 100
 MAX_SUBSCRIBERS = 1_000

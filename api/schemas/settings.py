@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Json, Model
+from api.schemas.base import Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
+from domain.json_types import Json
 from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_DAYS
 from services.phone_numbers import REGIONS
 

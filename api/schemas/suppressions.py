@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError, ValidationInfo
 from pydantic import field_validator as validates
 
-from api.schemas.base import ChannelName, Duration, Id, Json, Model, Timestamp
+from api.schemas.base import ChannelName, Duration, Id, Model, Timestamp
 from api.schemas.contact import Email, Phone
 from domain.channels import Channel
+from domain.json_types import Json
 from domain.suppressions import CONTACT_BY_CHANNEL, SuppressionReason
 
 EXAMPLE: Json = {"channel": "email", "address": "ada@example.com", "reason": "opted_out", "expires_in": "90d"}

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from api.schemas.base import ChannelName, Id, Json, Key, Model, Timestamp
+from api.schemas.base import ChannelName, Id, Key, Model, Timestamp
+from domain.json_types import Json
 from domain.languages import normalize_tag
 
 Language = Annotated[

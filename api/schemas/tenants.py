@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from api.schemas.base import Json, Key, Model, ShortText, Text, Timestamp
+from api.schemas.base import Key, Model, ShortText, Text, Timestamp
+from domain.json_types import Json
 
 EXAMPLE: Json = {"key": "acme", "name": "Acme Corporation"}
 

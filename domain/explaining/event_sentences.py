@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from domain.evidence import Reporter
 from domain.explaining.histories import NotificationHistory
 from domain.failure_reasons import code_text
+from domain.json_types import Json
 from domain.preferences import allowed_reason_text
 from domain.reasons import SUPPRESSION_TEXTS
-from domain.records import Json, TimelineEvent
+from domain.records import TimelineEvent
 from domain.timeline import sentence_of
 
 RECEIPT_TEXTS = {

@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
+from domain.json_types import Json
 from faults.catalog.table import fault
 from faults.catalog.workers import kill_workers, start_workers
 from faults.scenario import Scenario
-from faults.type_specs import DIGEST, Json
+from faults.type_specs import DIGEST
 
 RECIPIENT_COUNT, BATCH = 100, 1_000
 OPEN = """

@@ -5,8 +5,9 @@ https://www.twilio.com/docs/sendgrid/for-developers/sending-email/getting-starte
 
 from typing import Any
 
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
-from providers.outcomes import Json, ProviderAcceptance, TemporaryError
+from providers.outcomes import ProviderAcceptance, TemporaryError
 from providers.vendor_queries import parse_records
 
 # Other senders of the same account have their own arguments.

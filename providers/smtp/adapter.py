@@ -15,11 +15,12 @@ from pydantic import Field, SecretStr, field_validator
 from config_sources import ProviderSettings
 from domain.channels import Channel
 from domain.failure_reasons import is_account_code
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
 from providers.email_message import build_email, find_refusal
-from providers.outcomes import Json, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.smtp.reasons import STORAGE_EXCEEDED, find_reason, find_retry_reason
 
 DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}

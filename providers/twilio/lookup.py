@@ -5,8 +5,9 @@ import unicodedata
 from datetime import datetime
 from typing import Any
 
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
-from providers.outcomes import Json, ProviderAcceptance, TemporaryError
+from providers.outcomes import ProviderAcceptance, TemporaryError
 from providers.transport import parse_http_date
 
 # https://www.twilio.com/docs/usage/tutorials/how-to-use-your-free-trial-account: the prefix of each text.

@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from bootstrap import Container
 from domain.audit import MASK
+from domain.json_types import Json
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 from tests.apps import app_of, openapi_document
 from tests.installation_keys import installation_key
 
 pytestmark = pytest.mark.postgres
-Json = dict[str, Any]
 
 # Routes that record nothing → reason.
 UNAUDITED = {

@@ -1,14 +1,12 @@
 """Test cancelling all open notifications of an obsolete event by the key of their sends."""
 
-from typing import Any
-
 import pytest
 from sqlalchemy import text
 
+from domain.json_types import Json
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
-Json = dict[str, Any]
 STOPPED = {"sms": "stopped"}
 
 

@@ -17,6 +17,7 @@ from api.app import create_app
 from api.key_uses import KeyUses
 from bootstrap import Container, open_container
 from domain.clock import now
+from domain.json_types import Json
 from storage.api_keys import hash_secret, upsert_key
 from storage.catalog import CACHE_TTL
 from tests.api.in_process_tenants import InProcessTenant, production_settings, validation_errors
@@ -26,7 +27,6 @@ from tests.polling import eventually
 
 pytestmark = pytest.mark.postgres
 
-Json = dict[str, Any]
 READER: Json = {"name": "reader", "scopes": ["read"]}
 
 

@@ -9,11 +9,11 @@ from httpx2 import Response
 from sqlalchemy import text
 
 from api.send_statement_groups import SendStatementGroups
+from domain.json_types import Json
 from storage import multi_sends, topics
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
-Json = dict[str, Any]
 SCHEMA = {"type": "object", "required": ["shop", "order"], "properties": {"order": {"type": "string"}}}
 RECIPIENT_IDS = ("ada", "bob", "eve")
 MANY_RECIPIENTS = """

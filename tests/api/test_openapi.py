@@ -15,10 +15,9 @@ from api.examples import EXAMPLES
 from api.http_protocol import _problem_response
 from api.problems import MEDIA_TYPE
 from bootstrap import Container
+from domain.json_types import Json
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from tests.apps import openapi_document
-
-Json = dict[str, Any]
 
 DOCUMENT = openapi_document()
 FIRST = {"send_notification", "send_batch", "get_notification", "list_notifications", "list_inbox", "list_outbox"}

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from bootstrap import Container
+from domain.json_types import Json
 from rendering import pool, schema_bounds, schema_checks
 from rendering.failures import TOO_SLOW
 from rendering.messages import RenderFailure
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.postgres
 PLAIN = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
 # A keyword that only the child process supports.
 NEEDS_NAME = {**PLAIN, "minProperties": 0}
-Json = dict[str, Any]
 
 
 class PayloadClient:

@@ -12,8 +12,6 @@ from api.query_names import ISSUE_LIMIT, MAX_NAME_LENGTH, declared_names, find_q
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 from tests.apps import openapi_document
 
-Json = dict[str, Any]
-
 DOCUMENT = openapi_document()
 # Vendors add their own parameters to callback URLs.
 LENIENT = {("POST", "/api/v1/receipts/{provider}")}

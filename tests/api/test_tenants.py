@@ -8,12 +8,12 @@ import pytest
 from httpx2 import ASGITransport, AsyncClient
 
 from bootstrap import Container
+from domain.json_types import Json
 from tests.api.in_process_tenants import validation_errors
 from tests.apps import app_of
 from tests.installation_keys import INSTALLATION, installation_key
 
 pytestmark = pytest.mark.postgres
-Json = dict[str, Any]
 
 
 @pytest.fixture

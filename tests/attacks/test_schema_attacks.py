@@ -2,17 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx2
 import pytest
 from httpx2 import AsyncClient
 
+from domain.json_types import Json
 from tests.attacks.attack_monitor import AttackMonitor
 
 pytestmark = pytest.mark.postgres
 
-Json = dict[str, Any]
 
 SLOW = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 

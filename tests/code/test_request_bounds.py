@@ -3,11 +3,10 @@ work."""
 
 import importlib
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 # Any JSON, which the limit of values per body bounds.
 FREE = {

@@ -10,8 +10,9 @@ from domain.evidence import AttemptState, Evidence
 from domain.explaining.explanations import current_waits, explain, summary
 from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
 from domain.holds import ActivePause, HoldKind
+from domain.json_types import Json
 from domain.reasons import ChannelReason, Reason, failures_to_json
-from domain.records import Json, TimelineEvent
+from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import ident, later
 from tests.domain.reasons import parse_failures

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from httpx2 import AsyncClient, Response
 
-from tests.isolation.operations import Json, Operation, Pointer, slots, templates
+from domain.json_types import Json
+from tests.isolation.operations import Operation, Pointer, slots, templates
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import RouteExample
 from tests.isolation.tenants import UUIDS, ForeignTenant, new_mark

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from domain.json_types import Json
 from tests.isolation.resource_types import ResourceType
 from tests.isolation.routes import PLAIN, ROUTES, RouteExample
 
-Json = dict[str, Any]
 Pointer = tuple[str | int, ...]
 Names = tuple[str, ...]
 

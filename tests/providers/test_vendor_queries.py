@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.outcomes import Json, PermanentError, ProviderError, TemporaryError, UnknownOutcome
+from domain.json_types import Json
+from providers.outcomes import PermanentError, ProviderError, TemporaryError, UnknownOutcome
 from providers.transport import VendorResponse
 from providers.vendor_queries import parse_json, parse_records, query_timeout
 

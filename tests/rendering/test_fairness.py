@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.json_types import JsonValue
 from rendering import pool, renderer, schema_checks
 from rendering.failures import QUARANTINED
 from rendering.fair_queue import RenderQueueFull
-from rendering.messages import JSON, RenderedContent, RenderFailure
+from rendering.messages import RenderedContent, RenderFailure
 from rendering.process import ChildProcess
 from rendering.renderer import Renderer
 from rendering.schema_bounds import BoundedSchema
@@ -133,7 +134,7 @@ async def test_schemas_with_large_patterns_do_not_fill_a_child(own: Renderer) ->
 
 async def test_the_work_of_a_request_is_limited(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {"required": ["a"], "properties": {"a": {"type": "string"}}}
-    payload: JSON = {"a": "x"}
+    payload: JsonValue = {"a": "x"}
     monkeypatch.setattr(schema_checks, "REQUEST_WORK_LIMIT", 50)
     checks = PayloadChecks(own, uuid4())
     for index in range(5):
@@ -182,7 +183,7 @@ async def test_a_process_that_cannot_start_is_started_again_later(monkeypatch: p
 async def test_a_batch_computes_the_limits_of_a_schema_once(own: Renderer, monkeypatch: pytest.MonkeyPatch) -> None:
     schema, counted = {"type": "object", "required": ["name"]}, []
 
-    def counting(given: dict[str, JSON]) -> object:
+    def counting(given: dict[str, JsonValue]) -> object:
         counted.append(given)
         return BoundedSchema(text=json.dumps(given), cost=1)
 

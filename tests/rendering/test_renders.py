@@ -3,11 +3,12 @@ from itertools import product
 import pytest
 
 from domain.channels import Channel
-from rendering.messages import JSON, Inspection, RenderedContent, RenderFailure, TemplateSource
+from domain.json_types import JsonValue
+from rendering.messages import Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from tests.rendering.sources import email, sms
 
-ADA: dict[str, JSON] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": ["tea", "jam"]}, "empty": None}
+ADA: dict[str, JsonValue] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": ["tea", "jam"]}, "empty": None}
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,9 @@ ADA: dict[str, JSON] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": ["tea
         (Channel.WEBHOOK, {"subject": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
     ],
 )
-async def test_each_channel_has_its_fields(renderer: Renderer, channel: Channel, expected: dict[str, JSON]) -> None:
+async def test_each_channel_has_its_fields(
+    renderer: Renderer, channel: Channel, expected: dict[str, JsonValue]
+) -> None:
     source = TemplateSource(subject="For {{ name }}", body="Hi {{ name }}", text=None, channel=channel)
     assert await renderer.render(source, ADA, "en") == RenderedContent(content=expected)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from rendering.messages import JSON, RenderFailure, SchemaProblem
+from domain.json_types import JsonValue
+from rendering.messages import RenderFailure, SchemaProblem
 from rendering.renderer import Renderer
 from rendering.schema_bounds import BoundedSchema
 from rendering.schema_checks import PayloadChecks, check_schema
@@ -12,7 +13,7 @@ from rendering.schema_checks import PayloadChecks, check_schema
 QUOTE = "4111-secret-1111"
 
 
-async def violations(renderer: Renderer, schema: dict[str, Any], payload: JSON) -> list[SchemaProblem]:
+async def violations(renderer: Renderer, schema: dict[str, Any], payload: JsonValue) -> list[SchemaProblem]:
     checks = PayloadChecks(renderer, None)
     checks.add(0, payload, [schema])
     await checks.run()
@@ -56,7 +57,7 @@ async def violations(renderer: Renderer, schema: dict[str, Any], payload: JSON) 
     ],
 )  # fmt: skip
 async def test_a_violation_has_a_pointer_and_does_not_quote_the_value(
-    renderer: Renderer, schema: dict[str, Any], payload: JSON, pointer: str, detail: str
+    renderer: Renderer, schema: dict[str, Any], payload: JsonValue, pointer: str, detail: str
 ) -> None:
     assert await check_schema(renderer, schema) == []
     found = await violations(renderer, schema, payload)
@@ -75,7 +76,7 @@ async def test_a_valid_payload_has_none(renderer: Renderer) -> None:
 
 
 @pytest.mark.parametrize("payload", [{}, {"a": [1, None]}, 7, None, "x"])
-async def test_an_empty_schema_allows_anything(renderer: Renderer, payload: JSON) -> None:
+async def test_an_empty_schema_allows_anything(renderer: Renderer, payload: JsonValue) -> None:
     assert await check_schema(renderer, {}) == []
     assert await violations(renderer, {}, payload) == []
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rendering.messages import JSON
+from domain.json_types import JsonValue
 from rendering.schema_bounds import BoundedSchema, bound_schema, payload_size
 from rendering.schema_costs import COST_LIMIT, UnsupportedSchema, cost_of
 
@@ -135,7 +135,7 @@ def test_a_schema_of_annotations_accepts_everything(schema: Schema, free: bool) 
         ({"k" * 64: "x" * 64}, 4),
     ],
 )
-def test_the_size_of_a_payload_counts_values_and_characters(payload: JSON, size: int) -> None:
+def test_the_size_of_a_payload_counts_values_and_characters(payload: JsonValue, size: int) -> None:
     assert payload_size(payload) == size
 
 
@@ -163,9 +163,9 @@ WAYS: dict[str, Callable[[Schema], Schema]] = {
     "unevaluatedProperties in a child": lambda inner: {"unevaluatedProperties": inner},
 }
 LEVELS = 5
-OBJECT: JSON = {"a": {"a": {"a": 1, "b": 2}}, "b": {"a": {}, "b": []}}
-ARRAY: JSON = [[[1, 2], [3]], [[]]]
-PAYLOADS: tuple[JSON, ...] = ({}, [], 1, {"a": 1}, [1], OBJECT, ARRAY, {"a": ARRAY}, [OBJECT])
+OBJECT: JsonValue = {"a": {"a": {"a": 1, "b": 2}}, "b": {"a": {}, "b": []}}
+ARRAY: JsonValue = [[[1, 2], [3]], [[]]]
+PAYLOADS: tuple[JsonValue, ...] = ({}, [], 1, {"a": 1}, [1], OBJECT, ARRAY, {"a": ARRAY}, [OBJECT])
 
 
 def stacked(ways: Sequence[str]) -> Schema:
@@ -187,7 +187,7 @@ class CountingValidator:
         CountingValidator.calls += 1
 
 
-def evaluations(schema: Schema, payload: JSON) -> int:
+def evaluations(schema: Schema, payload: JsonValue) -> int:
     validator = jsonschema_rs.Draft202012Validator(schema, keywords={"x-counted": CountingValidator})
     CountingValidator.calls = 0
     validator.is_valid(payload)
@@ -208,7 +208,7 @@ def test_the_cost_bounds_the_evaluations_of_each_keyword(way: str) -> None:
 
 
 @given(ways=st.lists(st.sampled_from(sorted(WAYS)), min_size=2, max_size=7), payload=st.sampled_from(PAYLOADS))
-def test_the_cost_bounds_the_evaluations_of_mixed_keywords(ways: list[str], payload: JSON) -> None:
+def test_the_cost_bounds_the_evaluations_of_mixed_keywords(ways: list[str], payload: JsonValue) -> None:
     limited = bound_schema(stacked(ways))
     if isinstance(limited, BoundedSchema):
         assert evaluations(json.loads(limited.text), payload) <= limited.cost * payload_size(payload)

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.json_types import JsonValue
 from rendering.html_tags import find_all_tags
-from rendering.messages import JSON, RenderedContent
+from rendering.messages import RenderedContent
 from rendering.renderer import Renderer
 from rendering.templates import OUTPUT_LIMIT
 from rendering.tracking import rewrite_html
@@ -23,7 +24,7 @@ BAD = "javascript:alert(1)"
 NONE: frozenset[str] = frozenset()
 
 
-async def html_of(renderer: Renderer, body: str, **variables: JSON) -> str:
+async def html_of(renderer: Renderer, body: str, **variables: JsonValue) -> str:
     done = await renderer.render(email(body), variables, "en")
     assert isinstance(done, RenderedContent), done
     return str(done.content["html"])
@@ -133,7 +134,7 @@ async def test_web_mail_phone_and_relative_addresses_stay(renderer: Renderer, ur
     ],
 )
 async def test_a_refused_url_is_replaced_in_every_place(renderer: Renderer, body: str, after: str) -> None:
-    variables: dict[str, JSON] = {
+    variables: dict[str, JsonValue] = {
         "url": BAD,
         "first": "java",
         "second": "script:alert(1)",
@@ -169,7 +170,12 @@ async def test_a_refused_url_is_replaced_in_every_place(renderer: Renderer, body
     ],
 )
 async def test_text_of_the_author_stays_byte_for_byte(renderer: Renderer, body: str) -> None:
-    variables: dict[str, JSON] = {"x": "hi", "js": BAD, "css": "color: red; width: calc(1px)", "web": "https://x.y/a,b"}
+    variables: dict[str, JsonValue] = {
+        "x": "hi",
+        "js": BAD,
+        "css": "color: red; width: calc(1px)",
+        "web": "https://x.y/a,b",
+    }
     unfiltered = jinja2.Environment(autoescape=True).from_string(body).render(variables)
     assert await html_of(renderer, body, **variables) == unfiltered
 

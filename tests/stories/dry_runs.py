@@ -1,13 +1,12 @@
 """Draw random types and recipients for dry runs. A seed always gives the same examples."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-Json = dict[str, Any]
+from domain.json_types import Json
 
 # All times are multiples of two hours, also in the zones, so that few moments have to be skipped to.
 GOAL_WAITS = ("2h", "4h")

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.json_types import Json
 from testing.tocsin import Tocsin
-from tests.stories.dry_runs import FREQUENCY_CAP, DryRunExample, Json, draw_examples
+from tests.stories.dry_runs import FREQUENCY_CAP, DryRunExample, draw_examples
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

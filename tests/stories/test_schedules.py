@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.clock import now
+from domain.json_types import Json
 from testing.tocsin import Tocsin
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
-
-Json = dict[str, Any]
 
 
 def add_type(tocsin: Tocsin) -> None:
