@@ -13,7 +13,7 @@ from domain.holds import DeliveryHold
 from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.reasons import Reason
-from domain.records import Verdict
+from domain.records import DeliveryDecision
 from domain.statuses import DeliveryStatus
 from metrics.attempts import count_attempt, count_unreadable_address
 from metrics.engine import ReachedLimit, count_limit_reached
@@ -21,7 +21,7 @@ from providers.base import Provider
 from services.circuits import CircuitMonitor
 from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
 from services.outcome_recording import OutcomeRecorder
-from services.outgoing_messages import dead_device
+from services.outgoing_messages import invalid_device_of
 from services.provider_calls import ProviderCaller
 from storage import gates, holds, processes
 from storage.attempts import AttemptClaim, claim_attempt, record_skipped_device
@@ -31,7 +31,7 @@ from storage.database import LOCK_TIMEOUT, Database
 from storage.ledgers import NotificationRef
 from storage.statements import Executor
 
-ERASED_VERDICT = Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
+RECIPIENT_ERASED = DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
 NEEDS_PROVIDER_QUEUE = DeliverResult(result=CallResult.NEEDS_PROVIDER_QUEUE)
 # Concurrent calls of one provider on the shared queue, half of the worker's slots there. A vendor that hangs leaves the
 # other half to the others, and its further calls wait in its own queue.
@@ -87,10 +87,10 @@ class DeliveryActivities:
         claimed_at = time.monotonic()
         outcome = await self._caller.call(call, claim, started)
         count_attempt(call.provider, call.channel, outcome.state, outcome.result.reason)
-        dead_device_ref = dead_device(call, claim) if outcome.is_gone else None
+        invalid_device = invalid_device_of(call, claim) if outcome.is_gone else None
         answered_at = claim.now + timedelta(seconds=time.monotonic() - claimed_at)
         try:
-            return await self._recorder.record(call, outcome, claim.ledger, dead_device_ref, answered_at)
+            return await self._recorder.record(call, outcome, claim.ledger, invalid_device, answered_at)
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 raise
@@ -103,7 +103,7 @@ class DeliveryActivities:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             if claim is None:
-                return stopped_result(ERASED_VERDICT)
+                return stopped_result(RECIPIENT_ERASED)
             refusal = (
                 result_without_call(call, claim)
                 or await self._result_if_unconfigured(session, call, claim)
@@ -163,8 +163,8 @@ class DeliveryActivities:
     async def _wait_for_gate(self, call: DeliverInput, gate: Gate) -> DeliverResult:
         """Record the wait in its own transaction. The claim was rolled back."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            key = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
-            await gates.wait_at_gate(session, key, call.generation, gate)
+            ref = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
+            await gates.wait_at_gate(session, ref, call.generation, gate)
         return DeliverResult(result=CallResult.HELD, reason=gate.reason, until=gate.until)
 
     @staticmethod

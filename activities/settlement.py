@@ -24,9 +24,9 @@ class SettlementActivities:
     @activity.defn
     async def settle(self, end: SettleInput) -> NotificationOutcome:
         """Write the results. Idempotent: only return the outcome of a row that is final or of a later generation."""
-        key = NotificationRef(notification_id=end.notification_id, tenant=end.tenant)
+        ref = NotificationRef(notification_id=end.notification_id, tenant=end.tenant)
         async with self._database.transaction() as session:
-            after = await amend(session, key, lambda ledger: settle_ledger(ledger, end, now()))
+            after = await amend(session, ref, lambda ledger: settle_ledger(ledger, end, now()))
         if after.finished_at is None and end.step is not None and not has_step_arrived(after, end):
             return NotificationOutcome(status=NotificationStatus.PENDING)
         return NotificationOutcome(status=after.status, reason=after.failure_reason)
@@ -36,7 +36,7 @@ class SettlementActivities:
         """Return the state of the goal, and mark the delivery so that new evidence wakes the workflow, also if a
         receipt or a lookup reported the acceptance. With `stopped` the wait ends here: record the escalation in the
         timeline, once. After a redrive there is nothing to wait for."""
-        key = NotificationRef(notification_id=check.notification_id, tenant=check.tenant)
+        ref = NotificationRef(notification_id=check.notification_id, tenant=check.tenant)
         at = now()
 
         def change(ledger: Ledger) -> Ledger:
@@ -49,7 +49,7 @@ class SettlementActivities:
             return ledger if canceled else escalate_step(ledger, check.step, check.goal, at)
 
         async with self._database.transaction() as session:
-            after = await amend(session, key, change)
+            after = await amend(session, ref, change)
             if check.queued is not None and after.generation == check.generation:
                 await self._queue_wait(session, check, after)
         if after.generation != check.generation:

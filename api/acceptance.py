@@ -148,7 +148,7 @@ class Acceptance:
             idempotency_key=command.key,
             idempotency_hash=command.body_hash,
             send_at=request.send_at,
-            expires_in=notification_type.effective_ttl(request.lifetime),
+            expires_in=notification_type.effective_expires_in(request.expires_in_duration),
             cancel_key=request.cancel_key,
             digest_key=self._digest_key(request, notification_type) if notification_type.timing.collects else None,
         )

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.callers import Caller
 from api.problems import Problem, conflict, invalid, issue_at
-from api.schemas.keys import CreatedKey, KeyBody, KeyStatus, KeyView, lifetime_of
+from api.schemas.keys import CreatedKey, KeyBody, KeyStatus, KeyView, parse_optional_duration
 from bootstrap import Container
 from domain.clock import now
 from models.tenants import ApiKey
@@ -31,7 +31,12 @@ def key_status_of(row: ApiKey) -> KeyStatus:
 
 async def issue_key(container: Container, tenant: UUID, body: KeyBody, caller: Caller) -> CreatedKey:
     """Create a key. Raise Problem if the tenant may not have such a key."""
-    new = NewKey(name=body.name, scopes=body.scopes, env=container.settings.env, lifetime=lifetime_of(body.expires_in))
+    new = NewKey(
+        name=body.name,
+        scopes=body.scopes,
+        env=container.settings.env,
+        expires_in=parse_optional_duration(body.expires_in),
+    )
     async with container.database.transaction() as session:
         try:
             row, secret = await key_changes.create_key(

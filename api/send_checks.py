@@ -57,14 +57,15 @@ async def find_send_issues(
 
 def find_expiry_issues(request: SendRequest, notification_type: NotificationType) -> list[ValidationIssue]:
     """Return an issue if the send would be expired on acceptance. It would end EXPIRED without an attempt."""
-    ttl = notification_type.effective_ttl(request.lifetime)
-    if request.send_at is None or ttl is None or (overdue := now() - request.send_at) < ttl:
+    expires_in = notification_type.effective_expires_in(request.expires_in_duration)
+    if request.send_at is None or expires_in is None or (overdue := now() - request.send_at) < expires_in:
         return []
-    expiry_field = "expires_in" if request.lifetime is not None else "the type's expires_in"
+    expiry_field = "expires_in" if request.expires_in_duration is not None else "the type's expires_in"
     return [
         issue_at(
             "/send_at",
-            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(ttl)}: already expired",
+            f"is {format_rounded(overdue)} in the past, and {expiry_field} is {format_rounded(expires_in)}: "
+            "already expired",
         )
     ]
 

@@ -33,7 +33,7 @@ async def create(
     misspelled."""
     if unknown := sorted(set(scopes) - set(SCOPES)):
         raise CommandError(f"unknown scope {', '.join(unknown)}; choose from {', '.join(SCOPES)}")
-    new = NewKey(name=name, scopes=scopes, env=settings.env, lifetime=_parse_option("--expires-in", expires_in))
+    new = NewKey(name=name, scopes=scopes, env=settings.env, expires_in=_parse_option("--expires-in", expires_in))
     async with _open_tenant(settings, tenant) as (session, owner):
         _, key = await key_changes.create_key(session, owner, new, command_line_actor())
         return key
@@ -44,10 +44,10 @@ async def rotate(settings: Settings, tenant: str, id: str, overlap: str, expires
     overlap_time = None if overlap == "0" else _parse_option("--overlap", overlap)
     if overlap_time is not None and overlap_time > MAX_OVERLAP:
         raise CommandError("--overlap must be at most 30d")
-    lifetime = _parse_option("--expires-in", expires_in)
+    duration = _parse_option("--expires-in", expires_in)
     async with _open_tenant(settings, tenant) as (session, owner):
         row = await _find_key(session, owner, id)
-        _, key = await key_changes.rotate_key(session, row, overlap_time, settings.env, command_line_actor(), lifetime)
+        _, key = await key_changes.rotate_key(session, row, overlap_time, settings.env, command_line_actor(), duration)
         return key
 
 

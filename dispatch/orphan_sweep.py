@@ -58,8 +58,8 @@ class OrphanSweep:
                 return None  # finished, or handed to a digest
             # Terminated, timed out, or failed without settling: nothing else will finish the row.
             reason = Reason("workflow_ended", {"how": status.name.lower()})
-            key = NotificationRef(notification_id=notification_id, tenant=tenant)
-            after = await amend(session, key, lambda ledger: fail_if_open(ledger, generation, reason))
+            ref = NotificationRef(notification_id=notification_id, tenant=tenant)
+            after = await amend(session, ref, lambda ledger: fail_if_open(ledger, generation, reason))
         if after.events:
             log.error(
                 "a workflow ended and left its notification open",

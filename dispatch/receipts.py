@@ -61,7 +61,7 @@ class ReceiptApplier:
         return [one.receipt for one, error in zip(rest, errors, strict=True) if error is None]
 
     async def _apply_single(self, claimed: ClaimedReceipt) -> None:
-        if claimed.key is None or claimed.attempt_id is None:
+        if claimed.ref is None or claimed.attempt_id is None:
             return
         async with self._database.quick_transaction() as session:
-            await receipts.apply_receipt(session, claimed.receipt, claimed.attempt_id, claimed.key)
+            await receipts.apply_receipt(session, claimed.receipt, claimed.attempt_id, claimed.ref)

@@ -8,7 +8,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.ledger import OPEN_STATUSES, close_delivery, finish_notification
 from domain.reasons import Reason
-from domain.records import DeliveryRecord, Ledger, Verdict
+from domain.records import DeliveryDecision, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 
@@ -20,7 +20,7 @@ class CancelResult(StrEnum):
 
 RESULT_RANK = {CancelResult.STOPPED: 0, CancelResult.IN_DOUBT: 1, CancelResult.ALREADY_SENT: 2}
 SENT_STATUSES = (DeliveryStatus.SENT, DeliveryStatus.DELIVERED, DeliveryStatus.OPENED)
-CANCELED_VERDICT = Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
+CANCELED_DECISION = DeliveryDecision(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
 
 
 def cancel_notification(ledger: Ledger, at: datetime) -> Ledger:
@@ -31,10 +31,10 @@ def cancel_notification(ledger: Ledger, at: datetime) -> Ledger:
     ledger = replace(ledger, cancel_requested_at=ledger.cancel_requested_at or at)
     for delivery in list(ledger.deliveries.values()):
         if delivery.status in OPEN_STATUSES and not _has_call_in_flight(ledger, delivery):
-            ledger = close_delivery(ledger, delivery.id, CANCELED_VERDICT, at)
+            ledger = close_delivery(ledger, delivery.id, CANCELED_DECISION, at)
     if any(delivery.status in OPEN_STATUSES for delivery in ledger.deliveries.values()):
         return ledger
-    return finish_notification(ledger, at, NotificationStatus.CANCELED, CANCELED_VERDICT.reason)
+    return finish_notification(ledger, at, NotificationStatus.CANCELED, CANCELED_DECISION.reason)
 
 
 def cancel_results(ledger: Ledger, route: list[Channel], digest: Ledger | None = None) -> dict[Channel, CancelResult]:

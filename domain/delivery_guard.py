@@ -6,7 +6,7 @@ from datetime import datetime
 from domain.notification_types import NotificationType
 from domain.preferences import RecipientPreferences, decide_channel
 from domain.reasons import Reason
-from domain.records import DeliveryRecord, Ledger, Verdict
+from domain.records import DeliveryDecision, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus
 from domain.step_goals import has_arrived, has_reached
 
@@ -25,22 +25,24 @@ class GuardFacts:
     number_refused: str | None = None
 
 
-def verdict_before_call(facts: GuardFacts) -> Verdict | None:
+def decision_before_call(facts: GuardFacts) -> DeliveryDecision | None:
     """Return the end of the delivery if the call may not be made; None allows the call."""
     ledger = facts.ledger
     if ledger.cancel_requested_at is not None:
-        return Verdict(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
+        return DeliveryDecision(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
     if ledger.expires_at is not None and ledger.expires_at <= facts.now:
-        return Verdict(status=DeliveryStatus.EXPIRED, reason=Reason("expired"))
+        return DeliveryDecision(status=DeliveryStatus.EXPIRED, reason=Reason("expired"))
     if step := _step_reached_before(facts):
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("goal_reached", {"step": step}))
+        return DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason("goal_reached", {"step": step}))
     decision = decide_channel(facts.notification_type, facts.delivery.channel, facts.preferences)
     if not decision.allowed:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=decision.refusal)
+        return DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=decision.refusal)
     if facts.suppressed:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("suppressed", {"list": facts.suppressed}))
+        return DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason("suppressed", {"list": facts.suppressed}))
     if facts.number_refused:
-        return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason("number_refused", {"rule": facts.number_refused}))
+        return DeliveryDecision(
+            status=DeliveryStatus.SKIPPED, reason=Reason("number_refused", {"rule": facts.number_refused})
+        )
     return None
 
 

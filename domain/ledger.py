@@ -14,7 +14,7 @@ from domain.json_types import Json
 from domain.notification_overview import channel_failures, overall_status
 from domain.proven_statuses import TIMESTAMP_FIELDS, ProvenStatus, is_in_doubt, proven_status, with_evidence
 from domain.reasons import ChannelReason, Reason
-from domain.records import AttemptRecord, DeliveryRecord, Ledger, TimelineEvent, Verdict
+from domain.records import AttemptRecord, DeliveryDecision, DeliveryRecord, Ledger, TimelineEvent
 from domain.statuses import (
     DELIVERY_TRANSITIONS,
     NOTIFICATION_TRANSITIONS,
@@ -82,30 +82,33 @@ def _is_goal_decided(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> bool:
     return ledger.deliveries[delivery_id].status is DeliveryStatus.FAILED
 
 
-def close_delivery(ledger: Ledger, delivery_id: UUID, verdict: Verdict, at: datetime) -> Ledger:
-    """Apply our own verdict. A call with an unknown outcome turns "failed" into "in doubt".
+def close_delivery(ledger: Ledger, delivery_id: UUID, decision: DeliveryDecision, at: datetime) -> Ledger:
+    """Close a delivery by a decision of Tocsin. A call with an unknown outcome turns "failed" into "in doubt".
 
     Applies to open deliveries only: a receipt may have arrived since the workflow decided.
     """
     if ledger.deliveries[delivery_id].status not in OPEN_STATUSES:
         return ledger
-    status = DeliveryStatus.IN_DOUBT if is_in_doubt(ledger.attempts_of(delivery_id)) else verdict.status
-    return _move_delivery(ledger, delivery_id, status, verdict.reason, at, None)
+    status = DeliveryStatus.IN_DOUBT if is_in_doubt(ledger.attempts_of(delivery_id)) else decision.status
+    return _move_delivery(ledger, delivery_id, status, decision.reason, at, None)
 
 
 def finish_notification(
-    ledger: Ledger, at: datetime, verdict: NotificationStatus = NotificationStatus.FAILED, reason: Reason | None = None
+    ledger: Ledger,
+    at: datetime,
+    decided_status: NotificationStatus = NotificationStatus.FAILED,
+    reason: Reason | None = None,
 ) -> Ledger:
-    """Finish the notification: no step waits. `verdict` is the status if the deliveries alone do not decide it."""
+    """Finish the notification: no step waits. `decided_status` applies if the deliveries alone do not decide it."""
     if ledger.finished_at is not None:
         return ledger
     for delivery in list(ledger.deliveries.values()):
         if delivery.status in OPEN_STATUSES:
-            left = Verdict(
-                status=STATUS_OF_UNSENT.get(verdict, DeliveryStatus.FAILED), reason=reason or Reason("not_sent")
+            left = DeliveryDecision(
+                status=STATUS_OF_UNSENT.get(decided_status, DeliveryStatus.FAILED), reason=reason or Reason("not_sent")
             )
             ledger = close_delivery(ledger, delivery.id, left, at)
-    return _move_notification(replace(ledger, finished_at=at), at, verdict, reason)
+    return _move_notification(replace(ledger, finished_at=at), at, decided_status, reason)
 
 
 STATUS_OF_UNSENT: dict[NotificationStatus, DeliveryStatus] = {
@@ -187,10 +190,10 @@ def _with_failure_reason(ledger: Ledger, delivery: DeliveryRecord, reason: Reaso
 
 
 def _move_notification(
-    ledger: Ledger, at: datetime, verdict: NotificationStatus | None = None, reason: Reason | None = None
+    ledger: Ledger, at: datetime, decided_status: NotificationStatus | None = None, reason: Reason | None = None
 ) -> Ledger:
     """Follow the deliveries. The event of the delivery that caused the change carries the new status too."""
-    status, why = overall_status(ledger, verdict)
+    status, why = overall_status(ledger, decided_status)
     if status is None or status not in NOTIFICATION_TRANSITIONS[ledger.status]:
         return ledger
     if status in SENT_STATUSES:

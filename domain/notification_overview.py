@@ -20,7 +20,7 @@ NO_CHANNEL = (ChannelReason(None, Reason("no_channel")),)
 
 
 def overall_status(
-    ledger: Ledger, verdict: NotificationStatus | None = None
+    ledger: Ledger, decided_status: NotificationStatus | None = None
 ) -> tuple[NotificationStatus | None, tuple[ChannelReason, ...]]:
     """Return the status that the deliveries imply; None while the notification is open and nothing is sent."""
     statuses = {delivery.status for delivery in ledger.deliveries.values()}
@@ -29,23 +29,23 @@ def overall_status(
             return NotificationStatus(best), ()
     if ledger.finished_at is None:
         return None, ()
-    return _status_without_arrival(ledger, verdict), channel_failures(ledger) or NO_CHANNEL
+    return _status_without_arrival(ledger, decided_status), channel_failures(ledger) or NO_CHANNEL
 
 
-def _status_without_arrival(ledger: Ledger, verdict: NotificationStatus | None) -> NotificationStatus | None:
+def _status_without_arrival(ledger: Ledger, decided_status: NotificationStatus | None) -> NotificationStatus | None:
     deliveries = deciding_deliveries(ledger)
     statuses = {delivery.status for delivery in deliveries}
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
     if any(attempt.reached for attempt in ledger.attempts.values()):
         return NotificationStatus.FAILED  # sent and bounced: neither expired nor canceled
-    if verdict is not None and verdict is not NotificationStatus.FAILED:
-        return verdict
+    if decided_status is not None and decided_status is not NotificationStatus.FAILED:
+        return decided_status
     for delivery_status, end in FINAL_STATUS_ORDER:
         if delivery_status in statuses:
             return end
     refused = statuses == {DeliveryStatus.SKIPPED} and all(d.is_skipped_by_rule for d in deliveries)
-    return NotificationStatus.SUPPRESSED if refused else verdict
+    return NotificationStatus.SUPPRESSED if refused else decided_status
 
 
 def deciding_deliveries(ledger: Ledger) -> list[DeliveryRecord]:

@@ -78,10 +78,10 @@ class NotificationType:
     def channels(self) -> list[Channel]:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
 
-    def effective_ttl(self, asked: timedelta | None) -> timedelta | None:
+    def effective_expires_in(self, requested: timedelta | None) -> timedelta | None:
         """Return how long an accepted send is valid. A collected item does not expire: the limit of the type applies
         to the digest."""
-        return asked or (None if self.timing.collects else self.expires_in)
+        return requested or (None if self.timing.collects else self.expires_in)
 
     def is_held_by_quiet_hours(self, priority: int) -> bool:
         """Return whether quiet hours hold it: not if it is urgent or required, or if its channels make no noise."""

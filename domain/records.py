@@ -132,7 +132,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class DeliveryDecision:
     """Hold our own end of a delivery without evidence: failed, skipped, canceled, expired or in doubt."""
 
     status: DeliveryStatus

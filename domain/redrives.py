@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from domain.reasons import Reason
-from domain.records import Verdict
+from domain.records import DeliveryDecision
 from domain.routing import SkippedChannel
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -66,9 +66,9 @@ def unreachable_reason(skips: Sequence[SkippedChannel]) -> str:
     return codes.pop() if len(codes) == 1 else NO_CHANNEL
 
 
-def already_sent_verdict(generation: int) -> Verdict:
+def already_sent_decision(generation: int) -> DeliveryDecision:
     """Return the end of a delivery that an earlier generation has sent."""
-    return Verdict(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
+    return DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
 
 
 def start_delays(count: int, rate: float) -> list[float]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from domain.ledger import close_delivery, finish_notification
 from domain.notification_overview import ARRIVED_STATUSES, overall_status
 from domain.reasons import Reason
-from domain.records import Ledger, Verdict
+from domain.records import DeliveryDecision, Ledger
 from domain.settlement_messages import SettleInput
 from domain.statuses import NotificationStatus
 from domain.step_goals import start_waiting
@@ -16,8 +16,8 @@ def settle_ledger(ledger: Ledger, end: SettleInput, at: datetime) -> Ledger:
         return ledger
     for closed in end.ends:
         if closed.delivery_id in ledger.deliveries:
-            verdict = Verdict(status=closed.status, reason=Reason(closed.reason, closed.args))
-            ledger = close_delivery(ledger, closed.delivery_id, verdict, at)
+            decision = DeliveryDecision(status=closed.status, reason=Reason(closed.reason, closed.args))
+            ledger = close_delivery(ledger, closed.delivery_id, decision, at)
     if end.waits_for is not None and end.step is not None:
         return start_waiting(ledger, end.step, end.waits_for)
     if end.verdict is None and (end.has_always_step or not has_step_arrived(ledger, end)):

@@ -126,7 +126,7 @@ async def _record_call(database_tenant: DatabaseTenant, sent: DatabaseSend, stat
     async with database_tenant.database.transaction() as session:
         await insert_deliveries(session, sent.id, database_tenant.tenant, 1, [draft])
         await claim_attempt(session, sent.call())
-        await amend(session, sent.key, change)
+        await amend(session, sent.ref, change)
 
 
 def _message_id(sent: DatabaseSend) -> str:
@@ -182,8 +182,8 @@ async def _ended(database: Database, connection: asyncpg.Connection) -> None:
     """Let the workflows of half-finished notifications give up, which decides their status."""
     for row in await connection.fetch("SELECT id, tenant FROM notification WHERE finished_at IS NULL"):
         async with database.transaction() as session:
-            key = NotificationRef(notification_id=row["id"], tenant=row["tenant"])
-            await amend(session, key, lambda ledger: finish_notification(ledger, AT))
+            ref = NotificationRef(notification_id=row["id"], tenant=row["tenant"])
+            await amend(session, ref, lambda ledger: finish_notification(ledger, AT))
 
 
 async def _sorted(connection: asyncpg.Connection, statement: str) -> list[dict[str, Any]]:

@@ -27,8 +27,8 @@ class CanceledRow:
 
 async def cancel_row(session: AsyncSession, row: Notification) -> CanceledRow:
     """Cancel the notification. The caller notifies the dispatchers before it commits."""
-    key = NotificationRef(notification_id=row.id, tenant=row.tenant)
-    ledger = await amend(session, key, lambda ledger: cancel_notification(ledger, now()))
+    ref = NotificationRef(notification_id=row.id, tenant=row.tenant)
+    ledger = await amend(session, ref, lambda ledger: cancel_notification(ledger, now()))
     return CanceledRow(row=row, ledger=ledger, digest=await _digest_ledger(session, row, ledger))
 
 

@@ -1,26 +1,28 @@
 """Decide from the claim why the guard of `deliver` makes no call."""
 
-from domain.delivery_guard import GuardFacts, verdict_before_call
+from domain.delivery_guard import GuardFacts, decision_before_call
 from domain.evidence import AttemptState
 from domain.gates import time_gate
 from domain.ledger import OPEN_STATUSES
 from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
 from domain.reasons import Reason
-from domain.records import Verdict
-from domain.redrives import already_sent_verdict
+from domain.records import DeliveryDecision
+from domain.redrives import already_sent_decision
 from domain.statuses import DeliveryStatus
 from services.attempt_outcomes import result_from_attempt
 from services.outgoing_messages import address_of, number_refused
 from storage.attempts import NOT_DECRYPTED, AttemptClaim
 
-NO_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
-UNREADABLE_ADDRESS = Verdict(status=DeliveryStatus.FAILED, reason=Reason(NOT_DECRYPTED))
+NO_ADDRESS = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
+UNREADABLE_ADDRESS = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason(NOT_DECRYPTED))
 
 
-def stopped_result(verdict: Verdict) -> DeliverResult:
+def stopped_result(decision: DeliveryDecision) -> DeliverResult:
     """Return the final status of the delivery as the result of a call that was not made."""
-    reason = verdict.reason
-    return DeliverResult(result=CallResult.STOPPED, stopped_status=verdict.status, reason=reason.code, args=reason.args)
+    reason = decision.reason
+    return DeliverResult(
+        result=CallResult.STOPPED, stopped_status=decision.status, reason=reason.code, args=reason.args
+    )
 
 
 def time_gate_of(claim: AttemptClaim) -> Gate | None:
@@ -38,18 +40,18 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
     if reaching_attempt := claim.ledger.reached(call.delivery_id, call.endpoint_id):
         return result_from_attempt(claim.ledger, reaching_attempt)
     if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
-        return stopped_result(already_sent_verdict(earlier.generation))
+        return stopped_result(already_sent_decision(earlier.generation))
     delivery = claim.ledger.deliveries[call.delivery_id]
-    # Closed by our own verdict, for example of a lost workflow. One of several devices may have the message already.
+    # Closed by an earlier decision, for example after a lost workflow. One of several devices may have the message.
     if delivery.status not in OPEN_STATUSES and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
-        return stopped_result(Verdict(status=delivery.status, reason=delivery.failure or Reason("")))
+        return stopped_result(DeliveryDecision(status=delivery.status, reason=delivery.failure or Reason("")))
     if claim.ledger.finished_at is not None:
         return DeliverResult(result=CallResult.STOPPED, status=claim.ledger.status, finished=True)
     if not claim.address.is_decrypted:
         return stopped_result(UNREADABLE_ADDRESS)
     if address_of(call, claim) is None:
         return stopped_result(NO_ADDRESS)
-    verdict = verdict_before_call(
+    decision = decision_before_call(
         GuardFacts(
             ledger=claim.ledger,
             now=claim.now,
@@ -60,4 +62,4 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
             number_refused=number_refused(call, claim),
         )
     )
-    return None if verdict is None else stopped_result(verdict)
+    return None if decision is None else stopped_result(decision)

@@ -33,7 +33,7 @@ class GateCheck:
     context: RecipientContext
 
     @property
-    def key(self) -> NotificationRef:
+    def ref(self) -> NotificationRef:
         return NotificationRef(notification_id=self.start.notification_id, tenant=self.start.tenant)
 
     @property
@@ -93,7 +93,7 @@ class LiveGateChecker:
         if gate is not None:
             async with self._database.transaction() as session:
                 await throttles.dequeue(session, check.slot_request)
-                await gates.wait_at_gate(session, check.key, check.start.generation, gate)
+                await gates.wait_at_gate(session, check.ref, check.start.generation, gate)
         return gate
 
     async def provider_gate(self, check: GateCheck, steps: Sequence[StepPlan]) -> Gate | None:
@@ -105,7 +105,7 @@ class LiveGateChecker:
             if await claims.has_free_place(session, provider):
                 return None
             gate = Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
-            await gates.wait_at_gate(session, check.key, check.start.generation, gate)
+            await gates.wait_at_gate(session, check.ref, check.start.generation, gate)
         return gate
 
     async def limit_gate(self, check: GateCheck) -> GateDecision:
@@ -115,7 +115,7 @@ class LiveGateChecker:
             return None
         async with self._database.transaction() as session:
             full = await throttles.acquire_slots(session, check.slot_request, list(counted.values())) if counted else []
-            if not full and await gates.pass_gates(session, check.key):
+            if not full and await gates.pass_gates(session, check.ref):
                 return None
             if not full:
                 await session.rollback()
@@ -131,16 +131,16 @@ class LiveGateChecker:
                 await throttles.dequeue(session, check.slot_request)
                 after = await amend(
                     session,
-                    check.key,
+                    check.ref,
                     lambda ledger: finish_notification(ledger, now(), NotificationStatus.SUPPRESSED, Reason(reason)),
                 )
                 return NotificationOutcome(status=after.status, reason=after.failure_reason)
             case OnExceed.DIGEST:
                 await throttles.dequeue(session, check.slot_request)
                 digest_key = check.digest_key(self._secret)
-                await gates.move_to_digest(session, check.key, check.start.generation, digest_key)
+                await gates.move_to_digest(session, check.ref, check.start.generation, digest_key)
                 return COLLECTED_OUTCOME
         until = await throttles.enqueue(session, check.slot_request, full)
-        await gates.wait_at_gate(session, check.key, check.start.generation, Gate(reason=reason, until=until))
+        await gates.wait_at_gate(session, check.ref, check.start.generation, Gate(reason=reason, until=until))
         # Without a timer: the rows decide who is resumed when a slot is free, and in which order.
         return Gate(reason=reason)

@@ -27,7 +27,7 @@ from storage.ledgers import NotificationRef, amend
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 
-Device = tuple[UUID, dict[str, Any]]
+InvalidDevice = tuple[UUID, dict[str, Any]]
 log = structlog.get_logger(__name__)
 
 
@@ -41,14 +41,14 @@ class OutcomeRecorder:
         call: DeliverInput,
         outcome: AttemptOutcome,
         known_ledger: Ledger | None = None,
-        dead_device: Device | None = None,
+        invalid_device: InvalidDevice | None = None,
         at: datetime | None = None,
     ) -> DeliverResult:
-        """Record an outcome. `dead_device` is a device whose token is permanently invalid. If the response can never
+        """Record an outcome. `invalid_device` is a device whose token is permanently invalid. If the response can never
         be recorded, record the outcome alone. If that fails too, the attempt stays without an outcome and the
         notification ends in doubt."""
         try:
-            return await self._record(call, outcome, known_ledger, dead_device, at or now())
+            return await self._record(call, outcome, known_ledger, invalid_device, at or now())
         except DATABASE_ERRORS as error:
             if not is_permanent(error):
                 raise
@@ -79,7 +79,7 @@ class OutcomeRecorder:
         call: DeliverInput,
         outcome: AttemptOutcome,
         known_ledger: Ledger | None,
-        dead_device: Device | None,
+        invalid_device: InvalidDevice | None,
         at: datetime,
     ) -> DeliverResult:
         if known_ledger is not None and known_ledger.revision > 0 and outcome.result.result is CallResult.ACCEPTED:
@@ -88,8 +88,8 @@ class OutcomeRecorder:
                     return _result_of(after, call, outcome)
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             after = await self._write(session, call, outcome, known_ledger, at)
-            if dead_device is not None:
-                await devices.remove_invalid(session, call.tenant, *dead_device)
+            if invalid_device is not None:
+                await devices.remove_invalid(session, call.tenant, *invalid_device)
         return _result_of(after, call, outcome)
 
     async def _write_accepted(
@@ -126,7 +126,7 @@ class OutcomeRecorder:
         outcome must not end the notification. `at` is from the database clock if known: waits count from it, and a
         worker's clock may be a day off."""
         attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
-        key = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
+        ref = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
         early_receipts: list[StoredReceipt] = []
         found: list[SuppressionFinding] = []
 
@@ -141,8 +141,8 @@ class OutcomeRecorder:
 
         if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
             early_receipts += await receipts.find_early(session, call.provider, outcome.result.provider_message_id)
-        found += await receipts.update_suppressions(session, key, attempt_uuid, early_receipts, outcome.refusal)
-        after = await amend(session, key, change, known_ledger)
+        found += await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, outcome.refusal)
+        after = await amend(session, ref, change, known_ledger)
         if early_receipts:
             await receipts.mark_applied(session, early_receipts, attempt_uuid)
         return after

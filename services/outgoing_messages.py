@@ -53,7 +53,7 @@ def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMess
     )
 
 
-def dead_device(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:
+def invalid_device_of(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:
     """Return the device to remove with its invalid address: the device may have registered again since."""
     address = address_of(call, claim)
     return (UUID(call.endpoint_id), address) if claim.address.device and address else None

@@ -78,9 +78,9 @@ class SendPredictor:
         arrival = DigestArrival(new=new, at=self._at, expires_at=self._expires_at, is_handed_over=is_handed_over)
         predicted = await self._digests.collect(self._current_check, arrival)
         if predicted is None:
-            lifetime = self._check.notification_type.expires_in
-            if self._expires_at is None and lifetime is not None:
-                self._expires_at = self._at + lifetime
+            expires_in = self._check.notification_type.expires_in
+            if self._expires_at is None and expires_in is not None:
+                self._expires_at = self._at + expires_in
             return True
         self._digest = predicted.window
         self._add_wait(Gate(reason="digest", until=predicted.window.closes_at))

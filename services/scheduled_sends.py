@@ -65,7 +65,7 @@ class ScheduledSends:
             priority=schedule.priority or notification_type.priority,
             channels=None if schedule.channels is None else list(schedule.channels),
             tags=schedule.tags,
-            expires_in=notification_type.effective_ttl(schedule.expires_in),
+            expires_in=notification_type.effective_expires_in(schedule.expires_in),
             digest_key=self._digest_key(schedule, notification_type, recipient)
             if notification_type.timing.collects
             else None,

@@ -26,25 +26,25 @@ RECONSIDER_RECIPIENT = statement("gates/reconsider_recipient")
 MOVE_TO_DIGEST = statement("gates/move_to_digest")
 
 
-async def wait_at_gate(session: Executor, key: NotificationRef, generation: int, gate: Gate) -> None:
+async def wait_at_gate(session: Executor, ref: NotificationRef, generation: int, gate: Gate) -> None:
     """Write the event of a wait. Idempotent per gate and end of the wait."""
     until = None if gate.until is None else gate.until.isoformat(timespec="seconds").replace("+00:00", "Z")
     values = {
-        "id": key.notification_id,
-        "tenant": key.tenant,
+        "id": ref.notification_id,
+        "tenant": ref.tenant,
         "generation": generation,
         "reason": gate.reason,
         "provider": gate.provider,
         "until": gate.until,
         "until_text": until,
-        "event_id": derived_id("waiting", key.notification_id, generation, gate.reason, gate.provider, until),
+        "event_id": derived_id("waiting", ref.notification_id, generation, gate.reason, gate.provider, until),
     }
     await session.execute(WAIT_AT_GATE, values)
 
 
-async def pass_gates(session: AsyncSession, key: NotificationRef) -> bool:
+async def pass_gates(session: AsyncSession, ref: NotificationRef) -> bool:
     """Record that the gates are passed. Return False if a concurrent duplicate has handed it to a digest."""
-    passing = await session.execute(PASS_GATES, {"id": key.notification_id, "tenant": key.tenant})
+    passing = await session.execute(PASS_GATES, {"id": ref.notification_id, "tenant": ref.tenant})
     return passing.one_or_none() is not None
 
 
@@ -60,8 +60,8 @@ async def reconsider(
     await session.execute(RECONSIDER_RECIPIENT, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
 
 
-async def move_to_digest(session: AsyncSession, key: NotificationRef, generation: int, group: str) -> None:
-    values = {"id": key.notification_id, "tenant": key.tenant, "generation": generation, "group": group}
+async def move_to_digest(session: AsyncSession, ref: NotificationRef, generation: int, group: str) -> None:
+    values = {"id": ref.notification_id, "tenant": ref.tenant, "generation": generation, "group": group}
     await session.execute(MOVE_TO_DIGEST, {**values, "channel": DISPATCH_CHANNEL, "due": COLLECT_DUE})
 
 

@@ -40,7 +40,7 @@ class NewKey:
     name: str
     scopes: Sequence[str]
     env: str
-    lifetime: timedelta | None = None
+    expires_in: timedelta | None = None
 
 
 async def create_key(session: AsyncSession, tenant: Tenant, new: NewKey, actor: Actor) -> tuple[ApiKey, str]:
@@ -56,11 +56,11 @@ async def create_key(session: AsyncSession, tenant: Tenant, new: NewKey, actor: 
 
 
 async def rotate_key(
-    session: AsyncSession, row: ApiKey, overlap: timedelta | None, env: str, actor: Actor, lifetime: timedelta | None
+    session: AsyncSession, row: ApiKey, overlap: timedelta | None, env: str, actor: Actor, expires_in: timedelta | None
 ) -> tuple[ApiKey, str]:
     """Create the successor of a valid key, with its name and scopes. The key itself ends after `overlap` (None: now).
 
-    Without `lifetime` the successor lives as long as the key was to live. Raise KeyChangeNotAllowed for a key that
+    Without `expires_in` the successor lives as long as the key was to live. Raise KeyChangeNotAllowed for a key that
     is not valid or was rotated already.
     """
     await _lock_tenant(session, row.tenant)
@@ -70,9 +70,9 @@ async def rotate_key(
         raise KeyChangeNotAllowed("the key is revoked or has expired; create another one")
     if await _has_successor(session, row, at):
         raise KeyChangeNotAllowed("the key was rotated already; rotate its successor, or revoke that first")
-    if lifetime is None and row.expires_at is not None:
-        lifetime = row.expires_at - row.created_at
-    successor, secret = _build_key(row.tenant, NewKey(name=row.name, scopes=row.scopes, env=env, lifetime=lifetime))
+    if expires_in is None and row.expires_at is not None:
+        expires_in = row.expires_at - row.created_at
+    successor, secret = _build_key(row.tenant, NewKey(name=row.name, scopes=row.scopes, env=env, expires_in=expires_in))
     successor.replaces = row.id
     await _save_with_audit(session, successor, actor, "key.created", {})
     before = _audited_values(row)
@@ -144,7 +144,7 @@ def _build_key(tenant: UUID, new: NewKey) -> tuple[ApiKey, str]:
         hash=hash_secret(secret),
         scopes=list(dict.fromkeys(new.scopes)),
         created_at=at,
-        expires_at=None if new.lifetime is None else at + new.lifetime,
+        expires_at=None if new.expires_in is None else at + new.expires_in,
         is_dev=new.env == DEV_ENVIRONMENT,
     )
     return row, secret

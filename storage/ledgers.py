@@ -115,36 +115,36 @@ class NotificationRef:
     tenant: UUID
 
 
-async def load(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger | None:
+async def load(session: Executor, ref: NotificationRef, *, lock: bool) -> Ledger | None:
     """Locking is a statement of its own: the one that reads must begin after the lock is ours."""
-    values = {"id": key.notification_id, "tenant": key.tenant}
+    values = {"id": ref.notification_id, "tenant": ref.tenant}
     if lock:
         await session.execute(LOCK_NOTIFICATION, values)
     row = (await session.execute(LOAD_LEDGER, values)).mappings().one_or_none()
     return None if row is None else ledger_of(dict(row))
 
 
-async def amend(session: Executor, key: NotificationRef, change: LedgerChange, known: Ledger | None = None) -> Ledger:
+async def amend(session: Executor, ref: NotificationRef, change: LedgerChange, known: Ledger | None = None) -> Ledger:
     """Apply `change` to `known` or to the current row, and after a concurrent write to the locked row.
 
     LookupError: no such row.
     """
-    before = known or await _load_existing(session, key, lock=False)
+    before = known or await _load_existing(session, ref, lock=False)
     if before.revision > 0:
         after = change(before)
         if after is before or await save(session, before, after):
             return after
-    before = await _load_existing(session, key, lock=True)
+    before = await _load_existing(session, ref, lock=True)
     after = change(before)
     if after is not before:
         await save(session, before, after)
     return after
 
 
-async def _load_existing(session: Executor, key: NotificationRef, *, lock: bool) -> Ledger:
-    ledger = await load(session, key, lock=lock)
+async def _load_existing(session: Executor, ref: NotificationRef, *, lock: bool) -> Ledger:
+    ledger = await load(session, ref, lock=lock)
     if ledger is None:
-        raise LookupError(f"no notification {key.notification_id}")
+        raise LookupError(f"no notification {ref.notification_id}")
     return ledger
 
 

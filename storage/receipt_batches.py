@@ -77,7 +77,7 @@ class ClaimedReceipt:
 
     receipt: StoredReceipt
     attempt_id: UUID | None
-    key: NotificationRef | None
+    ref: NotificationRef | None
     ledger: dict[str, Any]
 
 
@@ -102,11 +102,11 @@ async def apply_batch(session: Executor, limit: int) -> ReceiptBatch:
         [
             receipt_claim
             for receipt_claim in claimed
-            if receipt_claim.key and not _changes_suppressions(receipt_claim.receipt)
+            if receipt_claim.ref and not _changes_suppressions(receipt_claim.receipt)
         ],
     )
     await _settle_receipts(session, claimed, applied)
-    rest = [receipt_claim for receipt_claim in claimed if receipt_claim.key and receipt_claim.receipt.id not in applied]
+    rest = [receipt_claim for receipt_claim in claimed if receipt_claim.ref and receipt_claim.receipt.id not in applied]
     applied_receipts = [receipt_claim.receipt for receipt_claim in claimed if receipt_claim.receipt.id in applied]
     return ReceiptBatch(size=len(claimed), rest=rest, applied=applied_receipts)
 
@@ -115,7 +115,7 @@ async def lease_batch(session: Executor, limit: int) -> ReceiptBatch:
     """Claim up to `limit` waiting receipts without applying any."""
     claimed = await claim_receipts(session, limit)
     await _settle_receipts(session, claimed, set())
-    return ReceiptBatch(size=len(claimed), rest=[receipt_claim for receipt_claim in claimed if receipt_claim.key])
+    return ReceiptBatch(size=len(claimed), rest=[receipt_claim for receipt_claim in claimed if receipt_claim.ref])
 
 
 async def claim_receipts(session: Executor, limit: int) -> list[ClaimedReceipt]:
@@ -126,8 +126,8 @@ async def _apply_receipts(session: Executor, claimed: Sequence[ClaimedReceipt]) 
     """Apply the receipts. Return the ids of those whose notification now has what they report."""
     by_notification: dict[UUID, list[ClaimedReceipt]] = {}
     for receipt_claim in claimed:
-        if receipt_claim.key and receipt_claim.ledger["id"] is not None:
-            by_notification.setdefault(receipt_claim.key.notification_id, []).append(receipt_claim)
+        if receipt_claim.ref and receipt_claim.ledger["id"] is not None:
+            by_notification.setdefault(receipt_claim.ref.notification_id, []).append(receipt_claim)
     at = now()
     changes: list[tuple[Ledger, Ledger]] = []
     for group in by_notification.values():
@@ -174,6 +174,6 @@ def _claimed_receipt(row: dict[str, Any]) -> ClaimedReceipt:
     return ClaimedReceipt(
         receipt=StoredReceipt(id=row["receipt_id"], raw={}, **fields),
         attempt_id=row["matched_id"],
-        key=NotificationRef(notification_id=matched, tenant=row["matched_tenant"]) if matched else None,
+        ref=NotificationRef(notification_id=matched, tenant=row["matched_tenant"]) if matched else None,
         ledger=row,
     )

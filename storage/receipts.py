@@ -123,37 +123,37 @@ async def save_unreported(
     return await save_with_statement(SAVE_UNREPORTED, session, before, after, provider=provider, message_id=message_id)
 
 
-async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: UUID, key: NotificationRef) -> None:
+async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: UUID, ref: NotificationRef) -> None:
     """Apply a receipt in the caller's transaction: update suppression list, delivery, notification, event and the
     receipt itself."""
     at = now()
-    applied_findings = await update_suppressions(session, key, attempt_id, [receipt])
+    applied_findings = await update_suppressions(session, ref, attempt_id, [receipt])
 
     def change(ledger: Ledger) -> Ledger:
         return with_suppression_events(
             with_receipts(ledger, attempt_id, [receipt], at), attempt_id, applied_findings, at
         )
 
-    await amend(session, key, change)
+    await amend(session, ref, change)
     await mark_applied(session, [receipt], attempt_id)
 
 
 async def update_suppressions(
-    session: Executor, key: NotificationRef, attempt_id: UUID, received: list[StoredReceipt], refusal: str | None = None
+    session: Executor, ref: NotificationRef, attempt_id: UUID, received: list[StoredReceipt], refusal: str | None = None
 ) -> list[SuppressionFinding]:
     """Apply what the receipts of a call, or its own refusal, prove about the address, and return the findings for
     `noted`. Call it before `amend`: the suppression list is locked before a notification is."""
-    received = [receipt for receipt in received if not await _is_revoked(session, key.tenant, attempt_id, receipt)]
+    received = [receipt for receipt in received if not await _is_revoked(session, ref.tenant, attempt_id, receipt)]
     for receipt in received:
         if is_group_receipt(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:
             source = suppression_source(receipt.provider, receipt.reason)
-            await suppressions.lift_group_opt_out(session, key.tenant, attempt_id, source)
+            await suppressions.lift_group_opt_out(session, ref.tenant, attempt_id, source)
     reported_findings = [
         *(finding_from_receipt(ReceiptKind(receipt.kind), receipt.reason) for receipt in received),
         finding_from_refusal(refusal),
     ]
     return await suppressions.apply_findings(
-        session, key, attempt_id, [finding for finding in reported_findings if finding]
+        session, ref, attempt_id, [finding for finding in reported_findings if finding]
     )
 
 

@@ -152,21 +152,21 @@ async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[Sup
 
 
 async def apply_findings(
-    session: Executor, key: NotificationRef, attempt_id: UUID, findings: Sequence[SuppressionFinding]
+    session: Executor, ref: NotificationRef, attempt_id: UUID, findings: Sequence[SuppressionFinding]
 ) -> list[SuppressionFinding]:
     """Suppress the address that this call went to; those of the findings that changed something."""
     if not findings:
         return []
-    values = {"attempt_id": attempt_id, "tenant": key.tenant}
+    values = {"attempt_id": attempt_id, "tenant": ref.tenant}
     call = (await session.execute(SELECT_CALLED_ADDRESS, values)).mappings().one_or_none()
     if call is None:
         return []
     applied = []
     for finding in findings:
-        new = _suppression_of_call(call, key.notification_id, finding)
-        in_force, is_changed = await add(session, key.tenant, new)
+        new = _suppression_of_call(call, ref.notification_id, finding)
+        in_force, is_changed = await add(session, ref.tenant, new)
         if finding.group and in_force.source != new.source:  # of a second group: the first one alone lifts it no more
-            await add(session, key.tenant, replace(new, source=call["provider"]))
+            await add(session, ref.tenant, replace(new, source=call["provider"]))
         if is_changed:
             applied.append(finding)
     return applied

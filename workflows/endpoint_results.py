@@ -22,7 +22,7 @@ class EndpointResult:
 
 
 # The result of a channel with several endpoints is the first of these that occurs.
-SEVERITY_ORDER = (
+RESULT_PRECEDENCE = (
     None,
     DeliveryStatus.IN_DOUBT,
     DeliveryStatus.CANCELED,
@@ -32,5 +32,5 @@ SEVERITY_ORDER = (
 )
 
 
-def most_severe(results: Sequence[EndpointResult]) -> EndpointResult:
-    return min(results, key=lambda endpoint_result: SEVERITY_ORDER.index(endpoint_result.status))
+def combined_result(results: Sequence[EndpointResult]) -> EndpointResult:
+    return min(results, key=lambda endpoint_result: RESULT_PRECEDENCE.index(endpoint_result.status))

@@ -18,11 +18,11 @@ with workflow.unsafe.imports_passed_through():
 
 
 class GoalWait:
-    """Wait for one step. `key` identifies the notification in activity inputs."""
+    """Wait for one step. `ids` are the fields of activity inputs that identify the notification."""
 
-    def __init__(self, waits: WorkflowWaits, key: dict[str, Any], expires_at: datetime | None) -> None:
+    def __init__(self, waits: WorkflowWaits, ids: dict[str, Any], expires_at: datetime | None) -> None:
         self._waits = waits
-        self._key = key
+        self._ids = ids
         self._expires_at = expires_at
 
     async def run(self, goal: Evidence, step_result: StepResult) -> bool:
@@ -41,6 +41,6 @@ class GoalWait:
             await self._waits.wait_for_goal(seen_signals, f"until {goal}", deadline, queued=queued is not None)
 
     async def _check(self, step: StepPlan, goal: Evidence, *, stopped: bool, queued: datetime | None) -> GoalState:
-        request = GoalCheckInput(**self._key, step=step.number, goal=goal, stopped=stopped, queued=queued)
+        request = GoalCheckInput(**self._ids, step=step.number, goal=goal, stopped=stopped, queued=queued)
         result = await run_local_then_remote(SettlementActivities.check_step, request, f"is step {step.number} {goal}?")
         return result.goal_state

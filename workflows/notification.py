@@ -63,8 +63,8 @@ class NotificationWorkflow:
         except (Exception, asyncio.CancelledError) as error:
             # An operator canceled it in Temporal, or our code has a bug. The row gets a final status in both cases.
             cancelled = is_cancelled_exception(error)
-            verdict = NotificationStatus.CANCELED if cancelled else NotificationStatus.FAILED
-            outcome = await self._settle(verdict, reason="canceled_in_temporal" if cancelled else "internal")
+            status = NotificationStatus.CANCELED if cancelled else NotificationStatus.FAILED
+            outcome = await self._settle(status, reason="canceled_in_temporal" if cancelled else "internal")
             if outcome.status not in SENT_STATUSES:
                 self._waits.show_status(outcome.status)
             if cancelled:
@@ -127,7 +127,7 @@ class NotificationWorkflow:
                 return Plan(final_outcome=stopped)
 
     async def _resolve(self) -> Plan:
-        request = ResolveInput(**self._key())
+        request = ResolveInput(**self._ids())
         return await run_local_then_remote(
             PlanningActivities.resolve_preferences, request, "resolve preferences, render the first step"
         )
@@ -145,12 +145,12 @@ class NotificationWorkflow:
         if (
             step.goal is not None
             and not step_run.is_last
-            and step_result.most_severe_status is not DeliveryStatus.CANCELED
+            and step_result.combined_status is not DeliveryStatus.CANCELED
         ):
             return await self._wait_for_goal(step.goal, step_result)
-        if step_result.most_severe_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
+        if step_result.combined_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
             return await self._finish(
-                STATUS_BY_DELIVERY_STATUS.get(step_result.most_severe_status, NotificationStatus.FAILED),
+                STATUS_BY_DELIVERY_STATUS.get(step_result.combined_status, NotificationStatus.FAILED),
                 step_result.failed_deliveries,
             )
         return await self._settle_before_next_step(step_result)
@@ -171,7 +171,7 @@ class NotificationWorkflow:
         """Wait for the goal of the step. Return None if the deadline passed or the step failed."""
         if step_result.failed_deliveries:
             await self._settle(None, step_result.failed_deliveries, step=step_result.step.number, waits_for=goal)
-        goal_wait = GoalWait(self._waits, self._key(), self._start.expires_at)
+        goal_wait = GoalWait(self._waits, self._ids(), self._start.expires_at)
         if await goal_wait.run(goal, step_result):
             return await self._finish(NotificationStatus.FAILED)  # The rows decide the status.
         if self._waits.cancel_requested:
@@ -179,23 +179,23 @@ class NotificationWorkflow:
         return None
 
     async def _finish(
-        self, verdict: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
+        self, status: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
     ) -> NotificationOutcome:
         """Settle after the deliveries of the always step have ended too."""
         if self._always_step_task is not None:
             ends += (await self._always_step_task).failed_deliveries
-        return await self._settle(verdict, ends, reason)
+        return await self._settle(status, ends, reason)
 
     async def _settle(
         self,
-        verdict: NotificationStatus | None,
+        status: NotificationStatus | None,
         ends: tuple[DeliveryEnd, ...] = (),
         reason: str | None = None,
         **step: Any,
     ) -> NotificationOutcome:
-        request = SettleInput(**self._key(), ends=ends, verdict=verdict, reason=reason, **step)
+        request = SettleInput(**self._ids(), ends=ends, verdict=status, reason=reason, **step)
         return await run_local_then_remote(
-            SettlementActivities.settle, request, f"settle: {verdict}" if verdict else "settle the step"
+            SettlementActivities.settle, request, f"settle: {status}" if status else "settle the step"
         )
 
     def _step_run(self, step: StepPlan, plan: Plan) -> StepRun:
@@ -203,7 +203,7 @@ class NotificationWorkflow:
             step,
             plan,
             self._endpoint_concurrency,
-            key=self._key(),
+            ids=self._ids(),
             waits=self._waits,
             is_only_step=plan.always_step is None,
         )
@@ -219,6 +219,6 @@ class NotificationWorkflow:
             raise ApplicationError(f"IN_DOUBT: {outcome.reason}", type="NotificationInDoubt", non_retryable=True)
         return outcome
 
-    def _key(self) -> dict[str, Any]:
+    def _ids(self) -> dict[str, Any]:
         start = self._start
         return {"notification_id": start.notification_id, "tenant": start.tenant, "generation": start.generation}

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.attempt_limits import AttemptPolicy
     from workflows.concurrency import EndpointConcurrency
     from workflows.endpoint import EndpointDelivery
-    from workflows.endpoint_results import EndpointResult, most_severe
+    from workflows.endpoint_results import EndpointResult, combined_result
     from workflows.local_steps import run_local_then_remote
     from workflows.waits import WorkflowWaits
 
@@ -58,8 +58,8 @@ class StepResult:
         return len(self.failed_deliveries) < len(self.channel_results)
 
     @property
-    def most_severe_status(self) -> DeliveryStatus | None:
-        return most_severe(self.channel_results).status
+    def combined_status(self) -> DeliveryStatus | None:
+        return combined_result(self.channel_results).status
 
     @property
     def sent_at(self) -> datetime | None:
@@ -88,14 +88,14 @@ class StepRun:
         plan: Plan,
         endpoint_concurrency: EndpointConcurrency,
         *,
-        key: dict[str, Any],
+        ids: dict[str, Any],
         waits: WorkflowWaits,
         is_only_step: bool,
     ) -> None:
         self._step = step
         self._plan = plan
         self._endpoint_concurrency = endpoint_concurrency
-        self._key = key
+        self._ids = ids
         self._waits = waits
         self._is_only_step = is_only_step
 
@@ -115,7 +115,7 @@ class StepRun:
         if self._plan.rendered is not None and self._step in self._plan.immediate_steps:
             return self._plan.rendered
         names = ", ".join(channel.channel for channel in self._step.channels)
-        given = RenderInput(**self._key, step=self._step)
+        given = RenderInput(**self._ids, step=self._step)
         with self._waits.call_in_progress():
             return await run_local_then_remote(
                 PlanningActivities.render_messages, given, f"render step {self._step.number}: {names}"
@@ -136,13 +136,13 @@ class StepRun:
             call_slots=self._endpoint_concurrency.slots_for(channel),
         )
         deliveries = [EndpointDelivery(self._first_call(channel, each), each, policy) for each in channel.endpoints]
-        return most_severe(await asyncio.gather(*(delivery.run() for delivery in deliveries)))
+        return combined_result(await asyncio.gather(*(delivery.run() for delivery in deliveries)))
 
     def _first_call(self, channel: ChannelPlan, endpoint: Endpoint) -> DeliverInput:
         goal = None if self.is_last else self._step.goal
         is_single_endpoint = len(self._step.channels) == 1 and len(channel.endpoints) == 1
         return DeliverInput(
-            **self._key,
+            **self._ids,
             delivery_id=channel.delivery_id,
             channel=channel.channel,
             endpoint_id=endpoint.id,

@@ -14,7 +14,7 @@ from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import Problem, invalid, issue_at, not_found
 from api.schemas.base import Id
-from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKey, lifetime_of
+from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKey, parse_optional_duration
 from models.tenants import ApiKey
 from storage import key_changes
 from storage.key_changes import KeyChangeNotAllowed
@@ -78,14 +78,14 @@ async def rotate_key(
 ) -> RotatedKey:
     """Create a key with the same name and scopes. The former key stays valid for `overlap`, by default a day."""
     wanted = body or RotateBody()
-    overlap, lifetime = lifetime_of(wanted.overlap), lifetime_of(wanted.expires_in)
+    overlap, expires_in = parse_optional_duration(wanted.overlap), parse_optional_duration(wanted.expires_in)
     async with container.database.transaction() as session:
         former = await _get_key(session, caller, id)
         if not set(former.scopes) <= caller.scopes:
             raise Problem(403, "The key has a scope that the calling key does not have.")
         try:
             row, secret = await key_changes.rotate_key(
-                session, former, overlap, container.settings.env, caller.actor, lifetime
+                session, former, overlap, container.settings.env, caller.actor, expires_in
             )
         except KeyChangeNotAllowed as refused:
             raise problem_of_refusal(refused) from None

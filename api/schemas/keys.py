@@ -92,5 +92,5 @@ class RotatedKey(CreatedKey):
     previous_expires_at: Annotated[Timestamp, Field(description="When the former key expires.")]
 
 
-def lifetime_of(expires_in: str | None) -> timedelta | None:
-    return None if expires_in is None else parse_duration(expires_in)
+def parse_optional_duration(value: str | None) -> timedelta | None:
+    return None if value is None else parse_duration(value)

@@ -73,7 +73,7 @@ class SendEntry(Model):
         return self
 
     @property
-    def lifetime(self) -> timedelta | None:
+    def expires_in_duration(self) -> timedelta | None:
         return parse_duration(self.expires_in) if self.expires_in else None
 
     @property

@@ -91,7 +91,7 @@ async def test_a_stall_before_the_call_is_an_error_without_a_call(
 
 
 def unanswered() -> tuple[Ledger, SettleInput]:
-    """Record a call with an unknown outcome, and the end of its step without a verdict, as the workflow then
+    """Record a call with an unknown outcome, and the end of its step without a final status, as the workflow then
     requests it."""
     email = ledgers.delivery()
     call = ledgers.attempt(email)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.postgres
 async def collected(container: Container) -> DatabaseSend:
     sent = await (await open_database_tenant(container.database, digest={"window": "1h"})).send()
     async with container.database.transaction() as session:
-        await gates.move_to_digest(session, sent.key, 1, "group")
+        await gates.move_to_digest(session, sent.ref, 1, "group")
     return sent
 
 
@@ -32,7 +32,7 @@ async def test_an_item_of_a_digest_passes_no_gate_and_causes_no_call(
     container: Container, collected: DatabaseSend
 ) -> None:
     async with container.database.transaction() as session:
-        assert not await gates.pass_gates(session, collected.key)
+        assert not await gates.pass_gates(session, collected.ref)
     assert await collected.claim() is None
     assert await collected.rows("attempt") == []
 

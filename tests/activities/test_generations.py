@@ -30,7 +30,7 @@ async def failed_generation(database_tenant: DatabaseTenant) -> DatabaseSend:
 
 async def amended(sent: DatabaseSend, change: LedgerChange) -> None:
     async with sent.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, change)
+        await amend(session, sent.ref, change)
 
 
 async def report(sent: DatabaseSend, evidence: Evidence) -> None:

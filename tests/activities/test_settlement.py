@@ -37,13 +37,13 @@ async def statuses(sent: DatabaseSend) -> dict[str, str]:
     return {row["channel"]: row["status"] for row in await sent.rows("delivery")}
 
 
-async def test_deliveries_without_a_verdict_end_and_the_notification_stays_open(sent: DatabaseSend) -> None:
+async def test_deliveries_without_a_final_status_end_and_the_notification_stays_open(sent: DatabaseSend) -> None:
     assert await settle(sent, end(sent)) == NotificationOutcome(status=N.PENDING)
     assert await statuses(sent) == {"email": "FAILED"}
     assert (await sent.row())["finished_at"] is None
 
 
-async def test_a_verdict_finishes_the_notification(database_tenant: DatabaseTenant) -> None:
+async def test_a_final_status_finishes_the_notification(database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send(Channel.EMAIL, Channel.SMS)
     outcome = await settle(sent, end(sent), verdict=N.FAILED)
     assert outcome.status is N.FAILED
@@ -82,7 +82,7 @@ async def test_a_receipt_that_came_before_the_end_was_written_is_not_overruled(s
     )
     async with sent.database_tenant.database.transaction() as session:
         await receipts.store(session, [receipt])
-        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.key)
+        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.ref)
     outcome = await settle(sent, end(sent, D.IN_DOUBT), verdict=N.IN_DOUBT)
     assert outcome.status is N.DELIVERED
     assert await statuses(sent) == {"email": "DELIVERED"}

@@ -33,7 +33,7 @@ async def apply_receipt(sent: DatabaseSend, kind: str) -> None:
     )
     async with sent.database_tenant.database.transaction() as session:
         await receipts.store(session, [receipt])
-        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.key)
+        await receipts.apply_receipt(session, receipt, sent.attempt(), sent.ref)
 
 
 async def check(sent: DatabaseSend, *, stopped: bool = False, queued: datetime | None = None) -> GoalState:

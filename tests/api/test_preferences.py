@@ -141,7 +141,7 @@ async def test_a_preference_change_waits_for_a_running_guard(api_tenant: InProce
     sent = await database_tenant.send()
     gate = Gate(reason=GateReason.QUIET_HOURS, until=datetime.now(UTC))
     async with api_tenant.database.transaction() as session:
-        await wait_at_gate(session, sent.key, 1, gate)
+        await wait_at_gate(session, sent.ref, 1, gate)
     async with api_tenant.database.transaction() as session:
         await session.execute(SHARE, {"tenant": api_tenant.tenant, "recipient_id": api_tenant.recipient_id})
         choosing = asyncio.create_task(api_tenant.http.request(verb, path, json={"quiet_hours": WANTED["quiet_hours"]}))

@@ -17,7 +17,7 @@ from domain.evidence import AttemptState, Reporter
 from domain.failure_reasons import REASONS, code_text, is_account_code
 from domain.ledger import close_delivery, finish_notification
 from domain.reasons import Reason, category_of, reason_line, reason_sentence, reason_with_cause
-from domain.records import Ledger, Verdict
+from domain.records import DeliveryDecision, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import dead_letters, notification_types, notifications
 from storage.database import Database
@@ -94,7 +94,7 @@ async def test_every_reported_reason_is_the_same_on_each_surface(webhook_tenant:
     for sent, code in reported:
         await sent.answer(AttemptState.ACCEPTED, str(sent.id))
         async with webhook_tenant.database_tenant.database.transaction() as session:
-            await amend(session, sent.key, lambda ledger: finish_notification(ledger, now()))
+            await amend(session, sent.ref, lambda ledger: finish_notification(ledger, now()))
         await store(webhook_tenant.database_tenant.database, receipt("failed", attempt_id=sent.attempt(), reason=code))
     await apply_waiting(webhook_tenant.database_tenant.database)
     ends = [
@@ -124,15 +124,15 @@ async def test_every_final_status_is_the_same_in_each_response(webhook_tenant: W
     ends = []
     for reason in OWN:
         sent = await webhook_tenant.database_tenant.send()
-        verdict = Verdict(status=DeliveryStatus.FAILED, reason=reason)
+        decision = DeliveryDecision(status=DeliveryStatus.FAILED, reason=reason)
 
-        def ended(ledger: Ledger, sent: DatabaseSend = sent, verdict: Verdict = verdict) -> Ledger:
+        def ended(ledger: Ledger, sent: DatabaseSend = sent, decision: DeliveryDecision = decision) -> Ledger:
             return finish_notification(
-                close_delivery(ledger, sent.delivery(), verdict, now()), now(), NotificationStatus.FAILED
+                close_delivery(ledger, sent.delivery(), decision, now()), now(), NotificationStatus.FAILED
             )
 
         async with webhook_tenant.database_tenant.database.transaction() as session:
-            await amend(session, sent.key, ended)
+            await amend(session, sent.ref, ended)
         ends.append((sent, reason))
     await agree(webhook_tenant, ends)
 

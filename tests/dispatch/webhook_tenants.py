@@ -94,7 +94,7 @@ async def record_delivered(sent: DatabaseSend) -> None:
     at = datetime.now(UTC)
     async with sent.database_tenant.database.transaction() as session:
         await amend(
-            session, sent.key, lambda ledger: record_receipt(ledger, sent.attempt(), Evidence.DELIVERED, at, at)
+            session, sent.ref, lambda ledger: record_receipt(ledger, sent.attempt(), Evidence.DELIVERED, at, at)
         )
 
 

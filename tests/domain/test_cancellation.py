@@ -153,7 +153,7 @@ def steps(first: DeliveryStatus, second: DeliveryStatus) -> list[DeliveryRecord]
         (D.IN_DOUBT, D.SENT, A.ALREADY_SENT),
     ],
 )
-def test_a_channel_on_two_steps_returns_the_most_severe_result(
+def test_a_channel_on_two_steps_returns_the_combined_result(
     first: DeliveryStatus, second: DeliveryStatus, said: CancelResult
 ) -> None:
     assert cancel_results(ledger(*steps(first, second)), []) == {Channel.EMAIL: said}

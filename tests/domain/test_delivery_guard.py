@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from domain.channels import Channel
-from domain.delivery_guard import GuardFacts, verdict_before_call
+from domain.delivery_guard import GuardFacts, decision_before_call
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import record_receipt
 from domain.preferences import RecipientPreferences
 from domain.reasons import Reason, reason_line
-from domain.records import Verdict
+from domain.records import DeliveryDecision
 from domain.statuses import DeliveryStatus
 from tests.domain.ledgers import attempt, delivery, later, ledger, with_outcome
 from tests.domain.sample_types import sample_type
@@ -30,7 +30,7 @@ def stopped(preferences: RecipientPreferences = NO_PREFERENCES, *, required: boo
         delivery=mine,
         preferences=preferences,
     )
-    return verdict_before_call(facts)
+    return decision_before_call(facts)
 
 
 def test_a_call_without_objections_is_made() -> None:
@@ -51,8 +51,8 @@ def test_a_call_without_objections_is_made() -> None:
 def test_a_stopped_call_has_its_reason(
     row: dict[str, Any], preferences: RecipientPreferences, status: DeliveryStatus, reason: str
 ) -> None:
-    verdict = stopped(preferences, **row)
-    assert (verdict.status, reason_line(verdict.reason)) == (status, reason)
+    decision = stopped(preferences, **row)
+    assert (decision.status, reason_line(decision.reason)) == (status, reason)
 
 
 def test_a_call_just_before_the_expiry_is_made() -> None:
@@ -74,9 +74,11 @@ def test_a_suppressed_address_is_not_written_to_even_by_a_required_type() -> Non
         preferences=NO_PREFERENCES,
         suppressed="bounced",
     )
-    assert verdict_before_call(facts) == Verdict(status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"}))
+    assert decision_before_call(facts) == DeliveryDecision(
+        status=D.SKIPPED, reason=Reason("suppressed", {"list": "bounced"})
+    )
     refused = replace(facts, suppressed=None, number_refused="premium_rate")
-    assert verdict_before_call(refused) == Verdict(
+    assert decision_before_call(refused) == DeliveryDecision(
         status=D.SKIPPED, reason=Reason("number_refused", {"rule": "premium_rate"})
     )
 
@@ -94,9 +96,9 @@ def test_a_step_is_skipped_once_an_earlier_one_reached_its_goal() -> None:
         delivery=second,
         preferences=NO_PREFERENCES,
     )
-    assert verdict_before_call(facts) is None
+    assert decision_before_call(facts) is None
     opened = record_receipt(sent, call.id, Evidence.OPENED, later(2), later(3))
-    assert verdict_before_call(replace(facts, ledger=opened)) == Verdict(
+    assert decision_before_call(replace(facts, ledger=opened)) == DeliveryDecision(
         status=D.SKIPPED, reason=Reason("goal_reached", {"step": 1})
     )
 
@@ -118,5 +120,5 @@ def test_a_late_arrival_of_a_step_stops_later_steps(evidence: Evidence, reason: 
         delivery=mine,
         preferences=NO_PREFERENCES,
     )
-    verdict = verdict_before_call(facts)
-    assert (verdict and reason_line(verdict.reason)) == reason
+    decision = decision_before_call(facts)
+    assert (decision and reason_line(decision.reason)) == reason

@@ -11,7 +11,7 @@ from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish_notification, record_outcome, record_receipt
 from domain.notification_overview import delivery_facts
 from domain.reasons import Reason
-from domain.records import Ledger, Verdict
+from domain.records import DeliveryDecision, Ledger
 from domain.statuses import DELIVERY_TRANSITIONS, NOTIFICATION_TRANSITIONS, DeliveryStatus, NotificationStatus
 from domain.timeline import line_of
 from tests.domain.ledgers import attempt, delivery, later, ledger, only_delivery, statuses, with_outcome
@@ -20,7 +20,7 @@ EMAIL = delivery()
 SMS = delivery(Channel.SMS, step=2)
 CALL = attempt(EMAIL)
 SMS_CALL = attempt(SMS, endpoint="sms")
-FAILED = Verdict(status=DeliveryStatus.FAILED, reason=Reason("retries_exhausted"))
+FAILED = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason("retries_exhausted"))
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
 
 
@@ -117,26 +117,26 @@ def test_a_receipt_outlives_the_proof_of_absence() -> None:
 
 
 @pytest.mark.parametrize("state", [S.UNKNOWN, S.SUBMITTING])
-def test_a_failed_verdict_over_an_unknown_call_is_in_doubt(state: AttemptState) -> None:
+def test_a_failed_decision_over_an_unknown_call_is_in_doubt(state: AttemptState) -> None:
     before = with_everything() if state is S.SUBMITTING else with_outcome(with_everything(), CALL, state)
     after = close_delivery(before, EMAIL.id, FAILED, later(5))
     assert (only_delivery(after).status, only_delivery(after).failure) == (D.IN_DOUBT, Reason("retries_exhausted"))
 
 
 @pytest.mark.parametrize("state", [S.REFUSED, S.NOT_ACCEPTED])
-def test_a_failed_verdict_over_a_call_that_surely_failed_stands(state: AttemptState) -> None:
+def test_a_failed_decision_over_a_call_that_surely_failed_stands(state: AttemptState) -> None:
     after = close_delivery(with_outcome(with_everything(), CALL, state), EMAIL.id, FAILED, later(5))
     assert only_delivery(after).status is D.FAILED
 
 
-@pytest.mark.parametrize("verdict", [D.CANCELED, D.EXPIRED, D.FAILED, D.IN_DOUBT, D.SKIPPED])
+@pytest.mark.parametrize("decided_status", [D.CANCELED, D.EXPIRED, D.FAILED, D.IN_DOUBT, D.SKIPPED])
 @pytest.mark.parametrize("known", [Evidence.SENT, Evidence.DELIVERED, Evidence.BOUNCED, Evidence.OPENED])
-def test_a_verdict_that_was_reached_before_the_receipt_came_takes_nothing_back(
-    known: Evidence, verdict: DeliveryStatus
-) -> None:
+def test_a_decision_after_a_receipt_changes_nothing(known: Evidence, decided_status: DeliveryStatus) -> None:
     reported = receipt(with_outcome(with_everything(), CALL, S.UNKNOWN), known)
     assert (
-        close_delivery(reported, EMAIL.id, Verdict(status=verdict, reason=Reason("outcome_unknown")), later(5))
+        close_delivery(
+            reported, EMAIL.id, DeliveryDecision(status=decided_status, reason=Reason("outcome_unknown")), later(5)
+        )
         is reported
     )
 
@@ -159,14 +159,14 @@ def test_a_finished_ledger_is_not_finished_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "closed"),
+    ("decided_status", "closed"),
     [(N.FAILED, D.FAILED), (N.CANCELED, D.CANCELED), (N.EXPIRED, D.EXPIRED)],
 )
 def test_open_deliveries_end_with_the_status_of_the_notification(
-    verdict: NotificationStatus, closed: DeliveryStatus
+    decided_status: NotificationStatus, closed: DeliveryStatus
 ) -> None:
-    after = finish_notification(ledger(delivery(status=D.PENDING)), later(5), verdict, Reason("why"))
-    assert (only_delivery(after).status, after.status) == (closed, verdict)
+    after = finish_notification(ledger(delivery(status=D.PENDING)), later(5), decided_status, Reason("why"))
+    assert (only_delivery(after).status, after.status) == (closed, decided_status)
 
 
 SKIPPED_BY_RULE = {"status": D.SKIPPED, "is_skipped_by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
@@ -196,25 +196,25 @@ def test_a_notification_is_as_good_as_its_best_delivery(
     assert finish_notification(ledger(*rows), later(5)).status is ends
 
 
-def test_without_any_delivery_the_verdict_decides() -> None:
+def test_without_any_delivery_the_decided_status_stands() -> None:
     assert finish_notification(ledger(), later(5), N.EXPIRED, Reason("expired")).status is N.EXPIRED
     assert finish_notification(ledger(), later(5)).status is N.FAILED
 
 
-@pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
-def test_a_bounced_delivery_is_neither_expired_nor_canceled(verdict: NotificationStatus) -> None:
+@pytest.mark.parametrize("decided_status", [N.EXPIRED, N.CANCELED])
+def test_a_bounced_delivery_is_neither_expired_nor_canceled(decided_status: NotificationStatus) -> None:
     """`EXPIRED` means that nothing was sent."""
     bounced = receipt(with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    after = finish_notification(bounced, later(5), verdict, Reason("why"))
+    after = finish_notification(bounced, later(5), decided_status, Reason("why"))
     assert after.status is N.FAILED
 
 
-@pytest.mark.parametrize("verdict", [N.EXPIRED, N.CANCELED])
+@pytest.mark.parametrize("decided_status", [N.EXPIRED, N.CANCELED])
 def test_a_late_bounce_of_all_sent_deliveries_fails_the_notification(
-    verdict: NotificationStatus,
+    decided_status: NotificationStatus,
 ) -> None:
     done = finish_notification(
-        with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), verdict, Reason("why")
+        with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), decided_status, Reason("why")
     )
     assert done.status is N.SENT
     assert receipt(done, Evidence.BOUNCED, 9).status is N.FAILED

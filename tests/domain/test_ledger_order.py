@@ -12,7 +12,7 @@ from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish_notification, record_outcome, record_receipt
 from domain.notification_overview import delivery_facts
 from domain.reasons import Reason
-from domain.records import AttemptRecord, Ledger, Verdict
+from domain.records import AttemptRecord, DeliveryDecision, Ledger
 from domain.statuses import DELIVERY_TRANSITIONS, NOTIFICATION_TRANSITIONS, DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import attempt, delivery, later, ledger
 
@@ -50,19 +50,19 @@ def report(call: AttemptRecord, evidence: Evidence, at: float) -> Fact:
     return Fact(apply, own=False, name=f"{call.endpoint_id} {call.number} reports {evidence} at {at}")
 
 
-def end(verdict: NotificationStatus) -> Fact:
+def end(status: NotificationStatus) -> Fact:
     """End the notification as `settle` does: first the failed deliveries, then the notification."""
     closing = {
         NotificationStatus.CANCELED: DeliveryStatus.CANCELED,
         NotificationStatus.EXPIRED: DeliveryStatus.EXPIRED,
-    }.get(verdict, DeliveryStatus.FAILED)
+    }.get(status, DeliveryStatus.FAILED)
 
     def apply(before: Ledger) -> Ledger:
         for id in before.deliveries:
-            before = close_delivery(before, id, Verdict(status=closing, reason=Reason("ended")), later(50))
-        return finish_notification(before, later(50), verdict, Reason("ended"))
+            before = close_delivery(before, id, DeliveryDecision(status=closing, reason=Reason("ended")), later(50))
+        return finish_notification(before, later(50), status, Reason("ended"))
 
-    return Fact(apply, own=True, name=f"ends {verdict}")
+    return Fact(apply, own=True, name=f"ends {status}")
 
 
 @st.composite

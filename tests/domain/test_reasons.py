@@ -26,7 +26,7 @@ from domain.reasons import (
     reason_with_cause,
     stored_failures,
 )
-from domain.redrives import already_sent_verdict
+from domain.redrives import already_sent_decision
 from domain.suppressions import SuppressionReason
 from tests.domain.reasons import parse_failures
 from tests.domain.sample_types import TYPE_ID, sample_type
@@ -123,7 +123,7 @@ REASONS = {
         "its template failed: undefined in body, line 3",
     ),
     "goal_reached (step 2)": (Reason("goal_reached", {"step": 2}), "step 2 has reached its goal"),
-    "already_sent (generation 1)": (already_sent_verdict(1).reason, "generation 1 turned out to have sent it"),
+    "already_sent (generation 1)": (already_sent_decision(1).reason, "generation 1 turned out to have sent it"),
     "workflow_ended (terminated)": (
         Reason("workflow_ended", {"how": "terminated"}),
         "its workflow ended in Temporal without it (terminated)",

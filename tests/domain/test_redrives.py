@@ -9,8 +9,8 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import close_delivery, finish_notification, record_receipt
 from domain.reasons import Reason
-from domain.records import Ledger, Verdict
-from domain.redrives import RedriveCandidate, already_sent_verdict, redrive_refusal, start_delays, unreachable_reason
+from domain.records import DeliveryDecision, Ledger
+from domain.redrives import RedriveCandidate, already_sent_decision, redrive_refusal, start_delays, unreachable_reason
 from domain.routing import SkippedChannel
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.step_goals import has_arrived, has_reached
@@ -134,7 +134,7 @@ def test_a_second_accepted_call_counts_after_a_bounced_first() -> None:
 def already_sent_ledger(evidence: Evidence) -> Ledger:
     """Return a ledger whose earlier generation has sent the message, so that the new one sent nothing and ended."""
     after = with_receipt(redriven_ledger(NEW), evidence)
-    return finish_notification(close_delivery(after, NEW.id, already_sent_verdict(1), later(30)), later(30))
+    return finish_notification(close_delivery(after, NEW.id, already_sent_decision(1), later(30)), later(30))
 
 
 def test_deliveries_of_an_earlier_generation_are_skipped_and_count() -> None:
@@ -156,8 +156,8 @@ def test_if_that_comes_back_in_the_end_the_reason_is_its_bounce() -> None:
 def test_the_new_reason_includes_old_doubts_and_no_old_failures(
     state: AttemptState, status: NotificationStatus, reason: str
 ) -> None:
-    verdict = Verdict(status=D.FAILED, reason=Reason("new"))
-    after = finish_notification(close_delivery(redriven_ledger(NEW, state=state), NEW.id, verdict, later(8)), later(9))
+    decision = DeliveryDecision(status=D.FAILED, reason=Reason("new"))
+    after = finish_notification(close_delivery(redriven_ledger(NEW, state=state), NEW.id, decision, later(8)), later(9))
     assert (after.status, after.failure_reason) == (status, reason)
 
 

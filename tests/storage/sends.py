@@ -75,7 +75,7 @@ class DatabaseSend:
     generation: int = 1
 
     @property
-    def key(self) -> NotificationRef:
+    def ref(self) -> NotificationRef:
         return NotificationRef(notification_id=self.id, tenant=self.database_tenant.tenant)
 
     def delivery(self, channel: Channel = Channel.EMAIL) -> UUID:
@@ -112,7 +112,7 @@ class DatabaseSend:
         async with self.database_tenant.database.transaction() as session:
             await amend(
                 session,
-                self.key,
+                self.ref,
                 lambda ledger: finish_notification(ledger, datetime.now(UTC), reason=Reason("retries_exhausted")),
             )
         return self
@@ -149,11 +149,11 @@ class DatabaseSend:
             return record_outcome(ledger, with_id, state, datetime.now(UTC))
 
         async with self.database_tenant.database.transaction() as session:
-            return await amend(session, self.key, change)
+            return await amend(session, self.ref, change)
 
     async def ledger(self) -> Ledger:
         async with self.database_tenant.database.transaction() as session:
-            found = await load(session, self.key, lock=False)
+            found = await load(session, self.ref, lock=False)
         assert found is not None
         return found
 

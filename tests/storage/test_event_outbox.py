@@ -56,7 +56,7 @@ async def test_a_message_has_ids_and_facts_without_address_or_content(webhook_te
         Channel.EMAIL, tags=("spring", "vip"), event_payload={"name": "Canary"}
     )
     async with webhook_tenant.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: finish_notification(ledger, NOW))
+        await amend(session, sent.ref, lambda ledger: finish_notification(ledger, NOW))
     message = await webhook_tenant.message("all")
     assert json.loads(message["body"]) == {
         "type": "notification.failed",
@@ -96,7 +96,7 @@ async def test_every_event_kind_can_be_posted(webhook_tenant: WebhookTenant) -> 
     again = TimelineEvent(at=NOW, kind="redriven", status=NotificationStatus.PENDING)
     silent = TimelineEvent(at=NOW, kind="attempt_refused")
     async with webhook_tenant.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: replace(ledger, events=(*events, again, silent)))
+        await amend(session, sent.ref, lambda ledger: replace(ledger, events=(*events, again, silent)))
     assert sorted(await kinds(webhook_tenant, "all")) == sorted(EVENT_TYPES)
 
 
@@ -111,7 +111,7 @@ async def test_a_rolled_back_event_is_not_posted(webhook_tenant: WebhookTenant) 
     await webhook_tenant.endpoint("all", NOWHERE)
     sent = await webhook_tenant.database_tenant.send()
     async with webhook_tenant.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: finish_notification(ledger, NOW))
+        await amend(session, sent.ref, lambda ledger: finish_notification(ledger, NOW))
         await session.rollback()
     assert await webhook_tenant.messages("all") == []
 
@@ -136,7 +136,7 @@ async def test_concurrent_writers_add_one_message_per_status(webhook_tenant: Web
             return record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
 
         async with webhook_tenant.database_tenant.database.transaction() as session:
-            await amend(session, sent.key, change)
+            await amend(session, sent.ref, change)
 
     await asyncio.gather(*(report(evidence) for evidence in (Evidence.DELIVERED, Evidence.OPENED) for _ in range(4)))
     event_kinds = await kinds(webhook_tenant, "all")

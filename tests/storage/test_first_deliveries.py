@@ -42,7 +42,7 @@ async def inserted(sent: DatabaseSend) -> bool:
 
 async def canceled(sent: DatabaseSend, seen: Ledger | None = None) -> Ledger:
     async with sent.database_tenant.database.transaction() as session:
-        return await amend(session, sent.key, lambda ledger: cancel_notification(ledger, NOW), seen)
+        return await amend(session, sent.ref, lambda ledger: cancel_notification(ledger, NOW), seen)
 
 
 async def statuses(sent: DatabaseSend) -> tuple[str, list[str]]:
@@ -60,7 +60,7 @@ async def test_a_cancel_waits_for_the_first_deliveries_and_closes_them(accepted:
 
 async def test_the_first_deliveries_wait_for_a_cancel_and_are_refused(accepted: DatabaseSend) -> None:
     async with accepted.database_tenant.database.transaction() as session:
-        await amend(session, accepted.key, lambda ledger: cancel_notification(ledger, NOW))
+        await amend(session, accepted.ref, lambda ledger: cancel_notification(ledger, NOW))
         inserting = asyncio.create_task(inserted(accepted))
         await until_blocked(accepted.database_tenant.database, inserting)
     assert not await inserting
@@ -88,5 +88,5 @@ async def test_the_outcome_of_a_call_counts_deliveries_that_came_during_its_clai
     claim = await claiming
     assert claim is not None
     async with database_tenant.database.transaction() as session:
-        after = await amend(session, sent.key, lambda ledger: finish_notification(ledger, NOW), claim.ledger)
+        after = await amend(session, sent.ref, lambda ledger: finish_notification(ledger, NOW), claim.ledger)
     assert {delivery.channel for delivery in after.deliveries.values()} == {Channel.EMAIL, Channel.SMS}

@@ -42,7 +42,7 @@ def reporting(sent: DatabaseSend, evidence: Evidence) -> LedgerChange:
 
 async def amended(sent: DatabaseSend, change: LedgerChange, known: Ledger | None = None) -> Ledger:
     async with sent.database_tenant.database.transaction() as session:
-        return await amend(session, sent.key, change, known)
+        return await amend(session, sent.ref, change, known)
 
 
 def as_stored(ledger: Ledger) -> Ledger:
@@ -105,7 +105,7 @@ async def test_over_a_stale_ledger_the_change_is_made_again_on_the_row(sent: Dat
 
 async def test_concurrent_writers_both_persist_with_one_event_each(sent: DatabaseSend) -> None:
     async with sent.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, answering(sent))
+        await amend(session, sent.ref, answering(sent))
         waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.DELIVERED)))
         await until_blocked(sent.database_tenant.database, waiting)
     await waiting
@@ -120,7 +120,7 @@ async def test_a_locked_load_waits_for_a_concurrent_writer(sent: DatabaseSend) -
     stale = await sent.ledger()
     await amended(sent, reporting(sent, Evidence.DELIVERED))
     async with sent.database_tenant.database.transaction() as session:
-        await amend(session, sent.key, answering(sent))
+        await amend(session, sent.ref, answering(sent))
         waiting = asyncio.create_task(amended(sent, reporting(sent, Evidence.OPENED), known=stale))
         await until_blocked(sent.database_tenant.database, waiting)
     assert as_stored(await waiting) == as_stored(await sent.ledger())

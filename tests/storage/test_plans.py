@@ -150,7 +150,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
     async def every_one(session: AsyncSession, database_tenant: DatabaseTenant) -> None:
         item = database_tenant.new()
         await accept(session, database_tenant.tenant, [item])
-        key = NotificationRef(notification_id=item.id, tenant=database_tenant.tenant)
+        ref = NotificationRef(notification_id=item.id, tenant=database_tenant.tenant)
         await claims.make_waiting_due(session, look_back=NO_LOOK_BACK_LIMIT, limit=16)
         await claims.mark_started(session, PROCESS, [StartedClaim(id=item.id, generation=1)])
         await claims.release_slot(session, item.id, 1)
@@ -159,10 +159,10 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         await claims.list_unsignaled_cancels(session, 16)
         await claims.list_unsignaled_evidence(session, 16)
         await claims.redispatch(session, item.id, 1)
-        await gates.wait_at_gate(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
-        await gates.pass_gates(session, key)
+        await gates.wait_at_gate(session, ref, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
+        await gates.pass_gates(session, ref)
         await gates.reconsider(session, database_tenant.tenant, database_tenant.recipient_id)
-        await amend(session, key, lambda ledger: finish_notification(ledger, now()))
+        await amend(session, ref, lambda ledger: finish_notification(ledger, now()))
 
     plan = await plan_of(empty, every_one)
     assert "Seq Scan on queue_entry" not in plan, plan

@@ -48,7 +48,7 @@ async def marked(sent: DatabaseSend) -> None:
 
 async def canceled(sent: DatabaseSend) -> Ledger:
     async with sent.database_tenant.database.transaction() as session:
-        return await amend(session, sent.key, lambda ledger: cancel_notification(ledger, now()))
+        return await amend(session, sent.ref, lambda ledger: cancel_notification(ledger, now()))
 
 
 async def to_signal(sent: DatabaseSend) -> list[tuple[UUID, UUID, int]]:
@@ -73,7 +73,7 @@ async def test_an_entry_is_due_claimed_started_and_deleted(accepted: DatabaseSen
     await marked(accepted)
     seen.append(await state(accepted))
     async with accepted.database_tenant.database.transaction() as session:
-        await amend(session, accepted.key, lambda ledger: finish_notification(ledger, now()))
+        await amend(session, accepted.ref, lambda ledger: finish_notification(ledger, now()))
     assert [*seen, await state(accepted)] == ["due", "claimed", "started", None]
 
 
@@ -124,18 +124,18 @@ async def test_a_cancel_at_the_moment_of_a_claim_is_signaled(accepted: DatabaseS
 async def test_a_wait_begun_before_the_start_is_marked_stays_a_wait(accepted: DatabaseSend) -> None:
     await claimed(accepted)
     async with accepted.database_tenant.database.transaction() as session:
-        await gates.wait_at_gate(session, accepted.key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
+        await gates.wait_at_gate(session, accepted.ref, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
     await marked(accepted)
     assert await state(accepted) == "waiting"
     async with accepted.database_tenant.database.transaction() as session:
-        assert await gates.pass_gates(session, accepted.key)
+        assert await gates.pass_gates(session, accepted.ref)
     assert await state(accepted) == "started"
 
 
 async def test_evidence_that_comes_during_a_signal_stays_due(accepted: DatabaseSend) -> None:
     async def come() -> None:
         async with accepted.database_tenant.database.transaction() as session:
-            await amend(session, accepted.key, lambda ledger: replace(ledger, evidence_due=True))
+            await amend(session, accepted.ref, lambda ledger: replace(ledger, evidence_due=True))
 
     await come()
     async with accepted.database_tenant.database.transaction() as session:
@@ -160,7 +160,7 @@ async def test_an_old_generation_writes_nothing(database_tenant: DatabaseTenant)
     await marked(replace(again, generation=1))
     await signaled(replace(again, generation=1))
     async with database_tenant.database.transaction() as session:
-        await gates.wait_at_gate(session, again.key, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
+        await gates.wait_at_gate(session, again.ref, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
         await claims.redispatch(session, again.id, 1)
     assert await again.entry() == before
 

@@ -36,7 +36,7 @@ async def bounced(database_tenant: DatabaseTenant, *reasons: str | None, provide
     sent = await claimed(database_tenant)
     await sent.answer(AttemptState.ACCEPTED, str(sent.id))
     async with database_tenant.database.transaction() as session:
-        await amend(session, sent.key, lambda ledger: finish_notification(ledger, now()))
+        await amend(session, sent.ref, lambda ledger: finish_notification(ledger, now()))
     for reason in reasons:
         await store(
             database_tenant.database, receipt("failed", attempt_id=sent.attempt(), reason=reason, provider=provider)

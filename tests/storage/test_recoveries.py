@@ -49,10 +49,10 @@ async def killed_batch(database: Database) -> None:
 
 async def ended(database_tenant: DatabaseTenant, one: UUID) -> None:
     async with database_tenant.database.transaction() as session:
-        key = NotificationRef(notification_id=one, tenant=database_tenant.tenant)
+        ref = NotificationRef(notification_id=one, tenant=database_tenant.tenant)
         await amend(
             session,
-            key,
+            ref,
             lambda ledger: finish_notification(ledger, now(), NotificationStatus.FAILED, Reason("retries_exhausted")),
         )
 

@@ -61,7 +61,7 @@ async def bounce(sent: DatabaseSend, kind: str = "bounced", reason: str | None =
     async with sent.database_tenant.database.transaction() as session:
         await receipts.store(session, [stored_receipt])
     async with sent.database_tenant.database.transaction() as session:
-        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.key)
+        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.ref)
 
 
 async def start(database: Database) -> None:
@@ -128,7 +128,7 @@ async def test_a_start_that_meets_a_complaint_lifts_nothing(sent: DatabaseSend) 
     await stop(database)
     stored_receipt = receipt("complained", attempt_id=sent.attempt(channel=Channel.SMS))
     async with database.transaction() as session:
-        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.key)
+        await receipts.apply_receipt(session, stored_receipt, sent.attempt(channel=Channel.SMS), sent.ref)
         waiting = asyncio.create_task(start(database))
         await until_blocked(database, waiting)
     await waiting

@@ -279,7 +279,7 @@ async def test_the_latest_group_receipt_counts_in_any_order(
         for place, (report, sent) in enumerate(order, start=1):
             await store(database_tenant.database, *(known if all_known else known[:place]))
             async with database_tenant.database.transaction() as session:
-                await receipts.apply_receipt(session, report, sent.attempt(), sent.key)
+                await receipts.apply_receipt(session, report, sent.attempt(), sent.ref)
         assert [one.source for one in await listed(database_tenant)] == in_force
 
 
@@ -352,7 +352,7 @@ async def test_an_erasure_waits_for_an_address_that_is_being_written_down(sent: 
 
     async with database.transaction() as session:
         await receipts.apply_receipt(
-            session, receipt("complained", attempt_id=sent.attempt()), sent.attempt(), sent.key
+            session, receipt("complained", attempt_id=sent.attempt()), sent.attempt(), sent.ref
         )
         erasing = asyncio.create_task(erase())
         await until_blocked(database, erasing)

@@ -87,7 +87,7 @@ async def test_a_wait_for_a_slot_does_not_end_with_the_window(
     async with database_tenant.database.transaction() as session:
         await gates.wait_at_gate(
             session,
-            DatabaseSend(database_tenant=database_tenant, id=one, channels=()).key,
+            DatabaseSend(database_tenant=database_tenant, id=one, channels=()).ref,
             1,
             Gate(reason=reason, until=from_now(-SOON)),
         )
