@@ -3,7 +3,7 @@
 from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
-from storage.restores import read_hold, release_hold
+from storage.engine_state import read_hold, release_hold
 
 
 async def describe_hold(settings: Settings) -> str:

@@ -7,7 +7,7 @@ from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
 from domain.temporal_stores import INTERRUPTED_AFTER, RESET_AFTER
-from storage.temporal_stores import RecoveryProgress, StoreReport, confirm_replacement, read_report
+from storage.engine_state import RecoveryProgress, StoreReport, confirm_replacement, read_report
 
 NO_STORE_SEEN = "no process has seen a Temporal store yet"
 

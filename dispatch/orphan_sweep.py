@@ -12,7 +12,7 @@ from domain.ledger import finish_notification
 from domain.reasons import Reason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import claims, temporal_stores
+from storage import claims, engine_state
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
 
@@ -42,7 +42,7 @@ class OrphanSweep:
     async def _is_store_known(self) -> bool:
         seen_id = await self._starter.store_id()
         async with self._database.statement() as session:
-            return await temporal_stores.is_conclusive(session, seen_id)
+            return await engine_state.is_conclusive(session, seen_id)
 
     async def _check_workflow(self, started: Orphan) -> Orphan | None:
         """Return the notification if Temporal has no workflow for it. Fail it if its workflow ended without

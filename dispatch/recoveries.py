@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from storage import recoveries
+from storage import engine_state
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -32,11 +32,11 @@ class RecoveryTask:
         if await self._is_batch_waiting():
             return BATCH_POLL_INTERVAL
         async with self._database.statement() as session:
-            if not await recoveries.is_recovering(session):
+            if not await engine_state.is_recovering(session):
                 self._batch = []
                 return POLL_INTERVAL
         async with self._database.transaction() as session:
-            batch = await recoveries.recover_batch(session, self._batch_size)
+            batch = await engine_state.recover_batch(session, self._batch_size)
         if batch is None:
             self._batch = []
             return POLL_INTERVAL
@@ -49,4 +49,4 @@ class RecoveryTask:
         if not self._batch or time.monotonic() - self._batch_started_at > BATCH_TIMEOUT:
             return False
         async with self._database.transaction() as session:
-            return await recoveries.count_unstarted(session, self._batch) > self._batch_size // 2
+            return await engine_state.count_unstarted(session, self._batch) > self._batch_size // 2

@@ -8,7 +8,7 @@ import structlog
 
 from storage.connections import DATABASE_ERRORS, is_outage
 from storage.database import Database
-from storage.restores import StartHold, begin_hold, read_hold
+from storage.engine_state import StartHold, begin_hold, read_hold
 
 log = structlog.get_logger(__name__)
 

@@ -4,9 +4,9 @@ import structlog
 
 from dispatch.starter import WorkflowStarter
 from domain.temporal_stores import RESET_AFTER
-from storage import temporal_stores
+from storage import engine_state
 from storage.database import Database
-from storage.temporal_stores import StoreReport
+from storage.engine_state import StoreReport
 
 log = structlog.get_logger(__name__)
 
@@ -26,7 +26,7 @@ class StoreMonitor:
         if is_new:
             await self._starter.prepare()
         async with self._database.quick_transaction() as session:
-            seen = await temporal_stores.record_observation(session, seen_id)
+            seen = await engine_state.record_observation(session, seen_id)
         self._seen_id = seen_id
         self._starter.adopted_store_id = seen.known.namespace_id
         if is_new or seen.lost is not None:
@@ -39,7 +39,7 @@ async def confirm_store(url: str, starter: WorkflowStarter) -> None:
     database = Database(url, pool_size=1)
     try:
         async with database.transaction() as session:
-            await temporal_stores.confirm_replacement(session, await starter.store_id())
+            await engine_state.confirm_replacement(session, await starter.store_id())
     finally:
         await database.close()
 

@@ -14,7 +14,12 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.temporal_connection import convert_connection_errors
 from storage.database import Database
-from storage.restores import NotificationGeneration, find_pending_workflow_cleanup, find_unknown, record_workflows_ended
+from storage.engine_state import (
+    NotificationGeneration,
+    find_pending_workflow_cleanup,
+    find_unknown,
+    record_workflows_ended,
+)
 
 log = structlog.get_logger(__name__)
 

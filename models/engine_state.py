@@ -17,7 +17,7 @@ def _count() -> Column[int]:
 class EngineState(SQLModel, table=True):
     """One row. Times are of the clock of the database.
 
-    The first columns are a `KnownStore` (`domain/temporal_stores.py`): which Temporal store has the workflows. When
+    The first columns are a `KnownNamespace` (`domain/temporal_stores.py`): which Temporal store has the workflows. When
     another one is adopted, all open notifications that were started before `recovery_since` are started again, in
     batches: `recovery_done` of `recovery_total` so far. The next batch begins after `recovery_after`, a notification of
     `recovery_priority`. `recovered_at` is null until all are due again.

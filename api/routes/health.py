@@ -11,8 +11,7 @@ from api.error_handlers import RETRY_AFTER
 from api.problems import Problem
 from bootstrap import Container
 from storage.connections import DATABASE_ERRORS
-from storage.restores import read_hold
-from storage.temporal_stores import StoreReport, read_report
+from storage.engine_state import StoreReport, read_hold, read_report
 
 CHECK_TIMEOUT = 2.0
 

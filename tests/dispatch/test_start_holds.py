@@ -10,8 +10,7 @@ from dispatch import start_holds
 from dispatch.start_holds import hold_on_start, wait_for_release
 from domain.names import timed_id
 from storage.database import Database
-from storage.restores import StartHold, read_hold, release_hold
-from storage.temporal_stores import is_conclusive, record_observation
+from storage.engine_state import StartHold, is_conclusive, read_hold, record_observation, release_hold
 from tests.storage.fixtures import database, database_tenant
 from tests.storage.sends import DatabaseTenant
 

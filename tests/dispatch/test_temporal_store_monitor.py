@@ -17,7 +17,7 @@ from dispatch.temporal_connection import connect
 from dispatch.temporal_store_monitor import StoreMonitor
 from domain.names import NOTIFICATIONS_QUEUE, workflow_id
 from embedded.temporary_servers import temporary_temporal
-from storage import temporal_stores
+from storage import engine_state
 from storage.claims import ClaimedNotification
 from storage.database import Database
 from tests.polling import eventually
@@ -146,7 +146,7 @@ async def test_in_a_new_store_everything_is_started_again_and_nothing_twice(
     await accept(database_tenant)
     [new] = await other.claims()
     async with database_tenant.database.transaction() as session:
-        await temporal_stores.confirm_replacement(session, await other.starter.store_id())
+        await engine_state.confirm_replacement(session, await other.starter.store_id())
     await other.watch.detect_namespace_reset()
     await RecoveryTask(database_tenant.database).recover()
     assert await states(database_tenant) == {"due": 6}
@@ -160,7 +160,7 @@ async def test_the_next_batch_is_due_when_half_of_the_previous_one_started(
     await accept(database_tenant, 10)
     await adopted_process.claims()
     async with database_tenant.database.transaction() as session:
-        await temporal_stores.confirm_replacement(session, await other.starter.store_id())
+        await engine_state.confirm_replacement(session, await other.starter.store_id())
     await other.watch.detect_namespace_reset()
     recoveries = RecoveryTask(database_tenant.database, batch_size=4)
     for _ in range(2):
@@ -173,7 +173,7 @@ async def test_the_next_batch_is_due_when_half_of_the_previous_one_started(
         await other.claims()
         await recoveries.recover()
     async with database_tenant.database.transaction() as session:
-        report = await temporal_stores.read_report(session)
+        report = await engine_state.read_report(session)
     assert report is not None
     assert report.recovery is not None
     assert (report.recovery.done, report.recovery.left) == (10, 0)

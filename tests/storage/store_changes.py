@@ -2,21 +2,20 @@
 
 from uuid import UUID
 
-from storage import recoveries, temporal_stores
+from storage import engine_state
 from storage.database import Database
-from storage.recoveries import RecoveredBatch
-from storage.temporal_stores import StoreReport
+from storage.engine_state import RecoveredBatch, StoreReport
 from tests.storage.sends import DatabaseTenant
 
 
 async def note_store(database: Database, store: str) -> StoreReport:
     async with database.quick_transaction() as session:
-        return await temporal_stores.record_observation(session, store)
+        return await engine_state.record_observation(session, store)
 
 
 async def confirm_store(database: Database, store: str) -> None:
     async with database.transaction() as session:
-        await temporal_stores.confirm_replacement(session, store)
+        await engine_state.confirm_replacement(session, store)
 
 
 async def replace_store(database: Database, store: str = "new") -> int:
@@ -30,7 +29,7 @@ async def replace_store(database: Database, store: str = "new") -> int:
 
 async def recover_batch(database: Database, limit: int = 500) -> RecoveredBatch | None:
     async with database.transaction() as session:
-        return await recoveries.recover_batch(session, limit)
+        return await engine_state.recover_batch(session, limit)
 
 
 async def due_ids(database_tenant: DatabaseTenant) -> set[UUID]:

@@ -13,7 +13,7 @@ from domain.gates import GateReason
 from domain.ledger import finish_notification
 from domain.messages import Gate
 from domain.redrives import DEAD_LETTER_STATUSES
-from storage import claims, dead_letters, gates, notifications, recoveries
+from storage import claims, dead_letters, engine_state, gates, notifications
 from storage.acceptance import accept
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
@@ -88,7 +88,7 @@ async def plan_of(database_tenant: DatabaseTenant, call: Call) -> str:
     return "\n".join(plans)
 
 
-A_BATCH = {"after": recoveries.MIN_ID, "priority": 5, "since": now(), "limit": 100}
+A_BATCH = {"after": engine_state.MIN_ID, "priority": 5, "since": now(), "limit": 100}
 
 
 def search(**wanted: Any) -> Call:
@@ -122,7 +122,7 @@ def search(**wanted: Any) -> Call:
         ),
         (lambda s, _: claims.make_waiting_due(s, look_back=NO_LOOK_BACK_LIMIT, limit=16), "queue_entry_timed"),
         (lambda s, _: claims.claim_orphans(s, 20), "queue_entry_may_be_orphaned"),
-        (lambda s, _: s.execute(recoveries.RESET_BATCH, A_BATCH), "queue_entry_pkey"),
+        (lambda s, _: s.execute(engine_state.RESET_BATCH, A_BATCH), "queue_entry_pkey"),
         (lambda s, _: claims.list_unsignaled_cancels(s, 16), "queue_entry_cancels"),
         (lambda s, _: claims.list_unsignaled_evidence(s, 16), "queue_entry_evidence"),
     ],

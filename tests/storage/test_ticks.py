@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from storage import schedules, temporal_stores, ticks
+from storage import engine_state, schedules, ticks
 from storage.database import Database
 from storage.rows import decoded
 from storage.ticks import DesiredTick
@@ -113,8 +113,8 @@ async def test_a_new_store_gets_all_ticks(alone: Database) -> None:
     for store, expected in (("first", []), ("first", []), ("second", [15])):
         await ensured(alone, tenant, 15)
         async with alone.transaction() as session:
-            await temporal_stores.confirm_replacement(session, store)
-            await temporal_stores.record_observation(session, store)
+            await engine_state.confirm_replacement(session, store)
+            await engine_state.record_observation(session, store)
         assert (store, await to_ensure(alone)) == (store, expected)
 
 
