@@ -82,5 +82,5 @@ class DigestTasks:
         closed = 0
         for id in windows:
             async with self._database.transaction() as session:
-                closed += await digests.close_window(session, id)
+                closed += await digests.close_unlocked_window(session, id)
         return closed

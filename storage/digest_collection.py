@@ -12,14 +12,17 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.cron import parse_cron
 from domain.digests import CollectResult, DigestItem, DigestMember, DigestWindow, collect_items
 from domain.json_types import JsonObject
+from domain.local_times import known_zone_or_utc
 from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.notification_types import NotificationType
+from domain.recurrence import next_due
 from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
-from storage.digest_closing import member_of
+from storage.digests import member_of
 from storage.round_robin import round_robin
 from storage.statements import Executor, statement
 
@@ -190,3 +193,40 @@ async def list_members(session: Executor, tenant: UUID, window: UUID, ids: Seque
     """Those of the window, and those of `ids` that are still to be collected."""
     rows = await session.execute(SELECT_MEMBERS, {"tenant": tenant, "window": window, "ids": list(ids)})
     return [member_of(row) for row in rows.mappings()]
+
+
+LOCK_COLLECTION_SHARED = statement("digest_collection/lock_collection_shared")
+LOCK_CALENDAR_WINDOWS = statement("digest_collection/lock_calendar_windows")
+SAVE_CLOSING_TIMES = text("""
+UPDATE digest d SET closes_at = x.closes_at
+  FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id
+""")
+MIN_ID = UUID(int=0)
+
+
+async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
+    """Set the next times of a recipient whose zone has changed."""
+    which = {"tenant": tenant, "recipient_id": recipient_id, "after": MIN_ID, "limit": None}
+    await _update_closing_times(session, which)
+
+
+async def update_closing_times_of_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
+    """Update the next `limit` windows of recipients that use the tenant's time zone, which has changed. Return the last
+    window, or None at the end."""
+    which = {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit}
+    windows = await _update_closing_times(session, which)
+    return windows[-1] if len(windows) == limit else None
+
+
+async def _update_closing_times(session: AsyncSession, which: dict[str, Any]) -> list[UUID]:
+    """Return the ids of the windows that were read."""
+    await session.execute(LOCK_COLLECTION_SHARED)
+    rows = (await session.execute(LOCK_CALENDAR_WINDOWS, which)).mappings().all()
+    plans = [
+        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), known_zone_or_utc(row["zone"]), row["at"])}
+        for row in rows
+        if row["schedule"]
+    ]
+    if plans:
+        await session.execute(SAVE_CLOSING_TIMES, {"moved": to_json(plans)})
+    return [row["id"] for row in rows]

@@ -1,33 +1,30 @@
-"""Read due digest windows: to signal their workflows, to list them and to flush them."""
+"""Digest windows: list those that are due, signal their workflows, and close them.
 
+To close a window makes one notification of its items, and ends the collected notifications. Locks are taken in this
+order: windows, their recipients as `accept` locks them, their items. An erasure has the last two in the same order.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
-from domain.cron import parse_cron
-from domain.local_times import known_zone_or_utc
-from domain.recurrence import next_due
-from storage import digest_closing
+from domain.digests import DigestMember, MergedItems, merge_items
+from domain.durations import parse_duration
+from domain.json_types import JsonObject
+from domain.names import derived_id, timed_id
+from domain.statuses import NotificationStatus
+from models.digests import Digest
+from storage import recipients
+from storage.acceptance import NewNotification, accept
 from storage.database import to_json
+from storage.rows import decoded
 from storage.statements import Executor, statement
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ListedDigestWindow:
-    id: UUID
-    notification_type: str
-    recipient_id: str
-    item_count: int
-    opened_at: datetime
-    closes_at: datetime
-    closed_at: datetime | None
-    notification_id: UUID | None
-    digest_key: str
-    closes_on_schedule: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,23 +45,9 @@ LOCK_OPEN_OF_GROUP = text("""
 SELECT id, closes_at, closes_at <= clock_timestamp() AS due FROM digest
  WHERE tenant = :tenant AND digest_key = :digest_key AND closed_at IS NULL AND NOT is_full FOR UPDATE
 """)
-LOCK_DUE_OF_TYPE = text("""
-SELECT id FROM digest
- WHERE tenant = :tenant AND notification_type = :notification_type AND closed_at IS NULL
-   AND closes_on_schedule AND closes_at <= now()
- ORDER BY closes_at LIMIT 1 FOR UPDATE SKIP LOCKED
-""")
-# What was locked for a moment, such as by a person who moves, is not left for the next tick.
-WAIT_FOR_DUE_OF_TYPE = statement("digests/wait_for_due_of_type")
-LOCK_ONE_OPEN = text("SELECT id FROM digest WHERE id = :id AND closed_at IS NULL FOR UPDATE SKIP LOCKED")
 SELECT_FULL = statement("digests/select_full")
 # So many seconds late. What closes by the calendar may wait for its tick for longer.
-SELECT_OVERDUE = {
-    False: statement("digests/select_overdue"),
-    True: statement("digests/select_overdue_on_schedule"),
-}
-SELECT_PAGE = statement("digests/select_page")
-SELECT_ONE = statement("digests/select_one")
+SELECT_OVERDUE = statement("digests/select_overdue")
 
 
 async def list_pending_windows(session: Executor, limit: int) -> list[PendingWindow]:
@@ -85,18 +68,26 @@ async def close_group(session: AsyncSession, tenant: UUID, digest_key: str) -> d
     if not row["due"]:
         closes_at: datetime = row["closes_at"]
         return closes_at
-    await digest_closing.close_windows(session, [row["id"]])
+    await close_window(session, row["id"])
     return None
 
 
 async def close_due(session: AsyncSession, tenant: UUID, notification_type: str) -> int:
     """Close one window of a type that closes by the calendar. Return 0 if none is due. Other processes that close at
     the same time take other windows."""
-    values = {"tenant": tenant, "notification_type": notification_type}
-    for lock_due in (LOCK_DUE_OF_TYPE, WAIT_FOR_DUE_OF_TYPE):
-        id = (await session.execute(lock_due, values)).scalar_one_or_none()
+    due = select(Digest.id).where(
+        Digest.tenant == tenant,
+        Digest.notification_type == notification_type,
+        col(Digest.closed_at).is_(None),
+        Digest.closes_on_schedule,
+        Digest.closes_at <= func.now(),
+    )
+    first = due.order_by(col(Digest.closes_at)).limit(1)
+    # A window that is locked for a moment, such as by a change of its time zone, is not left for the next tick.
+    for skip_locked in (True, False):
+        id = (await session.execute(first.with_for_update(skip_locked=skip_locked))).scalar_one_or_none()
         if id is not None:
-            await digest_closing.close_windows(session, [id])
+            await close_window(session, id)
             return 1
     return 0
 
@@ -112,16 +103,17 @@ async def list_overdue_windows(session: Executor, windowed: float, scheduled: fl
     Their workflow or tick is missing, for example after the loss of Temporal's store."""
     found: list[UUID] = []
     for on_schedule, late in ((False, windowed), (True, scheduled)):
-        values = {"late": late, "limit": limit}
-        found += (await session.execute(SELECT_OVERDUE[on_schedule], values)).scalars()
+        values = {"on_schedule": on_schedule, "late": late, "limit": limit}
+        found += (await session.execute(SELECT_OVERDUE, values)).scalars()
     return found
 
 
-async def close_window(session: AsyncSession, id: UUID) -> bool:
-    """False: it is closed already, or another process is about to close it."""
-    if (await session.execute(LOCK_ONE_OPEN, {"id": id})).scalar_one_or_none() is None:
+async def close_unlocked_window(session: AsyncSession, id: UUID) -> bool:
+    """Return False if the window is closed already, or another transaction has locked it to close it."""
+    found = select(Digest.id).where(Digest.id == id, col(Digest.closed_at).is_(None)).with_for_update(skip_locked=True)
+    if (await session.execute(found)).scalar_one_or_none() is None:
         return False
-    await digest_closing.close_windows(session, [id])
+    await close_window(session, id)
     return True
 
 
@@ -134,54 +126,105 @@ async def list_page(
     notification_type: str | None,
     before: UUID | None,
     limit: int,
-) -> list[ListedDigestWindow]:
-    """Newest first."""
-    values = {"recipient_id": recipient_id, "notification_type": notification_type, "before": before, "limit": limit}
-    rows = await session.execute(SELECT_PAGE, {"tenant": tenant, "open": is_open, **values})
-    return [ListedDigestWindow(**row) for row in rows.mappings()]
+) -> Sequence[Digest]:
+    """Return open or closed windows, newest first."""
+    given = {"recipient_id": recipient_id, "notification_type": notification_type}
+    page = select(Digest).filter_by(
+        tenant=tenant, **{name: value for name, value in given.items() if value is not None}
+    )
+    page = page.where(col(Digest.closed_at).is_(None) if is_open else col(Digest.closed_at).is_not(None))
+    if before is not None:
+        page = page.where(col(Digest.id) < before)
+    return (await session.execute(page.order_by(col(Digest.id).desc()).limit(limit))).scalars().all()
 
 
-async def find(session: AsyncSession, tenant: UUID, id: UUID) -> ListedDigestWindow | None:
-    row = (await session.execute(SELECT_ONE, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else ListedDigestWindow(**row)
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Digest | None:
+    """Return the window as it is now, also if the session has read it before."""
+    found = select(Digest).where(Digest.tenant == tenant, Digest.id == id).execution_options(populate_existing=True)
+    return (await session.execute(found)).scalar_one_or_none()
 
 
-LOCK_COLLECTION_SHARED = statement("digests/lock_collection_shared")
-LOCK_CALENDAR_WINDOWS = statement("digests/lock_calendar_windows")
-SAVE_CLOSING_TIMES = text("""
-UPDATE digest d SET closes_at = x.closes_at
-  FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClosingWindow:
+    """`at` is now, by the database's clock; `closes_at` is later if the window is full or flushed."""
+
+    id: UUID
+    tenant: UUID
+    notification_type: str
+    type_id: UUID
+    recipient_id: str
+    expires_in: str | None
+    closes_at: datetime
+    at: datetime
+
+
+LOCK_WINDOW = text("""
+SELECT d.id, d.tenant, d.notification_type, d.type_id, d.recipient_id, t.spec->>'expires_in' AS expires_in,
+       d.closes_at, clock_timestamp() AS at
+  FROM digest d JOIN notification_type t ON t.id = d.type_id WHERE d.id = :id AND d.closed_at IS NULL FOR UPDATE OF d
 """)
+LOCK_MEMBERS = text("""
+SELECT id, event_payload, priority, cancel_requested_at IS NOT NULL AS canceled, expires_at, channels, tags
+  FROM notification WHERE digest_id = :id AND digest_key IS NOT NULL AND finished_at IS NULL ORDER BY id FOR UPDATE
+""")
+END_MEMBERS = statement("digests/end_members")
+CLOSE_WINDOW = text("UPDATE digest SET closed_at = :at, item_count = :items, notification_id = :made WHERE id = :id")
 
 
-MIN_ID = UUID(int=0)
+async def close_window(session: AsyncSession, id: UUID) -> bool:
+    """Close the window in the caller's transaction. Return whether it became a notification: it does not if it was
+    closed before or is empty, or if its recipient no longer exists."""
+    row = (await session.execute(LOCK_WINDOW, {"id": id})).mappings().one_or_none()
+    if row is None:
+        return False
+    window = ClosingWindow(**row)
+    await recipients.lock_known(session, window.tenant, [window.recipient_id])
+    members = (await session.execute(LOCK_MEMBERS, {"id": id})).mappings()
+    merged = merge_items([member_of(member) for member in members], window.at)
+    made = await _create_notification(session, window, merged) if merged.items else None
+    if merged.ends:
+        ends = [_member_end(member, status, made) for member, status in merged.ends.items()]
+        await session.execute(END_MEMBERS, {"ends": to_json(ends), "at": window.at})
+    await session.execute(CLOSE_WINDOW, {"id": id, "at": window.at, "items": len(merged.items), "made": made})
+    return made is not None
 
 
-async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
-    """Set the next times of a recipient whose zone has changed."""
-    await _update_closing_times(
-        session, {"tenant": tenant, "recipient_id": recipient_id, "after": MIN_ID, "limit": None}
+def member_of(row: Any) -> DigestMember:
+    return DigestMember(
+        id=row["id"],
+        payload=decoded(row["event_payload"]),
+        priority=row["priority"],
+        canceled=row["canceled"],
+        expires_at=row["expires_at"],
+        channels=None if row["channels"] is None else tuple(row["channels"]),
+        tags=tuple(row["tags"]),
     )
 
 
-async def update_closing_times_of_tenant(session: AsyncSession, tenant: UUID, after: UUID, limit: int) -> UUID | None:
-    """Update the next `limit` windows of recipients that use the tenant's time zone, which has changed. Return the last
-    window, or None at the end."""
-    windows = await _update_closing_times(
-        session, {"tenant": tenant, "recipient_id": None, "after": after, "limit": limit}
+async def _create_notification(session: AsyncSession, window: ClosingWindow, merged: MergedItems) -> UUID | None:
+    """Return the id of the notification, or None if the recipient no longer exists. The id derives from the time at
+    which the window ended, so it is the same after a restore unless the window ended early."""
+    id = timed_id(min(window.closes_at, window.at), "digest", window.id)
+    new = NewNotification(
+        id=id,
+        recipient_id=window.recipient_id,
+        notification_type=window.notification_type,
+        type_id=window.type_id,
+        event_payload=merged.payload,
+        priority=merged.priority,
+        channels=None if merged.channels is None else list(merged.channels),
+        tags=merged.tags,
+        expires_in=parse_duration(window.expires_in) if window.expires_in else None,
+        digest_id=window.id,
     )
-    return windows[-1] if len(windows) == limit else None
+    accepted = await accept(session, window.tenant, [new])
+    return id if accepted[id].created_at else None
 
 
-async def _update_closing_times(session: AsyncSession, which: dict[str, Any]) -> list[UUID]:
-    """Return the windows that were looked at."""
-    await session.execute(LOCK_COLLECTION_SHARED)
-    rows = (await session.execute(LOCK_CALENDAR_WINDOWS, which)).mappings().all()
-    plans = [
-        {"id": row["id"], "closes_at": next_due(parse_cron(row["schedule"]), known_zone_or_utc(row["zone"]), row["at"])}
-        for row in rows
-        if row["schedule"]
-    ]
-    if plans:
-        await session.execute(SAVE_CLOSING_TIMES, {"moved": to_json(plans)})
-    return [row["id"] for row in rows]
+def _member_end(id: UUID, status: NotificationStatus, made: UUID | None) -> JsonObject:
+    """Return the end of a collected notification. Without a digest it is canceled: the recipient was erased."""
+    if status is NotificationStatus.DIGESTED and made is None:
+        status = NotificationStatus.CANCELED
+    reason = {NotificationStatus.CANCELED: "canceled", NotificationStatus.EXPIRED: "expired"}.get(status)
+    made = made if status is NotificationStatus.DIGESTED else None
+    return {"id": id, "status": status, "reason": reason, "event_id": derived_id("digested", id), "made": made}

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import digests, recipients, reconsiderations, schedule_occurrences
+from storage import digest_collection, recipients, reconsiderations, schedule_occurrences
 from storage.reconsiderations import BatchCursor
 from storage.statements import Executor
 
@@ -36,7 +36,7 @@ async def update_occurrences(
 
 async def update_digests(session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int) -> BatchCursor | None:
     """Update the next `limit` windows that close on a schedule. Return the cursor after them, or None at the end."""
-    last = await digests.update_closing_times_of_tenant(session, tenant, cursor.after, limit)
+    last = await digest_collection.update_closing_times_of_tenant(session, tenant, cursor.after, limit)
     return None if last is None else BatchCursor(after=last)
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import digests, gates, schedule_occurrences, tenant_timezone_changes
+from storage import digest_collection, gates, schedule_occurrences, tenant_timezone_changes
 
 # In the lock order of transactions that write several profiles.
 LOCK_RECIPIENTS = text("""
@@ -38,6 +38,6 @@ async def apply_timezone_changes(session: AsyncSession, tenant: UUID, recipient_
         return
     await schedule_occurrences.update_timezones(session, tenant, recipient_ids)
     for recipient_id in recipient_ids:
-        await digests.update_closing_times(session, tenant, recipient_id)
+        await digest_collection.update_closing_times(session, tenant, recipient_id)
     for recipient_id in recipient_ids:
         await gates.reconsider(session, tenant, recipient_id)

@@ -16,8 +16,8 @@ from api.schemas.base import Id
 from api.schemas.digests import DigestView
 from config import Settings
 from domain.names import digest_workflow_id
-from storage import digest_closing, digests
-from storage.digests import ListedDigestWindow
+from models.digests import Digest
+from storage import digests
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/digests", tags=["digests"])
 
@@ -62,19 +62,19 @@ async def flush_digest(id: Id, caller: CallerDep, container: ContainerDep) -> Di
     """Close a digest window now and send its items. A window that is already closed does not change."""
     async with container.database.transaction() as session:
         await _get_digest(session, caller.tenant, id)
-        await digest_closing.close_windows(session, [id])
+        await digests.close_window(session, id)
         row = await _get_digest(session, caller.tenant, id)
     return _view(row, container.settings)
 
 
-async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> ListedDigestWindow:
+async def _get_digest(session: AsyncSession, tenant: UUID, id: UUID) -> Digest:
     row = await digests.find(session, tenant, id)
     if row is None:
         raise not_found(UNKNOWN)
     return row
 
 
-def _view(row: ListedDigestWindow, settings: Settings) -> DigestView:
+def _view(row: Digest, settings: Settings) -> DigestView:
     names = DigestView.model_fields.keys() - {"items", "temporal_url"}
     values = {name: getattr(row, name) for name in names}
     url = None if row.closes_on_schedule else temporal_url(settings, digest_workflow_id(row.digest_key))

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from storage import digest_closing, erasures, recipients
+from storage import digests, erasures, recipients
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
-from tests.storage.digest_windows import accept_items, close_filled, close_windows, collect, statuses, windows
+from tests.storage.digest_windows import accept_items, close_filled, close_window, collect, statuses, windows
 from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
@@ -27,10 +27,10 @@ async def test_an_erasure_before_a_window_closes_completes(database_tenant: Data
     [window] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
         await recipients.find(session, database_tenant.tenant, database_tenant.recipient_id, lock=True)
-        closing = asyncio.create_task(close_windows(database_tenant, window["id"]))
+        closing = asyncio.create_task(close_window(database_tenant, window["id"]))
         await until_blocked(database_tenant.database, closing)
         await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
-    assert await closing == 0
+    assert not await closing
     assert await statuses(database_tenant, *ids) == ["CANCELED"]
 
 
@@ -40,7 +40,7 @@ async def test_an_erasure_during_the_closing_of_a_window_finds_the_digest(databa
     [window] = await windows(database_tenant)
 
     async with database_tenant.database.transaction() as session:
-        await digest_closing.close_windows(session, [window["id"]])
+        await digests.close_window(session, window["id"])
         erasing = asyncio.create_task(erase(database_tenant))
         await until_blocked(database_tenant.database, erasing)
     await erasing
@@ -57,10 +57,10 @@ async def test_an_erasure_of_a_digest_locks_no_recipient_during_its_closing(data
     await collect(database_tenant)
     [window] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
-        await session.execute(digest_closing.LOCK_WINDOWS, {"ids": [window["id"]]})
+        await session.execute(digests.LOCK_WINDOW, {"id": window["id"]})
         erasing = asyncio.create_task(erase(database_tenant))
         await until_blocked(database_tenant.database, erasing)
-        assert await digest_closing.close_windows(session, [window["id"]]) == 1
+        assert await digests.close_window(session, window["id"])
     await erasing
     assert await names(database_tenant) == {"erased"}
 
@@ -116,12 +116,12 @@ async def test_a_wait_for_a_closing_window_locks_no_item(database_tenant: Databa
     await accept_items(database_tenant, 1)
     async with database_tenant.database.transaction() as session:
         await recipients.find(session, database_tenant.tenant, database_tenant.recipient_id, lock=True)
-        closing = asyncio.create_task(close_windows(database_tenant, window["id"]))
+        closing = asyncio.create_task(close_window(database_tenant, window["id"]))
         await until_blocked(database_tenant.database, closing)
         collecting = asyncio.create_task(collect(database_tenant))
         await until_blocked(database_tenant.database, collecting, already_blocked=1)
         await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
-    assert (await closing, await collecting) == (0, 1)
+    assert (await closing, await collecting) == (False, 1)
 
 
 async def test_a_profile_change_does_not_wait_for_its_notifications(database_tenant: DatabaseTenant) -> None:

@@ -11,7 +11,7 @@ from domain.cancellation import cancel_notification
 from domain.clock import now, set_offset
 from domain.names import DISPATCH_CHANNEL
 from models.notification_types import NotificationTypeVersion
-from storage import digest_closing, digests, erasures, recipients, ticks
+from storage import digest_collection, digests, erasures, recipients, ticks
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
@@ -21,7 +21,7 @@ from tests.storage.digest_windows import (
     accept_items,
     close_filled,
     close_overdue,
-    close_windows,
+    close_window,
     collect,
     digest_notifications,
     hand_over_item,
@@ -96,7 +96,7 @@ async def test_a_digest_notification_is_created_at_its_closing_time(database_ten
     [early] = await accept_items(database_tenant, 1)
     await collect(database_tenant)
     [window] = await windows(database_tenant)
-    await close_windows(database_tenant, window["id"])
+    await close_window(database_tenant, window["id"])
     [late] = await accept_items(database_tenant, 1)
     [one] = await digest_notifications(database_tenant)
     assert one["id"].version == 7
@@ -109,7 +109,7 @@ async def test_a_digest_has_the_channels_and_tags_of_its_items(database_tenant: 
     await accept_items(database_tenant, 1, channels=["email"], tags=("b", "c"))
     await collect(database_tenant)
     [window] = await windows(database_tenant)
-    await close_windows(database_tenant, window["id"])
+    await close_window(database_tenant, window["id"])
     [one] = await digest_notifications(database_tenant)
     assert (one["channels"], one["tags"]) == (["email"], ["a", "b", "c"])
 
@@ -119,7 +119,7 @@ async def test_closed_by_two_at_once_it_is_one_notification(database_tenant: Dat
     await collect(database_tenant)
     [window] = await windows(database_tenant)
     assert sorted(
-        await asyncio.gather(close_windows(database_tenant, window["id"]), close_windows(database_tenant, window["id"]))
+        await asyncio.gather(close_window(database_tenant, window["id"]), close_window(database_tenant, window["id"]))
     ) == [0, 1]
     [one] = await digest_notifications(database_tenant)
     assert (one["event_payload"]["total"], one["status"], one["digest_id"]) == (2, "PENDING", window["id"])
@@ -134,7 +134,7 @@ async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(databa
     [window] = await windows(database_tenant)
     [late] = await accept_items(database_tenant, 1)
     async with database_tenant.database.transaction() as session:
-        await digest_closing.close_windows(session, [window["id"]])
+        await digests.close_window(session, window["id"])
         collecting = asyncio.create_task(collect(database_tenant))
         await until_blocked(database_tenant.database, collecting)
     await collecting
@@ -157,7 +157,7 @@ async def test_an_item_canceled_during_the_closing_is_included_or_canceled(datab
             )
 
     async with database_tenant.database.transaction() as session:
-        await digest_closing.close_windows(session, [window["id"]])
+        await digests.close_window(session, window["id"])
         late = asyncio.create_task(canceling())
         await until_blocked(database_tenant.database, late)
     await late
@@ -171,7 +171,7 @@ async def test_each_end_has_one_event(database_tenant: DatabaseTenant) -> None:
     await database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=canceled)
     await database_tenant.query("UPDATE notification SET expires_at = now() WHERE id = :id", id=old)
     [window] = await windows(database_tenant)
-    await close_windows(database_tenant, window["id"])
+    await close_window(database_tenant, window["id"])
     assert await statuses(database_tenant, kept, canceled, old) == ["DIGESTED", "CANCELED", "EXPIRED"]
     events = await database_tenant.query(
         "SELECT notification_id, kind, status FROM event WHERE tenant = :tenant AND status IS NOT NULL"
@@ -191,7 +191,7 @@ async def test_an_erased_recipient_gets_no_digest(database_tenant: DatabaseTenan
     async with database_tenant.database.transaction() as session:
         await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
     [window] = await windows(database_tenant)
-    assert await close_windows(database_tenant, window["id"]) == 0
+    assert not await close_window(database_tenant, window["id"])
     assert await statuses(database_tenant, *ids) == ["CANCELED", "CANCELED"]
     assert await digest_notifications(database_tenant) == []
 
@@ -221,7 +221,7 @@ async def test_a_moved_recipient_gets_the_next_morning_of_the_new_zone(database:
         await recipients.merge_profile(
             session, database_tenant.tenant, database_tenant.recipient_id, {"timezone": "Asia/Tokyo"}
         )
-        await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
+        await digest_collection.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
     [window] = await windows(database_tenant)
     assert (window["closes_at"].hour, window["closes_at"].minute) == (0, 0)
     assert timedelta() < window["closes_at"] - now() <= timedelta(days=1)
@@ -237,7 +237,7 @@ async def test_a_zone_that_changes_while_a_window_is_opened_is_seen(database: Da
             await recipients.merge_profile(
                 session, database_tenant.tenant, database_tenant.recipient_id, {"timezone": "Asia/Tokyo"}
             )
-            await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
+            await digest_collection.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
 
     async with database.transaction() as session:
         await collect_waiting(session, catalog.type_by_id, 500)
@@ -258,7 +258,9 @@ async def test_only_recipients_without_a_zone_move_with_the_tenant(database: Dat
         "UPDATE digest SET closes_at = now() + interval '9 days' WHERE tenant = :t", t=database_tenant.tenant
     )
     async with database.transaction() as session:
-        await digests.update_closing_times_of_tenant(session, database_tenant.tenant, digests.MIN_ID, 10)
+        await digest_collection.update_closing_times_of_tenant(
+            session, database_tenant.tenant, digest_collection.MIN_ID, 10
+        )
     left = {window["recipient_id"]: window["closes_at"] - now() for window in await windows(database_tenant)}
     assert left["ada"] <= A_DAY
     assert left["bob"] > 8 * A_DAY
@@ -277,7 +279,7 @@ async def test_an_item_within_the_window_by_database_time_is_included(database_t
     ids = await accept_items(database_tenant, 1, expires_in=timedelta(hours=1))
     await collect(database_tenant)
     [window] = await windows(database_tenant)
-    assert await close_windows(database_tenant, window["id"]) == 1
+    assert await close_window(database_tenant, window["id"])
     assert await statuses(database_tenant, *ids) == ["DIGESTED"]
 
 
@@ -287,7 +289,7 @@ async def test_the_next_morning_is_that_of_the_databases_clock(database: Databas
     await accept_items(database_tenant, 1)
     await collect(database_tenant)
     async with database.transaction() as session:
-        await digests.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
+        await digest_collection.update_closing_times(session, database_tenant.tenant, database_tenant.recipient_id)
     [window] = await windows(database_tenant)
     assert window["closes_at"] - (now() - A_DAY) <= A_DAY
 
@@ -390,6 +392,6 @@ async def test_a_window_that_another_process_closes_is_skipped(database_tenant: 
     await database_tenant.query(MANY, is_full=True, tenant=database_tenant.tenant, type=database_tenant.type_id)
     [first, *_] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
-        assert await digests.close_window(session, first["id"])
+        assert await digests.close_unlocked_window(session, first["id"])
         assert await close_filled(database_tenant) == 2
     assert await close_filled(database_tenant) == 0
