@@ -29,7 +29,7 @@ from api.send_statement_groups import SendStatementGroups, announce_accepted
 from bootstrap import Container
 from domain.json_types import Json
 from metrics.sends import ACCEPT_SECONDS
-from storage import multi_sends, topics
+from storage import multi_sends, recipients
 from storage.acceptance import AcceptResult, NewNotification
 
 PreparedSends = Mapping[int, NewNotification | list[ValidationIssue]]
@@ -104,7 +104,9 @@ class MultiSends:
             check_size(raw_body, len(body.recipients or ()))
             return await read_listed_entries(body)
         async with self._container.database.transaction() as session:
-            subscriber_ids = await topics.list_subscribers(session, self._tenant, body.topic, None, MAX_SUBSCRIBERS + 1)
+            subscriber_ids = await recipients.list_subscribers(
+                session, self._tenant, body.topic, None, MAX_SUBSCRIBERS + 1
+            )
         if not subscriber_ids:
             raise invalid(NO_SUBSCRIBERS)
         if len(subscriber_ids) > MAX_SUBSCRIBERS:

@@ -22,7 +22,7 @@ from domain.schedules import (
     catch_up,
 )
 from services.scheduled_sends import OccurrenceResult, ScheduledSends
-from storage import recipients, schedule_occurrences, schedule_runs, topics
+from storage import recipients, schedule_occurrences, schedule_runs
 from storage.database import Database, to_json
 from storage.schedule_occurrences import DueOccurrence, NextOccurrence
 from storage.schedule_runs import NewScheduleRun, OpenScheduleRun, build_due_run
@@ -183,7 +183,7 @@ async def _next_recipients(session: AsyncSession, schedule: ScheduleDefinition, 
     """Return the next recipients by id, as many as one statement takes."""
     limit = batch_size_for(len(to_json(schedule.payload)))
     if schedule.topic is not None:
-        return await topics.list_subscribers(session, schedule.tenant, schedule.topic, after, limit)
+        return await recipients.list_subscribers(session, schedule.tenant, schedule.topic, after, limit)
     return [recipient_id_ for recipient_id_ in schedule.recipients or () if recipient_id_ > after][:limit]
 
 

@@ -1,4 +1,4 @@
-"""People as a tenant names them: profile and contact points. Called by the recipients' routes.
+"""Read and write the recipients of a tenant, and their topics. A topic exists while it has subscribers.
 
 A profile is `{contact, locale, timezone, attributes}`; secrets of `contact` are encrypted here. A recipient is always
 made together with their preferences, which the guard of a delivery locks.
@@ -7,18 +7,20 @@ made together with their preferences, which the guard of a delivery locks.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
+from storage import schedule_occurrences
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import decoded
+from storage.statements import statement
 
 # In statements on a notification `n`. Nothing is sent during an erasure in batches. The condition is that of
 # an index.
@@ -51,51 +53,21 @@ class AttributesTooLarge(Exception):
     """The recipient would have more attributes than are stored."""
 
 
-# Of a row that is written. The merge happens under its lock, so concurrent changes cannot exceed the limit together.
-ATTRIBUTES_TOO_LARGE = f"""(octet_length(attributes::text) > {MAX_ATTRIBUTE_BYTES} OR
-  (SELECT count(*) FROM jsonb_path_query(attributes, 'strict $.**')) > {MAX_ATTRIBUTE_VALUES})"""  # noqa: S608 - constants
-
-COLUMNS = "recipient_id, contact, locale, timezone, attributes, created_at, updated_at"
-
-SELECT_RECIPIENT = text(f"SELECT {COLUMNS} FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id")  # noqa: S608
-LOCK_RECIPIENT = text(f"{SELECT_RECIPIENT.text} FOR UPDATE")
+SELECT_RECIPIENT = statement("recipients/select_recipient")
+LOCK_RECIPIENT = statement("recipients/lock_recipient")
 # To change the profile: what names the person, such as a digest that is closed, does not have to wait.
-LOCK_PROFILE = text(f"{SELECT_RECIPIENT.text} FOR NO KEY UPDATE")
-
-# xmax is 0 in a row that this statement made and not in one that it found.
-REPLACE_PROFILE = text(f"""
-WITH recipient_row AS (
-  INSERT INTO recipient (tenant, recipient_id, contact, address_hashes, locale, timezone, attributes, created_at,
-         updated_at)
-  VALUES (:tenant, :recipient_id, CAST(:contact AS jsonb), CAST(:address_hashes AS jsonb), :locale, :timezone,
-         CAST(:attributes AS jsonb), now(), now())
-  ON CONFLICT (tenant, recipient_id) DO UPDATE SET contact = EXCLUDED.contact, address_hashes = EXCLUDED.address_hashes,
-         locale = EXCLUDED.locale, timezone = EXCLUDED.timezone, attributes = EXCLUDED.attributes, updated_at = now()
-  RETURNING {COLUMNS}, xmax = 0 AS created, {ATTRIBUTES_TOO_LARGE} AS too_large
-), preference AS (
-  INSERT INTO user_preference (tenant, user_id, global_channel_opt_in, type_channel_preferences, updated_at)
-  SELECT :tenant, recipient_id, '{{}}', '{{}}', now() FROM recipient_row
-  ON CONFLICT DO NOTHING
-)
-SELECT * FROM recipient_row
-""")  # noqa: S608 - constants of our own
-
-UPDATE_PROFILE = text(f"""
-UPDATE recipient SET contact = CAST(:contact AS jsonb), address_hashes = CAST(:address_hashes AS jsonb),
-       locale = :locale, timezone = :timezone, attributes = CAST(:attributes AS jsonb), updated_at = now()
- WHERE tenant = :tenant AND recipient_id = :recipient_id
-RETURNING {COLUMNS}, {ATTRIBUTES_TOO_LARGE} AS too_large
-""")  # noqa: S608
-
-SELECT_TIMEZONES = text("""
-SELECT r.recipient_id, COALESCE(r.timezone, n.timezone) AS zone FROM recipient r JOIN tenant n ON n.id = r.tenant
- WHERE r.tenant = :tenant AND r.recipient_id = ANY(:recipient_ids)
-""")
+LOCK_PROFILE = statement("recipients/lock_profile")
+REPLACE_PROFILE = statement("recipients/replace_profile")
+UPDATE_PROFILE = statement("recipients/update_profile")
+SELECT_TIMEZONES = statement("recipients/select_timezones")
 SELECT_TENANT_TIMEZONE = text("SELECT timezone FROM tenant WHERE id = :tenant")
-LOCK_KNOWN = text("""
-SELECT recipient_id FROM recipient WHERE tenant = :tenant AND recipient_id = ANY(:recipient_ids)
- ORDER BY recipient_id FOR KEY SHARE
+LOCK_KNOWN = statement("recipients/lock_known")
+ADD_SUBSCRIBER = statement("recipients/add_subscriber")
+REMOVE_SUBSCRIBER = text("""
+DELETE FROM topic_subscriber WHERE tenant = :tenant AND topic = :topic AND recipient_id = :recipient_id
 """)
+SELECT_TOPICS = statement("recipients/select_topics")
+SELECT_SUBSCRIBERS = statement("recipients/select_subscribers")
 
 
 async def find(
@@ -192,6 +164,8 @@ def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, pro
         "locale": profile.get("locale"),
         "timezone": profile.get("timezone"),
         "attributes": to_json(profile.get("attributes", {})),
+        "max_attribute_bytes": MAX_ATTRIBUTE_BYTES,
+        "max_attribute_values": MAX_ATTRIBUTE_VALUES,
     }
 
 
@@ -205,3 +179,40 @@ def _profile_of(encryption: Encryption, tenant: UUID, row: Any) -> RecipientProf
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+async def subscribe(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> bool:
+    """Return False for an unknown recipient. Idempotent."""
+    if recipient_id not in await lock_known(session, tenant, [recipient_id]):
+        return False
+    values = {"tenant": tenant, "topic": topic, "recipient_id": recipient_id}
+    await schedule_occurrences.lock_topic_shared(session, tenant, topic)
+    if _has_changed_rows(await session.execute(ADD_SUBSCRIBER, values)):
+        await schedule_occurrences.add_subscriber(session, tenant, topic, recipient_id)
+    return True
+
+
+async def unsubscribe(session: AsyncSession, tenant: UUID, topic: str, recipient_id: str) -> bool:
+    """Return False if the recipient was not subscribed."""
+    removed = _has_changed_rows(
+        await session.execute(REMOVE_SUBSCRIBER, {"tenant": tenant, "topic": topic, "recipient_id": recipient_id})
+    )
+    if removed:
+        await schedule_occurrences.remove_subscriber(session, tenant, topic, recipient_id)
+    return removed
+
+
+async def list_topics(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[tuple[str, int]]:
+    """Return topics by key after `after`, with the number of subscribers."""
+    rows = await session.execute(SELECT_TOPICS, {"tenant": tenant, "after": after or "", "limit": limit})
+    return [(topic, count) for topic, count in rows]
+
+
+async def list_subscribers(session: AsyncSession, tenant: UUID, topic: str, after: str | None, limit: int) -> list[str]:
+    """Return the ids after `after`, in order."""
+    values = {"tenant": tenant, "topic": topic, "after": after or "", "limit": limit}
+    return list((await session.execute(SELECT_SUBSCRIBERS, values)).scalars())
+
+
+def _has_changed_rows(result: Any) -> bool:
+    return cast(CursorResult[Any], result).rowcount > 0

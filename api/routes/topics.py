@@ -10,7 +10,7 @@ from api.problems import not_found
 from api.schemas.base import Key
 from api.schemas.contact import RecipientId
 from api.schemas.topics import SubscriberView, TopicView
-from storage import topics
+from storage import recipients
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/topics", tags=["topics"])
 
@@ -20,7 +20,7 @@ router = APIRouter(route_class=AuthenticatedRoute, prefix="/topics", tags=["topi
 async def subscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> None:
     """Subscribe a recipient to a topic. Idempotent. Preferences still apply."""
     async with container.database.transaction() as session:
-        if not await topics.subscribe(session, caller.tenant, key, recipient_id):
+        if not await recipients.subscribe(session, caller.tenant, key, recipient_id):
             raise not_found("There is no such recipient.")
 
 
@@ -29,7 +29,7 @@ async def subscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, cont
 async def unsubscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, container: ContainerDep) -> None:
     """Unsubscribe a recipient. Notifications that were accepted before are still sent."""
     async with container.database.transaction() as session:
-        if not await topics.unsubscribe(session, caller.tenant, key, recipient_id):
+        if not await recipients.unsubscribe(session, caller.tenant, key, recipient_id):
             raise not_found("There is no such subscriber.")
 
 
@@ -38,7 +38,7 @@ async def unsubscribe(key: Key, recipient_id: RecipientId, caller: CallerDep, co
 async def list_topics(caller: CallerDep, container: ContainerDep, paging: PagingDep) -> Page[TopicView]:
     """List topics that have subscribers, by key."""
     async with container.database.transaction() as session:
-        rows = await topics.list_topics(session, caller.tenant, paging.after, paging.fetch_limit)
+        rows = await recipients.list_topics(session, caller.tenant, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row[0], lambda row: TopicView(key=row[0], subscribers=row[1]))
 
 
@@ -49,5 +49,5 @@ async def list_subscribers(
 ) -> Page[SubscriberView]:
     """List the subscribers of a topic, by id. Empty for a topic without subscribers."""
     async with container.database.transaction() as session:
-        rows = await topics.list_subscribers(session, caller.tenant, key, paging.after, paging.fetch_limit)
+        rows = await recipients.list_subscribers(session, caller.tenant, key, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row, lambda row: SubscriberView(recipient_id=row))

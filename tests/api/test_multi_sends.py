@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from api.send_statement_groups import SendStatementGroups
 from domain.json_types import Json
-from storage import multi_sends, topics
+from storage import multi_sends, recipients
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 
 pytestmark = pytest.mark.postgres
@@ -174,14 +174,14 @@ async def test_each_subscriber_of_a_topic_gets_a_notification(store: InProcessTe
 async def test_a_subscriber_erased_during_the_request_is_refused_alone(
     store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscribers = topics.list_subscribers
+    subscribers = recipients.list_subscribers
 
     async def before_an_erasure(*arguments: Any) -> list[str]:
         found = await subscribers(*arguments)
         assert (await store.http.request("DELETE", "/recipients/bob")).status_code == 202
         return found
 
-    monkeypatch.setattr(topics, "list_subscribers", before_an_erasure)
+    monkeypatch.setattr(recipients, "list_subscribers", before_an_erasure)
     first = await to_topic(store, key="k")
     assert [(item["recipient_id"], item["status"]) for item in first] == [("ada", 202), ("bob", 422), ("eve", 202)]
     first[1]["recipient_id"] = None

@@ -12,7 +12,7 @@ from domain.schedules import RunKind, batch_size_for
 from models.columns import new_id
 from services.due_work import build_due_work
 from services.recurring_sends import RecurringSends
-from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules, topics
+from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules
 from storage.database import Database
 from storage.schedule_runs import NewScheduleRun
 from storage.schedules import StoredSchedule
@@ -75,11 +75,11 @@ class ScheduleTenant:
     async def subscribe(self, recipient_id: str, *keys: str) -> None:
         async with self.database_tenant.database.transaction() as session:
             for topic in keys:
-                assert await topics.subscribe(session, self.database_tenant.tenant, topic, recipient_id)
+                assert await recipients.subscribe(session, self.database_tenant.tenant, topic, recipient_id)
 
     async def unsubscribe(self, recipient_id: str, topic: str) -> None:
         async with self.database_tenant.database.transaction() as session:
-            assert await topics.unsubscribe(session, self.database_tenant.tenant, topic, recipient_id)
+            assert await recipients.unsubscribe(session, self.database_tenant.tenant, topic, recipient_id)
 
     async def trigger(self, schedule: StoredSchedule) -> None:
         await self.trigger_only(schedule)
@@ -320,9 +320,9 @@ async def test_a_topic_is_sent_to_its_subscribers_at_that_time(schedule_tenant: 
     together = await schedule_tenant.schedule(key="together", topic="news")
     assert await schedule_tenant.due_at(each) == {}
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await topics.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "ada")
-        assert await topics.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
-        assert await topics.unsubscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
+        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "ada")
+        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
+        assert await recipients.unsubscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
     assert list(await schedule_tenant.due_at(each)) == ["ada"]
     for schedule in (each, together):
         await schedule_tenant.overdue(schedule)
@@ -338,7 +338,7 @@ async def test_a_subscription_during_a_topic_change_adds_no_occurrence(
 ) -> None:
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await topics.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
+        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
         moving = asyncio.create_task(schedule_tenant.schedule(**{"timezone": "recipient", **after}))
         await until_blocked(schedule_tenant.database_tenant.database, moving)
     await moving
