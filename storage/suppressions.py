@@ -1,5 +1,8 @@
 """Maintain the suppression list. Evidence and operators add entries; operators and opt-ins lift them.
 
+A STOP that a recipient writes back counts for every tenant that has the number. Receipts of START and STOP are applied
+in the transaction that stores them.
+
 Locks are taken in one order: the recipient, the list, then a notification.
 """
 
@@ -23,10 +26,10 @@ from domain.suppressions import (
 )
 from models.columns import new_id
 from storage.database import to_json
+from storage.encryption import encryption_of
 from storage.ledgers import NotificationRef
-from storage.recipient_contexts import SUPPRESSION_IN_FORCE
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,69 +70,25 @@ class SuppressionFilter:
     ended: bool = False
 
 
-COLUMNS = "id, channel, address, reason, source, notification_id, created_at, expires_at, lifted_at"
-
-# What has run out makes room in the unique index.
-LIFT_EXPIRED = text("""
-UPDATE suppression SET lifted_at = expires_at
- WHERE tenant = :tenant AND channel = :channel AND address_hash = :address_hash AND lifted_at IS NULL
-   AND expires_at <= now()
-""")
-
-# The one that lasts longer stays, of two that last equally long the graver, of two that are alike the one that no group
-# of a vendor can lift: in whatever order they come.
-ADD_SUPPRESSION = text(f"""
-INSERT INTO suppression AS old (id, tenant, channel, address_hash, address, reason, source, notification_id, created_at,
-       expires_at)
-VALUES (:id, :tenant, :channel, :address_hash, CAST(:address AS jsonb), :reason, :source, :notification_id, now(),
-        :expires_at)
-ON CONFLICT (tenant, channel, address_hash) WHERE lifted_at IS NULL DO UPDATE
-   SET reason = EXCLUDED.reason, source = EXCLUDED.source, notification_id = EXCLUDED.notification_id,
-       expires_at = EXCLUDED.expires_at, address = COALESCE(EXCLUDED.address, old.address)
- WHERE (COALESCE(EXCLUDED.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), EXCLUDED.reason),
-        EXCLUDED.source NOT LIKE '%/{GROUP_PREFIX}%')
-     > (COALESCE(old.expires_at, 'infinity'), array_position(CAST(:gravity AS text[]), old.reason),
-        old.source NOT LIKE '%/{GROUP_PREFIX}%')
-RETURNING {COLUMNS}
-""")  # noqa: S608 - constants of our own
-SELECT_IN_FORCE = text(f"""
-SELECT {COLUMNS} FROM suppression
- WHERE tenant = :tenant AND channel = :channel AND address_hash = :address_hash AND lifted_at IS NULL
-""")  # noqa: S608
-
-# The person is locked against an erasure, which must find the address that is kept here. One that they have changed
-# since the call is not written down: the key of the old one is enough.
-SELECT_CALLED_ADDRESS = text("""
-WITH call AS (
-  SELECT a.tenant, a.notification_id, a.provider, a.address_hash, d.channel, n.recipient_id
-    FROM attempt a JOIN delivery d ON d.id = a.delivery_id JOIN notification n ON n.id = a.notification_id
-   WHERE a.id = :attempt_id AND a.tenant = :tenant AND a.address_hash IS NOT NULL
-), recipient_row AS (
-  SELECT r.contact, r.address_hashes FROM recipient r JOIN call USING (tenant, recipient_id) FOR KEY SHARE OF r
-)
-SELECT call.channel, call.provider, call.address_hash, recipient_row.contact, recipient_row.address_hashes
-  FROM call LEFT JOIN recipient_row ON true
-""")
-
-SELECT_PAGE = text(f"""
-SELECT {COLUMNS} FROM suppression s
- WHERE tenant = :tenant AND ({SUPPRESSION_IN_FORCE}) <> :ended
-   AND (CAST(:channel AS text) IS NULL OR channel = :channel)
-   AND (CAST(:reason AS text) IS NULL OR reason = :reason)
-   AND (CAST(:keys AS text[]) IS NULL OR address_hash = ANY(:keys))
-   AND (CAST(:before AS uuid) IS NULL OR id < :before)
- ORDER BY id DESC LIMIT :limit
-""")  # noqa: S608
-SELECT_ONE = text(f"SELECT {COLUMNS} FROM suppression WHERE tenant = :tenant AND id = :id")  # noqa: S608
-# What that group has made for the address that the call went to.
-LIFT_GROUP = text("""
-UPDATE suppression s SET lifted_at = now() FROM attempt a JOIN delivery d ON d.id = a.delivery_id
- WHERE a.id = :attempt_id AND a.tenant = :tenant AND s.tenant = a.tenant AND s.channel = d.channel
-   AND s.address_hash = a.address_hash AND s.lifted_at IS NULL AND s.reason = :reason AND s.source = :source
-""")
-LIFT_SUPPRESSION = text(f"""
-UPDATE suppression s SET lifted_at = now() WHERE tenant = :tenant AND id = :id AND {SUPPRESSION_IN_FORCE} RETURNING id
-""")  # noqa: S608
+# Expired entries free the unique index.
+LIFT_EXPIRED = statement("suppressions/lift_expired")
+# Keeps the entry that lasts longer, then the more severe one, then the one that no group of a vendor can lift. The
+# order in which they come does not matter.
+ADD_SUPPRESSION = statement("suppressions/add_suppression")
+SELECT_IN_FORCE = statement("suppressions/select_in_force")
+# Locks the recipient, so that an erasure finds the address that is stored here. An address that has changed since the
+# call is not stored: the key of the old one is enough.
+SELECT_CALLED_ADDRESS = statement("suppressions/select_called_address")
+SELECT_PAGE = statement("suppressions/select_page")
+SELECT_ONE = statement("suppressions/select_one")
+# Lifts what that group has suppressed for the called address.
+LIFT_GROUP = statement("suppressions/lift_group")
+LIFT_SUPPRESSION = statement("suppressions/lift_suppression")
+SELECT_TENANTS = text("SELECT id FROM tenant")
+# Locked in one order, and so that an erasure finds the number that is stored.
+LOCK_OWNERS = statement("suppressions/lock_owners")
+# Recipients cannot lift complaints and entries of operators. Locked in the order of LOCK_OWNERS.
+LIFT_OPT_OUTS = statement("suppressions/lift_opt_outs")
 
 
 async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[SuppressionEntry, bool]:
@@ -144,6 +103,7 @@ async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[Sup
         "notification_id": new.notification_id,
         "expires_at": new.expires_at,
         "gravity": [str(reason) for reason in SuppressionReason],
+        "group_pattern": f"%/{GROUP_PREFIX}%",
     }
     row = (await session.execute(ADD_SUPPRESSION, values)).mappings().one_or_none()
     if row is not None:
@@ -222,3 +182,33 @@ def _entry_of(row: Any) -> SuppressionEntry:
             "address": address.get(CONTACT_BY_CHANNEL[channel]),
         }
     )
+
+
+PHONE_CONTACT = CONTACT_BY_CHANNEL[Channel.SMS]
+
+
+async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
+    """Suppress this phone number for the tenants that have it. `source` is the provider that received the message."""
+    rows = await session.execute(LOCK_OWNERS, await _hashes_by_tenant(session, phone))
+    for tenant, key in dict.fromkeys((row.tenant, row.key) for row in rows):
+        new = NewSuppression(
+            channel=Channel.SMS,
+            address_hash=key,
+            address={PHONE_CONTACT: phone},
+            reason=SuppressionReason.OPTED_OUT,
+            source=source,
+        )
+        await add(session, tenant, new)
+
+
+async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
+    """Lift opt-outs of a phone number, also those known only from a rejection by this provider."""
+    lift_values = {"channel": Channel.SMS, "source": source, "reason": SuppressionReason.OPTED_OUT}
+    await session.execute(LIFT_OPT_OUTS, await _hashes_by_tenant(session, phone) | lift_values)
+
+
+async def _hashes_by_tenant(session: AsyncSession, phone: str) -> JsonObject:
+    """Return the hash of the number for each tenant. The hash of one tenant reveals nothing about those of others."""
+    tenants: list[UUID] = list((await session.execute(SELECT_TENANTS)).scalars())
+    encryption = encryption_of(session)
+    return {"tenants": tenants, "keys": [encryption.address_hash(tenant, PHONE_CONTACT, phone) for tenant in tenants]}

@@ -21,7 +21,7 @@ from domain.evidence import ReceiptKind
 from domain.names import derived_id
 from domain.vendor_values import clean_raw
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
-from storage import opt_outs, receipts
+from storage import receipts, suppressions
 from storage.database import Database
 from storage.receipts import StoredReceipt
 
@@ -30,7 +30,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["receipts"])
 
 BODY_LIMIT = 1024 * 1024
 VALUE_LIMIT = 100_000
-OPT_CHANGES = {ReceiptKind.UNSUBSCRIBED: opt_outs.opt_out, ReceiptKind.RESUBSCRIBED: opt_outs.opt_in}
+OPT_CHANGES = {ReceiptKind.UNSUBSCRIBED: suppressions.opt_out, ReceiptKind.RESUBSCRIBED: suppressions.opt_in}
 ParsedReceipt = tuple[StoredReceipt, ProviderReceipt]
 FORGED_PROBLEM = ("forged", "The provider's signature is missing or wrong")
 

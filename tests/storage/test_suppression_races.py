@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from domain.channels import Channel
 from domain.suppressions import SuppressionReason
-from storage import erasures, opt_outs, receipts, recipients, suppressions
+from storage import erasures, receipts, recipients, suppressions
 from storage.database import Database
 from storage.suppressions import NewSuppression, SuppressionEntry, SuppressionFilter
 from tests.storage.locks import until_blocked
@@ -66,12 +66,12 @@ async def bounce(sent: DatabaseSend, kind: str = "bounced", reason: str | None =
 
 async def start(database: Database) -> None:
     async with database.transaction() as session:
-        await opt_outs.opt_in(session, "sandbox", PHONE)
+        await suppressions.opt_in(session, "sandbox", PHONE)
 
 
 async def stop(database: Database) -> None:
     async with database.transaction() as session:
-        await opt_outs.opt_out(session, "sandbox", PHONE)
+        await suppressions.opt_out(session, "sandbox", PHONE)
 
 
 @pytest.mark.parametrize("first", ["stronger", "weaker"])
@@ -116,7 +116,7 @@ async def test_a_bounce_that_meets_a_start_is_on_the_list_afterwards(sent: Datab
     database = sent.database_tenant.database
     await stop(database)
     async with database.transaction() as session:
-        await opt_outs.opt_in(session, "sandbox", PHONE)
+        await suppressions.opt_in(session, "sandbox", PHONE)
         waiting = asyncio.create_task(bounce(sent))
         await until_blocked(database, waiting)
     await waiting
@@ -140,7 +140,7 @@ async def test_a_wait_for_the_list_locks_no_notification(sent: DatabaseSend) -> 
     database = sent.database_tenant.database
     await stop(database)
     async with database.transaction() as session:
-        await opt_outs.opt_in(session, "sandbox", PHONE)
+        await suppressions.opt_in(session, "sandbox", PHONE)
         waiting = asyncio.create_task(bounce(sent))
         await until_blocked(database, waiting)
         await session.execute(text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE"), {"id": sent.id})

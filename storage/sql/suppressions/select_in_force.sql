@@ -1,0 +1,2 @@
+SELECT id, channel, address, reason, source, notification_id, created_at, expires_at, lifted_at FROM suppression
+ WHERE tenant = :tenant AND channel = :channel AND address_hash = :address_hash AND lifted_at IS NULL
