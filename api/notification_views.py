@@ -8,7 +8,7 @@ from config import Settings
 from domain.evidence import AttemptState
 from domain.failure_reasons import category_of_code
 from domain.names import digest_workflow_id, workflow_id
-from domain.reasons import category_of, failures_to_json, first_category, reason_line, stored_failures
+from domain.reasons import category_of, failures_from_json, failures_to_json, first_category, reason_line
 from domain.timeline import line_of, reason_of
 from domain.waits import CurrentWait, NotificationWaits
 from models.digests import Digest
@@ -37,7 +37,7 @@ def _summary_fields(row: Notification, waits: NotificationWaits, settings: Setti
     workflow = digest_workflow_id(row.digest_key) if row.digest_key else workflow_id(row.id, row.generation)
     derived = ("workflow_id", "temporal_url", "failures", "failure_category", "waits_for", "waits_until")
     values = {name: getattr(row, name) for name in NotificationSummary.model_fields if name not in derived}
-    failures = stored_failures(row.failures, row.failure_reason)
+    failures = failures_from_json(row.failures)
     values |= {"failures": failures_to_json(failures), "failure_category": first_category(failures)}
     url = temporal_url(settings, workflow)
     return values | {"workflow_id": workflow, "temporal_url": url, **wait_fields(waits.of_notification)}

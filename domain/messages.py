@@ -123,7 +123,7 @@ class RenderResult:
     """Hold by delivery why a channel could not be rendered. `is_closed`: the row is final."""
 
     is_closed: bool = False
-    failures: dict[UUID, Reason | str] = field(default_factory=dict)
+    failures: dict[UUID, Reason] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

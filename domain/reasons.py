@@ -159,8 +159,8 @@ def failures_to_json(failures: Iterable[ChannelReason]) -> list[dict[str, Any]]:
     return [{"channel": one.channel, "code": one.reason.code, "args": dict(one.reason.args)} for one in failures]
 
 
-def failures_from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[ChannelReason, ...]:
-    return tuple(ChannelReason(row["channel"], Reason(row["code"], row["args"])) for row in rows)
+def failures_from_json(rows: Iterable[Mapping[str, Any]] | None) -> tuple[ChannelReason, ...]:
+    return tuple(ChannelReason(row["channel"], Reason(row["code"], row["args"])) for row in rows or ())
 
 
 def reason_columns(reason: Reason | None) -> dict[str, Any]:
@@ -168,13 +168,6 @@ def reason_columns(reason: Reason | None) -> dict[str, Any]:
     if reason is None:
         return {"failure_reason": None, "failure_args": None}
     return {"failure_reason": reason.code, "failure_args": dict(reason.args)}
-
-
-def stored_failures(rows: Iterable[Mapping[str, Any]] | None, text: str | None) -> tuple[ChannelReason, ...]:
-    """Return the failures of a row of `notification`. A row with the text alone shows it unchanged."""
-    if rows is not None:
-        return failures_from_json(rows)
-    return (ChannelReason(None, Reason(text)),) if text else ()
 
 
 def _phrase_arguments(reason: Reason) -> dict[str, Any]:

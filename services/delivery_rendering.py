@@ -58,7 +58,7 @@ class DeliveryRenderer:
             is_open = await insert_deliveries(session, *key, items, queued_provider=rate_limited_provider(steps))
         if is_open:
             _count_limits(items)
-        failures: dict[UUID, Reason | str] = {delivery.id: why for delivery, why in drafts if why is not None}
+        failures = {delivery.id: why for delivery, why in drafts if why is not None}
         return RenderResult(failures=failures, is_closed=not is_open)
 
     async def draft_delivery(

@@ -7,7 +7,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
 from domain.holds import ActivePause
-from domain.reasons import Reason, stored_failures
+from domain.reasons import Reason, failures_from_json
 from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.waits import CurrentWait
@@ -41,7 +41,7 @@ def history_of(
         **_select_fields(row, NOTIFICATION_FIELDS),
         type_version=notification_type.version,
         status=NotificationStatus(row.status),
-        failures=stored_failures(row.failures, row.failure_reason),
+        failures=failures_from_json(row.failures),
         dispatched_at=entry.started_at if entry else None,
         dispatch_at=entry.next_at if entry else row.created_at,
         waits_for=_gate_reason(entry),

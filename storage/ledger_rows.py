@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
 from domain.json_types import JsonObject
-from domain.reasons import stored_failures
+from domain.reasons import failures_from_json
 from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.timeline import reason_of
@@ -38,7 +38,7 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
         generation=row["generation"],
         revision=row["revision"],
         status=NotificationStatus(row["status"]),
-        failures=stored_failures(decoded(row["failures"]), row["failure_reason"]),
+        failures=failures_from_json(decoded(row["failures"])),
         expires_at=row["expires_at"],
         finished_at=row["finished_at"],
         cancel_requested_at=row["cancel_requested_at"],

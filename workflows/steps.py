@@ -20,7 +20,6 @@ with workflow.unsafe.imports_passed_through():
         RenderResult,
         StepPlan,
     )
-    from domain.reasons import Reason
     from domain.settlement_messages import DeliveryEnd
     from domain.statuses import DeliveryStatus, NotificationStatus
     from workflows import options
@@ -125,8 +124,7 @@ class StepRun:
         self, channel: ChannelPlan, rendered: RenderResult, expires_at: datetime | None
     ) -> EndpointResult:
         if failure := rendered.failures.get(channel.delivery_id):
-            reason = Reason(failure) if isinstance(failure, str) else failure
-            return EndpointResult(status=DeliveryStatus.FAILED, reason=reason)
+            return EndpointResult(status=DeliveryStatus.FAILED, reason=failure)
         policy = AttemptPolicy(
             guarantee=channel.guarantee,
             is_last_step=self.is_last,

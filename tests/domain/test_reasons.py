@@ -24,7 +24,6 @@ from domain.reasons import (
     reason_line,
     reason_sentence,
     reason_with_cause,
-    stored_failures,
 )
 from domain.redrives import already_sent_decision
 from domain.suppressions import SuppressionReason
@@ -177,18 +176,9 @@ def test_the_reason_of_a_notification_names_each_channel() -> None:
 
 
 def test_reasons_are_the_same_after_they_were_stored() -> None:
+    assert failures_from_json(None) == ()
     some = (*BOTH, ChannelReason(None, Reason("retries_exhausted", {"attempts": 3, "cause": "timeout"})))
     assert failures_from_json(json.loads(json.dumps(failures_to_json(some)))) == some
-
-
-def test_a_row_that_has_the_text_alone_is_shown_as_it_is() -> None:
-    old = stored_failures(None, "email: retries_exhausted after 3 attempts: timeout; sms: no_address")
-    assert (
-        failure_line(old)
-        == failure_sentence(old)
-        == "email: retries_exhausted after 3 attempts: timeout; sms: no_address"
-    )
-    assert stored_failures(None, None) == ()
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,6 @@ async def test_a_wait_frees_the_slot(database_tenant: DatabaseTenant) -> None:
     [one] = await accept_notifications(database_tenant, 3)
     await claim(database_tenant.database, slots)
     async with database_tenant.database.transaction() as session:
-        key = DatabaseSend(database_tenant=database_tenant, id=one, channels=()).ref
-        await gates.wait_at_gate(session, key, 1, Gate(reason=GateReason.QUIET_HOURS, until=from_now(LATER)))
+        ref = DatabaseSend(database_tenant=database_tenant, id=one, channels=()).ref
+        await gates.wait_at_gate(session, ref, 1, Gate(reason=GateReason.QUIET_HOURS, until=from_now(LATER)))
     assert not await is_full(database_tenant.database, slots)
