@@ -6,9 +6,15 @@ from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
 from config_sources import InvalidSettings
-from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
 from storage.encryption import DecryptionError
-from storage.encryption_keys import retire_keys, verify_keys
+from storage.encryption_keys import (
+    TABLES,
+    EncryptionKeysLocked,
+    count_secrets_by_key,
+    reencrypt_table,
+    retire_keys,
+    verify_keys,
+)
 
 MAX_PASSES = 3  # a further pass finds secrets that other processes wrote with a former key during a pass
 
@@ -42,7 +48,7 @@ async def rotate_secrets(settings: Settings, print_line: Callable[[str], None]) 
                     await reencrypt_table(database, table, progress.add)
                 if not (left := await retire_keys(database)):
                     break
-        except (DecryptionError, InvalidSettings) as error:
+        except (DecryptionError, EncryptionKeysLocked, InvalidSettings) as error:
             raise CommandError(str(error)) from None
         if left:
             raise CommandError(

@@ -1,25 +1,39 @@
-"""Confirms at the start of a process that its keys are those of the database."""
+"""Keys of the secrets in the database: confirm them at the start of a process, count secrets by key, and encrypt them
+by the current key while sends go on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from config_sources import InvalidSettings
+from domain.json_types import JsonObject
+from storage import devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json
-from storage.encrypted_tables import TABLES, count_secrets_by_key
-from storage.encryption import Encryption
+from storage.encryption import SECRET_MEMBERS, Encryption, SecretOwner
 from storage.rows import decoded
+from storage.statements import statement
 
 LOOKUP_KEY_NAME = "lookup key"  # no key id: it contains a blank
 LOCK_ID = 7_201_536
 POLL_INTERVAL = 0.1  # seconds
+END_LOCK_HOLDER = """SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+ WHERE datname = current_database() AND locktype = 'advisory' AND objid = 7201536"""
+LOCK_TIMEOUT = 60.0  # seconds: far longer than a process compares or records its keys
 SELECT_FINGERPRINTS = text("SELECT key_fingerprints FROM engine_state WHERE id = 1")
 SAVE_FINGERPRINTS = text("""
 INSERT INTO engine_state (id, key_fingerprints) VALUES (1, CAST(:known AS jsonb))
 ON CONFLICT (id) DO UPDATE SET key_fingerprints = EXCLUDED.key_fingerprints
 """)
+
+
+class EncryptionKeysLocked(Exception):
+    """Report that another process holds the lock of the keys. The message says how to end its session."""
 
 
 async def verify_keys(database: Database) -> None:
@@ -33,10 +47,18 @@ async def verify_keys(database: Database) -> None:
 
 @asynccontextmanager
 async def _exclusive_lock(database: Database) -> AsyncIterator[None]:
-    """Hold a lock of a session of its own. No transaction stays open, because a timeout would end it."""
+    """Hold a lock of a session of its own. No transaction stays open, because a timeout would end it. Raise
+    EncryptionKeysLocked if another session keeps the lock."""
     connection = await database.dedicated()
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + LOCK_TIMEOUT
     try:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_ID):  # noqa: ASYNC110 - of others
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_ID):
+            if clock() > deadline:
+                raise EncryptionKeysLocked(
+                    f"another process has held the lock of the encryption keys for {LOCK_TIMEOUT:g} s; "
+                    f"end its session: {END_LOCK_HOLDER}"
+                )
             await asyncio.sleep(POLL_INTERVAL)
         yield
     finally:
@@ -78,7 +100,7 @@ def _check_fingerprints(known: Mapping[str, str], encryption: Encryption) -> Non
 
 
 async def retire_keys(database: Database) -> set[str]:
-    """Forget other keys than the current one as far as no row is encrypted by them. Return those that are left.
+    """Delete the fingerprints of former keys that encrypt no row. Return the ids of former keys that still do.
 
     The rows are those that `tocsin encryption status` counts."""
     keys_in_use = {id for table in TABLES for id in await count_secrets_by_key(database, table)} - {
@@ -94,3 +116,91 @@ async def retire_keys(database: Database) -> set[str]:
         async with database.transaction() as session:
             await session.execute(SAVE_FINGERPRINTS, {"known": to_json(kept_fingerprints)})
     return {id or "none" for id in keys_in_use}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptedTable:
+    """A table with secrets. `owner` takes a row of SELECT_PAGE. `update` changes rows that are as they were read;
+    `derived_columns` are computed from the secrets."""
+
+    name: str
+    update: TextClause
+    owner: Callable[[Any], SecretOwner]
+    derived_columns: Callable[[Encryption, UUID, JsonObject], JsonObject] = lambda encryption, tenant, plain: {}
+
+
+def _device_hash(encryption: Encryption, tenant: UUID, plain: JsonObject) -> JsonObject:
+    return {"address_hash": devices.address_hash_of(encryption, tenant, plain)}
+
+
+TABLES = (
+    EncryptedTable(
+        name="device",
+        update=statement("encryption_keys/update_device"),
+        owner=lambda row: devices.secret_owner_of(row["tenant"], row["recipient_id"], row["device"]),
+        derived_columns=_device_hash,
+    ),
+    EncryptedTable(
+        name="recipient",
+        update=statement("encryption_keys/update_recipient"),
+        owner=lambda row: recipients.secret_owner_of(row["tenant"], row["recipient_id"]),
+    ),
+    EncryptedTable(
+        name="event_endpoint",
+        update=statement("encryption_keys/update_event_endpoint"),
+        owner=lambda row: event_endpoints.secret_owner_of(row["tenant"], row["key"]),
+    ),
+    EncryptedTable(
+        name="sandbox_message",
+        update=statement("encryption_keys/update_sandbox_message"),
+        owner=lambda row: sandbox.secret_owner_of(row["tenant"], row["key"]),
+    ),
+)
+SELECT_PAGE = statement("encryption_keys/select_page")
+UPDATE_PAGE_SIZE = 500
+COUNT_PAGE_SIZE = 5_000  # rows: reading all may take longer than a statement may
+MIN_KEY = (UUID(int=0), "")
+
+
+async def _read_pages(
+    database: Database, table: EncryptedTable, size: int, *, with_documents: bool
+) -> AsyncIterator[list[Any]]:
+    """Yield all rows of the table, read in short transactions. `with_documents` adds the secrets of rows that have some
+    to encrypt by the current key."""
+    names = {"name": table.name, "secret_names": list(SECRET_MEMBERS), "current_key_id": database.encryption.key_id}
+    (key, subkey), is_last = MIN_KEY, False
+    while not is_last:
+        page = {"key": key, "subkey": subkey, "limit": size, "with_documents": with_documents}
+        async with database.transaction() as session:
+            rows = list((await session.execute(SELECT_PAGE, {**names, **page})).mappings())
+        yield rows
+        if not (is_last := len(rows) < size):
+            key, subkey = rows[-1]["key"], rows[-1]["subkey"]
+
+
+async def count_secrets_by_key(database: Database, table: EncryptedTable) -> Counter[str | None]:
+    """Count the secrets of the table by key id, in short statements; None counts those that are not encrypted."""
+    counts = Counter[str | None]()
+    async for rows in _read_pages(database, table, COUNT_PAGE_SIZE, with_documents=False):
+        counts.update(key_id for row in rows for key_id in row["key_ids"] or [])
+    return counts
+
+
+async def reencrypt_table(database: Database, table: EncryptedTable, report: Callable[[int], None]) -> None:
+    """Encrypt all secrets of the table by the current key, in short transactions. Interrupted, it may begin again.
+
+    `report` is called with the number of rows of each batch. Raise DecryptionError for a secret of an unknown key.
+    """
+    async for rows in _read_pages(database, table, UPDATE_PAGE_SIZE, with_documents=True):
+        items = [_reencrypt_row(database.encryption, table, row) for row in rows if row["document"] is not None]
+        if items:
+            async with database.transaction() as session:
+                await session.execute(table.update, {"items": to_json(items)})
+            report(len(items))
+
+
+def _reencrypt_row(encryption: Encryption, table: EncryptedTable, row: Any) -> JsonObject:
+    owner, stored = table.owner(row), decoded(row["document"])
+    new = encryption.reencrypt_members(stored, owner)
+    derived_columns = table.derived_columns(encryption, row["tenant"], encryption.decrypt_members(new, owner))
+    return {"key": row["key"], "subkey": row["subkey"], "o": stored, "n": new, **derived_columns}

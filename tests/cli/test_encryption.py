@@ -13,7 +13,7 @@ from storage.encryption import Encryption
 from tests.cli.terminal import Terminal
 from tests.keys import KEYS
 from tests.storage.databases import own_database
-from tests.storage.test_encrypted_tables import fill
+from tests.storage.test_encryption_keys import fill
 
 pytestmark = pytest.mark.postgres
 

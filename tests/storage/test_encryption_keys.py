@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from secrets import token_bytes
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -14,12 +15,18 @@ from config_sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
 from domain.outgoing_messages import OutgoingMessage
-from storage import devices, encrypted_tables, event_endpoints, recipients, sandbox
+from storage import devices, encryption_keys, event_endpoints, recipients, sandbox
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.encrypted_tables import TABLES, count_secrets_by_key, reencrypt_table
 from storage.encryption import DecryptionError, Encryption
-from storage.encryption_keys import retire_keys, verify_keys
+from storage.encryption_keys import (
+    TABLES,
+    EncryptionKeysLocked,
+    count_secrets_by_key,
+    reencrypt_table,
+    retire_keys,
+    verify_keys,
+)
 from storage.sandbox import PostgresSandboxStore
 from tests.storage.databases import own_database
 from tests.storage.plain_text import tables_containing
@@ -147,19 +154,23 @@ async def test_a_rotation_renews_all_secrets_and_a_second_one_changes_nothing(ow
 
 
 async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encrypted_tables, "COUNT_PAGE_SIZE", 2)
+    monkeypatch.setattr(encryption_keys, "COUNT_PAGE_SIZE", 2)
     for person in "abcd":
         await fill(own, person)
-    statements: list[str] = []
-    event.listen(own.engine.sync_engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    names: list[str] = []
+
+    def record_page(*given: Any) -> None:
+        if "jsonb_each" in given[2]:
+            names.extend(table.name for table in TABLES if table.name in given[3])
+
+    event.listen(own.engine.sync_engine, "before_cursor_execute", record_page)
     assert await counts(own) == {
         "device": {"k1": 8},
         "recipient": {"k1": 4},
         "event_endpoint": {"k1": 12},
         "sandbox_message": {"k1": 4},
     }
-    pages = [sum(f"FROM {table.name} t" in statement for statement in statements) for table in TABLES]
-    assert pages == [5, 5, 3, 3]
+    assert [names.count(table.name) for table in TABLES] == [5, 5, 3, 3]
 
 
 async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
@@ -244,3 +255,20 @@ async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:
         assert await retire_keys(both) == set()
     async with opened(own, AFTER) as after:
         await verify_keys(after)
+
+
+async def test_a_lock_that_another_session_keeps_is_an_error_with_its_remedy(
+    own: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encryption_keys, "LOCK_TIMEOUT", 0.2)
+    other = await own.dedicated()
+    try:
+        await other.execute("SELECT pg_advisory_lock($1)", encryption_keys.LOCK_ID)
+        with pytest.raises(EncryptionKeysLocked) as caught:
+            await verify_keys(own)
+        remedy = str(caught.value).partition("end its session: ")[2]
+        async with own.transaction() as session:
+            assert (await session.execute(text(remedy))).scalars().all() == [True]
+        await verify_keys(own)
+    finally:
+        other.terminate()
