@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
 from domain.json_types import Json
-from storage.preferences import find_unknown_names, is_name_used
+from storage.notification_types import find_unknown_names, is_name_used
 from storage.templates import PublishedText, list_published_texts
 
 

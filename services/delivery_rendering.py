@@ -19,7 +19,7 @@ from rendering.renderer import Renderer
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
-from storage.recipient_contexts import TemplateContext, read_template_context
+from storage.preferences import TemplateContext, read_template_context
 
 
 class DeliveryRenderer:

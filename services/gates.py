@@ -20,7 +20,7 @@ from services.delivery_rendering import rate_limited_provider
 from storage import claims, gates, throttles
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
-from storage.recipient_contexts import RecipientContext
+from storage.preferences import RecipientContext
 from storage.throttles import SlotRequest
 
 

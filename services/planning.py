@@ -12,7 +12,7 @@ from services.route_resolution import Route, RouteResolver, plan_of
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery
-from storage.recipient_contexts import RecipientContext, read_recipient_context
+from storage.preferences import RecipientContext, read_recipient_context
 
 
 class NotificationPlanner:

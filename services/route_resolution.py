@@ -15,7 +15,7 @@ from services.gates import GateCheck, GateChecker
 from services.phone_numbers import phone_refusal
 from storage.catalog import Catalog
 from storage.database import Database
-from storage.recipient_contexts import (
+from storage.preferences import (
     RecipientContext,
     TemplateContext,
     read_recipient_contexts,

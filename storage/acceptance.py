@@ -15,7 +15,7 @@ from domain.time_slices import in_slices
 from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
 from storage.multi_sends import hash_key
-from storage.recipient_contexts import RecipientContext, recipient_context_of
+from storage.preferences import RecipientContext, recipient_context_of
 from storage.recipients import contact_columns
 from storage.statements import Executor, statement
 

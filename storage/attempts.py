@@ -28,8 +28,8 @@ from storage import devices, recipients
 from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encryption_of
 from storage.ledger_rows import ledger_of
 from storage.ledgers import NotificationRef, load
+from storage.preferences import preferences_of, quiet_hours_of
 from storage.provider_health import limits_of
-from storage.recipient_contexts import preferences_of, quiet_hours_of
 from storage.rows import decoded
 from storage.statements import Executor, statement
 

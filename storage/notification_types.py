@@ -1,5 +1,6 @@
 """Notification types: every change is a new row, and the newest row of a key is the current one."""
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,12 @@ from sqlmodel import col, select
 from domain.clock import now
 from domain.notification_types import NotificationType, from_spec
 from models.notification_types import NotificationTypeVersion
+from storage.statements import Executor, statement
 
+SELECT_UNKNOWN_NAMES = statement("notification_types/select_unknown_names")
+IS_NAME_USED = text("""
+SELECT EXISTS (SELECT 1 FROM user_preference WHERE tenant = :tenant AND type_channel_preferences ? :name)
+""")
 LOCK_TYPE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 IS_USED_IN_DIGEST = text("""
@@ -107,3 +113,17 @@ async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationT
     row.retired_at = now()
     await session.flush()
     return row
+
+
+async def find_unknown_names(session: Executor, tenant: UUID, names: Collection[str]) -> list[str]:
+    """Return those that no current type has as its key or category."""
+    if not names:
+        return []
+    rows = await session.execute(SELECT_UNKNOWN_NAMES, {"tenant": tenant, "names": list(names)})
+    return list(rows.scalars())
+
+
+async def is_name_used(session: Executor, tenant: UUID, name: str) -> bool:
+    """Return whether a preference of any recipient names it. Reads all of them: for rare changes of types."""
+    values: dict[str, Any] = {"tenant": tenant, "name": name}
+    return bool((await session.execute(IS_NAME_USED, values)).scalar_one())

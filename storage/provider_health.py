@@ -122,8 +122,6 @@ def _health_of(row: Any) -> CircuitHealth:
     )
 
 
-# For statements that read something else, as one of their columns.
-LIMITS_COLUMN = "(SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l)"
 SELECT_LIMITS = text("SELECT provider, rate, tenant_rate FROM provider_limit")
 SAVE_LIMITS = text("""
 WITH changed AS (

@@ -22,13 +22,6 @@ from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import decoded
 from storage.statements import statement
 
-# In statements on a notification `n`. Nothing is sent during an erasure in batches. The condition is that of
-# an index.
-IS_BEING_ERASED = """
-EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n.recipient_id
-           AND g.finished_at IS NULL AND g.erased_at IS NULL)
-""".strip()
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipientProfile:

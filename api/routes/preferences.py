@@ -20,7 +20,8 @@ from api.schemas.preferences import (
 from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
 from storage import gates, preferences
-from storage.preferences import StoredPreferences, find_unknown_names
+from storage.notification_types import find_unknown_names
+from storage.preferences import StoredPreferences
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["preferences"])
 

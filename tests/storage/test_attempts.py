@@ -15,7 +15,7 @@ from storage import attempts, devices, erasures, holds, preferences, suppression
 from storage.attempts import LOCK_WAIT_MS, claim_attempt
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.recipient_contexts import read_recipient_context
+from storage.preferences import read_recipient_context
 from storage.suppressions import NewSuppression
 from tests.polling import eventually
 from tests.storage.locks import until_blocked

@@ -16,7 +16,7 @@ from storage import devices, erasures, multi_sends, recipients, suppressions
 from storage.acceptance import find_key_holders
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.recipient_contexts import read_recipient_context
+from storage.preferences import read_recipient_context
 from storage.suppressions import NewSuppression, SuppressionEntry
 from tests.storage.locks import until_blocked
 from tests.storage.plain_text import tables_containing

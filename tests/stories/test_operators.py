@@ -12,7 +12,7 @@ from activities import delivery, settlement
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.starter import WorkflowStarter
 from services import delivery_rendering, outcome_recording, planning
-from storage import recipient_contexts
+from storage import preferences
 from tests.engine import ApiTenant, Engine, later
 from tests.polling import eventually
 from workflows import endpoint
@@ -273,7 +273,7 @@ async def test_an_activity_retries_during_an_outage_of_the_database(
         reads += 1
         if reads <= 3:
             raise ConnectionRefusedError
-        return await recipient_contexts.read_recipient_context(*args)
+        return await preferences.read_recipient_context(*args)
 
     monkeypatch.setattr(planning, "read_recipient_context", refuse_three_connections)
     await api_tenant.wait_for_end(await api_tenant.send("news"), "DELIVERED")
