@@ -41,7 +41,7 @@ from providers.pools import Pools, build_pools, build_providers
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
-from services.assembly import Services, build_services
+from services.assembly import SendServices, Services, build_send_services, build_services
 from services.circuits import CircuitMonitor
 from services.due_work import build_due_work
 from services.provider_calls import ProviderCaller
@@ -120,6 +120,13 @@ class Container:
         """The use cases that the API and activities share."""
         database, secret = self.database.for_activities, self.settings.secret
         return build_services(database, self.catalog, self.renderer, self.providers, self.pools, self.circuits, secret)
+
+    def build_send_services(self) -> SendServices:
+        """Build what accepts the sends of one application."""
+        return build_send_services(
+            *(self.services, self.database, self.catalog, self.renderer, self.providers, self.circuits),
+            *(self.settings, self.work_announcer.announce),
+        )
 
     async def watch_circuits(self) -> None:
         """Keep this worker's view of the circuits up to date. Workers run it together with their queues."""

@@ -43,7 +43,6 @@ from api.routes import (
     topics,
     webhook_secret,
 )
-from api.send_statement_groups import SendStatementGroups
 from bootstrap import Container
 from web import outbox as outbox_page
 from web import tracking
@@ -105,7 +104,7 @@ def create_app(container: Container | None = None) -> FastAPI:
     )
     app.state.container = container
     if container is not None:
-        app.state.send_statement_groups = SendStatementGroups(container)
+        app.state.send_services = container.build_send_services()
         app.state.key_uses = KeyUses(container.database)
         app.state.body_budget = BodyBudget()
         app.state.rate_limits = RateLimits(container.settings)

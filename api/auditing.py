@@ -5,8 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.callers import Caller
-from domain.audit import AuditChange
+from domain.audit import AuditChange, Caller
 from storage import audit
 
 Values = Mapping[str, Any] | None

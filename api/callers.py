@@ -1,16 +1,14 @@
 """Identify the caller by the API key of the `Authorization` header: its tenant and scopes."""
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request
 
 from api.container import container_of
 from api.problems import Problem
 from api.source_limits import SourceLimit
-from domain.audit import Actor
+from domain.audit import Caller
 from domain.clock import now
 from storage.api_keys import ApiKeyInfo
 
@@ -19,21 +17,6 @@ SUSPENDED_PROBLEM = ("tenant-suspended", "The tenant is suspended")
 SUSPENDED_DETAIL = (
     "The tenant of this API key is suspended. Its queued notifications wait until the operator resumes it."
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
-    tenant: UUID
-    key_id: UUID
-    key_name: str
-    scopes: frozenset[str]
-    default_language: str
-    phone_regions: frozenset[str] | None = None
-
-    @property
-    def actor(self) -> Actor:
-        """The caller as the audit log names it."""
-        return Actor(name=self.key_name, key_id=self.key_id, tenant=self.tenant)
 
 
 async def authenticate(request: Request) -> Caller:

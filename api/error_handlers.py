@@ -5,8 +5,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from api.problems import Problem
-from api.validation_issues import problem_of
+from api.problems import Problem, invalid
+from api.pydantic_errors import problem_of
+from domain.validation_issues import InvalidInput
 from rendering.fair_queue import RenderQueueFull
 from storage.connections import DATABASE_ERRORS, is_outage
 
@@ -17,6 +18,7 @@ TOO_MANY_WAITING_DETAIL = "Too many templates and payloads of this tenant are be
 def install(app: FastAPI) -> None:
     """Install the handlers. Exceptions without a handler reach `api/request_middleware.py`, which responds with 500."""
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(InvalidInput, _invalid_input)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RenderQueueFull, _too_many_waiting)
@@ -28,6 +30,12 @@ async def _problem(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, Problem):
         raise error
     return error.response
+
+
+async def _invalid_input(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, InvalidInput):
+        raise error
+    return invalid(*error.issues).response
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -3,11 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from api.callers import Caller
-from api.problems import Problem, conflict, invalid, issue_at
+from api.problems import Problem, conflict, invalid
 from api.schemas.keys import CreatedKey, KeyBody, KeyStatus, KeyView, parse_optional_duration
 from bootstrap import Container
+from domain.audit import Caller
 from domain.clock import now
+from domain.validation_issues import issue_at
 from models.tenants import ApiKey
 from storage import key_changes, tenants
 from storage.key_changes import KeyChangeNotAllowed, NewKey, OperateScopeNotAllowed

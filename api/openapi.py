@@ -9,10 +9,11 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from api.authenticated_route import BODY_LIMIT, BodyLimits
 from api.callers import PUBLIC_SCOPE
 from api.examples import EXAMPLES
-from api.problems import ERROR_LIMIT, MEDIA_TYPE, PROBLEM_TYPES, TYPE_PREFIX
+from api.problems import MEDIA_TYPE, PROBLEM_TYPES, TYPE_PREFIX
 from api.schemas.dry_runs import EXAMPLE as DRY_RUN_EXAMPLE
 from api.strict_json import VALUE_LIMIT
 from domain.json_types import Json
+from domain.validation_issues import ERROR_LIMIT
 
 DEFAULT_BODY_LIMITS = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 # Responses of any request before its route is reached, by the name of the shared response.

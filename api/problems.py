@@ -1,19 +1,16 @@
 """Define RFC 9457 problem details: the exceptions that routes raise, and their responses."""
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 from fastapi.responses import JSONResponse
+
+from domain.validation_issues import ERROR_LIMIT, ValidationIssue
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:tocsin:problem:"
 
-# Errors in one response. More would cost time and not help the caller.
-ERROR_LIMIT = 50
 MORE_ERRORS = f"Only the first {ERROR_LIMIT} errors are listed."
-# Maximum length of one name in a pointer, so that it cannot repeat a body of any size.
-MAX_SEGMENT_LENGTH = 256
 
 # Status → last part of `type`, and `title`.
 PROBLEM_TYPES: dict[int, tuple[str, str]] = {
@@ -32,15 +29,6 @@ PROBLEM_TYPES: dict[int, tuple[str, str]] = {
     500: ("internal", "Internal server error"),
     503: ("unavailable", "The service is temporarily unavailable"),
 }
-
-
-class ValidationIssue(TypedDict):
-    """One issue of the input. `pointer` (RFC 6901) into the body, or the name of a path, query or header
-    `parameter`."""
-
-    pointer: NotRequired[str]
-    parameter: NotRequired[str]
-    detail: str
 
 
 class Problem(Exception):
@@ -87,16 +75,3 @@ def conflict(detail: str, *, retry_after: int | None = None) -> Problem:
 
 def invalid(*errors: ValidationIssue, detail: str | None = None) -> Problem:
     return Problem(422, detail or "; ".join(error["detail"] for error in errors[:3]), errors=errors)
-
-
-def issue_at(pointer: str, detail: str) -> ValidationIssue:
-    return {"pointer": pointer, "detail": detail}
-
-
-def pointer_of(*segments: str | int) -> str:
-    """Return an RFC 6901 pointer: `pointer_of("payload", "a/b")` is `/payload/a~1b`; without segments, the whole body.
-
-    The pointer ends above a name of more than 256 characters.
-    """
-    segments = tuple(takewhile(lambda segment: len(str(segment)) <= MAX_SEGMENT_LENGTH, segments))
-    return "".join("/" + str(segment).replace("~", "~0").replace("/", "~1") for segment in segments)

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
-from api.problems import ValidationIssue
+from domain.validation_issues import ValidationIssue
 
 LIST_TYPES = (list, set, frozenset, tuple)
 # Each suggestion costs a comparison with every declared name, and a URL has room for thousands of names.

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import Request
 
-from api.callers import Caller
 from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
 from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
 from api.request_sources import Sources
 from api.source_limits import SourceLimit
 from config import Settings
+from domain.audit import Caller
 from metrics.engine import ReachedLimit
 
 # One point is about a millisecond of work. A request costs one point, and one for each further item of a batch.

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from api.problems import Problem, invalid, issue_at, pointer_of
+from api.pydantic_errors import issues_of
 from api.schemas.notification_types import TypeBody
 from api.schemas.templates import TemplateBody
-from api.template_checks import find_unused_fields, inspect_template
-from api.validation_issues import issues_of
 from commands.errors import CommandError
 from commands.file_positions import locate_message, nearest_source
 from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem
+from domain.validation_issues import InvalidInput, issue_at, pointer_of
 from rendering.renderer import Renderer
 from rendering.schema_names import find_mismatches, find_unused_names
+from services.template_checks import find_unused_fields, inspect_template
 
 MISSING_TEMPLATE = "is required, because the route has this channel"
 # The default language of a new tenant.
@@ -65,16 +65,16 @@ async def _check_item(item: FolderItem, renderer: Renderer, findings: Findings) 
         findings.problems += [
             locate_message(item.sources, issue.get("pointer", ""), issue["detail"]) for issue in issues
         ]
-    except Problem as problem:
+    except InvalidInput as error:
         findings.problems += [
-            locate_message(item.sources, issue.get("pointer", ""), issue["detail"]) for issue in problem.errors
+            locate_message(item.sources, issue.get("pointer", ""), issue["detail"]) for issue in error.issues
         ]
 
 
 def _check_type(item: FolderItem) -> None:
     notification_type = TypeBody.model_validate({"key": item.resource_key[0], **item.body})
     if notification_type.channels_without_template:
-        raise invalid(
+        raise InvalidInput(
             *(
                 issue_at(f"/templates/{channel}", MISSING_TEMPLATE)
                 for channel in notification_type.channels_without_template
@@ -85,11 +85,11 @@ def _check_type(item: FolderItem) -> None:
 async def _check_text(item: FolderItem, renderer: Renderer, findings: Findings) -> None:
     name, channel, language = item.resource_key
     body = TemplateBody.model_validate({"name": name, "channel": channel, "language": language, **item.body})
-    inspection = await inspect_template(renderer, body, tenant=None)
+    inspection = await inspect_template(renderer, body.source, body.variables_schema, tenant=None)
     findings.used.setdefault(name, set()).update(inspection.variables)
     warnings = [
         *find_mismatches(body.variables_schema, inspection, digest=name in findings.digest_templates).values(),
-        *find_unused_fields(body),
+        *find_unused_fields(body.source),
     ]
     findings.warnings += [locate_message(item.sources, "", each) for each in sorted(warnings)]
 

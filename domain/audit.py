@@ -46,6 +46,23 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """Identify the API key of a request, with what its tenant has set for sends."""
+
+    tenant: UUID
+    key_id: UUID
+    key_name: str
+    scopes: frozenset[str]
+    default_language: str
+    phone_regions: frozenset[str] | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """Return the caller as the audit log names it."""
+        return Actor(name=self.key_name, key_id=self.key_id, tenant=self.tenant)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AuditChange:
     """Describe one change of the configuration of `tenant`. `before` None: created; `after` None: removed."""
 

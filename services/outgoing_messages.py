@@ -7,7 +7,7 @@ from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from domain.routing import CONTACT_OF
-from services.phone_numbers import phone_refusal
+from services.contact_rules import phone_refusal
 from storage.attempts import AttemptClaim
 
 

@@ -11,8 +11,8 @@ from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepP
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
 from services.circuits import CircuitMonitor
+from services.contact_rules import phone_refusal
 from services.gates import GateCheck, GateChecker
-from services.phone_numbers import phone_refusal
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.preferences import (

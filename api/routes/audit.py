@@ -7,13 +7,13 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import Problem, invalid
 from api.schemas.audit import ActorView, AuditEntryView
 from api.schemas.base import Id, Key, Timestamp
-from domain.audit import ActorKind
+from domain.audit import ActorKind, Caller
 from models.audit import AuditEntry
 from storage import audit, tenants
 from storage.api_keys import OPERATE_SCOPE

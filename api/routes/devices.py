@@ -4,14 +4,15 @@ from fastapi import APIRouter, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.contact_rules import ContactRules, raise_issues
 from api.container import ContainerDep
 from api.openapi import problem_responses
 from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
 from api.schemas.devices import DeviceRegistration, DeviceView, address_of, token_ending_of
 from domain.stored_limits import MAX_DEVICES
+from domain.validation_issues import raise_issues
 from metrics.engine import ReachedLimit, count_limit_reached
+from services.contact_rules import ContactRules
 from storage import devices
 from storage.devices import NewDevice, RegisteredDevice
 

@@ -8,12 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
-from api.contact_rules import ContactRules, raise_issues
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.problems import conflict, invalid, issue_at, not_found
+from api.problems import conflict, invalid, not_found
 from api.schemas.base import Key
 from api.schemas.event_endpoints import (
     EndpointBody,
@@ -27,9 +26,12 @@ from api.schemas.event_endpoints import (
 )
 from api.time_cursors import time_cursor_of
 from bootstrap import Container
+from domain.audit import Caller
 from domain.cursors import format_cursor
 from domain.event_webhooks import TEST_EVENT
+from domain.validation_issues import issue_at, raise_issues
 from models.event_webhooks import EventEndpoint, EventMessage
+from services.contact_rules import ContactRules
 from storage import event_endpoints, event_messages
 from storage.event_messages import EventMessageStatus
 from storage.event_outbox import enqueue_messages

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.paging import PagingDep
 from api.problems import not_found
@@ -14,6 +14,7 @@ from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
 from api.time_cursors import time_cursor_of
 from bootstrap import Container
+from domain.audit import Caller
 from domain.cursors import Cursor, format_cursor
 from storage import inbox
 from storage.inbox import InboxMark, StoredInboxMessage

@@ -7,14 +7,16 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.key_views import issue_key, key_fields_of, key_view, problem_of_refusal
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.problems import Problem, invalid, issue_at, not_found
+from api.problems import Problem, invalid, not_found
 from api.schemas.base import Id
 from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKey, parse_optional_duration
+from domain.audit import Caller
+from domain.validation_issues import issue_at
 from models.tenants import ApiKey
 from storage import key_changes
 from storage.key_changes import KeyChangeNotAllowed

@@ -8,12 +8,13 @@ from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
 from api.openapi import problem_responses
-from api.problems import conflict, invalid, issue_at, not_found
+from api.problems import conflict, invalid, not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id
 from api.schemas.notifications import NotificationEvent
 from domain.channels import Channel
 from domain.evidence import ReceiptKind, Reporter
+from domain.validation_issues import issue_at
 from storage import application_receipts, notifications
 from storage.application_receipts import SentDelivery
 

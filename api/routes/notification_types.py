@@ -6,16 +6,17 @@ from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
-from api.notification_type_checks import find_preference_warnings, find_template_warnings
 from api.paging import Page, PagingDep
-from api.problems import invalid, issue_at, not_found
+from api.problems import invalid, not_found
 from api.schemas.base import Key
 from api.schemas.notification_types import SavedType, TypeBody, TypeResponse
 from bootstrap import Container
 from domain.goals import goal_warnings
 from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
+from domain.validation_issues import issue_at
 from models.notification_types import NotificationTypeVersion
+from services.notification_type_checks import find_preference_warnings, find_template_warnings
 from storage import notification_types, ticks
 from storage.statements import notify
 
@@ -51,7 +52,7 @@ async def put_notification_type(
         )
     async with container.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
-        warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body)
+        warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body.templates)
         if written:
             before = await notification_types.find_previous_spec(session, row)
             await auditing.record_change(session, caller, "notification_type.saved", subject_of(key), before, row.spec)

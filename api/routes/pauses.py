@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api import auditing
 from api.auditing import Values
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.paging import Page, PagingDep
 from api.routes.notification_types import type_not_found
@@ -18,6 +18,7 @@ from api.routes.providers import get_provider
 from api.schemas.base import ChannelName
 from api.schemas.pauses import PauseBody, PauseState, PauseView
 from bootstrap import Container
+from domain.audit import Caller
 from domain.holds import HoldKind
 from storage import holds, notification_types
 from storage.holds import ListedPause

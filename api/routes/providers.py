@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.problems import not_found
 from api.schemas.providers import Capabilities, HealthView, ProviderChanges, ProviderList, ProviderView
 from bootstrap import Container
+from domain.audit import Caller
 from domain.channels import Channel
 from domain.circuits import CircuitHealth, CircuitState, traffic_shares
 from domain.clock import now

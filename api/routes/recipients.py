@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
-from api.contact_rules import ContactRules, raise_issues
 from api.container import ContainerDep
-from api.problems import invalid, issue_at, not_found
+from api.problems import invalid, not_found
 from api.routes.devices import device_view
 from api.schemas.contact import RecipientId
 from api.schemas.recipients import (
-    ATTRIBUTES_TOO_LARGE,
     ErasureAccepted,
     ErasureView,
     Profile,
@@ -23,6 +21,9 @@ from api.schemas.recipients import (
     changes_of,
     profile_of,
 )
+from domain.validation_issues import issue_at, raise_issues
+from services.acceptance import ATTRIBUTES_TOO_LARGE
+from services.contact_rules import ContactRules
 from storage import devices, erasures, recipients, timezone_changes
 from storage.recipients import RecipientProfile
 
@@ -45,7 +46,7 @@ async def put_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, container: ContainerDep, response: Response
 ) -> RecipientView:
     """Create or replace a profile. Devices and preferences stay unchanged."""
-    raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile))
+    raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile_of(profile)))
     async with container.database.transaction() as session:
         with translate_attribute_limit():
             recipient, created = await recipients.replace_profile(
@@ -74,7 +75,7 @@ async def patch_recipient(
     recipient_id: RecipientId, profile: Profile, caller: CallerDep, container: ContainerDep
 ) -> RecipientView:
     """Merge a profile (RFC 7396): absent members stay, null clears, also inside `attributes`."""
-    raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile))
+    raise_issues(ContactRules.of(container.settings, caller).find_profile_issues(profile_of(profile)))
     async with container.database.transaction() as session:
         with translate_attribute_limit():
             recipient = await recipients.merge_profile(session, caller.tenant, recipient_id, changes_of(profile))

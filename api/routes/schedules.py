@@ -6,13 +6,13 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing, scheduling
+from api import auditing, schedule_views
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.problems import conflict, invalid, issue_at, not_found
+from api.problems import conflict, invalid, not_found
 from api.schemas.base import Key
 from api.schemas.schedules import (
     BackfillBody,
@@ -22,9 +22,12 @@ from api.schemas.schedules import (
     ScheduleView,
     TriggerResponse,
 )
+from domain.audit import Caller
 from domain.clock import now
 from domain.schedules import RunKind, backfill_times
+from domain.validation_issues import ValidationIssue, issue_at
 from models.columns import new_id
+from services.send_checks import find_schedule_issues
 from storage import recipients, schedule_occurrences, schedule_plans, schedule_runs, schedules
 from storage.schedule_runs import NewScheduleRun, build_backfill_run
 from storage.schedules import StoredSchedule
@@ -33,6 +36,7 @@ router = APIRouter(route_class=AuthenticatedRoute, prefix="/schedules", tags=["s
 
 MAX_LISTED_RUNS = 10
 MAX_BACKFILL_TIMES = 100
+UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first"
 UNKNOWN = "There is no schedule with this key."
 PLANNING_IN_PROGRESS = "The schedule is being planned after a change; retry when its `planning` is null."
 PLANNING_RETRY_AFTER = 5  # seconds
@@ -44,11 +48,9 @@ async def put_schedule(
     key: Key, body: ScheduleBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ScheduleView:
     """Create or replace a schedule, checked like a send. If its times do not change, due runs stay due."""
-    issues = await scheduling.find_issues(container, caller, body)
+    issues = await find_schedule_issues(container.catalog, container.renderer, caller, body.notification_type, body)
     async with container.database.transaction() as session:
-        issues += scheduling.find_unknown_recipients(
-            body, await recipients.lock_known(session, caller.tenant, body.named_recipients)
-        )
+        issues += _unknown_recipients(body, await recipients.lock_known(session, caller.tenant, body.named_recipients))
         if issues:
             raise invalid(*issues)
         former = await schedules.find(session, caller.tenant, key)
@@ -77,7 +79,7 @@ async def list_schedules(caller: CallerDep, container: ContainerDep, paging: Pag
     async with container.database.transaction() as session:
         rows = await schedules.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
         zone = await recipients.read_tenant_timezone(session, caller.tenant)
-    return paging.page(rows, lambda row: row.key, lambda row: scheduling.schedule_summary(row, zone, now()))
+    return paging.page(rows, lambda row: row.key, lambda row: schedule_views.schedule_summary(row, zone, now()))
 
 
 @router.delete("/{key}", status_code=204)
@@ -176,4 +178,11 @@ def _require(row: StoredSchedule | None) -> StoredSchedule:
 async def _view(session: AsyncSession, caller: Caller, row: StoredSchedule) -> ScheduleView:
     zone = await recipients.read_tenant_timezone(session, caller.tenant)
     runs = await schedule_runs.list_latest(session, row.id, MAX_LISTED_RUNS)
-    return scheduling.schedule_view(row, zone, now(), runs, await schedule_plans.find_progress(session, row.id))
+    return schedule_views.schedule_view(row, zone, now(), runs, await schedule_plans.find_progress(session, row.id))
+
+
+def _unknown_recipients(body: ScheduleBody, known: set[str]) -> list[ValidationIssue]:
+    if body.recipient_id is not None:
+        return [] if body.recipient_id in known else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
+    unknown_indexes = (index for index, recipient in enumerate(body.recipients or []) if recipient not in known)
+    return [issue_at(f"/recipients/{index}", UNKNOWN_RECIPIENT) for index in unknown_indexes]

@@ -1,20 +1,34 @@
 """Routes of `POST /notifications/send` and `send-batch`. They accept notifications; the dispatcher starts them."""
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 
-from api.acceptance import AcceptedSend, SendCommand, acceptance_of, body_hash_of
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.batch_items import BATCH_LIMIT, BATCH_VALUE_LIMIT, batch_response, parse_item
-from api.dry_runs import dry_run
-from api.multi_sends import multi_sends_of
-from api.problems import invalid, issue_at
-from api.rate_limits import charge
+from api.dry_run_views import dry_run_view
+from api.problems import invalid
+from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.dry_runs import DryRunResponse
-from api.schemas.sends import BatchRequest, BatchResponse, IdempotencyKey, MultiSendResponse, SendBody, SendResponse
+from api.schemas.sends import (
+    BatchItemResponse,
+    BatchRequest,
+    BatchResponse,
+    IdempotencyKey,
+    MultiSendResponse,
+    SendBody,
+    SendEntryResponse,
+    SendResponse,
+)
+from api.send_bodies import BATCH_LIMIT, BATCH_VALUE_LIMIT, parse_item, read_entries, send_command
+from domain.json_types import Json
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
+from domain.validation_issues import issue_at
+from services.assembly import SendServices
+from services.multi_sends import EntryResult, MultiSendCommand
+from services.send_commands import AcceptedSend, ErrorListing, RejectedItem, SendCommand, SendResult, body_hash_of
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
@@ -43,14 +57,11 @@ async def send_notification(
     if body.recipients is not None or body.topic is not None:
         if body.dry_run:
             raise invalid(DRY_RUN_OF_SEVERAL)
-        items, replayed = await multi_sends_of(request).accept(body, raw_body, idempotency_key)
-        if replayed:
-            response.headers["Idempotent-Replayed"] = "true"
-        return MultiSendResponse(items=items)
-    command = SendCommand(request=body, key=idempotency_key, body_hash=body_hash_of(raw_body, idempotency_key))
+        return await _send_to_several(body, raw_body, idempotency_key, request, response)
+    command = send_command(body, idempotency_key, body_hash_of(raw_body, idempotency_key))
     if body.dry_run:
-        return Response((await dry_run(request, command)).model_dump_json(), media_type="application/json")
-    [result] = await acceptance_of(request).accept([command])
+        return Response((await _predict(command, request)).model_dump_json(), media_type="application/json")
+    [result] = await _services_of(request).acceptance.accept(request.state.caller, [command])
     if not isinstance(result, AcceptedSend):
         raise invalid(*result)
     if result.replayed:
@@ -71,8 +82,55 @@ async def send_batch(
         async for index, item in in_slices(enumerate(body.items))
     ]
     commands = {index: command for index, command in enumerate(parsed) if isinstance(command, SendCommand)}
-    results = await acceptance_of(request).accept(list(commands.values()))
+    results = await _services_of(request).acceptance.accept(request.state.caller, list(commands.values()))
     results_by_index = dict(zip(commands, results, strict=True))
     return BatchResponse(
-        items=batch_response([results_by_index.get(index, failed) for index, failed in enumerate(parsed)])
+        items=list(_batch_items([results_by_index.get(index, failed) for index, failed in enumerate(parsed)]))
     )
+
+
+def _services_of(request: Request) -> SendServices:
+    """Return the services of the application. Not a dependency, because FastAPI spends more time on three of them than
+    the rest of a send takes."""
+    services: SendServices = request.app.state.send_services
+    return services
+
+
+async def _send_to_several(
+    body: SendBody, raw_body: Json, key: str | None, request: Request, response: Response
+) -> MultiSendResponse:
+    send = MultiSendCommand(
+        topic=body.topic,
+        read_entries=partial(read_entries, body, raw_body),
+        key=key,
+        body_hash=body_hash_of(raw_body, key),
+    )
+    results, replayed = await _services_of(request).multi_sends.accept(
+        request.state.caller, send, partial(charge, request)
+    )
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return MultiSendResponse(items=[_entry_response(index, entry) for index, entry in enumerate(results)])
+
+
+def _entry_response(index: int, entry: EntryResult) -> SendEntryResponse:
+    """Return the response of an entry. A result without errors is an id."""
+    return SendEntryResponse(index=index, recipient_id=entry.recipient_id, **{"status": 202, **entry.result})
+
+
+async def _predict(command: SendCommand, request: Request) -> DryRunResponse:
+    async def charge_renders(channels: int) -> None:
+        await charge(request, RENDER_POINTS * channels)
+
+    return dry_run_view(await _services_of(request).dry_runs.predict(request.state.caller, command, charge_renders))
+
+
+def _batch_items(results: Iterable[SendResult | SendCommand | RejectedItem]) -> Iterator[BatchItemResponse]:
+    listed = ErrorListing()
+    for index, result in enumerate(results):
+        if isinstance(result, SendCommand):
+            raise LookupError("a batch item has no result")
+        if isinstance(result, AcceptedSend):
+            yield BatchItemResponse(index=index, status=202, id=result.values["id"], replayed=result.replayed)
+        else:
+            yield BatchItemResponse(index=index, **listed.error_fields(result))

@@ -8,10 +8,11 @@ from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
-from api.problems import invalid, issue_at
+from api.problems import invalid
 from api.schemas.settings import TenantChanges, TenantSettings
 from domain.gates import GateReason
 from domain.names import FLUSH_CHANNEL
+from domain.validation_issues import issue_at
 from storage import gates, tenants, timezone_changes
 from storage.statements import notify
 from storage.tenants import TenantDefaults

@@ -3,18 +3,20 @@
 from fastapi import APIRouter, Request
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
-from api.problems import Problem, invalid, issue_at, not_found
+from api.problems import Problem, invalid, not_found
 from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.templates import PreviewBody, PreviewResponse
-from api.send_checks import payload_issues
-from api.template_checks import render_issue
 from bootstrap import Container
+from domain.audit import Caller
 from domain.languages import fallback_languages
 from domain.templates import TemplateVersion
+from domain.validation_issues import issue_at
 from rendering.messages import RenderFailure, TemplateSource
 from rendering.schema_checks import PayloadChecks
+from services.send_checks import payload_issues
+from services.template_checks import render_issue
 from storage import templates
 from storage.templates import TemplateKey
 

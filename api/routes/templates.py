@@ -7,11 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import Caller, CallerDep
+from api.callers import CallerDep
 from api.container import ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.problems import conflict, invalid, issue_at, not_found
+from api.problems import conflict, invalid, not_found
 from api.rate_limits import COMPILE_POINTS, charge
 from api.schemas.base import ChannelName
 from api.schemas.templates import (
@@ -22,9 +22,11 @@ from api.schemas.templates import (
     TemplateTarget,
     TemplateVersionTarget,
 )
-from api.template_checks import find_save_warnings
+from domain.audit import Caller
 from domain.names import FLUSH_CHANNEL
 from domain.templates import version_before
+from domain.validation_issues import issue_at
+from services.template_checks import find_save_warnings
 from storage import notification_types, templates
 from storage.statements import notify
 from storage.templates import ListedTemplate, TemplateFilter, TemplateKey
@@ -45,7 +47,9 @@ async def save_template(
     await charge(request, COMPILE_POINTS)
     async with container.database.transaction() as session:
         digest = await notification_types.is_used_in_digest(session, caller.tenant, body.name)
-    warnings = await find_save_warnings(container.renderer, body, tenant=caller.tenant, digest=digest)
+    warnings = await find_save_warnings(
+        container.renderer, body.source, body.variables_schema, tenant=caller.tenant, digest=digest
+    )
     template_key = TemplateKey(tenant=caller.tenant, name=body.name, channel=body.channel, language=body.language)
     async with container.database.transaction() as session:
         row = await templates.add_version(session, template_key, body.content)

@@ -2,7 +2,7 @@
 value.
 
 Addresses that only a developer's machine can reach (`ada@shop.test`, plain http) pass here, because a model does not
-know its environment. `is_dev_only_email` and `is_dev_only_url` detect them.
+know its environment. `services/contact_rules.py` detects them.
 """
 
 import re
@@ -62,15 +62,6 @@ def ascii_email(email: str) -> str | None:
     return _parse_email(email)[1]
 
 
-def is_dev_only_email(email: str) -> bool:
-    """Return whether mail cannot reach the domain: `.test`, localhost or a single word."""
-    try:
-        validate_email(email, strict=True, check_deliverability=False)
-    except EmailNotValidError:
-        return True
-    return False
-
-
 def _normalize_phone(value: str) -> str:
     message = "must be a phone number in E.164, such as +4917012345678"
     if not E164.fullmatch(value):
@@ -98,10 +89,6 @@ def _check_url(value: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("must not contain credentials")
     return value
-
-
-def is_dev_only_url(url: str) -> bool:
-    return urlsplit(url).scheme != "https"
 
 
 @lru_cache

@@ -21,10 +21,6 @@ from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 CONTACT_FIELDS = ("email", "phone", "webhook_url")
 PLAIN_FIELDS = ("locale", "timezone", "attributes")
 ASCII_EMAIL_FIELD = "email_ascii"
-ATTRIBUTES_TOO_LARGE = (
-    f"the recipient would have more than {MAX_ATTRIBUTE_BYTES} bytes or {MAX_ATTRIBUTE_VALUES} JSON values of "
-    "attributes"
-)
 
 
 class Profile(Model):

@@ -10,9 +10,9 @@ from api.schemas.contact import RecipientId
 from api.schemas.recipients import InlineRecipient
 from domain.durations import parse_duration
 from domain.json_types import Json
+from services.multi_sends import MAX_SUBSCRIBERS
 
 MAX_RECIPIENTS = 100
-MAX_SUBSCRIBERS = 1_000
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 # The characters of a header value. An item of a batch has the same in its body.

@@ -9,7 +9,7 @@ from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
 from domain.json_types import Json
 from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_DAYS
-from services.phone_numbers import REGIONS
+from services.contact_rules import REGIONS
 
 EXAMPLE: Json = {
     "default_language": "en",

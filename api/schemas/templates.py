@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from api.schemas.base import ChannelName, Id, Key, Model, Timestamp
 from domain.json_types import Json
 from domain.languages import normalize_tag
+from rendering.messages import TemplateSource
 
 Language = Annotated[
     str, StringConstraints(max_length=40), AfterValidator(normalize_tag), Field(examples=["en", "fr-BE"])
@@ -40,6 +41,12 @@ class TemplateBody(Model):
     text_template: TemplateText | None = None
     variables_schema: Json = {}
     publish: bool = False
+
+    @property
+    def source(self) -> TemplateSource:
+        return TemplateSource(
+            subject=self.subject_template, body=self.body_template, text=self.text_template, channel=self.channel
+        )
 
     @property
     def content(self) -> Json:

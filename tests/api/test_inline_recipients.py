@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.contact_rules import ContactRules
 from api.schemas.recipients import InlineRecipient, Profile, changes_of, profile_of
+from domain.json_types import Json
 from domain.target_urls import TargetPolicy
+from services.contact_rules import ContactRules
 
 
 def inline(**given: Any) -> InlineRecipient:
@@ -56,6 +57,10 @@ def address(length: int, local: str = LOCAL, end: str = ".example.com") -> str:
     return start + "c" * (length - len((start + end).encode())) + end
 
 
+def inline_profile(**members: Any) -> Json:
+    return profile_of(inline(**members))
+
+
 def is_accepted(email: str) -> bool:
     try:
         return inline(email=email).email == email
@@ -97,11 +102,13 @@ def test_an_address_has_up_to_254_octets_and_64_before_the_at(email: str, accept
 
 
 def test_a_development_only_address_is_named_with_its_pointer() -> None:
-    profile = inline(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
+    profile = inline_profile(email="ada@shop.test", webhook_url="http://localhost:9000/hook", phone="+15550000001")
     rules = ContactRules(dev=False, targets=TargetPolicy(), phone_regions=None)
     pointers = [issue["pointer"] for issue in rules.find_profile_issues(profile, "items", 3, "recipient")]
     assert pointers == ["/items/3/recipient/email", "/items/3/recipient/webhook_url"]
-    assert rules.find_profile_issues(inline(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+    assert (
+        rules.find_profile_issues(inline_profile(email="ada@example.com", webhook_url="https://example.com/hook")) == []
+    )
     assert (
         ContactRules(dev=True, targets=TargetPolicy(ports=frozenset()), phone_regions=None).find_profile_issues(profile)
         == []

@@ -8,8 +8,8 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
-from api.send_statement_groups import SendStatementGroups
 from domain.json_types import Json
+from services.statement_groups import SendStatementGroups
 from storage import multi_sends, recipients
 from tests.api.in_process_tenants import InProcessTenant, validation_errors
 

@@ -11,9 +11,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
 from api import error_handlers
-from api.problems import MEDIA_TYPE, Problem, conflict, invalid, issue_at, not_found, pointer_of
+from api.problems import MEDIA_TYPE, Problem, conflict, invalid, not_found
 from api.request_middleware import RequestIdMiddleware
 from api.schemas.base import ChannelName, Duration, Id, Key, Model, Timestamp
+from domain.validation_issues import issue_at, pointer_of
 
 CANARY = "ada@example.com"
 

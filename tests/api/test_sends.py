@@ -12,10 +12,10 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
-from api.acceptance import Acceptance
 from api.app import create_app
 from bootstrap import Container, open_container
 from config import Settings
+from services.acceptance import Acceptance
 from storage.api_keys import ensure_tenant, upsert_key
 from tests.apps import app_of
 
@@ -216,9 +216,9 @@ def hide_from_next_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide the key from the next lookup, as if a concurrent request inserted it before the next INSERT."""
     held, seen = Acceptance._find_key_holders, list[list[str]]()
 
-    async def too_early(self: Acceptance, keys: list[str]) -> dict[str, Any]:
+    async def too_early(self: Acceptance, tenant: UUID, keys: list[str]) -> dict[str, Any]:
         seen.append(keys)
-        return {} if len(seen) == 1 else await held(self, keys)
+        return {} if len(seen) == 1 else await held(self, tenant, keys)
 
     monkeypatch.setattr(Acceptance, "_find_key_holders", too_early)
 

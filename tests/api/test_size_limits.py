@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from api.authenticated_route import BODY_LIMIT
-from api.batch_items import BATCH_VALUE_LIMIT
 from api.json_values import has_more_values
-from api.problems import ERROR_LIMIT
+from api.pydantic_errors import issues_of
+from api.send_bodies import BATCH_VALUE_LIMIT
 from api.strict_json import VALUE_LIMIT
-from api.validation_issues import issues_of
 from bootstrap import Container
+from domain.validation_issues import ERROR_LIMIT
 from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors
 
 pytestmark = pytest.mark.postgres

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
 from bootstrap import Container
 from domain.channels import DeviceKind
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES, MAX_DEVICES, MAX_PREFERENCE_TYPES
+from services.acceptance import ATTRIBUTES_TOO_LARGE
 from storage import devices
 from storage.devices import NewDevice
 from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors

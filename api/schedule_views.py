@@ -1,15 +1,11 @@
-"""Check recurring sends when they are saved, and build their responses. Called by the routes of schedules."""
+"""Build the responses of recurring sends."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from api.callers import Caller
-from api.problems import ValidationIssue, issue_at
-from api.schemas.schedules import PlanningView, RunView, ScheduleBody, ScheduleSummary, ScheduleView
-from api.send_checks import UNKNOWN_TYPE, find_send_issues
-from bootstrap import Container
+from api.schemas.schedules import PlanningView, RunView, ScheduleSummary, ScheduleView
 from domain.local_times import is_known_zone
 from domain.schedules import RECIPIENT_ZONE, recipients_of, rule_of
 from storage.schedule_plans import PlanProgress
@@ -17,23 +13,6 @@ from storage.schedule_runs import ScheduleRunResult
 from storage.schedules import StoredSchedule
 
 NEXT_RUNS = 5
-UNKNOWN_RECIPIENT = "there is no such recipient; PUT it first"
-
-
-async def find_issues(container: Container, caller: Caller, body: ScheduleBody) -> list[ValidationIssue]:
-    """Return the issues that every send of the schedule would have."""
-    notification_type = await container.catalog.current_type(caller.tenant, body.notification_type)
-    if notification_type is None:
-        return [UNKNOWN_TYPE]
-    [found] = await find_send_issues(container, caller, [(notification_type, body)])
-    return found
-
-
-def find_unknown_recipients(body: ScheduleBody, known: set[str]) -> list[ValidationIssue]:
-    if body.recipient_id is not None:
-        return [] if body.recipient_id in known else [issue_at("/recipient_id", UNKNOWN_RECIPIENT)]
-    unknown_indexes = (index for index, recipient in enumerate(body.recipients or []) if recipient not in known)
-    return [issue_at(f"/recipients/{index}", UNKNOWN_RECIPIENT) for index in unknown_indexes]
 
 
 def schedule_summary(row: StoredSchedule, tenant_zone: str, now: datetime) -> ScheduleSummary:

@@ -1,22 +1,21 @@
 """Find warnings for a saved notification type. Used by the route of types."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.schemas.notification_types import TypeBody
 from domain.channels import Channel
 from domain.json_types import Json
 from storage.notification_types import find_unknown_names, is_name_used
 from storage.templates import PublishedText, list_published_texts
 
 
-async def find_template_warnings(session: AsyncSession, tenant: UUID, body: TypeBody) -> list[str]:
+async def find_template_warnings(session: AsyncSession, tenant: UUID, templates: Mapping[Channel, str]) -> list[str]:
     """Return a warning for each channel that cannot be sent, because its template is missing or lacks a required
     part."""
-    texts = await list_published_texts(session, tenant, sorted(set(body.templates.values())))
-    return [warning for channel, name in body.templates.items() for warning in _channel_warnings(channel, name, texts)]
+    texts = await list_published_texts(session, tenant, sorted(set(templates.values())))
+    return [warning for channel, name in templates.items() for warning in _channel_warnings(channel, name, texts)]
 
 
 async def find_preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.statement_groups import MAX_GROUP_SIZE, StatementGroups
+from services.statement_groups import MAX_GROUP_SIZE, StatementGroups
 from tests.polling import eventually
 
 ADA, BOB = uuid4(), uuid4()

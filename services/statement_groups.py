@@ -1,4 +1,5 @@
-"""Join concurrent calls of one tenant into one database statement. Used by the acceptance of single sends.
+"""Join concurrent calls of one tenant into one database statement: the lookup of idempotency keys and the insert of
+single sends. Used by `services/acceptance.py`.
 
 A statement costs three round trips and a commit, for one row as for many. While one is running, the next calls wait and
 then share one. Without a running statement, a call is not delayed.
@@ -10,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from domain.json_types import Json
+from storage.acceptance import AcceptResult, NewNotification, accept_without_profiles, find_key_holders
 from storage.connections import is_outage
+from storage.database import Database
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -92,6 +96,38 @@ class StatementGroups(Generic[Item, Result]):
 
     async def _call(self, tenant: UUID, items: Sequence[Item]) -> Sequence[Result]:
         return await self._run(tenant, items)
+
+
+class SendStatementGroups:
+    """`announce` wakes the dispatchers for committed notifications. A key is held for `key_window` seconds."""
+
+    def __init__(
+        self, database: Database, key_window: float, announce: Callable[[Sequence[NewNotification]], None]
+    ) -> None:
+        self._database = database
+        self._key_window = key_window
+        self._announce = announce
+        self._inserts: StatementGroups[NewNotification, AcceptResult] = StatementGroups(self._insert)
+        self._lookups: StatementGroups[str, Json | None] = StatementGroups(self._look_up)
+
+    async def insert(self, tenant: UUID, item: NewNotification) -> AcceptResult:
+        """Insert an item without a profile. Two profiles of one recipient must be merged one after the other."""
+        return await self._inserts.submit(tenant, item)
+
+    async def find_key_holder(self, tenant: UUID, key: str) -> Json | None:
+        """Return the notification or multi-send that holds the key, or None."""
+        return await self._lookups.submit(tenant, key)
+
+    async def _insert(self, tenant: UUID, items: Sequence[NewNotification]) -> list[AcceptResult]:
+        async with self._database.statement() as session:
+            rows = await accept_without_profiles(session, tenant, list(items), notify=False)
+        self._announce(items)
+        return [rows[item.id] for item in items]
+
+    async def _look_up(self, tenant: UUID, keys: Sequence[str]) -> list[Json | None]:
+        async with self._database.quick_transaction() as session:
+            held = await find_key_holders(session, tenant, list(keys), self._key_window)
+        return [held.get(key) for key in keys]
 
 
 def _resolve_future(future: "asyncio.Future[Result]", result: Result | None, error: BaseException | None) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 
-from api.problems import ERROR_LIMIT, Problem, ValidationIssue, invalid, not_found, pointer_of
+from api.problems import Problem, invalid, not_found
+from domain.validation_issues import ERROR_LIMIT, ValidationIssue, pointer_of
 
 # Error types whose message depends only on the model. Other messages can quote the input.
 SAFE_ERROR_TYPES = re.compile(

@@ -1,14 +1,8 @@
-"""Predict a send: `POST /notifications/send` with `dry_run` checks the request like a send and returns what it would
-do."""
+"""Build the response of a dry run: `POST /notifications/send` with `dry_run`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from fastapi import Request
-
-from api.acceptance import UNKNOWN_RECIPIENT, AcceptedSend, SendCommand, acceptance_of
-from api.problems import ValidationIssue, invalid, issue_at
-from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.dry_runs import (
     DryRunResponse,
     PredictedChannelView,
@@ -16,69 +10,35 @@ from api.schemas.dry_runs import (
     PredictedStepView,
     PredictedWaitView,
 )
-from api.schemas.recipients import ATTRIBUTES_TOO_LARGE
-from bootstrap import Container
 from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
 from domain.json_types import Json
 from domain.reasons import reason_line
-from services.dry_runs import DryRunPredictor, SendRefusal, SendRefused
-from storage.acceptance import NewNotification
+from services.dry_runs import PredictedSend
+from services.send_commands import AcceptedSend
 
-ISSUES = {
-    SendRefusal.ATTRIBUTES_TOO_LARGE: issue_at("/recipient/attributes", ATTRIBUTES_TOO_LARGE),
-    SendRefusal.UNKNOWN_RECIPIENT: issue_at("/recipient_id", UNKNOWN_RECIPIENT),
-    SendRefusal.SEND_AT_TOO_LATE: issue_at("/send_at", "is too late for a dry run"),
-}
 ECHOED_FIELDS = ("notification_type", "recipient_id", "priority")
 
 
-async def dry_run(request: Request, command: SendCommand) -> DryRunResponse:
-    """Return the prediction. Raise the same problems as a send."""
-    acceptance = acceptance_of(request)
-    for result in (await acceptance.find_replays([command])).values():
-        return _replayed_view(result)
-    [prepared] = (await acceptance.prepare({0: command})).values()
-    if not isinstance(prepared, NewNotification):
-        raise invalid(*prepared)
-    container: Container = request.app.state.container
-    tenant = request.state.caller.tenant
-    notification_type = await container.catalog.type_by_id(tenant, prepared.type_id)
-    await charge(request, RENDER_POINTS * len(set(command.request.channels or notification_type.channels)))
-    try:
-        forecast = await _predictor_of(container).predict(tenant, notification_type, prepared)
-    except SendRefused as error:
-        raise invalid(ISSUES[error.refusal]) from None
-    return _dry_run_view(prepared, forecast)
+def dry_run_view(predicted: PredictedSend | AcceptedSend) -> DryRunResponse:
+    return _replayed_view(predicted) if isinstance(predicted, AcceptedSend) else _predicted_view(predicted)
 
 
-def _replayed_view(result: AcceptedSend | list[ValidationIssue]) -> DryRunResponse:
-    if not isinstance(result, AcceptedSend):
-        raise invalid(*result)
-    earlier_fields = {name: result.values[name] for name in (*ECHOED_FIELDS, "send_at", "expires_at")}
+def _replayed_view(earlier: AcceptedSend) -> DryRunResponse:
+    earlier_fields = {name: earlier.values[name] for name in (*ECHOED_FIELDS, "send_at", "expires_at")}
     no_predictions: Json = {"waits": [], "digest": None, "steps": []}
     return DryRunResponse(
         decision=ForecastDecision.SKIP,
         status=None,
         reason=None,
-        replays=result.values["id"],
+        replays=earlier.values["id"],
         **earlier_fields,
         **no_predictions,
     )
 
 
-def _predictor_of(container: Container) -> DryRunPredictor:
-    return DryRunPredictor(
-        container.database,
-        container.catalog,
-        container.circuits,
-        container.providers,
-        container.services,
-        container.settings.secret,
-    )
-
-
-def _dry_run_view(new: NewNotification, forecast: Forecast) -> DryRunResponse:
+def _predicted_view(predicted: PredictedSend) -> DryRunResponse:
+    new, forecast = predicted.new, predicted.forecast
     return DryRunResponse(
         decision=_decide(forecast),
         status=forecast.status,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.phone_numbers import PhoneRefusal, phone_refusal
+from services.contact_rules import PhoneRefusal, phone_refusal
 
 REFUSED = {
     PhoneRefusal.PREMIUM_RATE: [
