@@ -10,49 +10,37 @@ Locks are taken in the order of a delivery's guard (notification, preferences, q
 before these: a transaction that adds a device locks it, so that no device is added to an erased recipient. Digests come
 first, as where they are closed."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, func, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
 
 from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
+from domain.redaction import MIN_QUOTE_LENGTH, choose_replacement_id, redact
 from models.columns import new_id
-from storage import recipients
+from models.erasures import Erasure
+from models.notifications import Notification
+from storage import multi_sends, recipients
 from storage.database import to_json
-from storage.erased_references import choose_replacement_id, hash_idempotency_keys, redact_schedules, rename_digests
+from storage.recipients import RecipientProfile
 from storage.rows import decoded
-from storage.statements import statement
+from storage.statements import notify, statement
 
+BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
 MIN_ID, MAX_ID = UUID(int=0), UUID(int=2**128 - 1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ErasureReport:
-    id: UUID
-    requested_at: datetime
-    finished_at: datetime | None
-    counts: JsonObject
-
 
 # Open notifications are canceled, which the guard obeys; the revision fences writers that have read a row before. They
 # get the id `replacement_id`. After `erased_at` only rows are left whose ids were lower than others when they were
 # committed: the later ids had been committed, and blanked, before.
 BLANK_NOTIFICATIONS = statement("erasures/blank_notifications")
-# The workflows of those that have just been cancelled are to be signaled.
-REQUEST_CANCEL_SIGNALS = text("""
-WITH entry AS (
-  SELECT notification_id FROM queue_entry WHERE notification_id = ANY(:ids) ORDER BY notification_id FOR UPDATE
-)
-UPDATE queue_entry q SET cancel_due = q.cancel_due OR q.notification_id = ANY(:to_cancel),
-       recipient_id = CASE WHEN q.recipient_id IS NOT NULL THEN :replacement_id END
-  FROM entry WHERE q.notification_id = entry.notification_id
-""")
+# The workflows of notifications that have just been canceled are to be signaled.
+REQUEST_CANCEL_SIGNALS = statement("erasures/request_cancel_signals")
 
 NOTIFICATION_STEPS = ("receipts", "suppressions", "attempts", "deliveries", "event_messages")
 # After NOTIFICATIONS. Those accepted after `erased_at` belong to a new recipient with the same id.
@@ -74,37 +62,30 @@ ERASURE_STEPS = {
 
 # Of a part of the notifications.
 DELETE_INBOX_MESSAGES = statement("erasures/delete_inbox_messages")
-
-INSERT_ERASURE = text("""
-INSERT INTO erasure (id, tenant, requested_at, finished_at, counts)
-VALUES (:id, :tenant, now(), clock_timestamp(), CAST(:counts AS jsonb))
-RETURNING id, requested_at, finished_at, counts
-""")
-SELECT_ERASURE = text("SELECT id, requested_at, finished_at, counts FROM erasure WHERE tenant = :tenant AND id = :id")
+# Or an erasure under way has given another id to some of them.
+EXCEEDS_LIMIT = statement("erasures/exceeds_limit")
+LOCK_NEXT = statement("erasures/lock_next")
+POSTPONE_FAILED = statement("erasures/postpone_failed")
 
 
-async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) -> ErasureReport | None:
-    """Erase the person at once. None for an unknown person."""
+async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) -> Erasure | None:
+    """Erase the recipient at once. Return None for an unknown recipient."""
     profile = await recipients.find(session, tenant, recipient_id)
     if profile is None:
         return None
     id = new_id()
-    replacement_id = choose_replacement_id(profile, id)
-    values: JsonObject = {
-        "tenant": tenant,
-        "recipient_id": recipient_id,
-        "replacement_id": replacement_id,
-        "after": MIN_ID,
-    }
-    counts = await erase_recipient(session, values)
+    replacement_id = choose_replacement_id(*_quoted_values(profile), erasure=id)
+    values: JsonObject = {"tenant": tenant, "recipient_id": recipient_id, "replacement_id": replacement_id}
+    counts = await erase_recipient(session, {**values, "after": MIN_ID})
     if not counts:
         return None
-    record = {"id": id, "tenant": tenant, "counts": to_json(counts)}
-    return erasure_of((await session.execute(INSERT_ERASURE, record)).mappings().one())
+    times = {"requested_at": func.now(), "finished_at": func.clock_timestamp()}
+    record = insert(Erasure).values(id=id, tenant=tenant, counts=counts, **times).returning(Erasure)
+    return (await session.execute(record)).scalar_one()
 
 
 async def erase_recipient(session: AsyncSession, values: JsonObject) -> Counter[str]:
-    """Erase the person with all notifications behind `after`. Return no counts if there is none."""
+    """Erase the recipient with all notifications behind `after`. Return no counts if there is no such recipient."""
     values = {**values, "until": MAX_ID, "erased_at": None, "limit": None}
     await rename_digests(session, values)
     profile = await recipients.find(session, values["tenant"], values["recipient_id"], lock=True)
@@ -140,57 +121,14 @@ async def _blank_and_cancel(session: AsyncSession, values: JsonObject) -> Counte
     return Counter(row)
 
 
-async def find(session: AsyncSession, tenant: UUID, id: UUID) -> ErasureReport | None:
-    row = (await session.execute(SELECT_ERASURE, {"tenant": tenant, "id": id})).mappings().one_or_none()
-    return None if row is None else erasure_of(row)
-
-
-def erasure_of(row: Any) -> ErasureReport:
-    return ErasureReport(**{**row, "counts": decoded(row["counts"])})
-
-
-BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
-
-# Or has had: an erasure under way has given another id to some of them.
-EXCEEDS_LIMIT = text("""
-SELECT count(*) > :limit OR EXISTS (
-         SELECT 1 FROM erasure WHERE tenant = :tenant AND recipient_id = :recipient_id AND finished_at IS NULL
-            AND erased_at IS NULL)
-  FROM (SELECT 1 FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id LIMIT :limit + 1) counted
-""")
-# Asked for twice it is the same, as long as the recipient is there.
-INSERT_BATCHED_ERASURE = text("""
-WITH begun AS (
-  INSERT INTO erasure (id, tenant, requested_at, counts, recipient_id, replacement_id, after, last_batch_at)
-  VALUES (:id, :tenant, now(), '{}', :recipient_id, :replacement_id, :after, now())
-  ON CONFLICT (tenant, recipient_id) WHERE finished_at IS NULL AND erased_at IS NULL
-  DO UPDATE SET last_batch_at = EXCLUDED.last_batch_at
-  RETURNING id, requested_at, finished_at, counts
-)
-SELECT id, requested_at, finished_at, counts, pg_notify(:channel, :due)::text AS notified FROM begun
-""")
-LOCK_NEXT = statement("erasures/lock_next")
-POSTPONE_FAILED = statement("erasures/postpone_failed")
-SELECT_BATCH = text("""
-SELECT id FROM notification WHERE tenant = :tenant AND recipient_id = :recipient_id AND id > :after
-   AND (CAST(:erased_at AS timestamptz) IS NULL OR created_at < :erased_at) ORDER BY id LIMIT :limit
-""")
-SAVE_PROGRESS = text("""
-UPDATE erasure SET after = :after, counts = CAST(:counts AS jsonb), last_batch_at = clock_timestamp(), failures = 0,
-       erased_at = COALESCE(erased_at, CASE WHEN :erased THEN now() END),
-       recipient_id = CASE WHEN :erased THEN replacement_id ELSE recipient_id END
- WHERE id = :id
-""")
-FINISH_ERASURE = text("""
-UPDATE erasure SET finished_at = clock_timestamp(), counts = CAST(:counts AS jsonb), recipient_id = NULL,
-       replacement_id = NULL, after = NULL
- WHERE id = :id
-""")
+async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:
+    found = select(Erasure).where(Erasure.tenant == tenant, Erasure.id == id)
+    return (await session.execute(found)).scalar_one_or_none()
 
 
 async def begin_erasure(
     session: AsyncSession, tenant: UUID, recipient_id: str, limit: int = BATCH_SIZE
-) -> ErasureReport | None:
+) -> Erasure | None:
     """Erase the recipient; one with more than `limit` notifications is erased in batches later. None for an unknown
     recipient."""
     profile = await recipients.find(session, tenant, recipient_id)
@@ -200,10 +138,18 @@ async def begin_erasure(
     if not (await session.execute(EXCEEDS_LIMIT, {**values, "limit": limit})).scalar_one():
         return await erase_at_once(session, tenant, recipient_id)
     id = new_id()
-    values |= {"id": id, "replacement_id": choose_replacement_id(profile, id), "after": MIN_ID}
-    notify = {"channel": DISPATCH_CHANNEL, "due": ERASURE_DUE}
-    row = (await session.execute(INSERT_BATCHED_ERASURE, {**values, **notify})).mappings().one()
-    return erasure_of({name: value for name, value in row.items() if name != "notified"})
+    replacement_id = choose_replacement_id(*_quoted_values(profile), erasure=id)
+    values |= {"id": id, "replacement_id": replacement_id, "after": MIN_ID, "counts": {}}
+    record = insert(Erasure).values(requested_at=func.now(), last_batch_at=func.now(), **values)
+    # A repeated request returns the erasure under way, as long as the recipient exists.
+    record = record.on_conflict_do_update(
+        index_elements=("tenant", "recipient_id"),
+        index_where=text("finished_at IS NULL AND erased_at IS NULL"),
+        set_={"last_batch_at": func.now()},
+    )
+    erasure = (await session.execute(record.returning(Erasure))).scalar_one()
+    await notify(session, DISPATCH_CHANNEL, (ERASURE_DUE,))
+    return erasure
 
 
 async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bool:
@@ -211,20 +157,43 @@ async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bo
     row = (await session.execute(LOCK_NEXT)).mappings().one_or_none()
     if row is None:
         return False
-    values: JsonObject = {
-        name: row[name] for name in ("tenant", "recipient_id", "replacement_id", "after", "erased_at")
-    }
-    values["limit"] = limit
-    ids = (await session.execute(SELECT_BATCH, values)).scalars().all()
+    names = ("tenant", "recipient_id", "replacement_id", "after", "erased_at")
+    values: JsonObject = {"limit": limit, **{name: row[name] for name in names}}
+    ids = await _select_batch(session, values)
     is_last = len(ids) < limit
     counts = Counter(decoded(row["counts"]))
     counts.update(await _erase_batch(session, values, ids, is_last=is_last))
-    progress: JsonObject = {"id": row["id"], "counts": to_json(counts)}
-    if is_last and row["erased_at"] is not None:
-        await session.execute(FINISH_ERASURE, progress)
-    else:
-        await session.execute(SAVE_PROGRESS, {**progress, "after": MIN_ID if is_last else ids[-1], "erased": is_last})
+    await session.execute(
+        update(Erasure).where(col(Erasure.id) == row["id"]).values(_progress(row, ids, counts, is_last))
+    )
     return True
+
+
+async def _select_batch(session: AsyncSession, values: JsonObject) -> Sequence[UUID]:
+    batch = select(Notification.id).where(
+        Notification.tenant == values["tenant"],
+        Notification.recipient_id == values["recipient_id"],
+        col(Notification.id) > values["after"],
+    )
+    if values["erased_at"] is not None:
+        batch = batch.where(Notification.created_at < values["erased_at"])
+    return (await session.execute(batch.order_by(col(Notification.id)).limit(values["limit"]))).scalars().all()
+
+
+def _progress(row: RowMapping, ids: Sequence[UUID], counts: Counter[str], is_last: bool) -> JsonObject:
+    """Return the new values of the erasure. The last batch of the second pass finishes it and forgets the recipient."""
+    if is_last and row["erased_at"] is not None:
+        ended = {"recipient_id": None, "replacement_id": None, "after": None}
+        return {"finished_at": func.clock_timestamp(), "counts": counts, **ended}
+    values = {
+        "after": MIN_ID if is_last else ids[-1],
+        "counts": counts,
+        "last_batch_at": func.clock_timestamp(),
+        "failures": 0,
+    }
+    if is_last:
+        values |= {"erased_at": func.now(), "recipient_id": Erasure.replacement_id}
+    return values
 
 
 async def postpone_failed(session: AsyncSession) -> None:
@@ -240,3 +209,42 @@ async def _erase_batch(
     if not ids:
         return Counter()
     return await blank_notifications(session, {**values, "until": ids[-1]})
+
+
+# Of schedules with other recipients; those of this one alone lose their payload and tags.
+LOCK_SHARED_SCHEDULES = text("""
+SELECT id, spec FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL
+   AND spec->'recipients' ? CAST(:recipient_id AS text) ORDER BY id FOR NO KEY UPDATE
+""")
+SAVE_SPEC = text("UPDATE schedule SET spec = CAST(:spec AS jsonb), updated_at = now() WHERE id = :id")
+
+RENAME_DIGESTS = statement("erasures/rename_digests")
+
+
+async def rename_digests(session: AsyncSession, values: JsonObject) -> None:
+    """Replace the recipient id of `limit` digests."""
+    if values["replacement_id"] != values["recipient_id"]:
+        await session.execute(RENAME_DIGESTS, values)
+
+
+async def hash_idempotency_keys(session: AsyncSession, tenant: UUID, profile: RecipientProfile) -> None:
+    """Hash idempotency keys of sends to several recipients that quote this one."""
+    # `order-1000017` does not quote `100001`.
+    patterns = (re.escape(each) for each in _quoted_values(profile) if len(each) >= MIN_QUOTE_LENGTH)
+    quoted = [f"(^|[^[:alnum:]]){each}($|[^[:alnum:]])" for each in patterns]
+    await multi_sends.replace_keys(session, tenant, quoted)
+
+
+def _quoted_values(profile: RecipientProfile) -> list[str]:
+    return [profile.recipient_id, *filter(None, profile.contact.values())]
+
+
+async def redact_schedules(session: AsyncSession, tenant: UUID, profile: RecipientProfile) -> None:
+    """Remove what quotes the recipient from payloads and tags that are also for others."""
+    quoted = _quoted_values(profile)
+    rows = await session.execute(LOCK_SHARED_SCHEDULES, {"tenant": tenant, "recipient_id": profile.recipient_id})
+    for row in list(rows.mappings()):
+        spec = decoded(row["spec"])
+        redacted = {**spec, **{name: redact(spec[name], quoted) for name in ("payload", "tags") if name in spec}}
+        if redacted != spec:
+            await session.execute(SAVE_SPEC, {"id": row["id"], "spec": to_json(redacted)})

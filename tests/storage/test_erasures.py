@@ -11,6 +11,7 @@ from sqlmodel import SQLModel
 
 from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
+from models.erasures import Erasure
 from models.schedules import Schedule
 from storage import devices, erasures, multi_sends, recipients, suppressions
 from storage.acceptance import find_key_holders
@@ -67,7 +68,7 @@ async def tables_that_quote(database: Database, known: StoredHistory) -> set[str
     return found
 
 
-async def erase(database: Database, known: StoredHistory) -> erasures.ErasureReport:
+async def erase(database: Database, known: StoredHistory) -> Erasure:
     async with database.transaction() as session:
         erasure = await erasures.erase_at_once(session, known.tenant, known.recipient_id)
     assert erasure is not None
@@ -315,7 +316,7 @@ async def add_notifications(database_tenant: DatabaseTenant, size: int) -> None:
         size -= AT_ONCE
 
 
-async def erase_in_batches(database_tenant: DatabaseTenant, limit: int) -> erasures.ErasureReport:
+async def erase_in_batches(database_tenant: DatabaseTenant, limit: int) -> Erasure:
     async with database_tenant.database.transaction() as session:
         begun = await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, limit)
     assert begun is not None
