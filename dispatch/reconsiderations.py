@@ -1,7 +1,7 @@
 """Wake notifications that wait for a setting that a tenant has changed, in batches. Run by the leader."""
 
 from dispatch.background_loops import RECOVERABLE_ERRORS
-from storage import reconsiderations, tenant_timezone_changes
+from storage import reconsiderations
 from storage.database import Database
 
 POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
@@ -15,9 +15,7 @@ class ReconsiderationTask:
     async def reconsider(self) -> float:
         try:
             async with self._database.transaction() as session:
-                has_more = await reconsiderations.reconsider_batch(
-                    session, BATCH_SIZE, tenant_timezone_changes.BATCH_HANDLERS
-                )
+                has_more = await reconsiderations.reconsider_batch(session, BATCH_SIZE)
         except RECOVERABLE_ERRORS:
             async with self._database.transaction() as session:
                 await reconsiderations.postpone_failed(session)

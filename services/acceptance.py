@@ -22,7 +22,7 @@ from services.contact_rules import ContactRules
 from services.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
 from services.send_commands import AcceptedSend, SendCommand, SendResult
 from services.statement_groups import SendStatementGroups
-from storage import timezone_changes
+from storage import reconsiderations
 from storage.acceptance import AcceptResult, NewNotification, accept, find_key_holders
 from storage.catalog import Catalog
 from storage.database import Database
@@ -157,10 +157,10 @@ class Acceptance:
     ) -> Mapping[UUID, AcceptResult]:
         """Insert the notifications. The caller commits and then announces them."""
         zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
-        changes = await timezone_changes.find_timezone_changes(session, tenant, zones)
+        changes = await reconsiderations.find_timezone_changes(session, tenant, zones)
         rows = await accept(session, tenant, items, notify=False)
         if changes:
-            await timezone_changes.apply_timezone_changes(session, tenant, changes)
+            await reconsiderations.apply_timezone_changes(session, tenant, changes)
         return rows
 
     def announce_accepted(self, items: Sequence[NewNotification]) -> None:

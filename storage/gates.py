@@ -9,19 +9,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.durations import parse_duration
 from domain.evidence import AttemptState, Evidence
-from domain.gates import TIME_GATE_REASONS, GateReason
 from domain.json_types import JsonObject
 from domain.messages import Gate
-from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
+from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, derived_id
 from domain.waits import HoldState, NotificationWaits, WaitingCall, WaitingDelivery, WaitingRows, find_waits
-from storage import reconsiderations
 from storage.ledgers import NotificationRef
 from storage.rows import decoded, parse_time
 from storage.statements import Executor, statement
 
 WAIT_AT_GATE = statement("gates/wait_at_gate")
 PASS_GATES = statement("gates/pass_gates")
-RECONSIDER_RECIPIENT = statement("gates/reconsider_recipient")
 # It is collected from now on, and has no workflow of its own.
 MOVE_TO_DIGEST = statement("gates/move_to_digest")
 
@@ -46,18 +43,6 @@ async def pass_gates(session: AsyncSession, ref: NotificationRef) -> bool:
     """Record that the gates are passed. Return False if a concurrent duplicate has handed it to a digest."""
     passing = await session.execute(PASS_GATES, {"id": ref.notification_id, "tenant": ref.tenant})
     return passing.one_or_none() is not None
-
-
-async def reconsider(
-    session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[GateReason] = TIME_GATE_REASONS
-) -> None:
-    """Their zone, quiet hours or cap are others now: whatever waits for them is to ask again. None: of all people,
-    batch by batch after the transaction."""
-    if recipient_id is None:
-        await reconsiderations.request_reconsideration(session, tenant, [str(reason) for reason in reasons])
-        return
-    values = {"tenant": tenant, "recipient_id": recipient_id, "reasons": [str(reason) for reason in reasons]}
-    await session.execute(RECONSIDER_RECIPIENT, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
 
 
 async def move_to_digest(session: AsyncSession, ref: NotificationRef, generation: int, group: str) -> None:

@@ -1,89 +1,73 @@
-"""What waits for a setting of a tenant asks again when that changes: noted by `storage/gates.py`, done in batches by
-`dispatch/reconsiderations.py`.
+"""Reconsider waiting notifications and due times after a change of time zones, quiet hours or frequency caps.
 
-The place is moved in the transaction of its batch: another process continues behind it, and none is woken twice.
+A change of one recipient is applied in its transaction. A change of a tenant is only recorded there, and applied in
+batches by `dispatch/reconsiderations.py`. The cursor moves in the transaction of its batch, so that another process
+continues after it and no notification is woken twice.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.gates import TIME_GATE_REASONS
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RECONSIDER_DUE
-from storage.batch_backoff import IS_READY, RECORD_FAILURE
-from storage.queue_entries import SET_DUE
-from storage.statements import Executor
+from storage import digest_collection, recipients, schedule_occurrences
+from storage.statements import statement
 
-INSERT_RECONSIDERATIONS = text("""
-WITH noted AS (
-  INSERT INTO reconsideration (tenant, reason, after, last_batch_at)
-  SELECT :tenant, reason, '00000000-0000-0000-0000-000000000000', now() FROM unnest(CAST(:reasons AS text[])) AS reason
-  ON CONFLICT (tenant, reason) DO UPDATE SET after = EXCLUDED.after, recipient_id = '', failures = 0 RETURNING 1
-)
-SELECT pg_notify(:channel, :due) FROM noted LIMIT 1
-""")
-# The one that was served longest ago.
-NEXT_READY = f"WHERE {IS_READY} ORDER BY last_batch_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED"
-LOCK_NEXT = text(f"SELECT tenant, reason, after, recipient_id FROM reconsideration {NEXT_READY}")  # noqa: S608
-POSTPONE_FAILED = text(f"""
-UPDATE reconsideration SET {RECORD_FAILURE}
- WHERE (tenant, reason) = (SELECT tenant, reason FROM reconsideration {NEXT_READY})
-""")  # noqa: S608
-MAKE_BATCH_DUE = text(f"""
-WITH waiting AS (
-  SELECT notification_id FROM queue_entry
-   WHERE tenant = :tenant AND waits_for = :reason AND state = 'waiting' AND notification_id > :after
-   ORDER BY notification_id LIMIT :limit FOR UPDATE
-), due AS (
-  UPDATE queue_entry q SET {SET_DUE} FROM waiting
-   WHERE q.notification_id = waiting.notification_id RETURNING q.notification_id
-)
-SELECT count(*), (SELECT notification_id FROM waiting ORDER BY notification_id DESC LIMIT 1) AS last,
-       max(pg_notify(:channel, :due)::text) FROM due
-""")  # noqa: S608 - a constant of our own
+INSERT_RECONSIDERATIONS = statement("reconsiderations/insert_reconsiderations")
+RECONSIDER_RECIPIENT = statement("reconsiderations/reconsider_recipient")
+# Both take the reason that was served longest ago. One whose batch has failed waits for 2, 4, 8 … 600 s.
+LOCK_NEXT = statement("reconsiderations/lock_next")
+POSTPONE_FAILED = statement("reconsiderations/postpone_failed")
+MAKE_BATCH_DUE = statement("reconsiderations/make_batch_due")
 SAVE_PROGRESS = text("""
 UPDATE reconsideration SET after = :after, recipient_id = :recipient_id, last_batch_at = clock_timestamp(), failures = 0
  WHERE tenant = :tenant AND reason = :reason
 """)
 DELETE_DONE = text("DELETE FROM reconsideration WHERE tenant = :tenant AND reason = :reason")
-
+# In the lock order of transactions that write several profiles.
+LOCK_RECIPIENTS = statement("reconsiderations/lock_recipients")
+SELECT_RECIPIENTS = statement("reconsiderations/select_recipients")
 
 MIN_ID = UUID(int=0)
+OCCURRENCES_REASON, DIGESTS_REASON = "zone_of_turns", "zone_of_digests"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchCursor:
-    """Up to where a batch has come: an id, or a recipient."""
+    """The last id, or the last recipient, of a batch."""
 
     after: UUID = MIN_ID
     recipient_id: str = ""
 
 
 BatchHandler = Callable[[AsyncSession, UUID, BatchCursor, int], Awaitable[BatchCursor | None]]
-NO_HANDLERS: Mapping[str, BatchHandler] = MappingProxyType({})
 
 
-async def request_reconsideration(session: Executor, tenant: UUID, reasons: Sequence[str]) -> None:
-    """Request, in the transaction of the change, that waiting notifications with these reasons are checked again. A
-    pass in progress for these reasons restarts."""
-    values = {"tenant": tenant, "reasons": list(reasons), "channel": DISPATCH_CHANNEL, "due": RECONSIDER_DUE}
-    await session.execute(INSERT_RECONSIDERATIONS, values)
+async def reconsider(
+    session: AsyncSession, tenant: UUID, recipient_id: str | None, reasons: Sequence[str] = TIME_GATE_REASONS
+) -> None:
+    """Check the notifications that wait for these reasons again. None: those of all recipients, in batches after the
+    transaction. A pass in progress for these reasons restarts."""
+    values = {"tenant": tenant, "reasons": [str(reason) for reason in reasons], "channel": DISPATCH_CHANNEL}
+    if recipient_id is None:
+        await session.execute(INSERT_RECONSIDERATIONS, {**values, "due": RECONSIDER_DUE})
+    else:
+        await session.execute(RECONSIDER_RECIPIENT, {**values, "recipient_id": recipient_id, "due": QUEUE_DUE})
 
 
-async def reconsider_batch(
-    session: AsyncSession, limit: int, handlers: Mapping[str, BatchHandler] = NO_HANDLERS
-) -> bool:
+async def reconsider_batch(session: AsyncSession, limit: int) -> bool:
     """Process the next batch of a reason: make its entries due, or call the handler of the reason.
 
     Serve tenants round-robin. Return False if no batch is left."""
     row = (await session.execute(LOCK_NEXT)).mappings().one_or_none()
     if row is None:
         return False
-    handler = handlers.get(row["reason"], partial(_make_due, row["reason"]))
+    handler = BATCH_HANDLERS.get(row["reason"], partial(_make_due, row["reason"]))
     cursor = await handler(
         session, row["tenant"], BatchCursor(after=row["after"], recipient_id=row["recipient_id"]), limit
     )
@@ -96,17 +80,62 @@ async def reconsider_batch(
 
 
 async def postpone_failed(session: AsyncSession) -> None:
-    """Let others pass the one whose batch has just failed: it is still the first."""
+    """Postpone the reason whose batch has just failed, so that it does not block the others."""
     await session.execute(POSTPONE_FAILED)
 
 
 async def _make_due(
-    reason: str, session: Executor, tenant: UUID, cursor: BatchCursor, limit: int
+    reason: str, session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int
 ) -> BatchCursor | None:
     values = {"tenant": tenant, "reason": reason, "after": cursor.after, "limit": limit}
-    batch = (
-        (await session.execute(MAKE_BATCH_DUE, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}))
-        .mappings()
-        .one()
-    )
+    made_due = await session.execute(MAKE_BATCH_DUE, {**values, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE})
+    batch = made_due.mappings().one()
     return None if batch["count"] < limit else BatchCursor(after=batch["last"])
+
+
+async def find_timezone_changes(
+    session: AsyncSession, tenant: UUID, new_timezones: Mapping[str, str | None]
+) -> list[str]:
+    """Lock the recipients and return those whose time zone changes. Call before the profiles are written.
+
+    A new recipient has no notification that waits for a local time. The lock lasts until the end of the transaction."""
+    if not any(new_timezones.values()):
+        return []
+    rows = await session.execute(LOCK_RECIPIENTS, {"tenant": tenant, "recipient_ids": list(new_timezones)})
+    return [changed_id for changed_id, timezone in rows if new_timezones[changed_id] not in (None, timezone)]
+
+
+async def apply_timezone_changes(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str] | None) -> None:
+    """Recompute the times of notifications, windows and occurrences that depend on a changed time zone.
+
+    None: all recipients of the tenant, in batches after the transaction. Windows are locked before notifications, as
+    where a digest is closed."""
+    if recipient_ids is None:
+        await reconsider(session, tenant, None, (OCCURRENCES_REASON, DIGESTS_REASON, *TIME_GATE_REASONS))
+        return
+    await schedule_occurrences.update_timezones(session, tenant, recipient_ids)
+    for recipient_id in recipient_ids:
+        await digest_collection.update_closing_times(session, tenant, recipient_id)
+    for recipient_id in recipient_ids:
+        await reconsider(session, tenant, recipient_id)
+
+
+async def _update_occurrences(
+    session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int
+) -> BatchCursor | None:
+    """Plan the occurrences of the next `limit` recipients. Return the cursor after them, or None at the end."""
+    found = await session.execute(SELECT_RECIPIENTS, {"tenant": tenant, "after": cursor.recipient_id, "limit": limit})
+    recipient_ids = list(found.scalars())
+    # Recipients are locked before their occurrences, in the common lock order.
+    await recipients.lock_known(session, tenant, recipient_ids)
+    await schedule_occurrences.update_timezones(session, tenant, recipient_ids)
+    return BatchCursor(recipient_id=recipient_ids[-1]) if len(recipient_ids) == limit else None
+
+
+async def _update_digests(session: AsyncSession, tenant: UUID, cursor: BatchCursor, limit: int) -> BatchCursor | None:
+    """Update the next `limit` windows that close on a schedule. Return the cursor after them, or None at the end."""
+    last = await digest_collection.update_closing_times_of_tenant(session, tenant, cursor.after, limit)
+    return None if last is None else BatchCursor(after=last)
+
+
+BATCH_HANDLERS: Mapping[str, BatchHandler] = {OCCURRENCES_REASON: _update_occurrences, DIGESTS_REASON: _update_digests}

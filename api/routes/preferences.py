@@ -19,7 +19,7 @@ from api.schemas.preferences import (
 )
 from domain.json_types import JsonObject
 from domain.merge_patch import apply_merge_patch
-from storage import gates, preferences
+from storage import preferences, reconsiderations
 from storage.notification_types import find_unknown_names
 from storage.preferences import StoredPreferences
 
@@ -67,7 +67,7 @@ async def _save(
     the order that deliveries use."""
     saved = await preferences.save(session, tenant, recipient_id, **_columns(wanted))
     if before is None or saved is None or before.differs_from(saved):
-        await gates.reconsider(session, tenant, recipient_id)
+        await reconsiderations.reconsider(session, tenant, recipient_id)
     view = _view(saved)
     unknown = await find_unknown_names(session, tenant, view.type_channel_preferences)
     warnings = [f"/type_channel_preferences/{name}: no notification type or category has this name" for name in unknown]

@@ -24,7 +24,7 @@ from api.schemas.recipients import (
 from domain.validation_issues import issue_at, raise_issues
 from services.acceptance import ATTRIBUTES_TOO_LARGE
 from services.contact_rules import ContactRules
-from storage import devices, erasures, recipients, timezone_changes
+from storage import devices, erasures, recipients, reconsiderations
 from storage.recipients import RecipientProfile
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["recipients"])
@@ -52,7 +52,7 @@ async def put_recipient(
             recipient, created = await recipients.replace_profile(
                 session, caller.tenant, recipient_id, profile_of(profile)
             )
-        await timezone_changes.apply_timezone_changes(session, caller.tenant, [recipient_id])
+        await reconsiderations.apply_timezone_changes(session, caller.tenant, [recipient_id])
         view = await _view(session, caller.tenant, recipient)
     response.status_code = 201 if created else 200
     return view
@@ -81,7 +81,7 @@ async def patch_recipient(
             recipient = await recipients.merge_profile(session, caller.tenant, recipient_id, changes_of(profile))
         if recipient is None:
             raise not_found(UNKNOWN)
-        await timezone_changes.apply_timezone_changes(session, caller.tenant, [recipient_id])
+        await reconsiderations.apply_timezone_changes(session, caller.tenant, [recipient_id])
         return await _view(session, caller.tenant, recipient)
 
 

@@ -13,7 +13,7 @@ from api.schemas.settings import TenantChanges, TenantSettings
 from domain.gates import GateReason
 from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
-from storage import gates, tenants, timezone_changes
+from storage import reconsiderations, tenants
 from storage.statements import notify
 from storage.tenants import TenantDefaults
 
@@ -46,9 +46,9 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         await tenants.save_defaults(session, caller.tenant, after)
         await auditing.record_change(session, caller, "settings.changed", "settings", asdict(before), asdict(after))
         if after.timezone != before.timezone:
-            await timezone_changes.apply_timezone_changes(session, caller.tenant, None)
+            await reconsiderations.apply_timezone_changes(session, caller.tenant, None)
         if after.frequency_cap != before.frequency_cap:
-            await gates.reconsider(session, caller.tenant, None, (GateReason.FREQUENCY_CAPPED,))
+            await reconsiderations.reconsider(session, caller.tenant, None, (GateReason.FREQUENCY_CAPPED,))
         await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
     return _view(after)

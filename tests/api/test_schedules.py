@@ -8,7 +8,7 @@ from httpx2 import Response
 from sqlalchemy import text
 
 from bootstrap import Container
-from storage import reconsiderations, schedule_plans, tenant_timezone_changes
+from storage import reconsiderations, schedule_plans
 from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors
 
 pytestmark = pytest.mark.postgres
@@ -94,7 +94,7 @@ async def test_an_invalid_send_of_a_schedule_is_named_and_not_stored(
 async def done_in_batches(api_tenant: InProcessTenant) -> None:
     """Do the work that a change of settings leaves to the leader."""
     async with api_tenant.database.transaction() as session:
-        while await reconsiderations.reconsider_batch(session, 10, tenant_timezone_changes.BATCH_HANDLERS):
+        while await reconsiderations.reconsider_batch(session, 10):
             pass
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import text
 from bootstrap import Container
 from domain.clock import now
 from models.columns import new_id
-from storage import tenant_timezone_changes
 from storage.reconsiderations import reconsider_batch
 from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
 
@@ -90,7 +89,7 @@ async def change_settings(api_tenant: InProcessTenant, **changes: Any) -> None:
     assert (await api_tenant.http.patch("/settings", json=changes)).status_code == 200
     while True:
         async with api_tenant.database.transaction() as session:
-            if not await reconsider_batch(session, 100, tenant_timezone_changes.BATCH_HANDLERS):
+            if not await reconsider_batch(session, 100):
                 return
 
 

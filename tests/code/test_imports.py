@@ -149,7 +149,7 @@ def test_every_root_module_and_folder_has_a_place_in_the_order() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("storage/timezone_changes.py", "from providers.base import Provider"),
+        ("storage/reconsiderations.py", "from providers.base import Provider"),
         ("providers/twilio.py", "import storage.attempts"),
         ("rendering/render.py", "from storage import templates"),
         ("domain/ledger.py", "from models.deliveries import Delivery"),

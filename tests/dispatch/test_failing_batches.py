@@ -8,7 +8,7 @@ import pytest
 
 from dispatch.erasures import ErasureTask
 from dispatch.reconsiderations import ReconsiderationTask
-from storage import erasures, gates
+from storage import erasures, reconsiderations
 from storage.connections import DATABASE_ERRORS
 from storage.database import Database
 from tests.storage.sends import DatabaseTenant, open_database_tenant
@@ -43,8 +43,8 @@ async def rows(database_tenant: DatabaseTenant, table: str, columns: str) -> lis
     return [tuple(row.values()) for row in found]
 
 
-async def done(reconsiderations: ReconsiderationTask) -> None:
-    while await reconsiderations.reconsider() == 0.0:
+async def done(task: ReconsiderationTask) -> None:
+    while await task.reconsider() == 0.0:
         pass
 
 
@@ -80,15 +80,15 @@ async def test_a_reconsideration_that_fails_lets_others_pass_and_is_done_later(d
     for database_tenant in (failing, other):
         await wait(database_tenant, 3)
         async with database.transaction() as session:
-            await gates.reconsider(session, database_tenant.tenant, None)
-    reconsiderations = ReconsiderationTask(database)
+            await reconsiderations.reconsider(session, database_tenant.tenant, None)
+    task = ReconsiderationTask(database)
     async with refuse_changes(failing, "queue_entry"):
         with pytest.raises(DATABASE_ERRORS):
-            await done(reconsiderations)
+            await done(task)
         assert (1,) in await rows(failing, "reconsideration", "failures")
         await failing.query(OFTEN.format("reconsideration"), tenant=failing.tenant)
-        await done(reconsiderations)
+        await done(task)
         assert (await due(failing), await due(other)) == (0, 3)
     await failing.query(LATER.format("reconsideration"), tenant=failing.tenant)
-    await done(reconsiderations)
+    await done(task)
     assert (await due(failing), await rows(failing, "reconsideration", "failures")) == (3, [])

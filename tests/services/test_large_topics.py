@@ -7,7 +7,7 @@ from dispatch.schedule_plans import SchedulePlanTask
 from domain.clock import now
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from services.recurring_sends import RecurringSends
-from storage import notification_types, schedule_plans, schedules, tenant_timezone_changes, timezone_changes
+from storage import notification_types, reconsiderations, schedule_plans, schedules
 from storage.database import Database
 from storage.reconsiderations import reconsider_batch
 from storage.schedule_plans import PlanProgress
@@ -243,7 +243,7 @@ async def reconsidered(database: Database) -> int:
     batches = 0
     while True:
         async with database.transaction() as session:
-            if not await reconsider_batch(session, BATCH_SIZE, tenant_timezone_changes.BATCH_HANDLERS):
+            if not await reconsider_batch(session, BATCH_SIZE):
                 return batches
         batches += 1
 
@@ -258,7 +258,7 @@ async def test_all_occurrences_move_with_the_zone_of_their_tenant(schedule_tenan
         "UPDATE tenant SET timezone = 'Asia/Tokyo' WHERE id = :id", id=schedule_tenant.database_tenant.tenant
     )
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        await timezone_changes.apply_timezone_changes(session, schedule_tenant.database_tenant.tenant, None)
+        await reconsiderations.apply_timezone_changes(session, schedule_tenant.database_tenant.tenant, None)
     assert await schedule_tenant.due_at(schedule) == before
     batches = await reconsidered(schedule_tenant.database_tenant.database)
     assert batches >= size // BATCH_SIZE

@@ -13,7 +13,7 @@ from domain.gates import GateReason
 from domain.ledger import finish_notification
 from domain.messages import Gate
 from domain.redrives import DEAD_LETTER_STATUSES
-from storage import claims, dead_letters, engine_state, gates, notifications
+from storage import claims, dead_letters, engine_state, gates, notifications, reconsiderations
 from storage.acceptance import accept
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
@@ -161,7 +161,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
         await claims.redispatch(session, item.id, 1)
         await gates.wait_at_gate(session, ref, 1, Gate(reason=GateReason.QUIET_HOURS, until=now()))
         await gates.pass_gates(session, ref)
-        await gates.reconsider(session, database_tenant.tenant, database_tenant.recipient_id)
+        await reconsiderations.reconsider(session, database_tenant.tenant, database_tenant.recipient_id)
         await amend(session, ref, lambda ledger: finish_notification(ledger, now()))
 
     plan = await plan_of(empty, every_one)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.gates import GateReason
-from storage import gates, reconsiderations
+from storage import reconsiderations
 from storage.database import Database
 from tests.storage.buffers import CountingSession
 from tests.storage.databases import own_database
@@ -34,7 +34,7 @@ async def wait(database_tenant: DatabaseTenant, size: int, reason: GateReason = 
 
 async def change(database_tenant: DatabaseTenant) -> None:
     async with database_tenant.database.transaction() as session:
-        await gates.reconsider(session, database_tenant.tenant, None)
+        await reconsiderations.reconsider(session, database_tenant.tenant, None)
 
 
 async def batch(database: Database, limit: int) -> bool:

@@ -1,0 +1,3 @@
+SELECT tenant, reason, after, recipient_id FROM reconsideration
+ WHERE (failures = 0 OR last_batch_at < now() - least(power(2, least(failures, 10)), 600) * interval '1 second')
+ ORDER BY last_batch_at, tenant, reason LIMIT 1 FOR UPDATE SKIP LOCKED
