@@ -13,13 +13,12 @@ from uuid import UUID
 import httpx2
 from temporalio.client import Client
 
+from activities.clocks import DigestActivities, TickActivities
 from activities.delivery import DeliveryActivities
-from activities.digests import DigestActivities
 from activities.planning import PlanningActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.recording import RecordingActivities
 from activities.settlement import SettlementActivities
-from activities.ticks import TickActivities
 from config import Settings
 from dispatch.assembly import build_dispatcher, build_leader_dependencies, build_process_gauges
 from dispatch.background_loops import Loop

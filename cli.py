@@ -48,8 +48,8 @@ def dev() -> None:
     import bootstrap
     from commands.demo import print_welcome
     from commands.provider_checks import require_complete_settings
-    from embedded.parent_process import end_with_make
     from embedded.stack import Stack
+    from process_flags import end_with_make
 
     end_with_make()
     os.chdir(CHECKOUT)  # its child processes read .env there too
@@ -109,7 +109,7 @@ def show_notification(
     id: Annotated[str, typer.Argument(help="Notification id, or its last characters as shown by 'tail'.")],
 ) -> None:
     """Show the timeline of one notification."""
-    from commands.notification_ids import resolve_id
+    from commands.client import resolve_id
 
     async def work(api: ApiClient) -> None:
         print_notification(console, await api.get(f"/notifications/{await resolve_id(api, id)}"))

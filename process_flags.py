@@ -5,9 +5,11 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+MAKE_PROGRAMS = ("make", "gmake")
 
 
 def end_with_parent(parent: int) -> None:
@@ -17,6 +19,17 @@ def end_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # the parent ended before prctl
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def end_with_make() -> None:
+    """End with the parent if that is make: a killed make cannot forward a signal. Other parents may end."""
+    parent = os.getppid()
+    try:
+        name = Path(f"/proc/{parent}/comm").read_text().strip()
+    except FileNotFoundError:  # also without /proc
+        return
+    if name in MAKE_PROGRAMS:
+        end_with_parent(parent)
 
 
 def hide_memory() -> None:

@@ -16,7 +16,7 @@ from api.key_uses import KeyUses
 from api.rate_limits import RateLimits
 from bootstrap import Container
 from config import Settings
-from metrics.process import ProcessGauges
+from metrics.registry import ProcessGauges
 from storage.connections import suppress_outages
 from supervision import freeze_loaded_objects
 from watchdog import do_nothing

@@ -7,10 +7,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from commands.client import ApiClient
+from commands.client import ApiClient, resolve_id
 from commands.errors import CommandError
 from commands.execution import run_with_api
-from commands.notification_ids import resolve_id
 from commands.timeline import colored, time_text
 from domain.json_types import Json
 

@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from commands.actors import command_line_actor
 from commands.database import open_database
 from commands.errors import CommandError
-from commands.tenants import no_such_tenant_error
+from commands.tenants import command_line_actor, no_such_tenant_error
 from config import Settings
 from domain.durations import parse_duration
 from models.tenants import ApiKey, Tenant

@@ -1,5 +1,7 @@
 """Manage tenants in the database, because their first keys are created there. Used by `tocsin tenants`."""
 
+import getpass
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -7,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.schemas.base import Key
-from commands.actors import command_line_actor
 from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
+from domain.audit import Actor
 from models.tenants import Tenant
 from storage import tenants
 from storage.database import Database
@@ -77,3 +79,11 @@ def _tenant_line(state: TenantState) -> str:
     words += ["(the installation's own)"] if state.is_installation else []
     words += [f"(suspended since {state.suspended_at:%Y-%m-%d %H:%M}Z)"] if state.suspended_at is not None else []
     return "  ".join(words)
+
+
+def command_line_actor() -> Actor:
+    """Return the user of the operating system, or its number if the system has no name for it."""
+    try:
+        return Actor(name=getpass.getuser())
+    except (KeyError, OSError):
+        return Actor(name=f"uid {os.getuid()}")

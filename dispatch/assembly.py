@@ -9,7 +9,7 @@ from config import Settings
 from dispatch.dispatcher import Dispatcher
 from dispatch.leader_tasks import LeaderDependencies, build_leader_tasks
 from dispatch.starter import WorkflowStarter
-from metrics.process import ProcessGauges
+from metrics.registry import ProcessGauges
 from metrics.samples import SampledGauges
 from rendering.pool import ProcessPool
 from services.recurring_sends import RecurringSends

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from domain.clock import now
 from providers.outcomes import ProviderError
-from providers.standard_webhooks import sign_headers
 from providers.transport import Transport, VendorResponse, parse_retry_after
+from providers.webhook import sign_headers
 from storage.event_posting import DuePost, PostResult
 
 TIMEOUT = 15.0  # seconds

@@ -10,15 +10,12 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
+from dispatch.batches import BatchTasks, SchedulePlanTask
 from dispatch.digests import DigestTasks
-from dispatch.erasures import ErasureTask
 from dispatch.gauge_sampling import SamplingTask
-from dispatch.provider_queues import ProviderQueueTask
 from dispatch.pruning import PruningTask
 from dispatch.queue_rates import QueueRateTask
-from dispatch.reconsiderations import ReconsiderationTask
 from dispatch.recoveries import RecoveryTask
-from dispatch.schedule_plans import SchedulePlanTask
 from dispatch.signals import SignalTasks
 from dispatch.starter import WorkflowStarter
 from dispatch.throttles import ThrottleTasks
@@ -66,17 +63,18 @@ def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -
     database = dependencies.database
     signals = SignalTasks(database, dependencies.starter, dependencies.resume_rate)
     digests = DigestTasks(database, dependencies.catalog, dependencies.starter)
-    throttles = ThrottleTasks(database)
+    throttles = ThrottleTasks(database, list(dependencies.rates))
+    batches = BatchTasks(database)
     ticks = TickTasks(database, dependencies.client, dependencies.recurring)
     return {
         RECOVERY_DUE: RecoveryTask(database).recover,
         CANCEL_DUE: signals.send_cancel_signals,
         EVIDENCE_DUE: signals.send_evidence_signals,
-        RECONSIDER_DUE: ReconsiderationTask(database).reconsider,
-        ERASURE_DUE: ErasureTask(database).erase_batch,
+        RECONSIDER_DUE: batches.reconsider,
+        ERASURE_DUE: batches.erase,
         RELEASE_DUE: signals.releases,
         RATES_DUE: QueueRateTask(database, dependencies.client, dependencies.rates).update_rates,
-        "provider queues": ProviderQueueTask(database, list(dependencies.rates)).admit,
+        "provider queues": throttles.admit,
         COLLECT_DUE: digests.collect_items,
         DIGEST_DUE: digests.signal_pending_windows,
         THROTTLE_DUE: throttles.open_next,

@@ -20,8 +20,7 @@ from dispatch.search_attributes import ensure_search_attributes
 from dispatch.temporal_connection import convert_connection_errors
 from domain.clock_messages import DigestStart
 from domain.messages import NotificationStart
-from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, workflow_id
-from domain.run_summaries import run_summary
+from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, run_summary, workflow_id
 from storage.claims import ClaimedNotification, StartedClaim
 from storage.digests import PendingWindow
 from workflows import options

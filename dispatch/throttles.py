@@ -1,18 +1,22 @@
-"""Open the next window of a limit for the notifications that wait for it. Run by the leader. The evidence loop then
-signals their workflows to check again."""
+"""Admit notifications that wait for a limit: for the next window of a throttle, or for a place in the queue of a
+provider with a rate. Run by the leader. The evidence loop then signals the workflows of a throttle to check again."""
 
-from storage import throttles
+from collections.abc import Sequence
+
+from storage import claims, throttles
 from storage.database import Database
 
 POLL_INTERVAL = 2.0
+ADMISSION_INTERVAL = 1.0
 WINDOW_BATCH_SIZE = 20
 PURGE_BATCH_SIZE = 500
 PURGE_INTERVAL = 60.0
 
 
 class ThrottleTasks:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, providers: Sequence[str]) -> None:
         self._database = database
+        self._providers = providers
 
     async def open_next(self) -> float:
         async with self._database.statement() as session:
@@ -27,3 +31,12 @@ class ThrottleTasks:
         async with self._database.transaction() as session:
             await throttles.purge(session, PURGE_BATCH_SIZE)
         return PURGE_INTERVAL
+
+    async def admit(self) -> float:
+        """Admit notifications to the queues of providers."""
+        async with self._database.statement() as session:
+            busy = await claims.find_awaited_providers(session, self._providers)
+        for name in busy:
+            async with self._database.statement() as session:
+                await claims.admit(session, name)
+        return ADMISSION_INTERVAL

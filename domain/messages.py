@@ -12,7 +12,18 @@ from domain.evidence import Evidence
 from domain.notification_types import Guarantee
 from domain.reasons import Args, Reason
 from domain.statuses import DeliveryStatus, NotificationStatus
-from domain.workflow_runs import RunState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunState:
+    """Hold what no row has for the next run of the workflow, by endpoint. `first_response_times`: when the first call
+    had a response, from which `give_up_after` counts. `internal_failures`: how many attempts were slow or lost on our
+    side. `unknown_since`: when the outcome of an attempt became unknown."""
+
+    cancel_requested: bool = False
+    first_response_times: dict[str, datetime] = field(default_factory=dict)
+    internal_failures: dict[str, int] = field(default_factory=dict)
+    unknown_since: dict[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

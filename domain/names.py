@@ -1,6 +1,7 @@
-"""Define the names that cross a boundary: queues, workflow ids, search attributes, notify channels and deterministic
-ids."""
+"""Define the names that cross a boundary: queues, workflow ids, search attributes, notify channels, deterministic
+ids, and the summary of a run in Temporal's Web UI."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID, uuid5
@@ -73,3 +74,19 @@ def delivery_id(notification_id: UUID, generation: int, step: int, channel: str)
 
 def attempt_id(delivery: UUID, endpoint_id: str, number: int) -> UUID:
     return derived_id("attempt", delivery, endpoint_id, number)
+
+
+# Temporal refuses a start whose summary has more than 400 bytes.
+MAX_SUMMARY_LENGTH = 250
+
+
+def route_text(route: Sequence[Sequence[str]], only: Collection[str] | None) -> str:
+    """Return `email + push then sms`: the steps of the route, restricted to the channels that the caller asked for;
+    None: all."""
+    steps = [[channel for channel in step if only is None or channel in only] for step in route]
+    return " then ".join(" + ".join(step) for step in steps if step)
+
+
+def run_summary(notification_type: str, priority: int, route: str) -> str:
+    parts = [notification_type, f"priority {priority}", route]
+    return ", ".join(part for part in parts if part)[:MAX_SUMMARY_LENGTH]

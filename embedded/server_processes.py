@@ -1,4 +1,6 @@
-"""Describes the API and worker processes of `make run` for the supervisor."""
+"""Describe the API and worker processes of `make run` for the supervisor, and the order in which components stop."""
+
+from collections.abc import Iterable
 
 from embedded.datadir import DataDir
 from embedded.processes import ProcessSpec, with_parent_death_signal
@@ -20,3 +22,16 @@ def server_process(
         env=env if liveness is None else {**env, LIVENESS_PATH: str(liveness)},
         liveness=liveness,
     )
+
+
+COMPONENTS = ("api", "worker", "temporal", "postgres")
+
+
+def stop_order(names: Iterable[str]) -> list[str]:
+    """Return all parts, and the further processes of some of them that are among the names."""
+    further = sorted(name for name in names if name not in COMPONENTS)
+    return [
+        name
+        for component in COMPONENTS
+        for name in (component, *(each for each in further if each.startswith(f"{component}-")))
+    ]

@@ -13,7 +13,6 @@ from typing import Self
 
 from config import Settings
 from embedded.cluster import Cluster, find_binaries
-from embedded.components import stop_order
 from embedded.datadir import DataDir
 from embedded.environment import (
     METRICS_PORT,
@@ -30,7 +29,7 @@ from embedded.postgres import Postgres, max_connections, stop_orphan_postgres
 from embedded.processes import ProcessSpec
 from embedded.readiness import responds_ok
 from embedded.runfile import RunInfo
-from embedded.server_processes import server_process
+from embedded.server_processes import server_process, stop_order
 from embedded.supervisor import Supervisor, print_line
 from embedded.temporal import Temporal, find_binary
 from embedded.ui_guard import random_loopback_address, serve_guarded_ui

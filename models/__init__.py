@@ -1,30 +1,27 @@
 """All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
 
 from models.audit import AuditEntry
+from models.batch_passes import PrunedCount, Reconsideration, RetentionPass
 from models.digests import Digest, Tick
 from models.engine_state import EngineState
 from models.erasures import Erasure
 from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
 from models.inbox import InboxMessage
-from models.leases import Lease
 from models.multi_sends import MultiSend
 from models.notification_types import NotificationTypeVersion
 from models.notifications import Attempt, Delivery, Event, Notification
-from models.processes import Process
+from models.processes import Lease, Process
 from models.provider_health import ProviderHealth, ProviderLimit
-from models.pruning import PrunedCount, RetentionPass
 from models.queue import QueueEntry
 from models.receipts import Receipt
-from models.recipients import Device, Recipient, UserPreference
-from models.reconsiderations import Reconsideration
+from models.recipients import Device, Recipient, TopicSubscriber, UserPreference
 from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
 from models.schedules import Schedule, ScheduleOccurrence, SchedulePlan, ScheduleRun
 from models.suppressions import Suppression
 from models.templates import Template, TemplatePublication
 from models.tenants import ApiKey, Tenant
 from models.throttles import ThrottleQueueEntry, ThrottleWindow
-from models.topics import TopicSubscriber
 
 __all__ = [
     "ApiKey",

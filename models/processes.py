@@ -1,4 +1,4 @@
-"""Define the rows of live worker and API processes."""
+"""Define the live worker and API processes, and the leases on work that one of them does at a time."""
 
 from datetime import datetime
 from uuid import UUID
@@ -30,3 +30,14 @@ class Process(SQLModel, table=True):
     started_at: datetime = time_column(nullable=False)
     seen_at: datetime = time_column(nullable=False)
     steady_since: datetime = time_column(nullable=False)
+
+
+class Lease(SQLModel, table=True):
+    """A lease of `holder` until `expires_at`, by the clock of the database. `acquired_at` is when this holder acquired
+    it. No row: the lease is free.
+    """
+
+    name: str = Field(primary_key=True)
+    holder: UUID
+    expires_at: datetime = time_column(nullable=False)
+    acquired_at: datetime = time_column(nullable=False)

@@ -1,4 +1,4 @@
-"""Define recipients, their devices and their preferences."""
+"""Define recipients, their devices, their preferences and the topics that they subscribe to."""
 
 from datetime import datetime
 from uuid import UUID
@@ -69,3 +69,18 @@ class UserPreference(SQLModel, table=True):
     type_channel_preferences: JsonObject = json_column()
     quiet_hours: JsonObject | None = json_column(nullable=True)
     updated_at: datetime = time_column(nullable=False)
+
+
+class TopicSubscriber(SQLModel, table=True):
+    __tablename__ = "topic_subscriber"
+    __table_args__ = (
+        Index("topic_subscriber_of_recipient", "tenant", "recipient_id"),
+        ForeignKeyConstraint(
+            ["tenant", "recipient_id"], ["recipient.tenant", "recipient.recipient_id"], ondelete="CASCADE"
+        ),
+    )
+
+    tenant: UUID = Field(primary_key=True)
+    topic: str = Field(primary_key=True)
+    recipient_id: str = Field(primary_key=True)
+    created_at: datetime = time_column(nullable=False)

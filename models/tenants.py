@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from domain.json_types import JsonObject
-from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS
+from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS
 from models.columns import json_column, new_id, time_column
 
 

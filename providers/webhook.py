@@ -7,11 +7,13 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import ClassVar, Self
 from uuid import UUID
 
 import httpx2
+import standardwebhooks
 
 from domain.channels import Channel
 from domain.json_types import Json
@@ -19,7 +21,6 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.standard_webhooks import sign_headers
 from providers.transport import Transport, VendorResponse, parse_retry_after
 
 # Besides 5xx: the receiver is not ready; the request is not wrong.
@@ -98,3 +99,21 @@ def _parse_outcome(http_response: VendorResponse, webhook_id: str) -> ProviderAc
     return ProviderRefusal(
         reason=f"status_{http_response.status}", response=evidence, is_gone=http_response.status == 410
     )
+
+
+def sign_headers(webhook_id: str, body: str, secrets: Iterable[str]) -> dict[str, str]:
+    """Return the signature headers.
+
+    `webhook_id` stays the same when a message is retried. There is one signature per secret, so that a receiver may
+    have the new or the old secret during a rotation.
+    """
+    now = datetime.now(UTC)
+    return {
+        "content-type": "application/json",
+        "user-agent": "Tocsin",
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": " ".join(
+            standardwebhooks.Webhook(secret).sign(webhook_id, now, body) for secret in secrets
+        ),
+    }

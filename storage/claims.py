@@ -16,8 +16,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.names import DISPATCH_CHANNEL, QUEUE_DUE
-from domain.run_summaries import route_text
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, route_text
 from storage.rows import decoded
 from storage.statements import Executor, statement
 

@@ -13,8 +13,7 @@ from uuid import UUID
 from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.json_types import JsonObject
-from domain.merge_patch import apply_merge_patch
+from domain.json_types import JsonObject, apply_merge_patch
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 from storage import schedule_occurrences
 from storage.database import to_json

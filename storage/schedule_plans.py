@@ -1,5 +1,5 @@
 """Plan the occurrences of a changed schedule: those of the first recipients immediately, the others in batches by
-`dispatch/schedule_plans.py`.
+`dispatch/batches.py`.
 
 The cursor moves in the transaction of its batch, and another process continues after it. Occurrences after the cursor
 are not due yet (`schedule_occurrences.IS_PLANNED`). All are computed from the time of the change.

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.digests import DigestActivities
+    from activities.clocks import DigestActivities
     from domain.clock_messages import DigestCloseInput, DigestStart
     from workflows import options
-    from workflows.continuation import is_history_long
     from workflows.local_steps import run_local_then_remote
+    from workflows.waits import is_history_long
 
 
 @workflow.defn

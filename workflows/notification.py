@@ -12,18 +12,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.planning import PlanningActivities
     from activities.settlement import SettlementActivities
     from domain.evidence import Evidence
-    from domain.messages import NotificationOutcome, NotificationStart, Plan, ResolveInput, StepPlan
+    from domain.messages import NotificationOutcome, NotificationStart, Plan, ResolveInput, RunState, StepPlan
     from domain.reasons import reason_line
     from domain.settlement_messages import DeliveryEnd, SettleInput
     from domain.statuses import SENT_STATUSES, DeliveryStatus, NotificationStatus
-    from domain.workflow_runs import RunState
     from workflows import options
     from workflows.concurrency import EndpointConcurrency
-    from workflows.continuation import ContinueAsNew
     from workflows.goal_wait import GoalWait
     from workflows.local_steps import run_local_then_remote
     from workflows.steps import StepResult, StepRun
-    from workflows.waits import WorkflowWaits
+    from workflows.waits import ContinueAsNew, WorkflowWaits
 
 STATUS_BY_DELIVERY_STATUS: dict[DeliveryStatus | None, NotificationStatus] = {
     DeliveryStatus.IN_DOUBT: NotificationStatus.IN_DOUBT,

@@ -3,7 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.ticks import TickActivities
+    from activities.clocks import TickActivities
     from domain.clock_messages import TickInput, TickOutcome
     from workflows import options
 

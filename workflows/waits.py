@@ -9,10 +9,23 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
+    from domain.messages import RunState
     from domain.statuses import DeliveryStatus, NotificationStatus
-    from domain.workflow_runs import RunState
     from workflows import options
-    from workflows.continuation import ContinueAsNew, is_history_long
+
+
+class ContinueAsNew(Exception):
+    """Signal that the pending wait or call belongs to the next run.
+
+    A new run starts in the same way as after a lost workflow: it makes a new plan, and `deliver` returns the outcomes
+    of earlier calls from the rows. RunState holds what no row contains.
+    """
+
+
+def is_history_long() -> bool:
+    """Return whether the history is so long that the next wait belongs to a new run."""
+    info = workflow.info()
+    return info.get_current_history_length() > options.MAX_HISTORY_EVENTS or info.is_continue_as_new_suggested()
 
 
 class WorkflowWaits:
@@ -118,3 +131,7 @@ class WorkflowWaits:
         if self.is_continuing and not condition():
             raise ContinueAsNew
         return True
+
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import options

@@ -17,8 +17,7 @@ from api.schemas.preferences import (
     SavedPreferences,
     validate_merged,
 )
-from domain.json_types import JsonObject
-from domain.merge_patch import apply_merge_patch
+from domain.json_types import JsonObject, apply_merge_patch
 from storage import preferences, reconsiderations
 from storage.notification_types import find_unknown_names
 from storage.preferences import StoredPreferences

@@ -8,7 +8,7 @@ from api.schemas.base import Model
 from api.schemas.contact import Locale, TimeZone
 from api.schemas.timing import LimitFields
 from domain.json_types import Json
-from domain.retention import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_DAYS
+from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_RETENTION_DAYS
 from services.contact_rules import REGIONS
 
 EXAMPLE: Json = {
@@ -37,7 +37,7 @@ PhoneRegions = Annotated[
     ),
     AfterValidator(_check_regions),
 ]
-DayCount = Annotated[int, Field(ge=1, le=MAX_DAYS)]
+DayCount = Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)]
 
 
 class FrequencyCap(LimitFields):

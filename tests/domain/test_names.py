@@ -2,7 +2,18 @@
 
 from uuid import UUID
 
-from domain.names import attempt_id, delivery_id, delivery_queue, derived_id, workflow_id
+import pytest
+
+from domain.names import (
+    MAX_SUMMARY_LENGTH,
+    attempt_id,
+    delivery_id,
+    delivery_queue,
+    derived_id,
+    route_text,
+    run_summary,
+    workflow_id,
+)
 
 N = UUID("01a2041c-2825-70ac-9106-1b4b468e858e")
 OTHER = UUID("01a2041c-2825-70ac-9106-1b4b468e858f")
@@ -46,3 +57,25 @@ def test_a_redrive_is_another_workflow_on_the_same_queue() -> None:
     assert workflow_id(N, 1) == f"notification-{N}-1"
     assert workflow_id(N, 2) != workflow_id(N, 1)
     assert delivery_queue("sandbox") == "deliver-sandbox"
+
+
+@pytest.mark.parametrize(
+    ("route", "only", "text"),
+    [
+        ([["email"]], None, "email"),
+        ([["push", "email"], ["sms"]], None, "push + email then sms"),
+        ([["push", "email"], ["sms"]], ["sms", "email"], "email then sms"),
+        ([["push"], ["sms"]], ["sms"], "sms"),
+        ([["push"]], ["sms"], ""),
+    ],
+)
+def test_a_route_is_its_steps_with_the_requested_channels(
+    route: list[list[str]], only: list[str] | None, text: str
+) -> None:
+    assert route_text(route, only) == text
+
+
+def test_a_summary_is_type_priority_and_channels_as_long_as_temporal_takes() -> None:
+    assert run_summary("news", 2, "email then sms") == "news, priority 2, email then sms"
+    assert run_summary("news", 2, "") == "news, priority 2"
+    assert len(run_summary("n" * 128, 3, "email then " * 50)) == MAX_SUMMARY_LENGTH

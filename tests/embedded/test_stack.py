@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from config import Settings
-from embedded.components import stop_order
 from embedded.datadir import DataDir
 from embedded.environment import StackAddresses, StackSecrets, child_environment, metrics_settings, worker_environment
 from embedded.errors import StackError
 from embedded.process_identity import command_line_of, identity
 from embedded.readiness import responds_ok
 from embedded.runfile import RunInfo
+from embedded.server_processes import stop_order
 from embedded.stack import CHECKOUT, Stack
 from tests.embedded.conftest import SLEEPER, Eventually
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 
-from providers.standard_webhooks import sign_headers
+from providers.webhook import sign_headers
 from storage.event_endpoints import generate_secret
 from tests.code.tree import ROOT
 

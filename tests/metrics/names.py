@@ -8,8 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from metrics import attempts, engine, sends
 from metrics.page import UP_METRIC
-from metrics.process import GAUGE_HELP
-from metrics.registry import REGISTRY
+from metrics.registry import GAUGE_HELP, REGISTRY
 from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS, SAMPLE_TIME_METRIC
 
 INCREMENTED = (attempts, engine, sends)  # the import registers their metrics

@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from metrics.engine import PrunedTable, ReachedLimit
-from metrics.process import GAUGE_HELP
 from metrics.reasons import CATEGORIES
-from metrics.registry import REGISTRY
+from metrics.registry import GAUGE_HELP, REGISTRY
 from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS
 from tests.code.tree import ROOT
 from tests.metrics.names import LABELS, exported, queried

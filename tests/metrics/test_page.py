@@ -8,7 +8,7 @@ import pytest
 
 from metrics.fetch import fetch_page
 from metrics.page import UP_METRIC, MetricsPage, merge_pages
-from metrics.process import ProcessGauges
+from metrics.registry import ProcessGauges
 from metrics.server import MetricsSockets, serve_metrics
 from tests.metrics.names import families, samples, value
 

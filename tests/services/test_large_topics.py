@@ -2,8 +2,7 @@
 
 import pytest
 
-from dispatch.reconsiderations import BATCH_SIZE
-from dispatch.schedule_plans import SchedulePlanTask
+from dispatch.batches import RECONSIDERATION_BATCH_SIZE, SchedulePlanTask
 from domain.clock import now
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from services.recurring_sends import RecurringSends
@@ -243,7 +242,7 @@ async def reconsidered(database: Database) -> int:
     batches = 0
     while True:
         async with database.transaction() as session:
-            if not await reconsider_batch(session, BATCH_SIZE):
+            if not await reconsider_batch(session, RECONSIDERATION_BATCH_SIZE):
                 return batches
         batches += 1
 
@@ -261,7 +260,7 @@ async def test_all_occurrences_move_with_the_zone_of_their_tenant(schedule_tenan
         await reconsiderations.apply_timezone_changes(session, schedule_tenant.database_tenant.tenant, None)
     assert await schedule_tenant.due_at(schedule) == before
     batches = await reconsidered(schedule_tenant.database_tenant.database)
-    assert batches >= size // BATCH_SIZE
+    assert batches >= size // RECONSIDERATION_BATCH_SIZE
     after = await schedule_tenant.due_at(schedule)
     assert len(set(after.values())) == 1
     assert set(before.values()).isdisjoint(after.values())

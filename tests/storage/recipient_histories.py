@@ -13,9 +13,9 @@ from models.notification_types import NotificationTypeVersion
 from models.notifications import Attempt, Delivery, Notification
 from models.queue import QueueEntry
 from models.receipts import Receipt
+from models.recipients import TopicSubscriber
 from models.sandbox import SandboxMessage
 from models.schedules import Schedule, ScheduleOccurrence
-from models.topics import TopicSubscriber
 from storage import api_keys, devices, recipients
 from storage.database import Database
 from storage.devices import NewDevice

@@ -7,7 +7,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.digests import DigestActivities
+from activities.clocks import DigestActivities
 from domain.clock_messages import DigestStart
 from tests.engine import ApiTenant
 from tests.histories.time_gates import TIMER, wait_for_events

@@ -1,13 +1,13 @@
-"""Implement `run_tick`: run the scheduled work of a type in batches until nothing is left."""
+"""Implement `run_tick` and `close_digest`: run the scheduled work of a type, and close a digest window that is due."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from temporalio import activity
 
-from domain.clock_messages import TickInput, TickOutcome
+from domain.clock_messages import DigestCloseInput, DigestCloseResult, TickInput, TickOutcome
 from services.due_work import DueWork
-from storage import ticks
+from storage import digests, ticks
 from storage.database import Database
 
 
@@ -30,3 +30,15 @@ class TickActivities:
         async with self._database.transaction() as session:
             await ticks.update_tick(session, tick.tenant, tick.notification_type)
         return TickOutcome(done=dict(done))
+
+
+class DigestActivities:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @activity.defn
+    async def close_digest(self, request: DigestCloseInput) -> DigestCloseResult:
+        """Close the window by the database clock. Idempotent: a window and its notification are written once,
+        together."""
+        async with self._database.transaction() as session:
+            return DigestCloseResult(closes_at=await digests.close_group(session, request.tenant, request.digest_key))

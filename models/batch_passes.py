@@ -1,9 +1,10 @@
-"""Define the progress of waking, in batches, the notifications that wait for a changed setting of a tenant."""
+"""Define the progress of work on many rows in batches: waking notifications after a changed setting, and removing
+old rows."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import BigInteger, Column, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import time_column
@@ -23,3 +24,23 @@ class Reconsideration(SQLModel, table=True):
     recipient_id: str = Field("", sa_column_kwargs={"server_default": ""})
     last_batch_at: datetime = time_column(nullable=False)
     failures: int = Field(0, sa_column_kwargs={"server_default": text("0")})
+
+
+class RetentionPass(SQLModel, table=True):
+    """The current pass over the notifications of a tenant, begun at `pass_started_at`: content is removed up to
+    `content_after`."""
+
+    __tablename__ = "retention_pass"
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    content_after: UUID
+    pass_started_at: datetime = time_column(nullable=False)
+
+
+class PrunedCount(SQLModel, table=True):
+    """How many rows of a table have been removed, or with `<table> content` emptied, since the installation."""
+
+    __tablename__ = "pruned_count"
+
+    name: str = Field(primary_key=True)
+    rows: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.erasures import ErasureTask
-from dispatch.reconsiderations import ReconsiderationTask
+from dispatch.batches import BatchTasks
 from storage import erasures, reconsiderations
 from storage.connections import DATABASE_ERRORS
 from storage.database import Database
@@ -43,8 +42,8 @@ async def rows(database_tenant: DatabaseTenant, table: str, columns: str) -> lis
     return [tuple(row.values()) for row in found]
 
 
-async def done(task: ReconsiderationTask) -> None:
-    while await task.reconsider() == 0.0:
+async def done(batches: BatchTasks) -> None:
+    while await batches.reconsider() == 0.0:
         pass
 
 
@@ -57,21 +56,21 @@ async def test_an_erasure_that_fails_lets_others_pass_and_is_finished_later(data
                 await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
                 is not None
             )
-    erasure_task, state = ErasureTask(database), "failures, finished_at IS NOT NULL"
+    batches, state = BatchTasks(database), "failures, finished_at IS NOT NULL"
     async with refuse_changes(failing, "notification"):
         with pytest.raises(DATABASE_ERRORS):
-            await erasure_task.erase_batch()
+            await batches.erase()
         assert await rows(failing, "erasure", state) == [(1, False)]
         await failing.query(OFTEN.format("erasure"), tenant=failing.tenant)
         for _ in range(2):  # the second pass finishes it
-            await erasure_task.erase_batch()
+            await batches.erase()
         assert (await rows(failing, "erasure", state), await rows(other, "erasure", state)) == (
             [(10, False)],
             [(0, True)],
         )
     await failing.query(LATER.format("erasure"), tenant=failing.tenant)
     for _ in range(2):
-        await erasure_task.erase_batch()
+        await batches.erase()
     assert await rows(failing, "erasure", state) == [(0, True)]
 
 
@@ -81,14 +80,14 @@ async def test_a_reconsideration_that_fails_lets_others_pass_and_is_done_later(d
         await wait(database_tenant, 3)
         async with database.transaction() as session:
             await reconsiderations.reconsider(session, database_tenant.tenant, None)
-    task = ReconsiderationTask(database)
+    batches = BatchTasks(database)
     async with refuse_changes(failing, "queue_entry"):
         with pytest.raises(DATABASE_ERRORS):
-            await done(task)
+            await done(batches)
         assert (1,) in await rows(failing, "reconsideration", "failures")
         await failing.query(OFTEN.format("reconsideration"), tenant=failing.tenant)
-        await done(task)
+        await done(batches)
         assert (await due(failing), await due(other)) == (0, 3)
     await failing.query(LATER.format("reconsideration"), tenant=failing.tenant)
-    await done(task)
+    await done(batches)
     assert (await due(failing), await rows(failing, "reconsideration", "failures")) == (3, [])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.merge_patch import apply_merge_patch
+from domain.json_types import apply_merge_patch
 
 
 @pytest.mark.parametrize(
