@@ -7,10 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpcore2
-import httpx2
 import hypothesis
 import pytest
 import uvloop
@@ -18,21 +16,17 @@ import uvloop
 from bootstrap import Container, open_container
 from config import Settings
 from embedded.temporary_servers import temporary_postgres
-from models.tenants import Tenant
 from rendering.renderer import Renderer
-from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
-from tests.apps import app_of
+from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.cli.fork_server import running_fork_server
-from tests.engine import ApiTenant, Engine, open_api_tenant, running_engine
+from tests.engine import Engine, running_engine
 from tests.scheduling import UnitScheduling
 from tests.storage.databases import create_database, create_template, write_less
 
 pytest_plugins = ["testing.plugin"]
 
 HERE = Path(__file__).parent
-
-SCOPES = ("send", "read", "manage")
 
 # A TLS context reads all certificates of the machine: 20 ms of CPU for each client of a test that uses only HTTP.
 httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
@@ -106,23 +100,6 @@ def database(container: Container) -> Database:
 @pytest.fixture(scope="session")
 def renderer(container: Container) -> Renderer:
     return container.renderer
-
-
-@pytest.fixture
-async def tenant(database: Database) -> Tenant:
-    async with database.transaction() as session:
-        return await ensure_tenant(session, uuid4().hex, "Test")
-
-
-@pytest.fixture
-async def api(container: Container, tenant: Tenant) -> AsyncIterator[httpx2.AsyncClient]:
-    """Return a client of the API without an engine: accepted notifications stay PENDING."""
-    async with container.database.transaction() as session:
-        _, key = await upsert_key(session, tenant.id, "test", SCOPES)
-    transport = httpx2.ASGITransport(app=app_of(container))
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as client:
-        yield client
 
 
 @pytest.fixture(scope="session")

@@ -1,21 +1,35 @@
-"""Fixtures of two tenants of one installation, each with a client that has all scopes. No engine runs behind the
-API."""
+"""Fixtures of two tenants of one API in this process. No engine runs behind it."""
 
 from collections.abc import AsyncIterator
 
 import pytest
+from httpx2 import AsyncClient
 
 from bootstrap import Container
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.api_tenants import ApiTenant, in_process_client, open_in_process_tenant
+from tests.apps import app_of
+from tests.installation_keys import installation_key
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
+async def api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
     async with open_in_process_tenant(container) as api_tenant:
         yield api_tenant
 
 
 @pytest.fixture
-async def other_api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
+async def other_api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
     async with open_in_process_tenant(container) as api_tenant:
         yield api_tenant
+
+
+@pytest.fixture
+def api(api_tenant: ApiTenant) -> AsyncClient:
+    return api_tenant.http
+
+
+@pytest.fixture
+async def operator(container: Container) -> AsyncIterator[AsyncClient]:
+    """Return a client with all scopes of the installation's own tenant."""
+    async with in_process_client(app_of(container), await installation_key(container.database)) as http:
+        yield http

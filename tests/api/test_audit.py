@@ -1,21 +1,20 @@
 """Test that every route that changes configuration records the change, and that the log is shown only to permitted
 keys."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient
+from httpx2 import AsyncClient
 from sqlalchemy import text
 
 from bootstrap import Container
 from domain.audit import MASK
 from domain.json_types import Json
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
-from tests.apps import app_of, openapi_document
-from tests.installation_keys import installation_key
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
+from tests.apps import openapi_document
 
 pytestmark = pytest.mark.postgres
 
@@ -193,15 +192,7 @@ async def take(http: AsyncClient, step: AuditedStep, names: dict[str, str]) -> N
         names["before"], names["id"] = names.get("id", ""), found["id"]
 
 
-@pytest.fixture
-async def operator(container: Container) -> AsyncIterator[AsyncClient]:
-    headers = {"Authorization": f"Bearer {await installation_key(container.database)}"}
-    transport = ASGITransport(app_of(container))
-    async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
-        yield http
-
-
-async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProcessTenant) -> None:
+async def test_each_change_has_an_entry_without_personal_data(api_tenant: ApiTenant) -> None:
     assert (await api_tenant.put("/recipients/canary-xyzzy", {"email": "ada@example.com"})).status_code == 201
     names: dict[str, str] = {"tenant": ""}
     known = 0
@@ -212,7 +203,7 @@ async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProc
         known = len(items)
         newest = items[0]
         assert (newest["action"], newest["subject"]) == (step.action, step.subject.format(**names)), step
-        assert (newest["actor"]["kind"], newest["actor"]["name"]) == ("key", "all")
+        assert (newest["actor"]["kind"], newest["actor"]["name"]) == ("key", "test")
     assert known == len(STEPS) + 1, "a rotation creates a key and changes one"
     shown = str(await entries(api_tenant.http))
     assert "xyzzy" not in shown
@@ -220,7 +211,7 @@ async def test_each_change_has_an_entry_without_personal_data(api_tenant: InProc
 
 
 async def test_the_operators_changes_are_those_of_the_tenant_concerned(
-    operator: AsyncClient, container: Container, api_tenant: InProcessTenant
+    operator: AsyncClient, container: Container, api_tenant: ApiTenant
 ) -> None:
     tenant = f"t-{uuid4()}"
     names = {"tenant": tenant}
@@ -247,7 +238,7 @@ async def test_the_operators_changes_are_those_of_the_tenant_concerned(
     assert (await api_tenant.http.get("/audit", params={"all_tenants": "true"})).status_code == 403
 
 
-async def test_an_unchanged_resource_has_no_audit_entry(api_tenant: InProcessTenant) -> None:
+async def test_an_unchanged_resource_has_no_audit_entry(api_tenant: ApiTenant) -> None:
     for _ in range(2):
         await api_tenant.put("/notification-types/k", KIND)
         await api_tenant.http.post("/channels/sms/pause")
@@ -257,7 +248,7 @@ async def test_an_unchanged_resource_has_no_audit_entry(api_tenant: InProcessTen
     assert sorted(actions) == ["channel.paused", "event_endpoint.saved", "notification_type.saved", "settings.changed"]
 
 
-async def test_an_audit_entry_shows_the_old_and_the_new_value(api_tenant: InProcessTenant) -> None:
+async def test_an_audit_entry_shows_the_old_and_the_new_value(api_tenant: ApiTenant) -> None:
     await api_tenant.put("/notification-types/k", KIND)
     await api_tenant.put("/notification-types/k", {**KIND, "priority": 1})
     [changed, made] = await entries(api_tenant.http, subject="notification_type/k")
@@ -265,9 +256,7 @@ async def test_an_audit_entry_shows_the_old_and_the_new_value(api_tenant: InProc
     assert (made["before"], made["after"]["key"]) == (None, "k")
 
 
-async def test_entries_are_searched_and_paged_newest_first(
-    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
-) -> None:
+async def test_entries_are_searched_and_paged_newest_first(api_tenant: ApiTenant, other_api_tenant: ApiTenant) -> None:
     for zone in ("Europe/Vienna", "Europe/Paris", "Europe/Rome"):
         await api_tenant.http.patch("/settings", json={"timezone": zone})
     await api_tenant.http.post("/channels/sms/pause")
@@ -289,7 +278,7 @@ async def test_entries_are_searched_and_paged_newest_first(
     assert await entries(other_api_tenant.http) == []
 
 
-async def test_a_change_that_fails_has_no_entry(api_tenant: InProcessTenant) -> None:
+async def test_a_change_that_fails_has_no_entry(api_tenant: ApiTenant) -> None:
     await api_tenant.http.request("DELETE", "/notification-types/nothing")
     await api_tenant.http.post("/channels/sms/resume")
     async with api_tenant.database.transaction() as session:

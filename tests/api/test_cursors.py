@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from api.paging import decode_cursor, encode_cursor
 from api.problems import Problem
 from bootstrap import Container
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.apps import openapi_document
 from tests.installation_keys import installation_key
 
@@ -84,7 +85,7 @@ EDITED = st.one_of(
 )
 
 
-async def asked(api_tenant: InProcessTenant, path: str, cursor: str, operator: str) -> Response:
+async def asked(api_tenant: ApiTenant, path: str, cursor: str, operator: str) -> Response:
     """Request a page. `operator` is the key for lists that need the scope operate."""
     operates = DOCUMENT["paths"][path]["get"]["x-scope"] == "operate"
     headers = {"Authorization": f"Bearer {operator}"} if operates else {}
@@ -103,10 +104,9 @@ async def operator(container: Container) -> str:
 
 
 @pytest.fixture
-async def stocked(api_tenant: InProcessTenant) -> InProcessTenant:
+async def stocked(api_tenant: ApiTenant) -> ApiTenant:
     """Create the template and the endpoint whose lists are requested."""
-    template = {"name": "shipped", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
+    await api_tenant.add_template("shipped", "sms")
     endpoint = {"url": "https://shop.example.com/hooks", "events": ["notification.failed"]}
     assert (await api_tenant.put("/event-endpoints/shop", endpoint)).status_code == 201
     return api_tenant
@@ -124,7 +124,7 @@ def test_lists_are_found_in_the_document() -> None:
 @example(encoded(b"\xed\xa0\x80"))
 @example("")
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_an_edited_cursor_is_no_bug(stocked: InProcessTenant, operator: str, cursor: str) -> None:
+async def test_an_edited_cursor_is_no_bug(stocked: ApiTenant, operator: str, cursor: str) -> None:
     for path in LISTS:
         response = await asked(stocked, path, cursor, operator)
         assert response.status_code in (200, 422), (path, cursor, response.text)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from bootstrap import Container
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.production import production_settings
 
 pytestmark = pytest.mark.postgres
 
@@ -13,11 +15,11 @@ ADDRESS = "fcm-token-of-adas-phone-1234"
 BROWSER = {"endpoint": "https://push.example.com/ada", "keys": {"p256dh": "BNcR-dreA", "auth": "tBHI_tJI5"}}
 
 
-async def devices(api_tenant: InProcessTenant, path: str) -> dict[str, dict[str, Any]]:
+async def devices(api_tenant: ApiTenant, path: str) -> dict[str, dict[str, Any]]:
     return {device["device"]: device for device in (await api_tenant.http.get(path)).json()["devices"]}
 
 
-async def test_a_phone_is_shown_without_its_token(api_tenant: InProcessTenant) -> None:
+async def test_a_phone_is_shown_without_its_token(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     made = await api_tenant.put(f"{path}/devices/phone", {"kind": "fcm", "token": ADDRESS, "locale": "fr_be"})
     assert made.status_code == 201
@@ -29,14 +31,14 @@ async def test_a_phone_is_shown_without_its_token(api_tenant: InProcessTenant) -
     assert ADDRESS[:-4] not in shown.text + made.text
 
 
-async def test_a_short_token_shows_nothing_of_itself(api_tenant: InProcessTenant) -> None:
+async def test_a_short_token_shows_nothing_of_itself(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     assert (await api_tenant.put(f"{path}/devices/phone", {"kind": "apns", "token": "secret"})).json()[
         "token_ends"
     ] is None
 
 
-async def test_a_browser_is_registered_with_its_serialized_subscription(api_tenant: InProcessTenant) -> None:
+async def test_a_browser_is_registered_with_its_serialized_subscription(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     made = await api_tenant.put(
         f"{path}/devices/laptop", {"kind": "web_push", "subscription": {**BROWSER, "expirationTime": None}}
@@ -46,7 +48,7 @@ async def test_a_browser_is_registered_with_its_serialized_subscription(api_tena
     assert (await devices(api_tenant, path))["laptop"]["kind"] == "web_push"
 
 
-async def test_registering_a_device_again_replaces_it(api_tenant: InProcessTenant) -> None:
+async def test_registering_a_device_again_replaces_it(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     await api_tenant.put(f"{path}/devices/phone", {"kind": "fcm", "token": ADDRESS})
     again = await api_tenant.put(f"{path}/devices/phone", {"kind": "apns", "token": "apns-token-of-a-new-phone-5678"})
@@ -66,7 +68,7 @@ async def test_registering_a_device_again_replaces_it(api_tenant: InProcessTenan
     ],
 )
 async def test_a_phone_with_a_new_owner_leaves_the_old_one(
-    api_tenant: InProcessTenant, first: dict[str, Any], second: dict[str, Any]
+    api_tenant: ApiTenant, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     ada = await api_tenant.put_recipient()
     bob = f"{ada}-bob"
@@ -78,17 +80,15 @@ async def test_a_phone_with_a_new_owner_leaves_the_old_one(
     assert list(await devices(api_tenant, bob)) == ["phone"]
 
 
-async def test_a_token_under_a_new_name_is_one_device(api_tenant: InProcessTenant) -> None:
+async def test_a_token_under_a_new_name_is_one_device(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     await api_tenant.put(f"{path}/devices/old", {"kind": "fcm", "token": ADDRESS})
     await api_tenant.put(f"{path}/devices/new", {"kind": "fcm", "token": ADDRESS})
     assert list(await devices(api_tenant, path)) == ["new"]
 
 
-async def test_the_same_token_in_two_tenants_stays_in_both(
-    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
-) -> None:
-    ours, theirs = await api_tenant.put_recipient(), await other_api_tenant.put_recipient()
+async def test_the_same_token_in_two_tenants_stays_in_both(api_tenant: ApiTenant, other_api_tenant: ApiTenant) -> None:
+    ours, theirs = await api_tenant.put_recipient(), await other_api_tenant.put_recipient("bob")
     await api_tenant.put(f"{ours}/devices/phone", {"kind": "fcm", "token": ADDRESS})
     await other_api_tenant.put(f"{theirs}/devices/phone", {"kind": "fcm", "token": ADDRESS})
     assert list(await devices(api_tenant, ours)) == list(await devices(other_api_tenant, theirs)) == ["phone"]
@@ -96,7 +96,7 @@ async def test_the_same_token_in_two_tenants_stays_in_both(
     assert list(await devices(api_tenant, ours)) == ["phone"]
 
 
-async def test_a_removed_device_is_not_found(api_tenant: InProcessTenant) -> None:
+async def test_a_removed_device_is_not_found(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     await api_tenant.put(f"{path}/devices/phone", {"kind": "fcm", "token": ADDRESS})
     assert (await api_tenant.http.delete(f"{path}/devices/phone")).status_code == 204
@@ -104,7 +104,7 @@ async def test_a_removed_device_is_not_found(api_tenant: InProcessTenant) -> Non
     assert (await api_tenant.http.delete(f"{path}/devices/phone")).status_code == 404
 
 
-async def test_a_device_needs_a_known_recipient(api_tenant: InProcessTenant) -> None:
+async def test_a_device_needs_a_known_recipient(api_tenant: ApiTenant) -> None:
     response = await api_tenant.put(
         f"/recipients/{api_tenant.recipient_id}/devices/phone", {"kind": "fcm", "token": ADDRESS}
     )
@@ -129,7 +129,7 @@ async def test_a_device_needs_a_known_recipient(api_tenant: InProcessTenant) -> 
     ],
 )
 async def test_a_bad_registration_is_named_and_never_repeated(
-    api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, body: dict[str, Any], pointer: str
 ) -> None:
     path = await api_tenant.put_recipient()
     response = await api_tenant.put(f"{path}/devices/phone", body)

@@ -1,14 +1,13 @@
 """Test that digest windows are listed in pages, read and flushed. `tests/stories/test_digests.py` tests how they fill
 and close."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from bootstrap import Container
 from storage.digest_collection import collect_waiting
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -16,25 +15,16 @@ TYPES = ("news", "orders")
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    async with open_in_process_tenant(container) as api_tenant:
-        words = {"name": "news", "channel": "email", "language": "en", "body_template": "{{ total }}", "publish": True}
-        template = {**words, "subject_template": "News", "variables_schema": {}}
-        assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        for key in TYPES:
-            notification_type = {
-                "route": [{"channels": ["email"]}],
-                "templates": {"email": "news"},
-                "digest": {"window": "1h"},
-            }
-            assert (await api_tenant.put(f"/notification-types/{key}", notification_type)).status_code == 201
-        for recipient_id in ("ada", "bob", "cyd"):
-            assert (await api_tenant.put(f"/recipients/{recipient_id}", {})).status_code == 201
-        yield api_tenant
+async def api_tenant(api_tenant: ApiTenant) -> ApiTenant:
+    for key in TYPES:
+        await api_tenant.put_type(key, ["email"], digest={"window": "1h"})
+    for recipient_id in ("ada", "bob", "cyd"):
+        await api_tenant.put_recipient(recipient_id)
+    return api_tenant
 
 
 async def collect(
-    container: Container, api_tenant: InProcessTenant, *recipient_ids: str, notification_type: str = "news", **more: Any
+    container: Container, api_tenant: ApiTenant, *recipient_ids: str, notification_type: str = "news", **more: Any
 ) -> list[str]:
     """Send one to each recipient and collect them like the dispatcher. Return the ids of the notifications."""
     ids = []
@@ -46,14 +36,12 @@ async def collect(
     return ids
 
 
-async def listed(api_tenant: InProcessTenant, **query: Any) -> list[dict[str, Any]]:
+async def listed(api_tenant: ApiTenant, **query: Any) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = (await api_tenant.http.get("/digests", params=query)).json()["items"]
     return items
 
 
-async def test_a_window_is_shown_with_its_items_and_found_by_them(
-    container: Container, api_tenant: InProcessTenant
-) -> None:
+async def test_a_window_is_shown_with_its_items_and_found_by_them(container: Container, api_tenant: ApiTenant) -> None:
     first, _ = await collect(container, api_tenant, "ada", "ada")
     [window] = await listed(api_tenant)
     assert (window["notification_type"], window["recipient_id"], window["items"]) == ("news", "ada", 2)
@@ -64,7 +52,7 @@ async def test_a_window_is_shown_with_its_items_and_found_by_them(
     assert shown["digest"] == {"id": window["id"], "closes_at": window["closes_at"], "notification_id": None}
 
 
-async def test_the_newest_come_first_page_by_page(container: Container, api_tenant: InProcessTenant) -> None:
+async def test_the_newest_come_first_page_by_page(container: Container, api_tenant: ApiTenant) -> None:
     await collect(container, api_tenant, "ada", "bob", "cyd")
     first = (await api_tenant.http.get("/digests", params={"limit": 2})).json()
     rest = (await api_tenant.http.get("/digests", params={"limit": 2, "cursor": first["next_cursor"]})).json()
@@ -72,9 +60,7 @@ async def test_the_newest_come_first_page_by_page(container: Container, api_tena
     assert rest["next_cursor"] is None
 
 
-async def test_digests_are_filtered_by_recipient_type_and_state(
-    container: Container, api_tenant: InProcessTenant
-) -> None:
+async def test_digests_are_filtered_by_recipient_type_and_state(container: Container, api_tenant: ApiTenant) -> None:
     await collect(container, api_tenant, "ada", "bob")
     await collect(container, api_tenant, "ada", notification_type="orders")
     kinds = [
@@ -89,7 +75,7 @@ async def test_digests_are_filtered_by_recipient_type_and_state(
 
 
 async def test_a_window_flushed_repeatedly_becomes_one_notification(
-    container: Container, api_tenant: InProcessTenant
+    container: Container, api_tenant: ApiTenant
 ) -> None:
     ids = await collect(container, api_tenant, "ada", "ada", "ada")
     await api_tenant.http.post(f"/notifications/{ids[0]}/cancel")
@@ -106,7 +92,7 @@ async def test_a_window_flushed_repeatedly_becomes_one_notification(
     assert statuses == ["CANCELED", "DIGESTED", "DIGESTED"]
 
 
-async def test_a_cancel_of_a_digested_item_stops_nothing(container: Container, api_tenant: InProcessTenant) -> None:
+async def test_a_cancel_of_a_digested_item_stops_nothing(container: Container, api_tenant: ApiTenant) -> None:
     [id] = await collect(container, api_tenant, "ada")
     [window] = await listed(api_tenant)
     made = (await api_tenant.http.post(f"/digests/{window['id']}/flush")).json()["notification_id"]
@@ -116,15 +102,13 @@ async def test_a_cancel_of_a_digested_item_stops_nothing(container: Container, a
     assert (await api_tenant.http.post(f"/notifications/{id}/cancel")).json()["channels"] == {"email": "stopped"}
 
 
-async def test_sends_with_different_channels_have_separate_digests(
-    container: Container, api_tenant: InProcessTenant
-) -> None:
+async def test_sends_with_different_channels_have_separate_digests(container: Container, api_tenant: ApiTenant) -> None:
     await collect(container, api_tenant, "ada", "ada", channels=["email"])
     await collect(container, api_tenant, "ada")
     assert [window["items"] for window in await listed(api_tenant)] == [1, 2]
 
 
 @pytest.mark.parametrize("id", ["0f9619ff-8b86-4d01-b42d-00cf4fc964ff", "no-uuid"])
-async def test_there_is_no_such_digest(api_tenant: InProcessTenant, id: str) -> None:
+async def test_there_is_no_such_digest(api_tenant: ApiTenant, id: str) -> None:
     assert (await api_tenant.http.get(f"/digests/{id}")).status_code == 404
     assert (await api_tenant.http.post(f"/digests/{id}/flush")).status_code == 404

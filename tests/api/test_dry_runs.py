@@ -7,11 +7,13 @@ import pytest
 from sqlalchemy import text
 
 from storage.database import Database
-from tests.api.in_process_tenants import validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
 PHONE = "+447700900123"
+SCHEMA = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
 # The tables that a send may write to.
 TABLES = (
     *("notification", "queue_entry", "event", "delivery", "recipient", "user_preference", "throttle_window"),
@@ -19,30 +21,22 @@ TABLES = (
 )
 
 
-async def add_type(api: httpx2.AsyncClient, *route: dict[str, Any], **more: Any) -> None:
-    channels = {channel for step in route for channel in step["channels"]}
-    for channel in channels:
-        subject = {"subject_template": "News for {{ name }}"} if channel == "email" else {}
-        body = {"name": "news", "channel": channel, "language": "en", "body_template": "Hello {{ name }}", **subject}
-        schema = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
-        assert (await api.post("/templates", json={**body, "variables_schema": schema, "publish": True})).is_success
-    type_body = {"route": route, "templates": dict.fromkeys(channels, "news"), **more}
-    response = await api.put("/notification-types/news", json=type_body)
-    assert response.is_success, response.text
+async def add_type(api_tenant: ApiTenant, *route: dict[str, Any], **more: Any) -> None:
+    await api_tenant.put_type("news", *route, template={"variables_schema": SCHEMA}, **more)
 
 
-async def add_person(api: httpx2.AsyncClient, **profile: Any) -> None:
-    assert (await api.put("/recipients/ada", json={"email": "ada@example.com", "phone": PHONE, **profile})).is_success
+async def add_person(api_tenant: ApiTenant, **profile: Any) -> None:
+    await api_tenant.put_recipient(**{"email": "ada@example.com", "phone": PHONE, **profile})
 
 
-async def ask(api: httpx2.AsyncClient, key: str | None = None, **more: Any) -> httpx2.Response:
+async def ask(api_tenant: ApiTenant, key: str | None = None, **more: Any) -> httpx2.Response:
     whom = {} if {"recipient", "recipients", "topic"} & more.keys() else {"recipient_id": "ada"}
     body = {"notification_type": "news", "payload": {"name": "Ada"}, "dry_run": True, **whom, **more}
-    return await api.post("/notifications/send", json=body, headers={"Idempotency-Key": key} if key else {})
+    return await api_tenant.http.post("/notifications/send", json=body, headers={"Idempotency-Key": key} if key else {})
 
 
-async def foretold(api: httpx2.AsyncClient, **more: Any) -> dict[str, Any]:
-    response = await ask(api, **more)
+async def foretold(api_tenant: ApiTenant, **more: Any) -> dict[str, Any]:
+    response = await ask(api_tenant, **more)
     assert response.status_code == 200, response.text
     forecast: dict[str, Any] = response.json()
     return forecast
@@ -57,16 +51,16 @@ async def rows(database: Database) -> dict[str, list[str]]:
         }
 
 
-async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api: httpx2.AsyncClient) -> None:
+async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api_tenant: ApiTenant) -> None:
     await add_type(
-        api,
+        api_tenant,
         {"channels": ["email"], "until": "opened", "within": "90m"},
         {"channels": ["sms"]},
         {"channels": ["in_app"]},
     )
-    await add_person(api, locale="fr")
-    await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"sms": False}})
-    response = await foretold(api)
+    await add_person(api_tenant, locale="fr")
+    await api_tenant.http.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"sms": False}})
+    response = await foretold(api_tenant)
     assert (response["decision"], response["status"], response["waits"], response["digest"]) == ("send", None, [], None)
     first, second, third = response["steps"]
     [email], [sms], [in_app] = first["channels"], second["channels"], third["channels"]
@@ -83,7 +77,7 @@ async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api: 
         "sandbox",
         "en",
     )
-    assert email["rendered_content"]["subject"] == "News for Ada"
+    assert email["rendered_content"]["subject"] == "Hi Ada"
     assert (email["template_name"], email["template_version"]) == ("news", 1)
     rule = "global_channel_opt_in.sms"
     assert (sms["decision"], sms["reason"], sms["rule"], sms["rendered_content"]) == (
@@ -99,78 +93,77 @@ async def test_a_dry_run_shows_decision_provider_language_content_and_rule(api: 
     [{}, {"recipient": {"recipient_id": "ada", "email": "new@example.com"}}, {"recipient": {"recipient_id": "bob"}}],
     ids=["known", "updated inline", "new inline"],
 )
-async def test_a_dry_run_stores_nothing(api: httpx2.AsyncClient, database: Database, more: dict[str, Any]) -> None:
+async def test_a_dry_run_stores_nothing(api_tenant: ApiTenant, database: Database, more: dict[str, Any]) -> None:
     limits = {"throttle": {"limit": 1, "per": "1h"}, "digest": {"window": "1h"}}
-    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]}, **limits)
-    await add_person(api)
+    await add_type(api_tenant, {"channels": ["email"]}, {"channels": ["sms"]}, **limits)
+    await add_person(api_tenant)
     before = await rows(database)
-    assert (await ask(api, key="once", **more)).status_code == 200
+    assert (await ask(api_tenant, key="once", **more)).status_code == 200
     assert await rows(database) == before
     real = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
-    sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "once"})
+    sent = await api_tenant.http.post("/notifications/send", json=real, headers={"Idempotency-Key": "once"})
     assert (sent.status_code, sent.headers.get("Idempotent-Replayed")) == (202, None)
 
 
-async def test_an_inline_profile_overrides_the_stored_one(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
-    await api.put("/recipients/ada", json={"phone": PHONE})
-    response = await foretold(api, recipient={"recipient_id": "ada", "email": "ada@example.com"})
+async def test_an_inline_profile_overrides_the_stored_one(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]}, {"channels": ["sms"]})
+    await api_tenant.http.put("/recipients/ada", json={"phone": PHONE})
+    response = await foretold(api_tenant, recipient={"recipient_id": "ada", "email": "ada@example.com"})
     assert [channel["decision"] for step in response["steps"] for channel in step["channels"]] == ["send", "send"]
-    await api.post("/suppressions", json={"channel": "email", "address": "gone@example.com"})
-    response = await foretold(api, recipient={"recipient_id": "ada", "email": "gone@example.com"})
+    await api_tenant.http.post("/suppressions", json={"channel": "email", "address": "gone@example.com"})
+    response = await foretold(api_tenant, recipient={"recipient_id": "ada", "email": "gone@example.com"})
     [first, second] = response["steps"]
     assert first["channels"][0]["reason"] == "suppressed (manual)"
     assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
 
 
-async def test_a_send_that_reaches_no_channel_is_skipped_with_its_end(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]})
-    await add_person(api)
-    await api.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"email": False}})
-    response = await foretold(api)
+async def test_a_send_that_reaches_no_channel_is_skipped_with_its_end(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]})
+    await add_person(api_tenant)
+    await api_tenant.http.put("/recipients/ada/preferences", json={"global_channel_opt_in": {"email": False}})
+    response = await foretold(api_tenant)
     reason = "email: opted_out (global_channel_opt_in.email)"
     assert (response["decision"], response["status"], response["reason"]) == ("skip", "SUPPRESSED", reason)
 
 
 @pytest.mark.parametrize("pause", ["/channels/email/pause", "/notification-types/news/pause"])
-async def test_a_paused_channel_or_type_waits(api: httpx2.AsyncClient, pause: str) -> None:
-    await add_type(api, {"channels": ["email"]})
-    await add_person(api)
-    assert (await api.post(pause)).is_success
-    response = await foretold(api)
+async def test_a_paused_channel_or_type_waits(api_tenant: ApiTenant, pause: str) -> None:
+    await add_type(api_tenant, {"channels": ["email"]})
+    await add_person(api_tenant)
+    assert (await api_tenant.http.post(pause)).is_success
+    response = await foretold(api_tenant)
     [channel] = response["steps"][0]["channels"]
     assert (response["decision"], channel["decision"]) == ("wait", "wait")
     assert channel["reason"].startswith("paused (")
 
 
-async def test_a_template_that_fails_is_a_reason_and_the_next_step_runs(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]}, {"channels": ["sms"]})
-    broken = {"name": "news", "channel": "email", "language": "en", "subject_template": "Hi", "publish": True}
-    await api.post("/templates", json={**broken, "body_template": "{{ 1 / 0 }}", "variables_schema": {}})
-    await add_person(api)
-    first, second = (await foretold(api))["steps"]
+async def test_a_template_that_fails_is_a_reason_and_the_next_step_runs(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]}, {"channels": ["sms"]})
+    await api_tenant.add_template("news", "email", "{{ 1 / 0 }}")
+    await add_person(api_tenant)
+    first, second = (await foretold(api_tenant))["steps"]
     assert first["channels"][0]["reason"].startswith("template_error: ")
     assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
 
 
-async def test_rules_that_never_allow_a_send_end_the_forecast(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]}, send_window={"start": "10:00", "end": "11:00"})
-    await add_person(api, timezone="UTC")
+async def test_rules_that_never_allow_a_send_end_the_forecast(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]}, send_window={"start": "10:00", "end": "11:00"})
+    await add_person(api_tenant, timezone="UTC")
     quiet = {"start": "09:00", "end": "12:00", "timezone": "UTC"}
-    await api.put("/recipients/ada/preferences", json={"quiet_hours": quiet})
-    response = await foretold(api)
+    await api_tenant.http.put("/recipients/ada/preferences", json={"quiet_hours": quiet})
+    response = await foretold(api_tenant)
     assert (response["decision"], response["steps"]) == ("wait", [])
     assert {wait["reason"] for wait in response["waits"]} == {"quiet_hours", "send_window"}
 
 
-async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]})
-    await add_person(api)
+async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]})
+    await add_person(api_tenant)
     real = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
-    sent = await api.post("/notifications/send", json=real, headers={"Idempotency-Key": "k"})
-    response = (await ask(api, key="k")).json()
+    sent = await api_tenant.http.post("/notifications/send", json=real, headers={"Idempotency-Key": "k"})
+    response = (await ask(api_tenant, key="k")).json()
     assert (response["decision"], response["replays"], response["steps"]) == ("skip", sent.json()["id"], [])
-    assert set(validation_errors(await ask(api, key="k", payload={"name": "Bob"}))) == {""}
+    assert set(validation_errors(await ask(api_tenant, key="k", payload={"name": "Bob"}))) == {""}
 
 
 @pytest.mark.parametrize(
@@ -186,23 +179,23 @@ async def test_a_key_that_is_held_replays_and_with_another_body_is_refused(api: 
     ],
 )
 async def test_errors_of_a_dry_run_are_those_of_a_send(
-    api: httpx2.AsyncClient, more: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, more: dict[str, Any], pointer: str
 ) -> None:
-    await add_type(api, {"channels": ["email"]})
-    await add_person(api)
-    found = validation_errors(await ask(api, **more))
+    await add_type(api_tenant, {"channels": ["email"]})
+    await add_person(api_tenant)
+    found = validation_errors(await ask(api_tenant, **more))
     assert set(found) == {pointer}
     if "dry_run" not in more:
-        assert validation_errors(await ask(api, **more, dry_run=False)) == found
+        assert validation_errors(await ask(api_tenant, **more, dry_run=False)) == found
 
 
 @pytest.mark.parametrize("whom", [{"recipients": [{"recipient_id": "ada"}]}, {"topic": "lamps"}])
-async def test_a_dry_run_is_for_one_recipient(api: httpx2.AsyncClient, whom: dict[str, Any]) -> None:
-    await add_type(api, {"channels": ["email"]})
-    assert set(validation_errors(await ask(api, **whom))) == {"/dry_run"}
+async def test_a_dry_run_is_for_one_recipient(api_tenant: ApiTenant, whom: dict[str, Any]) -> None:
+    await add_type(api_tenant, {"channels": ["email"]})
+    assert set(validation_errors(await ask(api_tenant, **whom))) == {"/dry_run"}
 
 
-async def test_a_send_at_beyond_the_calendar_is_refused(api: httpx2.AsyncClient) -> None:
-    await add_type(api, {"channels": ["email"]}, digest={"window": "1h"})
-    await add_person(api)
-    assert set(validation_errors(await ask(api, send_at="9999-12-31T23:59:59Z"))) == {"/send_at"}
+async def test_a_send_at_beyond_the_calendar_is_refused(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["email"]}, digest={"window": "1h"})
+    await add_person(api_tenant)
+    assert set(validation_errors(await ask(api_tenant, send_at="9999-12-31T23:59:59Z"))) == {"/send_at"}

@@ -14,7 +14,9 @@ from domain.event_webhooks import EVENT_TYPES
 from models.columns import new_id
 from models.event_webhooks import EventMessage
 from storage import event_endpoints
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.production import production_settings
 
 pytestmark = pytest.mark.postgres
 
@@ -31,7 +33,7 @@ BOTH = [
 ]
 
 
-async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "shop") -> list[UUID]:
+async def messages(api_tenant: ApiTenant, *standings: str, key: str = "shop") -> list[UUID]:
     """Insert a message of each status, ten minutes apart from 9:00 on. Return their ids."""
     ids = []
     async with api_tenant.database.transaction() as session:
@@ -59,7 +61,7 @@ async def messages(api_tenant: InProcessTenant, *standings: str, key: str = "sho
     return ids
 
 
-async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
+async def waits(api_tenant: ApiTenant) -> list[tuple[UUID, float]]:
     """Return id and seconds until the attempt of each queued replay, in order."""
     statement = text("""
         SELECT id, extract(epoch FROM next_attempt_at - now())::float8 AS wait FROM event_message
@@ -69,14 +71,14 @@ async def waits(api_tenant: InProcessTenant) -> list[tuple[UUID, float]]:
         return [(row.id, row.wait) for row in await session.execute(statement, {"tenant": api_tenant.tenant})]
 
 
-async def made(api_tenant: InProcessTenant, key: str = "shop", **more: Any) -> dict[str, Any]:
+async def made(api_tenant: ApiTenant, key: str = "shop", **more: Any) -> dict[str, Any]:
     response = await api_tenant.put(f"/event-endpoints/{key}", {"url": URL, **more})
     assert response.status_code == 201, response.text
     body: dict[str, Any] = response.json()
     return body
 
 
-async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: InProcessTenant) -> None:
+async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: ApiTenant) -> None:
     response = await api_tenant.put(PATH, {"url": URL, "events": ["notification.failed"]})
     assert (response.status_code, response.headers["location"]) == (201, f"/api/v1{PATH}")
     assert response.headers["cache-control"] == "no-store"
@@ -93,11 +95,11 @@ async def test_one_is_made_with_a_secret_that_is_shown_once(api_tenant: InProces
     assert "secret" not in json.loads(listed)["items"][0]
 
 
-async def test_an_endpoint_without_events_gets_all_events(api_tenant: InProcessTenant) -> None:
+async def test_an_endpoint_without_events_gets_all_events(api_tenant: ApiTenant) -> None:
     assert (await made(api_tenant))["events"] == ["*"]
 
 
-async def test_a_put_replaces_every_field(api_tenant: InProcessTenant) -> None:
+async def test_a_put_replaces_every_field(api_tenant: ApiTenant) -> None:
     await made(api_tenant, events=["notification.failed"])
     response = (await api_tenant.put(PATH, {"url": URL + "/2", "events": ["*", "*"], "enabled": False})).json()
     assert (response["url"], response["events"], response["enabled"]) == (URL + "/2", ["*"], False)
@@ -107,7 +109,7 @@ async def test_a_put_replaces_every_field(api_tenant: InProcessTenant) -> None:
     assert (response["enabled"], response["disabled_at"], response["disabled_reason"]) == (True, None, None)
 
 
-async def test_lists_are_by_key_and_paged(api_tenant: InProcessTenant) -> None:
+async def test_lists_are_by_key_and_paged(api_tenant: ApiTenant) -> None:
     for key in ("c", "a", "b"):
         await made(api_tenant, key)
     first = (await api_tenant.http.get("/event-endpoints?limit=2")).json()
@@ -131,15 +133,13 @@ async def test_lists_are_by_key_and_paged(api_tenant: InProcessTenant) -> None:
         ({"url": URL, "secret": "whsec_mine"}, "/secret"),
     ],
 )
-async def test_an_invalid_endpoint_is_refused_with_the_field(
-    api_tenant: InProcessTenant, body: Any, pointer: str
-) -> None:
+async def test_an_invalid_endpoint_is_refused_with_the_field(api_tenant: ApiTenant, body: Any, pointer: str) -> None:
     assert list(validation_errors(await api_tenant.put(PATH, body))) == [pointer]
     assert (await api_tenant.http.get(PATH)).status_code == 404
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
-async def test_every_kind_can_be_subscribed_to(api_tenant: InProcessTenant, event_type: str) -> None:
+async def test_every_kind_can_be_subscribed_to(api_tenant: ApiTenant, event_type: str) -> None:
     assert (await made(api_tenant, events=[event_type]))["events"] == [event_type]
 
 
@@ -151,7 +151,7 @@ async def test_an_endpoint_outside_development_must_use_https(container: Contain
         await made(api_tenant)
 
 
-async def test_a_tenant_has_at_most_twenty_endpoints(api_tenant: InProcessTenant) -> None:
+async def test_a_tenant_has_at_most_twenty_endpoints(api_tenant: ApiTenant) -> None:
     for number in range(20):
         await made(api_tenant, f"e{number}")
     assert (await api_tenant.put(PATH, {"url": URL})).status_code == 409
@@ -160,7 +160,7 @@ async def test_a_tenant_has_at_most_twenty_endpoints(api_tenant: InProcessTenant
     await made(api_tenant)
 
 
-async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: InProcessTenant) -> None:
+async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: ApiTenant) -> None:
     first = await made(api_tenant)
     [message] = await messages(api_tenant, "failed")
     assert (await api_tenant.http.delete(PATH)).status_code == 204
@@ -177,7 +177,7 @@ async def test_a_deleted_endpoint_is_not_found_and_its_key_is_free(api_tenant: I
         assert [tuple(row) for row in await session.execute(kept, {"tenant": api_tenant.tenant})] == [("", "")]
 
 
-async def test_a_rotation_returns_the_new_secret_and_the_overlap(api_tenant: InProcessTenant) -> None:
+async def test_a_rotation_returns_the_new_secret_and_the_overlap(api_tenant: ApiTenant) -> None:
     first = await made(api_tenant)
     response = await api_tenant.http.post(f"{PATH}/rotate-secret")
     assert (response.status_code, response.headers["cache-control"]) == (200, "no-store")
@@ -188,7 +188,7 @@ async def test_a_rotation_returns_the_new_secret_and_the_overlap(api_tenant: InP
     assert (await api_tenant.http.get(PATH)).json()["previous_secret_until"] == body["previous_secret_until"]
 
 
-async def test_an_endpoint_without_readable_secrets_is_listed_repaired_and_deleted(api_tenant: InProcessTenant) -> None:
+async def test_an_endpoint_without_readable_secrets_is_listed_repaired_and_deleted(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     lost = "replace({0}, 'enc:', 'enc:lost-')"
     lose = f"UPDATE event_endpoint SET url = {lost.format('url')}, secret = {lost.format('secret')}"
@@ -209,11 +209,11 @@ async def test_an_endpoint_without_readable_secrets_is_listed_repaired_and_delet
 
 
 @pytest.mark.parametrize(("method", "path", "body"), BOTH)
-async def test_an_unknown_key_is_not_found(api_tenant: InProcessTenant, method: str, path: str, body: Any) -> None:
+async def test_an_unknown_key_is_not_found(api_tenant: ApiTenant, method: str, path: str, body: Any) -> None:
     assert (await api_tenant.http.request(method, PATH + path, json=body)).status_code == 404
 
 
-async def test_attempts_are_shown_newest_first_and_filtered_by_outcome(api_tenant: InProcessTenant) -> None:
+async def test_attempts_are_shown_newest_first_and_filtered_by_outcome(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     failed, delivered, waiting, failed_too = map(
         str, await messages(api_tenant, "failed", "delivered", "waiting", "failed")
@@ -241,7 +241,7 @@ async def test_attempts_are_shown_newest_first_and_filtered_by_outcome(api_tenan
     assert (await api_tenant.http.get(f"{PATH}/attempts?status=lost")).status_code == 422
 
 
-async def test_attempts_are_paged(api_tenant: InProcessTenant) -> None:
+async def test_attempts_are_paged(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     ids = [str(id) for id in await messages(api_tenant, *["failed"] * 5)]
     seen: list[str] = []
@@ -255,7 +255,7 @@ async def test_attempts_are_paged(api_tenant: InProcessTenant) -> None:
     assert response["next_cursor"] is None
 
 
-async def test_a_test_is_a_message_like_any(api_tenant: InProcessTenant) -> None:
+async def test_a_test_is_a_message_like_any(api_tenant: ApiTenant) -> None:
     await made(api_tenant, events=["notification.failed"])
     response = await api_tenant.http.post(f"{PATH}/test")
     assert response.status_code == 202
@@ -265,7 +265,7 @@ async def test_a_test_is_a_message_like_any(api_tenant: InProcessTenant) -> None
 
 
 @pytest.mark.parametrize(("path", "body"), [("/test", None), ("/replay", {"since": "2026-01-01T00:00:00Z"})])
-async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: InProcessTenant, path: str, body: Any) -> None:
+async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: ApiTenant, path: str, body: Any) -> None:
     await made(api_tenant, enabled=False)
     response = await api_tenant.http.post(PATH + path, json=body)
     assert (response.status_code, response.json()["detail"]) == (409, "The endpoint is disabled; enable it first.")
@@ -273,7 +273,7 @@ async def test_a_disabled_one_is_neither_tested_nor_replayed(api_tenant: InProce
 
 
 @pytest.mark.parametrize("standing", ["failed", "delivered", "waiting"])
-async def test_one_message_is_replayed_in_any_state(api_tenant: InProcessTenant, standing: str) -> None:
+async def test_one_message_is_replayed_in_any_state(api_tenant: ApiTenant, standing: str) -> None:
     await made(api_tenant)
     first, _ = await messages(api_tenant, standing, "failed")
     response = await api_tenant.http.post(f"{PATH}/replay", json={"message_id": str(first)})
@@ -283,7 +283,7 @@ async def test_one_message_is_replayed_in_any_state(api_tenant: InProcessTenant,
     assert wait <= 0
 
 
-async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(api_tenant: InProcessTenant) -> None:
+async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     standings = ["failed", "failed", "delivered", "waiting", "failed", "failed"]
     ids = await messages(api_tenant, *standings)
@@ -295,7 +295,7 @@ async def test_failed_messages_since_a_time_are_replayed_oldest_first_and_paced(
     assert line[1][1] - line[0][1] == pytest.approx(0.05)
 
 
-async def test_a_replay_of_all_includes_delivered_messages(api_tenant: InProcessTenant) -> None:
+async def test_a_replay_of_all_includes_delivered_messages(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     ids = await messages(api_tenant, "failed", "delivered", "waiting")
     response = (
@@ -305,7 +305,7 @@ async def test_a_replay_of_all_includes_delivered_messages(api_tenant: InProcess
     assert [id for id, _ in await waits(api_tenant)] == ids[:2]
 
 
-async def test_a_second_replay_stands_behind_the_first(api_tenant: InProcessTenant) -> None:
+async def test_a_second_replay_stands_behind_the_first(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     first, second = await messages(api_tenant, "failed", "failed")
     await api_tenant.http.post(
@@ -320,7 +320,7 @@ async def test_a_second_replay_stands_behind_the_first(api_tenant: InProcessTena
     assert line[1][1] - line[0][1] == pytest.approx(0.05)
 
 
-async def test_old_tests_are_not_replayed_with_the_rest(api_tenant: InProcessTenant) -> None:
+async def test_old_tests_are_not_replayed_with_the_rest(api_tenant: ApiTenant) -> None:
     await made(api_tenant)
     await api_tenant.http.post(f"{PATH}/test")
     async with api_tenant.database.transaction() as session:
@@ -339,12 +339,12 @@ async def test_old_tests_are_not_replayed_with_the_rest(api_tenant: InProcessTen
         {"until": "2026-03-01T09:00:00Z"},
     ],
 )
-async def test_a_replay_names_one_message_or_a_time(api_tenant: InProcessTenant, body: Any) -> None:
+async def test_a_replay_names_one_message_or_a_time(api_tenant: ApiTenant, body: Any) -> None:
     await made(api_tenant)
     assert list(validation_errors(await api_tenant.http.post(f"{PATH}/replay", json=body))) == [""]
 
 
-async def test_openapi_describes_event_endpoints_with_examples(api_tenant: InProcessTenant) -> None:
+async def test_openapi_describes_event_endpoints_with_examples(api_tenant: ApiTenant) -> None:
     document = (await api_tenant.http.get("http://localhost/openapi.json")).json()
     paths = [path for path in document["paths"] if "event-endpoints" in path]
     assert len(paths) == 6

@@ -3,11 +3,11 @@
 import json
 from collections.abc import AsyncIterator
 
-import httpx2
 import pytest
 
 from tests.api.test_notifications import accepted, ready
-from tests.engine import ApiTenant, Engine, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -90,10 +90,10 @@ async def test_text_is_returned_to_clients_that_accept_it(
     assert response.headers["content-type"] == content_type
 
 
-async def test_a_waiting_send_shows_its_wait_reason(api: httpx2.AsyncClient) -> None:
-    await ready(api)
-    [id] = await accepted(api, 1)
-    response = (await api.get(f"/notifications/{id}/explain")).json()
+async def test_a_waiting_send_shows_its_wait_reason(api_tenant: ApiTenant) -> None:
+    await ready(api_tenant)
+    [id] = await accepted(api_tenant, 1)
+    response = (await api_tenant.http.get(f"/notifications/{id}/explain")).json()
     assert response["summary"] == "PENDING: it is on its way, or waits."
     assert [(line["at"] is None, line["text"]) for line in response["lines"]][1:] == [
         (True, "sms (step 1): its turn has not come."),

@@ -8,13 +8,14 @@ import pytest
 from api.routes import inbox as routes
 from domain.clock import now
 from models.inbox import InboxMessage
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.storage.recipient_histories import recipient_with_history
 
 pytestmark = pytest.mark.postgres
 
 
-async def messages(api_tenant: InProcessTenant, count: int) -> list[str]:
+async def messages(api_tenant: ApiTenant, count: int) -> list[str]:
     """Insert messages and return their ids, newest first. The oldest has the greatest id; the others have the same
     time."""
     known = await recipient_with_history(api_tenant.database, api_tenant.tenant, f"writer-{uuid4()}")
@@ -36,20 +37,20 @@ async def messages(api_tenant: InProcessTenant, count: int) -> list[str]:
     return [str(id) for id in (*others, oldest)]
 
 
-async def listed(api_tenant: InProcessTenant, **query: str | int) -> list[str]:
+async def listed(api_tenant: ApiTenant, **query: str | int) -> list[str]:
     response = await api_tenant.http.get("/inbox", params={"recipient_id": api_tenant.recipient_id, **query})
     assert response.status_code == 200, response.text
     return [item["id"] for item in response.json()["items"]]
 
 
-async def unread(api_tenant: InProcessTenant) -> int:
+async def unread(api_tenant: ApiTenant) -> int:
     count: int = (
         await api_tenant.http.get("/inbox", params={"recipient_id": api_tenant.recipient_id, "limit": 1})
     ).json()["unread"]
     return count
 
 
-async def test_an_item_shows_its_content_and_its_events(api_tenant: InProcessTenant) -> None:
+async def test_an_item_shows_its_content_and_its_events(api_tenant: ApiTenant) -> None:
     (id,) = await messages(api_tenant, 1)
     page = (await api_tenant.http.get("/inbox", params={"recipient_id": api_tenant.recipient_id})).json()
     (item,) = page["items"]
@@ -67,7 +68,7 @@ async def test_an_item_shows_its_content_and_its_events(api_tenant: InProcessTen
     assert (page["unread"], page["next_cursor"]) == (1, None)
 
 
-async def test_pages_show_each_message_once_and_the_newest_first(api_tenant: InProcessTenant) -> None:
+async def test_pages_show_each_message_once_and_the_newest_first(api_tenant: ApiTenant) -> None:
     expected = await messages(api_tenant, 7)
     found: list[str] = []
     cursor: dict[str, str] = {}
@@ -83,7 +84,7 @@ async def test_pages_show_each_message_once_and_the_newest_first(api_tenant: InP
     assert cursor == {"cursor": None}
 
 
-async def test_reading_a_message_means_it_was_seen_and_the_first_time_counts(api_tenant: InProcessTenant) -> None:
+async def test_reading_a_message_means_it_was_seen_and_the_first_time_counts(api_tenant: ApiTenant) -> None:
     id, *_ = await messages(api_tenant, 2)
     first = await api_tenant.http.post(f"/inbox/{id}/read")
     assert first.status_code == 200
@@ -93,7 +94,7 @@ async def test_reading_a_message_means_it_was_seen_and_the_first_time_counts(api
     assert await unread(api_tenant) == 1
 
 
-async def test_seeing_a_message_is_not_reading_it(api_tenant: InProcessTenant) -> None:
+async def test_seeing_a_message_is_not_reading_it(api_tenant: ApiTenant) -> None:
     (id,) = await messages(api_tenant, 1)
     seen = (await api_tenant.http.post(f"/inbox/{id}/seen")).json()
     assert seen["seen_at"] is not None
@@ -101,7 +102,7 @@ async def test_seeing_a_message_is_not_reading_it(api_tenant: InProcessTenant) -
     assert await unread(api_tenant) == 1
 
 
-async def test_an_archived_message_leaves_the_list_and_the_count(api_tenant: InProcessTenant) -> None:
+async def test_an_archived_message_leaves_the_list_and_the_count(api_tenant: ApiTenant) -> None:
     first, second = await messages(api_tenant, 2)
     assert (await api_tenant.http.post(f"/inbox/{first}/archive")).json()["archived_at"] is not None
     assert await listed(api_tenant) == [second]
@@ -109,7 +110,7 @@ async def test_an_archived_message_leaves_the_list_and_the_count(api_tenant: InP
     assert await unread(api_tenant) == 1
 
 
-async def test_read_all_marks_only_items_of_the_recipient(api_tenant: InProcessTenant) -> None:
+async def test_read_all_marks_only_items_of_the_recipient(api_tenant: ApiTenant) -> None:
     await messages(api_tenant, 3)
     other = f"{api_tenant.recipient_id}-2"
     assert (await api_tenant.http.post("/inbox/read-all", params={"recipient_id": other})).json() == {"marked": 0}
@@ -124,7 +125,7 @@ async def test_read_all_marks_only_items_of_the_recipient(api_tenant: InProcessT
 
 
 async def test_all_are_read_in_batches_and_not_more_than_one_call_may(
-    api_tenant: InProcessTenant, monkeypatch: pytest.MonkeyPatch
+    api_tenant: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(routes, "READ_BATCH_SIZE", 2)
     monkeypatch.setattr(routes, "MAX_MARKED_READ", 4)
@@ -137,16 +138,16 @@ async def test_all_are_read_in_batches_and_not_more_than_one_call_may(
 
 
 @pytest.mark.parametrize("id", ["0f9619ff-8b86-4d01-b42d-00cf4fc964ff", "not-an-id"])
-async def test_an_unknown_message_is_not_found(api_tenant: InProcessTenant, id: str) -> None:
+async def test_an_unknown_message_is_not_found(api_tenant: ApiTenant, id: str) -> None:
     assert (await api_tenant.http.post(f"/inbox/{id}/read")).status_code == 404
 
 
-async def test_an_inbox_belongs_to_one_recipient(api_tenant: InProcessTenant) -> None:
+async def test_an_inbox_belongs_to_one_recipient(api_tenant: ApiTenant) -> None:
     assert list(validation_errors(await api_tenant.http.get("/inbox"))) == ["recipient_id"]
     assert list(validation_errors(await api_tenant.http.post("/inbox/read-all"))) == ["recipient_id"]
 
 
 @pytest.mark.parametrize("cursor", ["x", "MjAyNi0xMS0yMlQxNjowNTowMA", "AAAA"])
-async def test_a_strange_cursor_is_refused(api_tenant: InProcessTenant, cursor: str) -> None:
+async def test_a_strange_cursor_is_refused(api_tenant: ApiTenant, cursor: str) -> None:
     response = await api_tenant.http.get("/inbox", params={"recipient_id": api_tenant.recipient_id, "cursor": cursor})
     assert list(validation_errors(response)) == ["cursor"]

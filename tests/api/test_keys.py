@@ -20,10 +20,12 @@ from domain.clock import now
 from domain.json_types import Json
 from storage.api_keys import hash_secret, upsert_key
 from storage.catalog import CACHE_TTL
-from tests.api.in_process_tenants import InProcessTenant, production_settings, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.apps import app_of
 from tests.installation_keys import installation_key
 from tests.polling import eventually
+from tests.production import production_settings
 
 pytestmark = pytest.mark.postgres
 
@@ -54,7 +56,7 @@ async def statuses(http: AsyncClient, *keys: str) -> list[int]:
     return [(await use(http, key)).status_code for key in keys]
 
 
-async def set_column(api_tenant: InProcessTenant, id: str, column: str, at: datetime) -> None:
+async def set_column(api_tenant: ApiTenant, id: str, column: str, at: datetime) -> None:
     async with api_tenant.database.transaction() as session:
         await session.execute(text(f"UPDATE api_key SET {column} = :at WHERE id = :id"), {"at": at, "id": id})
 
@@ -63,7 +65,7 @@ def moment(shown: str) -> datetime:
     return datetime.fromisoformat(shown)
 
 
-async def test_a_key_is_shown_once_and_only_its_hash_is_stored(api_tenant: InProcessTenant) -> None:
+async def test_a_key_is_shown_once_and_only_its_hash_is_stored(api_tenant: ApiTenant) -> None:
     made = await created(api_tenant.http, expires_in="90d")
     assert made["key"].startswith(f"{made['prefix']}")
     assert (made["status"], made["scopes"], made["last_used_at"], made["replaces"]) == ("active", ["read"], None, None)
@@ -89,11 +91,11 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_stored(api_tenant: InPro
         ({"expires_in": "soon"}, "/expires_in"),
     ],
 )
-async def test_a_key_that_cannot_be_is_refused(api_tenant: InProcessTenant, asked: Json, pointer: str) -> None:
+async def test_a_key_that_cannot_be_is_refused(api_tenant: ApiTenant, asked: Json, pointer: str) -> None:
     assert set(validation_errors(await api_tenant.http.post("/keys", json=READER | asked))) == {pointer}
 
 
-async def test_a_key_grants_only_scopes_that_it_has(api_tenant: InProcessTenant) -> None:
+async def test_a_key_grants_only_scopes_that_it_has(api_tenant: ApiTenant) -> None:
     manager = await created(api_tenant.http, scopes=["manage"])
     headers = {"Authorization": f"Bearer {manager['key']}"}
     refused = await api_tenant.http.post("/keys", json=READER | {"scopes": ["manage", "send"]}, headers=headers)
@@ -107,7 +109,7 @@ async def test_a_key_grants_only_scopes_that_it_has(api_tenant: InProcessTenant)
     assert await statuses(api_tenant.http, manager["key"]) == [401]
 
 
-async def test_a_revoked_key_is_refused_at_once_and_listed_as_ended(api_tenant: InProcessTenant) -> None:
+async def test_a_revoked_key_is_refused_at_once_and_listed_as_ended(api_tenant: ApiTenant) -> None:
     made = await created(api_tenant.http)
     assert await statuses(api_tenant.http, made["key"]) == [200]
     for _ in range(2):
@@ -120,9 +122,7 @@ async def test_a_revoked_key_is_refused_at_once_and_listed_as_ended(api_tenant: 
     assert (await api_tenant.http.post(f"/keys/{made['id']}/rotate")).status_code == 409
 
 
-async def test_a_key_ends_when_it_expires_also_while_it_is_cached(
-    api_tenant: InProcessTenant, container: Container
-) -> None:
+async def test_a_key_ends_when_it_expires_also_while_it_is_cached(api_tenant: ApiTenant, container: Container) -> None:
     made = await created(api_tenant.http, expires_in="1h")
     assert await statuses(api_tenant.http, made["key"]) == [200]
     await set_column(api_tenant, made["id"], "expires_at", now() + timedelta(milliseconds=300))
@@ -132,7 +132,7 @@ async def test_a_key_ends_when_it_expires_also_while_it_is_cached(
     assert (await api_tenant.http.get(f"/keys/{made['id']}")).json()["status"] == "expired"
 
 
-async def test_both_keys_are_valid_while_a_rotation_overlaps(api_tenant: InProcessTenant, container: Container) -> None:
+async def test_both_keys_are_valid_while_a_rotation_overlaps(api_tenant: ApiTenant, container: Container) -> None:
     old = await created(api_tenant.http, scopes=["read", "send"])
     new = await rotated(api_tenant.http, old["id"], overlap="1h")
     assert (new["name"], new["scopes"], new["replaces"]) == ("reader", ["read", "send"], old["id"])
@@ -144,7 +144,7 @@ async def test_both_keys_are_valid_while_a_rotation_overlaps(api_tenant: InProce
     assert await statuses(api_tenant.http, old["key"], new["key"]) == [401, 200]
 
 
-async def test_a_rotation_without_overlap_ends_the_key_at_once(api_tenant: InProcessTenant) -> None:
+async def test_a_rotation_without_overlap_ends_the_key_at_once(api_tenant: ApiTenant) -> None:
     old = await created(api_tenant.http, expires_in="10d")
     assert await statuses(api_tenant.http, old["key"]) == [200]
     new = await rotated(api_tenant.http, old["id"], overlap=None)
@@ -152,7 +152,7 @@ async def test_a_rotation_without_overlap_ends_the_key_at_once(api_tenant: InPro
     assert moment(new["expires_at"]) - moment(new["created_at"]) == timedelta(days=10), "it lives as long again"
 
 
-async def test_a_rotation_never_prolongs_a_key_and_is_done_once(api_tenant: InProcessTenant) -> None:
+async def test_a_rotation_never_prolongs_a_key_and_is_done_once(api_tenant: ApiTenant) -> None:
     old = await created(api_tenant.http, expires_in="1h")
     new = await rotated(api_tenant.http, old["id"], overlap="30d", expires_in="2d")
     assert new["previous_expires_at"] == old["expires_at"]
@@ -165,9 +165,7 @@ async def test_a_rotation_never_prolongs_a_key_and_is_done_once(api_tenant: InPr
     }
 
 
-async def test_operate_works_in_the_installations_own_tenant_only(
-    api_tenant: InProcessTenant, container: Container
-) -> None:
+async def test_operate_works_in_the_installations_own_tenant_only(api_tenant: ApiTenant, container: Container) -> None:
     async with container.database.transaction() as session:
         _, key_of_tenant = await upsert_key(session, api_tenant.tenant, "other", ["operate", "manage"])
     assert (await use(api_tenant.http, key_of_tenant, "/tenants")).status_code == 403
@@ -175,7 +173,7 @@ async def test_operate_works_in_the_installations_own_tenant_only(
     assert (await use(api_tenant.http, operator, "/tenants")).status_code == 200
 
 
-async def test_development_keys_are_refused_in_production(api_tenant: InProcessTenant, container: Container) -> None:
+async def test_development_keys_are_refused_in_production(api_tenant: ApiTenant, container: Container) -> None:
     made = await created(api_tenant.http)
     assert made["key"].startswith("tk_dev_")
     app = create_app(replace(container, settings=production_settings()))
@@ -199,7 +197,7 @@ async def second_process(container: Container) -> AsyncIterator[AsyncClient]:
             await listening
 
 
-async def test_a_revocation_reaches_a_second_process(api_tenant: InProcessTenant, container: Container) -> None:
+async def test_a_revocation_reaches_a_second_process(api_tenant: ApiTenant, container: Container) -> None:
     assert CACHE_TTL <= 5, "the age of what is cached, should a notification be lost"
     made, kept = await created(api_tenant.http), await created(api_tenant.http)
     async with second_process(container) as http:
@@ -209,7 +207,7 @@ async def test_a_revocation_reaches_a_second_process(api_tenant: InProcessTenant
         assert await statuses(http, kept["key"]) == [200]
 
 
-async def test_the_last_use_is_written_at_most_once_a_minute(api_tenant: InProcessTenant, container: Container) -> None:
+async def test_the_last_use_is_written_at_most_once_a_minute(api_tenant: ApiTenant, container: Container) -> None:
     made = await created(api_tenant.http)
     uses: KeyUses = app_of(container).state.key_uses
     await uses.write()
@@ -229,12 +227,12 @@ async def test_the_last_use_is_written_at_most_once_a_minute(api_tenant: InProce
     assert (await last_used(api_tenant, made["id"]) or first) > first
 
 
-async def last_used(api_tenant: InProcessTenant, id: str) -> datetime | None:
+async def last_used(api_tenant: ApiTenant, id: str) -> datetime | None:
     shown = (await api_tenant.http.get(f"/keys/{id}")).json()["last_used_at"]
     return moment(shown) if shown else None
 
 
-async def test_a_tenant_has_a_largest_number_of_keys(api_tenant: InProcessTenant) -> None:
+async def test_a_tenant_has_a_largest_number_of_keys(api_tenant: ApiTenant) -> None:
     async with api_tenant.database.transaction() as session:
         for number in range(99):
             await upsert_key(session, api_tenant.tenant, f"key {number}", ["read"])

@@ -11,7 +11,8 @@ from sqlalchemy import text
 from domain.json_types import Json
 from services.statement_groups import SendStatementGroups
 from storage import multi_sends, recipients
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 SCHEMA = {"type": "object", "required": ["shop", "order"], "properties": {"order": {"type": "string"}}}
@@ -27,15 +28,12 @@ SELECT :tenant, 'r' || n, 'lamps', now() FROM generate_series(1, 998) n
 
 
 @pytest.fixture
-async def store(api_tenant: InProcessTenant) -> InProcessTenant:
+async def store(api_tenant: ApiTenant) -> ApiTenant:
     """Create a type `shipped` (SMS, priority 3), three recipients, and a topic `lamps` with them."""
-    template = {"name": "n", "channel": "sms", "language": "en", "body_template": "{{ shop }} {{ order }}"}
-    saved = await api_tenant.http.post("/templates", json={**template, "variables_schema": SCHEMA, "publish": True})
-    assert saved.status_code == 201, saved.text
-    type_body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "n"}}
-    assert (await api_tenant.put("/notification-types/shipped", type_body)).status_code == 201
+    template = {"body": "{{ shop }} {{ order }}", "variables_schema": SCHEMA}
+    await api_tenant.put_type("shipped", ["sms"], template=template)
     for recipient_id in RECIPIENT_IDS:
-        assert (await api_tenant.put(f"/recipients/{recipient_id}", {"phone": "+447700900123"})).status_code == 201
+        await api_tenant.put_recipient(recipient_id, phone="+447700900123")
         assert (await api_tenant.http.put(f"/topics/lamps/subscribers/{recipient_id}")).status_code == 204
     return api_tenant
 
@@ -44,7 +42,7 @@ def to(recipient_id: str, **more: Any) -> Json:
     return {"recipient_id": recipient_id, "payload": {"order": f"order of {recipient_id}"}, **more}
 
 
-async def post(api_tenant: InProcessTenant, *recipients: Json, key: str | None = None, **more: Any) -> Response:
+async def post(api_tenant: ApiTenant, *recipients: Json, key: str | None = None, **more: Any) -> Response:
     body: Json = {"notification_type": "shipped", "payload": {"shop": "Kite"}, **more}
     headers = {} if key is None else {"Idempotency-Key": key}
     return await api_tenant.http.post(
@@ -59,25 +57,25 @@ def entries(response: Response) -> list[Json]:
     return items
 
 
-async def send(api_tenant: InProcessTenant, *recipients: Json, **more: Any) -> list[Json]:
+async def send(api_tenant: ApiTenant, *recipients: Json, **more: Any) -> list[Json]:
     return entries(await post(api_tenant, *recipients, **more))
 
 
-async def to_topic(api_tenant: InProcessTenant, **more: Any) -> list[Json]:
+async def to_topic(api_tenant: ApiTenant, **more: Any) -> list[Json]:
     return await send(api_tenant, topic="lamps", payload={"shop": "Kite", "order": "1"}, **more)
 
 
-async def execute(api_tenant: InProcessTenant, statement: str) -> Any:
+async def execute(api_tenant: ApiTenant, statement: str) -> Any:
     async with api_tenant.database.transaction() as session:
         return await session.execute(text(statement), {"tenant": api_tenant.tenant})
 
 
-async def stored(api_tenant: InProcessTenant) -> int:
+async def stored(api_tenant: ApiTenant) -> int:
     counted = await execute(api_tenant, "SELECT count(*) FROM notification WHERE tenant = :tenant")
     return int(counted.scalar_one())
 
 
-async def shown(api_tenant: InProcessTenant, item: Json) -> Json:
+async def shown(api_tenant: ApiTenant, item: Json) -> Json:
     view: Json = (await api_tenant.http.get(f"/notifications/{item['id']}")).json()
     return view
 
@@ -85,7 +83,7 @@ async def shown(api_tenant: InProcessTenant, item: Json) -> Json:
 # Entries
 
 
-async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store: InProcessTenant) -> None:
+async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store: ApiTenant) -> None:
     ada, bob = await send(
         store, to("ada", payload={"order": "4711", "shop": "Own"}), to("bob", priority=1, tags=["b"]), tags=["all"]
     )
@@ -98,14 +96,14 @@ async def test_each_entry_has_its_own_data_and_may_differ_from_the_request(store
     assert (bob["event_payload"], bob["priority"], bob["tags"]) == ({"order": "order of bob", "shop": "Kite"}, 1, ["b"])
 
 
-async def test_an_entry_may_give_the_recipient_inline(store: InProcessTenant) -> None:
+async def test_an_entry_may_give_the_recipient_inline(store: ApiTenant) -> None:
     recipient = {"recipient_id": "new", "phone": "+447700900124"}
     [item] = await send(store, {"recipient": recipient, "payload": {"order": "1"}})
     assert (item["recipient_id"], item["status"]) == ("new", 202)
     assert (await store.http.get("/recipients/new")).json()["phone"] == "+447700900124"
 
 
-async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: InProcessTenant) -> None:
+async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: ApiTenant) -> None:
     bad = [to("unknown"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
     first, *refused = await send(store, to("ada"), *bad)
     assert (first["status"], await stored(store)) == (202, 1)
@@ -123,7 +121,7 @@ async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: I
     ]
 
 
-async def test_a_further_entry_for_a_recipient_is_refused(store: InProcessTenant) -> None:
+async def test_a_further_entry_for_a_recipient_is_refused(store: ApiTenant) -> None:
     first, again = await send(store, to("ada"), to("ada", payload={"order": "2"}))
     assert (first["status"], again["status"], await stored(store)) == (202, 422, 1)
     assert again["errors"] == [{"pointer": "", "detail": "has the same recipient as entry 0"}]
@@ -144,13 +142,13 @@ WRONG_AS_A_WHOLE: list[tuple[Json, str]] = [
 ]
 
 
-async def test_an_invalid_shared_field_refuses_the_whole_request(store: InProcessTenant) -> None:
+async def test_an_invalid_shared_field_refuses_the_whole_request(store: ApiTenant) -> None:
     for body, pointer in WRONG_AS_A_WHOLE:
         assert pointer in validation_errors(await post(store, key="k", **body)), body
     assert await stored(store) == 0
 
 
-async def test_shared_fields_count_once_for_each_recipient(store: InProcessTenant) -> None:
+async def test_shared_fields_count_once_for_each_recipient(store: ApiTenant) -> None:
     large, many = {"shop": "x" * 100_000}, {"shop": [0] * 1_001}
     recipients = [to(f"r{number}") for number in range(100)]
     for payload in (large, many):
@@ -162,7 +160,7 @@ async def test_shared_fields_count_once_for_each_recipient(store: InProcessTenan
 # Topics
 
 
-async def test_each_subscriber_of_a_topic_gets_a_notification(store: InProcessTenant) -> None:
+async def test_each_subscriber_of_a_topic_gets_a_notification(store: ApiTenant) -> None:
     assert (await store.http.delete("/topics/lamps/subscribers/bob")).status_code == 204
     items = await to_topic(store, cancel_key="lamps-1")
     assert [(item["recipient_id"], item["status"]) for item in items] == [("ada", 202), ("eve", 202)]
@@ -172,7 +170,7 @@ async def test_each_subscriber_of_a_topic_gets_a_notification(store: InProcessTe
 
 
 async def test_a_subscriber_erased_during_the_request_is_refused_alone(
-    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
+    store: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subscribers = recipients.list_subscribers
 
@@ -188,7 +186,7 @@ async def test_a_subscriber_erased_during_the_request_is_refused_alone(
     assert await to_topic(store, key="k") == first
 
 
-async def test_a_topic_may_have_a_thousand_subscribers(store: InProcessTenant) -> None:
+async def test_a_topic_may_have_a_thousand_subscribers(store: ApiTenant) -> None:
     await execute(store, MANY_RECIPIENTS)
     await execute(store, MANY_SUBSCRIBERS)
     too_many = await post(store, topic="lamps", payload={"shop": "Kite", "order": "1"})
@@ -204,7 +202,7 @@ async def test_a_topic_may_have_a_thousand_subscribers(store: InProcessTenant) -
 # Idempotency
 
 
-async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: InProcessTenant) -> None:
+async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store: ApiTenant) -> None:
     given = (to("ada"), to("unknown"), to("bob", priority=9), to("eve"))
     first = await post(store, *given, key="k")
     assert (await store.put("/recipients/unknown", {})).status_code == 201
@@ -216,7 +214,7 @@ async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store
         assert validation_errors(other) == {"": "the idempotency key was already used with another body"}
 
 
-async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: InProcessTenant) -> None:
+async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: ApiTenant) -> None:
     assert (await store.http.delete("/topics/lamps/subscribers/ada")).status_code == 204
     first = await to_topic(store, key="k")
     assert (await store.http.put("/topics/lamps/subscribers/ada")).status_code == 204
@@ -224,7 +222,7 @@ async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: InProcess
     assert await stored(store) == 2
 
 
-async def test_a_key_holds_for_sends_to_one_recipient_too(store: InProcessTenant) -> None:
+async def test_a_key_holds_for_sends_to_one_recipient_too(store: ApiTenant) -> None:
     reused = {"": "the idempotency key was already used with another body"}
     await send(store, to("ada"), key="several")
     assert (
@@ -235,7 +233,7 @@ async def test_a_key_holds_for_sends_to_one_recipient_too(store: InProcessTenant
     assert validation_errors(await post(store, to("ada"), key="one")) == reused
 
 
-async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: InProcessTenant) -> None:
+async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: ApiTenant) -> None:
     entries: list[dict[str, Any]] = [to("unknown"), {"payload": {}}]
     for refused in entries:
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
@@ -248,7 +246,7 @@ async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: I
 
 @pytest.mark.parametrize("bodies", [("ada", "ada"), ("ada", "bob")])
 async def test_one_of_concurrent_requests_with_a_key_is_accepted(
-    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
+    store: ApiTenant, monkeypatch: pytest.MonkeyPatch, bodies: tuple[str, str]
 ) -> None:
     """Both requests look up the key before either holds it."""
     both = asyncio.Barrier(2)
@@ -274,12 +272,12 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
 REUSED = {"": "the idempotency key was already used with another body"}
 
 
-async def one(api_tenant: InProcessTenant) -> Response:
+async def one(api_tenant: ApiTenant) -> Response:
     return await post(api_tenant, key="k", recipient_id="bob", payload={"shop": "", "order": ""})
 
 
 async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
-    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
+    store: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The single send is accepted after the multi-send has looked up the key."""
     keep = multi_sends.store_results
@@ -294,7 +292,7 @@ async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
 
 
 async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
-    store: InProcessTenant, monkeypatch: pytest.MonkeyPatch
+    store: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The multi-send is accepted after the single send has looked up the key. Its first entry is rejected."""
     insert = SendStatementGroups.insert
@@ -308,7 +306,7 @@ async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
     assert await stored(store) == 2
 
 
-async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: InProcessTenant) -> None:
+async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: ApiTenant) -> None:
     """The notification of another recipient also holds the key, which stays in force."""
     given, key = (to("bob"), to("ada")), "for +447700900123"
     first = await send(store, *given, key=key)

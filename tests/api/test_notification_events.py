@@ -7,7 +7,8 @@ from httpx2 import Response
 from sqlalchemy import text
 
 from models.notifications import Attempt
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.storage.recipient_histories import StoredHistory, recipient_with_history
 
 pytestmark = pytest.mark.postgres
@@ -15,21 +16,21 @@ pytestmark = pytest.mark.postgres
 RECEIPTS = text("SELECT kind FROM receipt WHERE attempt_id = :id AND provider = 'application' ORDER BY kind")
 
 
-async def known(api_tenant: InProcessTenant) -> StoredHistory:
+async def known(api_tenant: ApiTenant) -> StoredHistory:
     """Create a notification whose delivery by email was sent."""
     return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 
-async def report(api_tenant: InProcessTenant, id: object, **body: str) -> Response:
+async def report(api_tenant: ApiTenant, id: object, **body: str) -> Response:
     return await api_tenant.http.post(f"/notifications/{id}/events", json=body)
 
 
-async def receipts(api_tenant: InProcessTenant, one: StoredHistory) -> list[str]:
+async def receipts(api_tenant: ApiTenant, one: StoredHistory) -> list[str]:
     async with api_tenant.database.transaction() as session:
         return [row.kind for row in await session.execute(RECEIPTS, {"id": one.attempt_id})]
 
 
-async def test_each_event_is_stored_once(api_tenant: InProcessTenant) -> None:
+async def test_each_event_is_stored_once(api_tenant: ApiTenant) -> None:
     one = await known(api_tenant)
     for event in ("opened", "clicked", "opened"):
         assert (await report(api_tenant, one.notification_id, event=event)).status_code == 204
@@ -37,7 +38,7 @@ async def test_each_event_is_stored_once(api_tenant: InProcessTenant) -> None:
     assert await receipts(api_tenant, one) == ["clicked", "opened"]
 
 
-async def test_a_channel_by_which_nothing_was_sent_is_a_conflict(api_tenant: InProcessTenant) -> None:
+async def test_a_channel_by_which_nothing_was_sent_is_a_conflict(api_tenant: ApiTenant) -> None:
     one = await known(api_tenant)
     response = await report(api_tenant, one.notification_id, event="opened", channel="push")
     detail = "This notification was not sent by push, but by email."
@@ -45,7 +46,7 @@ async def test_a_channel_by_which_nothing_was_sent_is_a_conflict(api_tenant: InP
     assert await receipts(api_tenant, one) == []
 
 
-async def test_a_call_that_was_refused_sent_nothing(api_tenant: InProcessTenant) -> None:
+async def test_a_call_that_was_refused_sent_nothing(api_tenant: ApiTenant) -> None:
     one = await known(api_tenant)
     async with api_tenant.database.transaction() as session:
         attempt = await session.get_one(Attempt, one.attempt_id)
@@ -57,5 +58,5 @@ async def test_a_call_that_was_refused_sent_nothing(api_tenant: InProcessTenant)
 @pytest.mark.parametrize(
     ("body", "pointer"), [({"event": "opened", "channel": "pigeon"}, "/channel"), ({"event": "delivered"}, "/event")]
 )
-async def test_an_unknown_word_is_invalid(api_tenant: InProcessTenant, body: dict[str, str], pointer: str) -> None:
+async def test_an_unknown_word_is_invalid(api_tenant: ApiTenant, body: dict[str, str], pointer: str) -> None:
     assert list(validation_errors(await report(api_tenant, uuid4(), **body))) == [pointer]

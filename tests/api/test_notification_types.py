@@ -6,8 +6,7 @@ import pytest
 
 from bootstrap import Container
 from domain.channels import Channel
-from models.tenants import Tenant
-from tests.api.in_process_tenants import InProcessTenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -67,13 +66,13 @@ async def test_the_same_type_again_changes_nothing(api: httpx2.AsyncClient) -> N
 
 
 async def test_a_change_is_a_new_version_and_used_at_once(
-    api: httpx2.AsyncClient, container: Container, tenant: Tenant
+    api: httpx2.AsyncClient, container: Container, api_tenant: ApiTenant
 ) -> None:
     await api.put(PATH, json=SHIPPED)
-    assert await container.catalog.current_type(tenant.id, "order.shipped")
+    assert await container.catalog.current_type(api_tenant.tenant, "order.shipped")
     response = await api.put(PATH, json=changed(priority=5))
     assert (response.status_code, response.json()["version"]) == (201, 2)
-    current = await container.catalog.current_type(tenant.id, "order.shipped")
+    current = await container.catalog.current_type(api_tenant.tenant, "order.shipped")
     assert current is not None
     assert (current.priority, current.default) == (5, {Channel.SMS: False})
 
@@ -85,17 +84,17 @@ async def test_writers_at_the_same_time_make_consecutive_versions(api: httpx2.As
 
 
 async def test_a_retired_type_is_not_found_until_it_is_put_again(
-    api: httpx2.AsyncClient, container: Container, tenant: Tenant
+    api: httpx2.AsyncClient, container: Container, api_tenant: ApiTenant
 ) -> None:
     await api.put(PATH, json=SHIPPED)
-    old = await container.catalog.current_type(tenant.id, "order.shipped")
+    old = await container.catalog.current_type(api_tenant.tenant, "order.shipped")
     assert (await api.delete(PATH)).status_code == 204
     assert (await api.get(PATH)).status_code == 404
     assert (await api.delete(PATH)).status_code == 404
     assert (await api.get("/notification-types")).json()["items"] == []
-    assert await container.catalog.current_type(tenant.id, "order.shipped") is None
+    assert await container.catalog.current_type(api_tenant.tenant, "order.shipped") is None
     assert old is not None
-    assert (await container.catalog.type_by_id(tenant.id, old.id)).priority == 2
+    assert (await container.catalog.type_by_id(api_tenant.tenant, old.id)).priority == 2
     revived = await api.put(PATH, json=SHIPPED)
     assert (revived.status_code, revived.json()["version"]) == (201, 2)
 
@@ -299,7 +298,7 @@ async def test_a_save_warns_of_missing_and_incomplete_templates(
     assert "warnings" not in (await api.put(PATH, json=SHIPPED)).json()
 
 
-async def test_a_save_warns_of_preferences_that_name_its_former_category(api_tenant: InProcessTenant) -> None:
+async def test_a_save_warns_of_preferences_that_name_its_former_category(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient()
     news: dict[str, Any] = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx2
 import pytest
 
-from tests.engine import ApiTenant, Engine, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -104,9 +104,9 @@ async def test_a_time_range_includes_its_start_and_excludes_its_end(archive: tup
     ],
 )
 async def test_a_search_that_makes_no_sense_is_refused(
-    api: httpx2.AsyncClient, wanted: dict[str, str], parameter: str
+    api_tenant: ApiTenant, wanted: dict[str, str], parameter: str
 ) -> None:
-    response = await api.get("/notifications", params=wanted)
+    response = await api_tenant.http.get("/notifications", params=wanted)
     assert response.status_code == 422
     assert [issue["parameter"] for issue in response.json()["errors"]] == [parameter]
 
@@ -179,66 +179,62 @@ async def test_a_skipped_channel_has_a_reason(archive: tuple[ApiTenant, dict[str
 
 
 @pytest.mark.parametrize("id", ["nonsense", "1", "%00", "00000000-0000-0000-0000-00000000000g"])
-async def test_an_invalid_id_is_not_found(api: httpx2.AsyncClient, id: str) -> None:
-    assert (await api.get(f"/notifications/{id}")).status_code == 404
-    assert (await api.post(f"/notifications/{id}/cancel")).status_code == 404
+async def test_an_invalid_id_is_not_found(api_tenant: ApiTenant, id: str) -> None:
+    assert (await api_tenant.http.get(f"/notifications/{id}")).status_code == 404
+    assert (await api_tenant.http.post(f"/notifications/{id}/cancel")).status_code == 404
 
 
-async def ready(api: httpx2.AsyncClient) -> None:
-    template = {"name": "t", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    await api.post("/templates", json={**template, "variables_schema": {}})
-    await api.put("/notification-types/t", json={"route": [{"channels": ["sms"]}], "templates": {"sms": "t"}})
-    await api.put("/recipients/ada", json={"phone": "+447700900123"})
+async def ready(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("t", ["sms"])
+    await api_tenant.put_recipient(phone="+447700900123")
 
 
-async def accepted(api: httpx2.AsyncClient, count: int) -> list[str]:
+async def accepted(api_tenant: ApiTenant, count: int) -> list[str]:
     """Return ids, in the order of the requests."""
-    item = {"notification_type": "t", "recipient_id": "ada"}
-    responses = [await api.post("/notifications/send", json=item) for _ in range(count)]
-    return [response.json()["id"] for response in responses]
+    return [await api_tenant.send("t") for _ in range(count)]
 
 
-async def test_pages_are_newest_first_and_stand_still_while_others_are_sent(api: httpx2.AsyncClient) -> None:
-    await ready(api)
-    ids = await accepted(api, 7)
+async def test_pages_are_newest_first_and_stand_still_while_others_are_sent(api_tenant: ApiTenant) -> None:
+    await ready(api_tenant)
+    ids = await accepted(api_tenant, 7)
     seen: list[str] = []
     pages, cursor = 0, None
     while pages < 5:
         params = {"limit": "3"} | ({"cursor": cursor} if cursor else {})
-        page = (await api.get("/notifications", params=params)).json()
+        page = (await api_tenant.http.get("/notifications", params=params)).json()
         seen += [item["id"] for item in page["items"]]
         pages, cursor = pages + 1, page["next_cursor"]
         if cursor is None:
             break
-        await accepted(api, 2)
+        await accepted(api_tenant, 2)
     assert seen == ids[::-1]
     assert pages == 3
 
 
-async def test_a_page_that_is_just_full_is_the_last(api: httpx2.AsyncClient) -> None:
-    await ready(api)
-    await accepted(api, 3)
-    page = (await api.get("/notifications", params={"limit": "3"})).json()
+async def test_a_page_that_is_just_full_is_the_last(api_tenant: ApiTenant) -> None:
+    await ready(api_tenant)
+    await accepted(api_tenant, 3)
+    page = (await api_tenant.http.get("/notifications", params={"limit": "3"})).json()
     assert (len(page["items"]), page["next_cursor"]) == (3, None)
 
 
-async def test_a_filter_holds_on_every_page(api: httpx2.AsyncClient) -> None:
-    await ready(api)
-    await api.put("/recipients/bob", json={"phone": "+447700900124"})
+async def test_a_filter_holds_on_every_page(api_tenant: ApiTenant) -> None:
+    await ready(api_tenant)
+    await api_tenant.put_recipient("bob", phone="+447700900124")
     for _ in range(3):
-        await accepted(api, 1)
-        await api.post("/notifications/send", json={"notification_type": "t", "recipient_id": "bob"})
-    first = (await api.get("/notifications", params={"recipient_id": "bob", "limit": "2"})).json()
+        await accepted(api_tenant, 1)
+        await api_tenant.send("t", "bob")
+    first = (await api_tenant.http.get("/notifications", params={"recipient_id": "bob", "limit": "2"})).json()
     params = {"recipient_id": "bob", "limit": "2", "cursor": first["next_cursor"]}
-    second = (await api.get("/notifications", params=params)).json()
+    second = (await api_tenant.http.get("/notifications", params=params)).json()
     items = first["items"] + second["items"]
     assert [item["recipient_id"] for item in items] == ["bob"] * 3
     assert second["next_cursor"] is None
 
 
-async def test_an_accepted_notification_without_a_dispatcher_is_pending(api: httpx2.AsyncClient) -> None:
-    await ready(api)
-    [id] = await accepted(api, 1)
-    shown = (await api.get(f"/notifications/{id}")).json()
+async def test_an_accepted_notification_without_a_dispatcher_is_pending(api_tenant: ApiTenant) -> None:
+    await ready(api_tenant)
+    [id] = await accepted(api_tenant, 1)
+    shown = (await api_tenant.http.get(f"/notifications/{id}")).json()
     assert (shown["status"], shown["finished_at"], shown["deliveries"]) == ("PENDING", None, [])
     assert [(entry["kind"], entry["status"]) for entry in shown["timeline"]] == [("accepted", "PENDING")]

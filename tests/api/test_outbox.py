@@ -1,6 +1,7 @@
 """Test the outbox by API and as a page: complete, filtered, harmless, and absent outside development."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,9 @@ from bootstrap import Container
 from config import Settings
 from models.sandbox import SandboxMessage
 from storage.sandbox import secret_owner_of
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.production import production_settings
 from tests.storage.recipient_histories import CANARY, StoredHistory, recipient_with_history
 from web import outbox as page
 
@@ -23,20 +26,21 @@ HOSTILE = """<p style="color:red">Hi</p><script>alert(1)</script>"><img src=x on
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
+async def api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
     settings = Settings(env="dev", temporal_ui_url=f"{UI}/", _env_file=None)
     async with open_in_process_tenant(container, settings=settings) as api_tenant:
-        yield api_tenant
+        # The page shows all tenants.
+        yield replace(api_tenant, recipient_id=f"recipient-{uuid4()}")
 
 
 @pytest.fixture
-async def known(api_tenant: InProcessTenant) -> StoredHistory:
+async def known(api_tenant: ApiTenant) -> StoredHistory:
     """Create a recipient with one email in the sandbox and one message in the inbox."""
     return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 
 async def deliver(
-    api_tenant: InProcessTenant, known: StoredHistory, channel: str, content: dict[str, Any], address: dict[str, Any]
+    api_tenant: ApiTenant, known: StoredHistory, channel: str, content: dict[str, Any], address: dict[str, Any]
 ) -> None:
     id = uuid4()
     row = SandboxMessage(
@@ -70,7 +74,7 @@ class Tags(HTMLParser):
         return [attributes for name, attributes in self.seen if name == tag]
 
 
-async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: ApiTenant, known: StoredHistory) -> None:
     await deliver(api_tenant, known, "sms", {"text": "later"}, {"phone": "+15550000001"})
     items = (await api_tenant.http.get("/outbox", params={"recipient_id": api_tenant.recipient_id})).json()["items"]
     assert items[0]["channel"] == "sms"
@@ -89,7 +93,7 @@ async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: InProces
     assert items[0]["notification_id"] == str(known.notification_id)
 
 
-async def test_the_api_filters_by_recipient_and_channel(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+async def test_the_api_filters_by_recipient_and_channel(api_tenant: ApiTenant, known: StoredHistory) -> None:
     await recipient_with_history(api_tenant.database, api_tenant.tenant, "another")
     only_email = (await api_tenant.http.get("/outbox", params={"channel": "email"})).json()["items"]
     assert {item["recipient_id"] for item in only_email} == {known.recipient_id, "another"}
@@ -101,7 +105,7 @@ async def test_the_api_filters_by_recipient_and_channel(api_tenant: InProcessTen
     ]
 
 
-async def test_the_api_pages_through_everything_once(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+async def test_the_api_pages_through_everything_once(api_tenant: ApiTenant, known: StoredHistory) -> None:
     for number in range(3):
         await deliver(api_tenant, known, "sms", {"text": str(number)}, {})
     found: list[str] = []
@@ -113,7 +117,7 @@ async def test_the_api_pages_through_everything_once(api_tenant: InProcessTenant
     assert len(found) == len(set(found)) == 5
 
 
-async def test_an_unknown_channel_is_refused_without_repeating_it(api_tenant: InProcessTenant) -> None:
+async def test_an_unknown_channel_is_refused_without_repeating_it(api_tenant: ApiTenant) -> None:
     response = await api_tenant.http.get("/outbox", params={"channel": "canary"})
     assert list(validation_errors(response)) == ["channel"]
     assert "canary" not in response.text
@@ -129,7 +133,7 @@ async def test_outside_development_there_is_neither(container: Container) -> Non
 
 
 async def test_the_page_needs_no_key_and_links_messages_to_workflows(
-    api_tenant: InProcessTenant, known: StoredHistory
+    api_tenant: ApiTenant, known: StoredHistory
 ) -> None:
     response = await api_tenant.http.get(
         PAGE, params={"recipient_id": api_tenant.recipient_id}, headers={"Authorization": ""}
@@ -140,9 +144,7 @@ async def test_the_page_needs_no_key_and_links_messages_to_workflows(
     assert [link["href"] for link in Tags(response.text).of("a") if "workflows" in str(link["href"])] == [workflow] * 2
 
 
-async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(
-    api_tenant: InProcessTenant, known: StoredHistory
-) -> None:
+async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(api_tenant: ApiTenant, known: StoredHistory) -> None:
     await deliver(
         api_tenant, known, "email", {"subject": HOSTILE, "html": HOSTILE, "text": HOSTILE}, {"email": HOSTILE}
     )
@@ -154,7 +156,7 @@ async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(
     assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
 
 
-async def test_the_page_loads_nothing_from_anywhere(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+async def test_the_page_loads_nothing_from_anywhere(api_tenant: ApiTenant, known: StoredHistory) -> None:
     response = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id})
     policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
@@ -164,7 +166,7 @@ async def test_the_page_loads_nothing_from_anywhere(api_tenant: InProcessTenant,
     assert not Tags(response.text).of("link")
 
 
-async def test_the_page_filters_and_reports_an_empty_result(api_tenant: InProcessTenant, known: StoredHistory) -> None:
+async def test_the_page_filters_and_reports_an_empty_result(api_tenant: ApiTenant, known: StoredHistory) -> None:
     shown = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "email"})
     assert len(Tags(shown.text).of("article")) == 1
     (selected,) = [option for option in Tags(shown.text).of("option") if "selected" in option]
@@ -175,7 +177,7 @@ async def test_the_page_filters_and_reports_an_empty_result(api_tenant: InProces
 
 
 async def test_the_page_links_to_older_messages(
-    api_tenant: InProcessTenant, known: StoredHistory, monkeypatch: pytest.MonkeyPatch
+    api_tenant: ApiTenant, known: StoredHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "PAGE_SIZE", 2)
     await deliver(api_tenant, known, "sms", {"text": "the newest"}, {})
@@ -199,7 +201,7 @@ async def test_the_page_links_to_older_messages(
     ],
 )
 async def test_the_page_shows_the_address_of_a_message(
-    api_tenant: InProcessTenant, known: StoredHistory, address: dict[str, Any], shown: str
+    api_tenant: ApiTenant, known: StoredHistory, address: dict[str, Any], shown: str
 ) -> None:
     await deliver(api_tenant, known, "web_push", {"title": "Hello"}, address)
     response = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id, "channel": "web_push"})
@@ -209,7 +211,7 @@ async def test_the_page_shows_the_address_of_a_message(
 
 @pytest.mark.parametrize("query", [{"channel": "fax"}, {"before": "yesterday"}, {"recipient_id": "\x00"}])
 async def test_the_page_leaves_out_a_filter_that_means_nothing(
-    api_tenant: InProcessTenant, known: StoredHistory, query: dict[str, str]
+    api_tenant: ApiTenant, known: StoredHistory, query: dict[str, str]
 ) -> None:
     await deliver(api_tenant, known, "sms", {"text": "still there"}, {})
     assert "still there" in (await api_tenant.http.get(PAGE, params=query)).text

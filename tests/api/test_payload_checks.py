@@ -5,7 +5,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -16,8 +15,7 @@ from rendering import pool, schema_bounds, schema_checks
 from rendering.failures import TOO_SLOW
 from rendering.messages import RenderFailure
 from rendering.renderer import Renderer
-from storage.api_keys import ensure_tenant, upsert_key
-from tests.apps import app_of
+from tests.api_tenants import open_in_process_tenant
 from tests.polling import eventually
 
 pytestmark = pytest.mark.postgres
@@ -52,19 +50,15 @@ class PayloadClient:
 
 @asynccontextmanager
 async def open_payload_client(container: Container, email: Json, sms: Json) -> AsyncIterator[PayloadClient]:
-    async with container.database.transaction() as session:
-        tenant = await ensure_tenant(session, uuid4().hex, "Payload checks")
-        _, key = await upsert_key(session, tenant.id, "test", ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=app_of(container))
-    headers = {"Authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
-        payload_client = PayloadClient(http)
+    async with open_in_process_tenant(container) as api_tenant:
+        payload_client = PayloadClient(api_tenant.http)
         for channel, schema in (("email", email), ("sms", sms)):
             saved = await payload_client.template(channel, schema)
             assert saved.status_code == 201, saved.text
-        type_body = {"route": [{"channels": ["email", "sms"]}], "templates": {"email": "news", "sms": "news"}}
-        assert (await http.put("/notification-types/news", json=type_body)).status_code < 300
-        assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
+        await api_tenant.put_type(
+            "news", templates={"email": "news", "sms": "news"}, route=[{"channels": ["email", "sms"]}]
+        )
+        await api_tenant.put_recipient(email="ada@example.com")
         yield payload_client
 
 

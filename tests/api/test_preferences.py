@@ -12,7 +12,8 @@ from domain.messages import Gate
 from models.notification_types import NotificationTypeVersion
 from storage.attempts import claim_attempt
 from storage.gates import wait_at_gate
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseTenant
 
@@ -27,21 +28,21 @@ SHARE = text("SELECT 1 FROM user_preference WHERE tenant = :tenant AND user_id =
 
 
 @pytest.fixture
-async def path(api_tenant: InProcessTenant) -> str:
+async def path(api_tenant: ApiTenant) -> str:
     return f"{await api_tenant.put_recipient()}/preferences"
 
 
-async def read(api_tenant: InProcessTenant, path: str) -> dict[str, Any]:
+async def read(api_tenant: ApiTenant, path: str) -> dict[str, Any]:
     shown: dict[str, Any] = (await api_tenant.http.get(path)).json()
     return {name: value for name, value in shown.items() if name != "updated_at"}
 
 
-async def test_a_new_recipient_has_no_preferences(api_tenant: InProcessTenant, path: str) -> None:
+async def test_a_new_recipient_has_no_preferences(api_tenant: ApiTenant, path: str) -> None:
     nothing: dict[str, Any] = {"global_channel_opt_in": {}, "type_channel_preferences": {}, "quiet_hours": None}
     assert await read(api_tenant, path) == nothing
 
 
-async def test_put_replaces_all_preferences(api_tenant: InProcessTenant, path: str) -> None:
+async def test_put_replaces_all_preferences(api_tenant: ApiTenant, path: str) -> None:
     assert (await api_tenant.put(path, WANTED)).status_code == 200
     assert await read(api_tenant, path) == WANTED
     await api_tenant.put(path, {"global_channel_opt_in": {"email": False}})
@@ -52,7 +53,7 @@ async def test_put_replaces_all_preferences(api_tenant: InProcessTenant, path: s
     }
 
 
-async def test_patch_merges_at_every_depth_and_null_removes(api_tenant: InProcessTenant, path: str) -> None:
+async def test_patch_merges_at_every_depth_and_null_removes(api_tenant: ApiTenant, path: str) -> None:
     await api_tenant.put(path, WANTED)
     changes = {
         "global_channel_opt_in": {"sms": None, "push": False},
@@ -67,13 +68,13 @@ async def test_patch_merges_at_every_depth_and_null_removes(api_tenant: InProces
     }
 
 
-async def test_patch_with_null_clears_quiet_hours_and_nothing_else(api_tenant: InProcessTenant, path: str) -> None:
+async def test_patch_with_null_clears_quiet_hours_and_nothing_else(api_tenant: ApiTenant, path: str) -> None:
     await api_tenant.put(path, WANTED)
     await api_tenant.http.patch(path, json={"quiet_hours": None})
     assert await read(api_tenant, path) == {**WANTED, "quiet_hours": None}
 
 
-async def test_a_save_warns_of_names_that_no_type_and_no_category_has(api_tenant: InProcessTenant, path: str) -> None:
+async def test_a_save_warns_of_names_that_no_type_and_no_category_has(api_tenant: ApiTenant, path: str) -> None:
     body = {"category": "MARKETING", "route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
     assert (await api_tenant.http.put("/notification-types/news", json=body)).is_success
     switches = {name: {"sms": False} for name in ("news", "MARKETING", "MARKETNG", "gone")}
@@ -87,7 +88,7 @@ async def test_a_save_warns_of_names_that_no_type_and_no_category_has(api_tenant
     assert len((await api_tenant.http.patch(path, json={})).json()["warnings"]) == 2
 
 
-async def test_a_patch_may_not_leave_half_a_window(api_tenant: InProcessTenant, path: str) -> None:
+async def test_a_patch_may_not_leave_half_a_window(api_tenant: ApiTenant, path: str) -> None:
     assert list(validation_errors(await api_tenant.http.patch(path, json={"quiet_hours": {"start": "22:00"}}))) == [
         "/quiet_hours/end"
     ]
@@ -118,7 +119,7 @@ async def test_a_patch_may_not_leave_half_a_window(api_tenant: InProcessTenant, 
 )
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_a_bad_preference_is_named(
-    api_tenant: InProcessTenant, path: str, method: str, body: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, path: str, method: str, body: dict[str, Any], pointer: str
 ) -> None:
     response = await api_tenant.http.request(method, path, json=body)
     assert list(validation_errors(response)) == [pointer]
@@ -126,7 +127,7 @@ async def test_a_bad_preference_is_named(
 
 
 @pytest.mark.parametrize("verb", ["PUT", "PATCH"])
-async def test_a_preference_change_waits_for_a_running_guard(api_tenant: InProcessTenant, path: str, verb: str) -> None:
+async def test_a_preference_change_waits_for_a_running_guard(api_tenant: ApiTenant, path: str, verb: str) -> None:
     """The guard locks preferences before the queue entry, like a change of the preferences."""
     spec = {"key": "order.shipped", "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
     type_row = NotificationTypeVersion(tenant=api_tenant.tenant, key="order.shipped", version=1, spec=spec)

@@ -17,6 +17,7 @@ from domain.circuits import CallTally
 from storage import provider_health
 from storage.catalog import Catalog
 from storage.database import Database
+from tests.api_tenants import in_process_client
 from tests.installation_keys import installation_key
 from tests.storage.databases import own_database
 
@@ -53,11 +54,7 @@ async def with_scopes(app: FastAPI, own: Database) -> Opened:
     """Return a function that opens a client whose key has these scopes."""
 
     async def opened(*scopes: str) -> httpx2.AsyncClient:
-        key = await installation_key(own, *scopes)
-        headers = {"Authorization": f"Bearer {key}"}
-        return httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app=app), base_url="http://test/api/v1", headers=headers
-        )
+        return in_process_client(app, await installation_key(own, *scopes))
 
     return opened
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from api.paging import PagingDep
 from api.query_names import ISSUE_LIMIT, MAX_NAME_LENGTH, declared_names, find_query_issues
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.apps import openapi_document
 
 DOCUMENT = openapi_document()
@@ -76,7 +77,7 @@ def test_thousands_of_unknown_names_get_a_few_errors() -> None:
 
 
 @pytest.mark.postgres
-async def test_every_route_refuses_an_unknown_parameter_first(api_tenant: InProcessTenant) -> None:
+async def test_every_route_refuses_an_unknown_parameter_first(api_tenant: ApiTenant) -> None:
     assert len(ROUTES) > 60
     for method, path in ROUTES:
         place = path.removeprefix("/api/v1").replace("{id}", ID).replace("{channel}", "sms")
@@ -93,7 +94,7 @@ async def test_every_route_refuses_an_unknown_parameter_first(api_tenant: InProc
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("query", ["limit=1&limit=2", "limit=1&limit=1", "recipient_id=a&recipient_id=b"])
-async def test_a_repeated_parameter_is_refused(api_tenant: InProcessTenant, query: str) -> None:
+async def test_a_repeated_parameter_is_refused(api_tenant: ApiTenant, query: str) -> None:
     response = await api_tenant.http.get(f"/notifications?{query}")
     assert list(validation_errors(response).values()) == ["must be given only once"]
 

@@ -19,9 +19,9 @@ from api.rate_counters import Charge, ChargeResult, MemoryCounters, SharedCounte
 from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
 from bootstrap import Container
 from config import Settings
-from models.tenants import Tenant
 from storage import api_keys
 from storage.api_keys import ApiKeyInfo, upsert_key
+from tests.api_tenants import SCOPES, ApiTenant, bearer
 from tests.polling import eventually
 from tests.redis import RedisServer, needs_redis, running_redis
 
@@ -57,7 +57,7 @@ class Limited:
 
     @asynccontextmanager
     async def client(self, address: str = CALLER) -> AsyncIterator[AsyncClient]:
-        headers = {"Authorization": f"Bearer {await self.new_key()}"}
+        headers = bearer(await self.new_key())
         transport = ASGITransport(self.app, client=(address, 4711))
         async with AsyncClient(transport=transport, base_url=BASE, headers=headers) as http:
             yield http
@@ -69,10 +69,10 @@ def app(container: Container) -> FastAPI:
 
 
 @pytest.fixture
-async def limited(app: FastAPI, container: Container, tenant: Tenant) -> AsyncIterator[Limited]:
+async def limited(app: FastAPI, container: Container, api_tenant: ApiTenant) -> AsyncIterator[Limited]:
     async def new_key() -> str:
         async with container.database.transaction() as session:
-            _, key = await upsert_key(session, tenant.id, "test", ("send", "read", "manage"))
+            _, key = await upsert_key(session, api_tenant.tenant, "test", SCOPES)
         return key
 
     yield Limited(app, new_key)

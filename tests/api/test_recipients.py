@@ -6,11 +6,13 @@ import pytest
 from fastapi.encoders import jsonable_encoder
 
 from bootstrap import Container
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, production_settings, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.production import production_settings
 
 pytestmark = pytest.mark.postgres
 
-ADA = {
+ADA: dict[str, Any] = {
     "email": "ada@example.com",
     "phone": "+4917012345678",
     "locale": "de_at",
@@ -20,7 +22,7 @@ ADA = {
 }
 
 
-async def test_a_new_recipient_is_created_and_shown_as_given(api_tenant: InProcessTenant) -> None:
+async def test_a_new_recipient_is_created_and_shown_as_given(api_tenant: ApiTenant) -> None:
     made = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", ADA)
     assert made.status_code == 201
     shown = (await api_tenant.http.get(f"/recipients/{api_tenant.recipient_id}")).json()
@@ -35,7 +37,7 @@ async def test_a_new_recipient_is_created_and_shown_as_given(api_tenant: InProce
     }
 
 
-async def test_put_replaces_the_whole_profile(api_tenant: InProcessTenant) -> None:
+async def test_put_replaces_the_whole_profile(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     replaced = await api_tenant.put(path, {"phone": "+4917087654321"})
     assert replaced.status_code == 200
@@ -43,7 +45,7 @@ async def test_put_replaces_the_whole_profile(api_tenant: InProcessTenant) -> No
     assert (shown["phone"], shown["email"], shown["locale"], shown["attributes"]) == ("+4917087654321", None, None, {})
 
 
-async def test_patch_keeps_omitted_fields_and_null_clears(api_tenant: InProcessTenant) -> None:
+async def test_patch_keeps_omitted_fields_and_null_clears(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     changes = {"phone": None, "timezone": None, "attributes": {"name": None, "plan": {"seats": 4}}}
     patched = await api_tenant.http.patch(path, json=changes)
@@ -53,12 +55,12 @@ async def test_patch_keeps_omitted_fields_and_null_clears(api_tenant: InProcessT
     assert (shown["phone"], shown["timezone"], shown["email"], shown["locale"]) == (None, None, ADA["email"], "de-AT")
 
 
-async def test_patch_with_null_attributes_clears_them_all(api_tenant: InProcessTenant) -> None:
+async def test_patch_with_null_attributes_clears_them_all(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     assert (await api_tenant.http.patch(path, json={"attributes": None})).json()["attributes"] == {}
 
 
-async def test_a_patch_of_nothing_changes_nothing(api_tenant: InProcessTenant) -> None:
+async def test_a_patch_of_nothing_changes_nothing(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     before = (await api_tenant.http.get(path)).json()
     after = (await api_tenant.http.patch(path, json={})).json()
@@ -66,7 +68,7 @@ async def test_a_patch_of_nothing_changes_nothing(api_tenant: InProcessTenant) -
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_an_unknown_recipient_is_not_found(api_tenant: InProcessTenant, method: str) -> None:
+async def test_an_unknown_recipient_is_not_found(api_tenant: ApiTenant, method: str) -> None:
     body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
     assert (await api_tenant.http.request(method, f"/recipients/{api_tenant.recipient_id}", **body)).status_code == 404
 
@@ -99,7 +101,7 @@ async def test_an_unknown_recipient_is_not_found(api_tenant: InProcessTenant, me
         ("nickname", "canary"),
     ],
 )
-async def test_a_bad_field_is_named_and_never_repeated(api_tenant: InProcessTenant, field: str, value: object) -> None:
+async def test_a_bad_field_is_named_and_never_repeated(api_tenant: ApiTenant, field: str, value: object) -> None:
     response = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {field: value})
     assert list(validation_errors(response)) == [f"/{field}"]
     assert "canary" not in response.text.lower()
@@ -107,7 +109,7 @@ async def test_a_bad_field_is_named_and_never_repeated(api_tenant: InProcessTena
 
 
 @pytest.mark.parametrize("email", ["ada@shop.test", "ada@localhost", "ada@mailpit", "ada+refuse@example.com"])
-async def test_development_takes_domains_that_mail_never_reaches(api_tenant: InProcessTenant, email: str) -> None:
+async def test_development_takes_domains_that_mail_never_reaches(api_tenant: ApiTenant, email: str) -> None:
     assert (await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {"email": email})).json()["email"] == email
 
 
@@ -136,23 +138,23 @@ async def test_production_refuses_addresses_of_a_developers_machine(container: C
         ]
 
 
-async def test_an_international_address_is_kept_in_its_usual_form(api_tenant: InProcessTenant) -> None:
+async def test_an_international_address_is_kept_in_its_usual_form(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(email="Ada@EXÄMPLE.de")
     assert (await api_tenant.http.get(path)).json()["email"] == "Ada@exämple.de"
 
 
 @pytest.mark.parametrize("bad", ["x" * 256, "a%0Ab", "a%C2%85b"])
-async def test_an_invalid_recipient_id_is_refused(api_tenant: InProcessTenant, bad: str) -> None:
+async def test_an_invalid_recipient_id_is_refused(api_tenant: ApiTenant, bad: str) -> None:
     assert list(validation_errors(await api_tenant.put(f"/recipients/{bad}", {}))) == ["recipient_id"]
 
 
-async def test_an_id_may_be_almost_any_text(api_tenant: InProcessTenant) -> None:
+async def test_an_id_may_be_almost_any_text(api_tenant: ApiTenant) -> None:
     made = await api_tenant.put("/recipients/auth0%7C1%25%20%C3%A4@x.org", {})
     assert made.json()["recipient_id"] == "auth0|1% ä@x.org"
 
 
 async def test_an_erasure_returns_an_id_whose_record_names_no_recipient(
-    api_tenant: InProcessTenant, other_api_tenant: InProcessTenant
+    api_tenant: ApiTenant, other_api_tenant: ApiTenant
 ) -> None:
     path = await api_tenant.put_recipient(**ADA)
     await api_tenant.put(f"{path}/devices/phone", {"kind": "fcm", "token": "token-of-a-phone-1"})
@@ -170,7 +172,7 @@ async def test_an_erasure_returns_an_id_whose_record_names_no_recipient(
     assert (await other_api_tenant.http.get(account)).status_code == 404
 
 
-async def test_an_erased_id_may_be_used_again_and_starts_empty(api_tenant: InProcessTenant) -> None:
+async def test_an_erased_id_may_be_used_again_and_starts_empty(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     await api_tenant.put(f"{path}/preferences", {"global_channel_opt_in": {"sms": False}})
     await api_tenant.http.delete(path)
@@ -179,7 +181,7 @@ async def test_an_erased_id_may_be_used_again_and_starts_empty(api_tenant: InPro
     assert (await api_tenant.http.get(f"{path}/preferences")).json()["global_channel_opt_in"] == {}
 
 
-async def test_a_response_contains_json_only(api_tenant: InProcessTenant) -> None:
+async def test_a_response_contains_json_only(api_tenant: ApiTenant) -> None:
     path = await api_tenant.put_recipient(**ADA)
     shown = (await api_tenant.http.get(path)).json()
     assert jsonable_encoder(shown) == shown

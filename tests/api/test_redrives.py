@@ -4,19 +4,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import httpx2
 import pytest
 from sqlalchemy import text
 
 from bootstrap import Container
 from domain.reasons import failures_to_json
 from models.columns import new_id
-from models.tenants import Tenant
 from services.redriving import RedriveCommand, redrive_all
 from storage.database import Database
 from storage.notification_filters import NotificationFilter
-from tests.api.in_process_tenants import validation_errors
+from tests.api.responses import validation_errors
 from tests.api.test_notifications import accepted, ready
+from tests.api_tenants import ApiTenant
 from tests.domain.reasons import parse_failures
 
 pytestmark = pytest.mark.postgres
@@ -35,15 +34,15 @@ async def end(database: Database, ids: Sequence[str], status: str = "FAILED", re
         await session.execute(statement, {"status": status, "reason": reason, "failures": codes, "ids": ids})
 
 
-async def failed(api: httpx2.AsyncClient, database: Database, count: int, **more: str) -> list[str]:
-    await ready(api)
-    ids = await accepted(api, count)
+async def failed(api_tenant: ApiTenant, database: Database, count: int, **more: str) -> list[str]:
+    await ready(api_tenant)
+    ids = await accepted(api_tenant, count)
     await end(database, ids, **more)
     return ids
 
 
-async def many(api: httpx2.AsyncClient, **body: Any) -> dict[str, Any]:
-    response = await api.post("/notifications/redrive", json={"filter": {}, **body})
+async def many(api_tenant: ApiTenant, **body: Any) -> dict[str, Any]:
+    response = await api_tenant.http.post("/notifications/redrive", json={"filter": {}, **body})
     assert response.status_code == 200, response.text
     result: dict[str, Any] = response.json()
     return result
@@ -59,11 +58,9 @@ async def starts(database: Database, ids: Sequence[str]) -> dict[str, float]:
         return {str(row[0]): float(row[1]) for row in await session.execute(statement, {"ids": ids})}
 
 
-async def test_a_redriven_notification_is_due_without_temporal(
-    api: httpx2.AsyncClient, database: Database, tenant: Tenant
-) -> None:
-    [id] = await failed(api, database, 1)
-    response = await api.post(f"/notifications/{id}/redrive")
+async def test_a_redriven_notification_is_due_without_temporal(api_tenant: ApiTenant, database: Database) -> None:
+    [id] = await failed(api_tenant, database, 1)
+    response = await api_tenant.http.post(f"/notifications/{id}/redrive")
     assert response.status_code == 200
     assert response.json() == {
         "id": id,
@@ -73,56 +70,58 @@ async def test_a_redriven_notification_is_due_without_temporal(
         "redriven": 1,
         "skipped": [],
     }
-    shown = (await api.get(f"/notifications/{id}")).json()
+    shown = (await api_tenant.http.get(f"/notifications/{id}")).json()
     assert (shown["status"], shown["finished_at"], shown["workflow_id"]) == ("PENDING", None, f"notification-{id}-2")
     [redriven_entry] = [entry for entry in shown["timeline"] if entry["kind"] == "redriven"]
     assert redriven_entry["detail"]["generation"] == 2
     assert len(redriven_entry["detail"]["key"]) == 36
     assert await starts(database, [id]) == {id: 0}
-    [entry, *_] = (await api.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
+    [entry, *_] = (await api_tenant.http.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
     assert (entry["subject"], entry["after"]) == (f"notification/{id}", {"redriven": 1, "force": False})
 
 
 @pytest.mark.parametrize("body", [{}, {"force": True}, {"force": False}])
 async def test_a_second_redrive_is_not_finished_and_changes_nothing(
-    api: httpx2.AsyncClient, database: Database, body: dict[str, bool]
+    api_tenant: ApiTenant, database: Database, body: dict[str, bool]
 ) -> None:
-    [id] = await failed(api, database, 1)
-    await api.post(f"/notifications/{id}/redrive")
-    response = (await api.post(f"/notifications/{id}/redrive", json=body)).json()
+    [id] = await failed(api_tenant, database, 1)
+    await api_tenant.http.post(f"/notifications/{id}/redrive")
+    response = (await api_tenant.http.post(f"/notifications/{id}/redrive", json=body)).json()
     assert (response["redriven"], response["generation"], response["status"]) == (0, 2, "PENDING")
     assert response["skipped"] == [{"id": id, "reason": "not_finished"}]
 
 
-async def test_many_are_due_at_once(api: httpx2.AsyncClient, database: Database) -> None:
-    ids = await failed(api, database, 5)
-    assert await many(api) == {"matched": 5, "redriven": 5, "skipped": []}
-    [entry] = (await api.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
+async def test_many_are_due_at_once(api_tenant: ApiTenant, database: Database) -> None:
+    ids = await failed(api_tenant, database, 5)
+    assert await many(api_tenant) == {"matched": 5, "redriven": 5, "skipped": []}
+    [entry] = (await api_tenant.http.get("/audit", params={"action": "notifications.redriven"})).json()["items"]
     assert (entry["subject"], entry["after"]["redriven"]) == ("notifications", 5)
     assert await starts(database, ids) == dict.fromkeys(ids, 0)
 
 
 async def test_redriven_notifications_are_due_at_the_resume_rate_most_urgent_first(
-    api: httpx2.AsyncClient, container: Container, database: Database, tenant: Tenant
+    api_tenant: ApiTenant, container: Container, database: Database
 ) -> None:
-    ids = await failed(api, database, 5)
+    ids = await failed(api_tenant, database, 5)
     async with database.transaction() as session:
         await session.execute(text("UPDATE notification SET priority = 1 WHERE id = :id"), {"id": ids[-1]})
-    order = RedriveCommand(tenant=tenant.id, key_id=new_id(), key_name="test", force=False, max_redriven=5, rate=20)
+    order = RedriveCommand(
+        tenant=api_tenant.tenant, key_id=new_id(), key_name="test", force=False, max_redriven=5, rate=20
+    )
     assert (await redrive_all(database, container.services.route_resolver, NotificationFilter(), order)).redriven == 5
     urgent, *others = [ids[-1], *ids[:-1]]
     assert await starts(database, ids) == dict(zip([urgent, *others], [0, 0.05, 0.1, 0.15, 0.2], strict=True))
 
 
-async def test_a_dry_run_changes_nothing_and_returns_the_same(api: httpx2.AsyncClient, database: Database) -> None:
-    ids = await failed(api, database, 3)
+async def test_a_dry_run_changes_nothing_and_returns_the_same(api_tenant: ApiTenant, database: Database) -> None:
+    ids = await failed(api_tenant, database, 3)
     await end(database, ids[:1], "IN_DOUBT")
-    before = (await api.get("/notifications")).json()
-    dry = await many(api, dry_run=True)
+    before = (await api_tenant.http.get("/notifications")).json()
+    dry = await many(api_tenant, dry_run=True)
     assert dry == {"matched": 3, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
-    assert (await api.get("/notifications")).json() == before
-    assert await many(api) == dry
-    assert await many(api, force=True, dry_run=True) == {"matched": 1, "redriven": 1, "skipped": []}
+    assert (await api_tenant.http.get("/notifications")).json() == before
+    assert await many(api_tenant) == dry
+    assert await many(api_tenant, force=True, dry_run=True) == {"matched": 1, "redriven": 1, "skipped": []}
 
 
 OPT_OUT = ("PUT", "/recipients/ada/preferences", {"global_channel_opt_in": {"sms": False}})
@@ -141,39 +140,37 @@ SUPPRESSION = ("POST", "/suppressions", {"channel": "sms", "address": "+44770090
     ids=["preference", "suppression", "address", "region", "erasure"],
 )
 async def test_a_redrive_and_its_dry_run_skip_an_unreachable_recipient(
-    api: httpx2.AsyncClient, database: Database, change: tuple[str, str, Any], reason: str
+    api_tenant: ApiTenant, database: Database, change: tuple[str, str, Any], reason: str
 ) -> None:
-    ids = await failed(api, database, 2)
-    assert (await many(api, dry_run=True))["redriven"] == 2
+    ids = await failed(api_tenant, database, 2)
+    assert (await many(api_tenant, dry_run=True))["redriven"] == 2
     method, path, body = change
-    assert (await api.request(method, path, json=body)).is_success
+    assert (await api_tenant.http.request(method, path, json=body)).is_success
     skipped = [{"id": id, "reason": reason} for id in ids]
     for dry_run in (True, False):
-        assert await many(api, dry_run=dry_run) == {"matched": 2, "redriven": 0, "skipped": skipped}
-    one = (await api.post(f"/notifications/{ids[0]}/redrive")).json()
+        assert await many(api_tenant, dry_run=dry_run) == {"matched": 2, "redriven": 0, "skipped": skipped}
+    one = (await api_tenant.http.post(f"/notifications/{ids[0]}/redrive")).json()
     assert (one["redriven"], one["status"], one["skipped"]) == (0, "FAILED", skipped[:1])
 
 
-async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(
-    api: httpx2.AsyncClient, database: Database
-) -> None:
-    ids = await failed(api, database, 5)
+async def test_the_limit_takes_the_oldest_and_the_next_call_the_rest(api_tenant: ApiTenant, database: Database) -> None:
+    ids = await failed(api_tenant, database, 5)
     await end(database, ids[:1], "IN_DOUBT")
-    response = await many(api, limit=2)
+    response = await many(api_tenant, limit=2)
     assert response == {"matched": 5, "redriven": 2, "skipped": [{"id": ids[0], "reason": "in_doubt"}]}
-    states = {item["id"]: item["status"] for item in (await api.get("/notifications")).json()["items"]}
+    states = {item["id"]: item["status"] for item in (await api_tenant.http.get("/notifications")).json()["items"]}
     assert [states[id] for id in ids] == ["IN_DOUBT", "PENDING", "PENDING", "FAILED", "FAILED"]
-    assert (await many(api, limit=2))["redriven"] == 2
+    assert (await many(api_tenant, limit=2))["redriven"] == 2
 
 
 async def test_batch_by_batch_each_is_taken_once(
-    api: httpx2.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+    api_tenant: ApiTenant, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.redriving.BATCH_SIZE", 2)
-    ids = await failed(api, database, 7)
+    ids = await failed(api_tenant, database, 7)
     await end(database, ids[2:4], "IN_DOUBT")
-    assert (await many(api, limit=3, dry_run=True))["redriven"] == 3
-    response = await many(api)
+    assert (await many(api_tenant, limit=3, dry_run=True))["redriven"] == 3
+    response = await many(api_tenant)
     assert (response["matched"], response["redriven"]) == (7, 5)
     assert [one["id"] for one in response["skipped"]] == ids[2:4]
     assert set(await starts(database, ids)) == {*ids[:2], *ids[4:]}
@@ -197,10 +194,10 @@ async def test_batch_by_batch_each_is_taken_once(
     ],
 )
 async def test_a_filter_selects_notifications(
-    api: httpx2.AsyncClient, database: Database, wanted: dict[str, str], matched: int
+    api_tenant: ApiTenant, database: Database, wanted: dict[str, str], matched: int
 ) -> None:
-    await failed(api, database, 2)
-    response = await many(api, filter=wanted)
+    await failed(api_tenant, database, 2)
+    response = await many(api_tenant, filter=wanted)
     assert (response["matched"], response["redriven"]) == (matched, matched)
 
 
@@ -209,10 +206,10 @@ async def test_a_filter_selects_notifications(
     [("DELIVERED", "already_sent"), ("CANCELED", "canceled"), ("SUPPRESSED", "suppressed"), ("EXPIRED", "expired")],
 )
 async def test_a_refused_redrive_by_id_has_a_reason(
-    api: httpx2.AsyncClient, database: Database, status: str, reason: str
+    api_tenant: ApiTenant, database: Database, status: str, reason: str
 ) -> None:
-    [id] = await failed(api, database, 1, status=status)
-    response = await many(api, filter={"status": status})
+    [id] = await failed(api_tenant, database, 1, status=status)
+    response = await many(api_tenant, filter={"status": status})
     assert response == {"matched": 1, "redriven": 0, "skipped": [{"id": id, "reason": reason}]}
 
 
@@ -231,11 +228,11 @@ async def test_a_refused_redrive_by_id_has_a_reason(
     ],
 )
 async def test_an_order_that_makes_no_sense_is_refused(
-    api: httpx2.AsyncClient, body: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, body: dict[str, Any], pointer: str
 ) -> None:
-    assert set(validation_errors(await api.post("/notifications/redrive", json=body))) == {pointer}
+    assert set(validation_errors(await api_tenant.http.post("/notifications/redrive", json=body))) == {pointer}
 
 
 @pytest.mark.parametrize("id", ["nonsense", "00000000-0000-0000-0000-000000000000"])
-async def test_an_unknown_notification_is_not_redriven(api: httpx2.AsyncClient, id: str) -> None:
-    assert (await api.post(f"/notifications/{id}/redrive")).status_code == 404
+async def test_an_unknown_notification_is_not_redriven(api_tenant: ApiTenant, id: str) -> None:
+    assert (await api_tenant.http.post(f"/notifications/{id}/redrive")).status_code == 404

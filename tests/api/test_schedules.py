@@ -1,15 +1,14 @@
 """Test that recurring sends are checked like sends, shown with their occurrences, and isolated between tenants."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
-from bootstrap import Container
 from storage import reconsiderations, schedule_plans
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -21,23 +20,18 @@ DAYS = {"from": "2026-01-01T08:00:00Z", "to": "2026-01-03T08:00:00Z"}
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    async with open_in_process_tenant(container) as api_tenant:
-        words = {"name": "report", "channel": "email", "language": "en", "body_template": "{{ figure }}"}
-        template = {**words, "subject_template": "Report", "variables_schema": SCHEMA, "publish": True}
-        assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        type_body = {"route": [{"channels": ["email"]}], "templates": {"email": "report"}}
-        assert (await api_tenant.put("/notification-types/report", type_body)).status_code == 201
-        await api_tenant.put_recipient(email="ada@example.com")
-        yield api_tenant
+async def api_tenant(api_tenant: ApiTenant) -> ApiTenant:
+    await api_tenant.put_type("report", ["email"], template={"body": "{{ figure }}", "variables_schema": SCHEMA})
+    await api_tenant.put_recipient(email="ada@example.com")
+    return api_tenant
 
 
-async def put(api_tenant: InProcessTenant, **body: Any) -> Response:
+async def put(api_tenant: ApiTenant, **body: Any) -> Response:
     given = {**BODY, "recipient_id": api_tenant.recipient_id, **body}
     return await api_tenant.put(PATH, {name: value for name, value in given.items() if value is not None})
 
 
-async def test_a_schedule_is_shown_as_given_with_its_next_occurrences(api_tenant: InProcessTenant) -> None:
+async def test_a_schedule_is_shown_as_given_with_its_next_occurrences(api_tenant: ApiTenant) -> None:
     made = await put(api_tenant, tags=["weekly"], expires_in="1h", ends_at="2099-01-01T00:00:00Z")
     assert (made.status_code, made.headers["location"]) == (201, f"/api/v1{PATH}")
     shown = made.json()
@@ -51,13 +45,13 @@ async def test_a_schedule_is_shown_as_given_with_its_next_occurrences(api_tenant
     assert (await put(api_tenant)).status_code == 200
 
 
-async def test_times_of_each_ones_own_zone_are_shown_for_the_tenants(api_tenant: InProcessTenant) -> None:
+async def test_times_of_each_ones_own_zone_are_shown_for_the_tenants(api_tenant: ApiTenant) -> None:
     shown = (await put(api_tenant, timezone="recipient")).json()
     assert shown["next_runs_timezone"] == "UTC"
     assert {time[11:] for time in shown["next_runs"]} == {"09:00:00Z"}
 
 
-async def test_a_recipient_named_twice_is_scheduled_once(api_tenant: InProcessTenant) -> None:
+async def test_a_recipient_named_twice_is_scheduled_once(api_tenant: ApiTenant) -> None:
     shown = (
         await put(api_tenant, recipient_id=None, recipients=[api_tenant.recipient_id, api_tenant.recipient_id])
     ).json()
@@ -85,20 +79,20 @@ async def test_a_recipient_named_twice_is_scheduled_once(api_tenant: InProcessTe
     ],
 )
 async def test_an_invalid_send_of_a_schedule_is_named_and_not_stored(
-    api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, body: dict[str, Any], pointer: str
 ) -> None:
     assert list(validation_errors(await put(api_tenant, **body))) == [pointer]
     assert (await api_tenant.http.get(PATH)).status_code == 404
 
 
-async def done_in_batches(api_tenant: InProcessTenant) -> None:
+async def done_in_batches(api_tenant: ApiTenant) -> None:
     """Do the work that a change of settings leaves to the leader."""
     async with api_tenant.database.transaction() as session:
         while await reconsiderations.reconsider_batch(session, 10):
             pass
 
 
-async def due_hours(api_tenant: InProcessTenant) -> set[int]:
+async def due_hours(api_tenant: ApiTenant) -> set[int]:
     """Return the due hours in UTC of the recipients of this tenant's schedules."""
     async with api_tenant.database.transaction() as session:
         rows = await session.execute(
@@ -107,7 +101,7 @@ async def due_hours(api_tenant: InProcessTenant) -> set[int]:
         return {due_at.hour for due_at in rows.scalars()}
 
 
-async def test_every_change_of_a_zone_moves_the_occurrences(api_tenant: InProcessTenant) -> None:
+async def test_every_change_of_a_zone_moves_the_occurrences(api_tenant: ApiTenant) -> None:
     await put(api_tenant, timezone="recipient")
     assert await due_hours(api_tenant) == {9}
     recipient_path = f"/recipients/{api_tenant.recipient_id}"
@@ -127,9 +121,7 @@ async def test_every_change_of_a_zone_moves_the_occurrences(api_tenant: InProces
 
 
 @pytest.mark.parametrize(("start", "end"), [("1970-01-01", "9999-12-31"), ("2999-12-31", None)])
-async def test_a_schedule_may_begin_and_end_in_far_years(
-    api_tenant: InProcessTenant, start: str, end: str | None
-) -> None:
+async def test_a_schedule_may_begin_and_end_in_far_years(api_tenant: ApiTenant, start: str, end: str | None) -> None:
     made = await put(
         api_tenant, timezone="recipient", starts_at=f"{start}T00:00:00Z", ends_at=end and f"{end}T23:59:59Z"
     )
@@ -137,7 +129,7 @@ async def test_a_schedule_may_begin_and_end_in_far_years(
     assert len(made.json()["next_runs"]) == 5
 
 
-async def test_a_schedule_in_an_unknown_zone_is_shown_without_next_occurrences(api_tenant: InProcessTenant) -> None:
+async def test_a_schedule_in_an_unknown_zone_is_shown_without_next_occurrences(api_tenant: ApiTenant) -> None:
     await put(api_tenant)
     async with api_tenant.database.transaction() as session:
         change = "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', '\"Mars/Olympus\"') WHERE tenant = :t"
@@ -149,7 +141,7 @@ async def test_a_schedule_in_an_unknown_zone_is_shown_without_next_occurrences(a
         assert (shown["timezone"], shown["next_runs"]) == ("Mars/Olympus", [])
 
 
-async def test_a_paused_one_has_no_next_times(api_tenant: InProcessTenant) -> None:
+async def test_a_paused_one_has_no_next_times(api_tenant: ApiTenant) -> None:
     made = (await put(api_tenant)).json()
     for _ in range(2):
         paused = (await api_tenant.http.post(f"{PATH}/pause")).json()
@@ -159,7 +151,7 @@ async def test_a_paused_one_has_no_next_times(api_tenant: InProcessTenant) -> No
     assert (resumed["paused"], resumed["next_runs"]) == (False, made["next_runs"])
 
 
-async def test_a_backfill_range_is_past_and_has_at_most_a_hundred_occurrences(api_tenant: InProcessTenant) -> None:
+async def test_a_backfill_range_is_past_and_has_at_most_a_hundred_occurrences(api_tenant: ApiTenant) -> None:
     await put(api_tenant)
     url = f"{PATH}/backfill"
     filled = await api_tenant.http.post(url, json=DAYS)
@@ -178,7 +170,7 @@ async def test_a_backfill_range_is_past_and_has_at_most_a_hundred_occurrences(ap
     ]
 
 
-async def test_the_list_goes_page_by_page(api_tenant: InProcessTenant) -> None:
+async def test_the_list_goes_page_by_page(api_tenant: ApiTenant) -> None:
     for key in ("a", "b", "c"):
         assert (
             await api_tenant.put(f"/schedules/{key}", {**BODY, "recipient_id": api_tenant.recipient_id})
@@ -190,7 +182,7 @@ async def test_the_list_goes_page_by_page(api_tenant: InProcessTenant) -> None:
     assert len(first["items"][0]["next_runs"]) == 5
 
 
-async def test_a_deleted_schedule_is_not_found_and_its_key_is_free(api_tenant: InProcessTenant) -> None:
+async def test_a_deleted_schedule_is_not_found_and_its_key_is_free(api_tenant: ApiTenant) -> None:
     await put(api_tenant)
     assert (await api_tenant.http.delete(PATH)).status_code == 204
     assert [(await api_tenant.http.request(verb, PATH)).status_code for verb in ("GET", "DELETE")] == [404, 404]
@@ -201,7 +193,7 @@ async def test_a_deleted_schedule_is_not_found_and_its_key_is_free(api_tenant: I
 PLANNED = "INSERT INTO schedule_plan SELECT id, 'bob', 500, now(), true, now() FROM schedule WHERE tenant = :tenant"
 
 
-async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(api_tenant: InProcessTenant) -> None:
+async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(api_tenant: ApiTenant) -> None:
     assert (await put(api_tenant, timezone="recipient")).json()["planning"] is None
     async with api_tenant.database.transaction() as holder:
         # The leader of an engine that runs at the same time waits for the schedule.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -16,8 +16,8 @@ from api.app import create_app
 from bootstrap import Container, open_container
 from config import Settings
 from services.acceptance import Acceptance
-from storage.api_keys import ensure_tenant, upsert_key
-from tests.apps import app_of
+from storage.api_keys import upsert_key
+from tests.api_tenants import SCOPES, bearer, open_in_process_tenant
 
 pytestmark = [pytest.mark.postgres]
 
@@ -60,29 +60,14 @@ class SendClient:
 
 @asynccontextmanager
 async def open_send_client(container: Container, *scopes: str) -> AsyncIterator[SendClient]:
-    async with container.database.transaction() as session:
-        tenant = (await ensure_tenant(session, uuid4().hex, "Sends")).id
-        _, all_scopes = await upsert_key(session, tenant, "all", ("send", "read", "manage"))
-        _, key = await upsert_key(session, tenant, "test", scopes or ("send", "read", "manage"))
-    transport = httpx2.ASGITransport(app=app_of(container))
-    headers = {"Authorization": f"Bearer {all_scopes}"}
-    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
-        for channel, subject in (("email", {"subject_template": "Hi"}), ("sms", {})):
-            template = {
-                "name": "news",
-                "channel": channel,
-                "language": "en",
-                "body_template": "Hi {{ name }}",
-                **subject,
-            }
-            saved = await http.post("/templates", json={**template, "variables_schema": NEEDS_NAME, "publish": True})
-            assert saved.status_code < 300, saved.text
-        route = [{"channels": ["email"]}, {"channels": ["sms"]}]
-        type_body = {"route": route, "templates": {"email": "news", "sms": "news"}, "priority": 4}
-        assert (await http.put("/notification-types/news", json=type_body)).status_code < 300
-        assert (await http.put("/recipients/ada", json={"email": "ada@example.com"})).status_code < 300
-        http.headers["Authorization"] = f"Bearer {key}"
-        yield SendClient(container, tenant, http)
+    async with open_in_process_tenant(container) as api_tenant:
+        template = {"body": "Hi {{ name }}", "subject_template": "Hi", "variables_schema": NEEDS_NAME}
+        await api_tenant.put_type("news", ["email"], ["sms"], template=template, priority=4)
+        await api_tenant.put_recipient(email="ada@example.com")
+        async with container.database.transaction() as session:
+            _, key = await upsert_key(session, api_tenant.tenant, "scoped", scopes or SCOPES)
+        api_tenant.http.headers.update(bearer(key))
+        yield SendClient(container, api_tenant.tenant, api_tenant.http)
 
 
 async def transactions(send_client: SendClient) -> int:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -19,23 +20,23 @@ FIRST = {
 CAP = {"limit": 20, "per": "1d"}
 
 
-async def read(api_tenant: InProcessTenant) -> dict[str, Any]:
+async def read(api_tenant: ApiTenant) -> dict[str, Any]:
     shown: dict[str, Any] = (await api_tenant.http.get("/settings")).json()
     return shown
 
 
-async def patch(api_tenant: InProcessTenant, **changes: Any) -> dict[str, Any]:
+async def patch(api_tenant: ApiTenant, **changes: Any) -> dict[str, Any]:
     response = await api_tenant.http.patch("/settings", json=changes)
     assert response.status_code == 200, response.text
     shown: dict[str, Any] = response.json()
     return shown
 
 
-async def test_a_new_tenant_has_english_utc_and_no_frequency_cap(api_tenant: InProcessTenant) -> None:
+async def test_a_new_tenant_has_english_utc_and_no_frequency_cap(api_tenant: ApiTenant) -> None:
     assert await read(api_tenant) == FIRST
 
 
-async def test_omitted_settings_stay(api_tenant: InProcessTenant) -> None:
+async def test_omitted_settings_stay(api_tenant: ApiTenant) -> None:
     assert await patch(api_tenant, timezone="Europe/Vienna") == {**FIRST, "timezone": "Europe/Vienna"}
     assert await patch(api_tenant, frequency_cap=CAP) == {**FIRST, "timezone": "Europe/Vienna", "frequency_cap": CAP}
     wanted = {**FIRST, "default_language": "de-AT", "timezone": "Europe/Vienna", "frequency_cap": CAP}
@@ -44,13 +45,13 @@ async def test_omitted_settings_stay(api_tenant: InProcessTenant) -> None:
     assert await read(api_tenant) == wanted
 
 
-async def test_null_takes_the_cap_away_and_nothing_else(api_tenant: InProcessTenant) -> None:
+async def test_null_takes_the_cap_away_and_nothing_else(api_tenant: ApiTenant) -> None:
     await patch(api_tenant, timezone="Asia/Tokyo", frequency_cap=CAP)
     nothing: dict[str, Any] = dict.fromkeys(FIRST)
     assert await patch(api_tenant, **nothing) == {**FIRST, "timezone": "Asia/Tokyo"}
 
 
-async def test_regions_of_phone_numbers_are_set_whole_and_audited(api_tenant: InProcessTenant) -> None:
+async def test_regions_of_phone_numbers_are_set_whole_and_audited(api_tenant: ApiTenant) -> None:
     assert await patch(api_tenant, phone_regions=["DE", "AT", "DE"]) == {**FIRST, "phone_regions": ["AT", "DE"]}
     assert (await patch(api_tenant, timezone="UTC"))["phone_regions"] == ["AT", "DE"]
     assert await patch(api_tenant, phone_regions=None) == FIRST
@@ -61,7 +62,7 @@ async def test_regions_of_phone_numbers_are_set_whole_and_audited(api_tenant: In
     ]
 
 
-async def audit_entries(api_tenant: InProcessTenant) -> list[dict[str, Any]]:
+async def audit_entries(api_tenant: ApiTenant) -> list[dict[str, Any]]:
     """Return the audit entries of the tenant, newest first."""
     rows = (await api_tenant.http.get("/audit")).json()["items"]
     return [row for row in rows if row["action"] == "settings.changed"]
@@ -90,13 +91,13 @@ async def audit_entries(api_tenant: InProcessTenant) -> list[dict[str, Any]]:
     ],
 )
 async def test_a_bad_setting_is_named_and_changes_nothing(
-    api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
+    api_tenant: ApiTenant, body: dict[str, Any], pointer: str
 ) -> None:
     response = await api_tenant.http.patch("/settings", json={"default_language": "fr", **body})
     assert list(validation_errors(response)) == [pointer]
     assert await read(api_tenant) == FIRST
 
 
-async def test_days_that_are_kept_are_set_together_or_alone(api_tenant: InProcessTenant) -> None:
+async def test_days_that_are_kept_are_set_together_or_alone(api_tenant: ApiTenant) -> None:
     assert await patch(api_tenant, content_days=7, record_days=30) == {**FIRST, "content_days": 7, "record_days": 30}
     assert await patch(api_tenant, record_days=7) == {**FIRST, "content_days": 7, "record_days": 7}

@@ -1,18 +1,17 @@
 """Test that the stored data of a recipient is limited after a merge, for any number of requests."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from bootstrap import Container
 from domain.channels import DeviceKind
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES, MAX_DEVICES, MAX_PREFERENCE_TYPES
 from services.acceptance import ATTRIBUTES_TOO_LARGE
 from storage import devices
 from storage.devices import NewDevice
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 from tests.storage.locks import until_blocked
 
 pytestmark = pytest.mark.postgres
@@ -22,27 +21,23 @@ TOO_LARGE = {"/attributes": ATTRIBUTES_TOO_LARGE}
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    """Open a tenant with a type `news` and a recipient."""
-    async with open_in_process_tenant(container) as api_tenant:
-        template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-        assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        type_body = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
-        assert (await api_tenant.put("/notification-types/news", type_body)).status_code == 201
-        await api_tenant.put_recipient()
-        yield api_tenant
+async def api_tenant(api_tenant: ApiTenant) -> ApiTenant:
+    """Return a tenant with a type `news` and a recipient."""
+    await api_tenant.put_type("news", ["sms"])
+    await api_tenant.put_recipient()
+    return api_tenant
 
 
-def path(api_tenant: InProcessTenant, *below: str) -> str:
+def path(api_tenant: ApiTenant, *below: str) -> str:
     return "/".join((f"/recipients/{api_tenant.recipient_id}", *below))
 
 
-async def attributes(api_tenant: InProcessTenant, recipient_id: str) -> dict[str, Any]:
+async def attributes(api_tenant: ApiTenant, recipient_id: str) -> dict[str, Any]:
     found: dict[str, Any] = (await api_tenant.http.get(f"/recipients/{recipient_id}")).json()["attributes"]
     return found
 
 
-async def test_many_patches_cannot_exceed_the_limit_of_attributes(api_tenant: InProcessTenant) -> None:
+async def test_many_patches_cannot_exceed_the_limit_of_attributes(api_tenant: ApiTenant) -> None:
     """A profile of 12 patches of 200 kB was accepted before, and rendering every later send failed."""
     assert (await api_tenant.http.patch(path(api_tenant), json={"attributes": {"first": ALMOST}})).status_code == 200
     more = {"locale": "de", "attributes": {"second": "x" * 200}}
@@ -51,19 +46,19 @@ async def test_many_patches_cannot_exceed_the_limit_of_attributes(api_tenant: In
     assert (view["attributes"], view["locale"]) == ({"first": ALMOST}, None)
 
 
-async def test_a_patch_can_replace_an_attribute_of_a_full_profile(api_tenant: InProcessTenant) -> None:
+async def test_a_patch_can_replace_an_attribute_of_a_full_profile(api_tenant: ApiTenant) -> None:
     await api_tenant.http.patch(path(api_tenant), json={"attributes": {"first": ALMOST}})
     patched = await api_tenant.http.patch(path(api_tenant), json={"attributes": {"first": None, "second": ALMOST}})
     assert (patched.status_code, patched.json()["attributes"]) == (200, {"second": ALMOST})
 
 
 @pytest.mark.parametrize("large", [{"a": "x" * MAX_ATTRIBUTE_BYTES}, {"a": [0] * MAX_ATTRIBUTE_VALUES}])
-async def test_a_put_has_the_same_limits(api_tenant: InProcessTenant, large: dict[str, Any]) -> None:
+async def test_a_put_has_the_same_limits(api_tenant: ApiTenant, large: dict[str, Any]) -> None:
     assert validation_errors(await api_tenant.put(path(api_tenant), {"attributes": large})) == TOO_LARGE
     assert await attributes(api_tenant, api_tenant.recipient_id) == {}
 
 
-async def test_concurrent_patches_cannot_exceed_the_limit_together(api_tenant: InProcessTenant) -> None:
+async def test_concurrent_patches_cannot_exceed_the_limit_together(api_tenant: ApiTenant) -> None:
     patches = [{"attributes": {f"part {index}": "x" * 30_000}} for index in range(6)]
     responses = await asyncio.gather(*(api_tenant.http.patch(path(api_tenant), json=patch) for patch in patches))
     assert sorted(response.status_code for response in responses) == [200] * 2 + [422] * 4
@@ -74,7 +69,7 @@ def inline(recipient_id: str, **more: Any) -> dict[str, Any]:
     return {"notification_type": "news", "recipient": {"recipient_id": recipient_id, "attributes": more}}
 
 
-async def test_an_inline_profile_has_the_same_limits(api_tenant: InProcessTenant) -> None:
+async def test_an_inline_profile_has_the_same_limits(api_tenant: ApiTenant) -> None:
     send = inline("new", a=ALMOST, b="x" * 200)
     assert validation_errors(await api_tenant.http.post("/notifications/send", json=send)) == {
         "/recipient/attributes": ATTRIBUTES_TOO_LARGE
@@ -82,7 +77,7 @@ async def test_an_inline_profile_has_the_same_limits(api_tenant: InProcessTenant
     assert (await api_tenant.http.get("/recipients/new")).status_code == 404
 
 
-async def test_an_item_over_the_limit_does_not_block_other_items(api_tenant: InProcessTenant) -> None:
+async def test_an_item_over_the_limit_does_not_block_other_items(api_tenant: ApiTenant) -> None:
     await api_tenant.http.patch(path(api_tenant), json={"attributes": {"first": ALMOST}})
     items = [
         inline("new", a=1),
@@ -96,7 +91,7 @@ async def test_an_item_over_the_limit_does_not_block_other_items(api_tenant: InP
     assert await attributes(api_tenant, "new") == {"a": 1}
 
 
-async def test_concurrent_inline_profiles_cannot_exceed_the_limit_together(api_tenant: InProcessTenant) -> None:
+async def test_concurrent_inline_profiles_cannot_exceed_the_limit_together(api_tenant: ApiTenant) -> None:
     sends = [inline("new", **{f"part {index}": "x" * 30_000}) for index in range(6)]
     responses = await asyncio.gather(*(api_tenant.http.post("/notifications/send", json=send) for send in sends))
     assert sorted(response.status_code for response in responses) == [202] * 2 + [422] * 4
@@ -108,7 +103,7 @@ def switches(start: int, count: int, width: int = 20) -> dict[str, Any]:
     return {"type_channel_preferences": {name: {"sms": False} for name in names}}
 
 
-async def test_many_patches_cannot_exceed_the_limit_of_preferences(api_tenant: InProcessTenant) -> None:
+async def test_many_patches_cannot_exceed_the_limit_of_preferences(api_tenant: ApiTenant) -> None:
     half = MAX_PREFERENCE_TYPES // 2 + 1
     assert (await api_tenant.http.patch(path(api_tenant, "preferences"), json=switches(0, half))).status_code == 200
     again = await api_tenant.http.patch(path(api_tenant, "preferences"), json=switches(half, half))
@@ -118,13 +113,13 @@ async def test_many_patches_cannot_exceed_the_limit_of_preferences(api_tenant: I
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_preferences_have_a_limit_in_bytes(api_tenant: InProcessTenant, method: str) -> None:
+async def test_preferences_have_a_limit_in_bytes(api_tenant: ApiTenant, method: str) -> None:
     long = switches(0, 300, width=250)
     response = await api_tenant.http.request(method, path(api_tenant, "preferences"), json=long)
     assert validation_errors(response) == {"/type_channel_preferences": "must have at most 65536 bytes of JSON"}
 
 
-async def test_a_recipient_has_a_limited_number_of_devices(api_tenant: InProcessTenant) -> None:
+async def test_a_recipient_has_a_limited_number_of_devices(api_tenant: ApiTenant) -> None:
     async def register(index: int) -> int:
         device = {"kind": "fcm", "token": f"{api_tenant.recipient_id}-{index}"}
         return (await api_tenant.put(path(api_tenant, "devices", f"phone-{index}"), device)).status_code

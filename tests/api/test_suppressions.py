@@ -6,23 +6,24 @@ from typing import Any
 import pytest
 from httpx2 import Response
 
-from tests.api.in_process_tenants import InProcessTenant, validation_errors
+from tests.api.responses import validation_errors
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 ADDRESS = "Ada@example.com"
 
 
-async def post(api_tenant: InProcessTenant, **body: Any) -> Response:
+async def post(api_tenant: ApiTenant, **body: Any) -> Response:
     return await api_tenant.http.post("/suppressions", json={"channel": "email", "address": ADDRESS, **body})
 
 
-async def found(api_tenant: InProcessTenant, **query: Any) -> list[str]:
+async def found(api_tenant: ApiTenant, **query: Any) -> list[str]:
     response = await api_tenant.http.get("/suppressions", params=query)
     assert response.status_code == 200, response.text
     return [item["id"] for item in response.json()["items"]]
 
 
-async def test_an_added_suppression_is_shown_unchanged(api_tenant: InProcessTenant) -> None:
+async def test_an_added_suppression_is_shown_unchanged(api_tenant: ApiTenant) -> None:
     made = await post(api_tenant)
     assert made.status_code == 201
     shown = made.json()
@@ -43,14 +44,14 @@ async def test_an_added_suppression_is_shown_unchanged(api_tenant: InProcessTena
     assert (await api_tenant.http.get("/suppressions")).json() == {"items": [shown], "next_cursor": None}
 
 
-async def test_a_suppression_lasts_as_long_as_requested(api_tenant: InProcessTenant) -> None:
+async def test_a_suppression_lasts_as_long_as_requested(api_tenant: ApiTenant) -> None:
     made = (await post(api_tenant, reason="complained", expires_in="90d")).json()
     lasts = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
     assert made["reason"] == "complained"
     assert timedelta(days=89, hours=23) < lasts <= timedelta(days=90)
 
 
-async def test_a_weaker_suppression_changes_nothing_and_a_stronger_one_replaces_it(api_tenant: InProcessTenant) -> None:
+async def test_a_weaker_suppression_changes_nothing_and_a_stronger_one_replaces_it(api_tenant: ApiTenant) -> None:
     first = (await post(api_tenant, expires_in="1d")).json()
     weaker = await post(api_tenant, address="ada@EXAMPLE.com", expires_in="1h")
     assert (weaker.status_code, weaker.json()) == (200, first)
@@ -58,7 +59,7 @@ async def test_a_weaker_suppression_changes_nothing_and_a_stronger_one_replaces_
     assert (stronger.status_code, stronger.json()) == (201, {**first, "expires_at": None})
 
 
-async def test_a_lifted_suppression_is_not_listed_and_can_be_added_again(api_tenant: InProcessTenant) -> None:
+async def test_a_lifted_suppression_is_not_listed_and_can_be_added_again(api_tenant: ApiTenant) -> None:
     made = (await post(api_tenant)).json()
     assert (await api_tenant.http.delete(f"/suppressions/{made['id']}")).status_code == 204
     assert (await found(api_tenant), await found(api_tenant, ended="true")) == ([], [made["id"]])
@@ -68,7 +69,7 @@ async def test_a_lifted_suppression_is_not_listed_and_can_be_added_again(api_ten
     assert (again.status_code, await found(api_tenant)) == (201, [again.json()["id"]])
 
 
-async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: InProcessTenant) -> None:
+async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: ApiTenant) -> None:
     first = (await post(api_tenant, address="a@example.com")).json()["id"]
     second = (await post(api_tenant, address="b@example.com", reason="bounced")).json()["id"]
     third = (await post(api_tenant, channel="sms", address="+4917012345678", reason="opted_out")).json()["id"]
@@ -103,9 +104,7 @@ async def test_the_list_is_filtered_and_goes_page_by_page(api_tenant: InProcessT
         ({"canary": 1}, "/canary"),
     ],
 )
-async def test_a_bad_one_is_named_and_never_repeated(
-    api_tenant: InProcessTenant, body: dict[str, Any], pointer: str
-) -> None:
+async def test_a_bad_one_is_named_and_never_repeated(api_tenant: ApiTenant, body: dict[str, Any], pointer: str) -> None:
     response = await post(api_tenant, **body)
     assert list(validation_errors(response)) == [pointer]
     assert "canary" not in response.text.replace("/canary", "")
@@ -115,7 +114,7 @@ async def test_a_bad_one_is_named_and_never_repeated(
 @pytest.mark.parametrize(
     "query", [{"channel": "canary"}, {"reason": "canary"}, {"address": "canary"}, {"address": " 4917012345678"}]
 )
-async def test_a_filter_that_means_nothing_is_named(api_tenant: InProcessTenant, query: dict[str, str]) -> None:
+async def test_a_filter_that_means_nothing_is_named(api_tenant: ApiTenant, query: dict[str, str]) -> None:
     response = await api_tenant.http.get("/suppressions", params=query)
     assert list(validation_errors(response)) == list(query)
     assert "canary" not in response.text

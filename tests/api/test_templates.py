@@ -7,7 +7,7 @@ import pytest
 from bootstrap import Container
 from domain.channels import Channel
 from domain.templates import version_before
-from models.tenants import Tenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -37,8 +37,8 @@ async def find_issues(api: httpx2.AsyncClient, path: str, body: Any) -> dict[str
     return {error["pointer"]: error["detail"] for error in response.json()["errors"]}
 
 
-async def body_in_force(container: Container, tenant: Tenant) -> str | None:
-    found = await container.catalog.published(tenant.id, "shipped", Channel.EMAIL, ["en"])
+async def body_in_force(container: Container, api_tenant: ApiTenant) -> str | None:
+    found = await container.catalog.published(api_tenant.tenant, "shipped", Channel.EMAIL, ["en"])
     return None if found is None else found.body_template
 
 
@@ -72,30 +72,32 @@ async def test_saves_at_the_same_time_make_consecutive_versions(api: httpx2.Asyn
     assert sorted(one["version"] for one in saved) == list(range(1, 9))
 
 
-async def test_only_a_published_template_is_used(api: httpx2.AsyncClient, container: Container, tenant: Tenant) -> None:
+async def test_only_a_published_template_is_used(
+    api: httpx2.AsyncClient, container: Container, api_tenant: ApiTenant
+) -> None:
     await save(api, body_template="one", publish=False)
-    assert await body_in_force(container, tenant) is None
+    assert await body_in_force(container, api_tenant) is None
     await save(api, body_template="two", publish=True)
-    assert await body_in_force(container, tenant) == "two"
+    assert await body_in_force(container, api_tenant) == "two"
     await save(api, body_template="three", publish=False)
-    assert await body_in_force(container, tenant) == "two"
+    assert await body_in_force(container, api_tenant) == "two"
 
 
 async def test_publishing_and_rolling_back_choose_the_version(
-    api: httpx2.AsyncClient, container: Container, tenant: Tenant
+    api: httpx2.AsyncClient, container: Container, api_tenant: ApiTenant
 ) -> None:
     for text in ("one", "two", "three"):
         await save(api, body_template=text, publish=False)
     for version in (1, 2, 2, 3):
         published = await api.post("/templates/shipped/publish", json=PLACE | {"version": version})
         assert (published.status_code, published.json()["published_version"]) == (200, version)
-    assert await body_in_force(container, tenant) == "three"
+    assert await body_in_force(container, api_tenant) == "three"
     for text in ("two", "one"):
         assert (await api.post("/templates/shipped/rollback", json=PLACE)).json()["body_template"] == text
-        assert await body_in_force(container, tenant) == text
+        assert await body_in_force(container, api_tenant) == text
     response = await api.post("/templates/shipped/rollback", json=PLACE)
     assert (response.status_code, response.headers["content-type"]) == (409, "application/problem+json")
-    assert await body_in_force(container, tenant) == "one"
+    assert await body_in_force(container, api_tenant) == "one"
 
 
 @pytest.mark.parametrize(

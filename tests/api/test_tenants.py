@@ -1,27 +1,16 @@
 """Test how keys of the installation's own tenant manage tenants, and what a suspension stops."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from httpx2 import ASGITransport, AsyncClient
+from httpx2 import AsyncClient
 
-from bootstrap import Container
 from domain.json_types import Json
-from tests.api.in_process_tenants import validation_errors
-from tests.apps import app_of
-from tests.installation_keys import INSTALLATION, installation_key
+from tests.api.responses import validation_errors
+from tests.installation_keys import INSTALLATION
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-async def operator(container: Container) -> AsyncIterator[AsyncClient]:
-    headers = {"Authorization": f"Bearer {await installation_key(container.database)}"}
-    transport = ASGITransport(app_of(container))
-    async with AsyncClient(transport=transport, base_url="http://test/api/v1", headers=headers) as http:
-        yield http
 
 
 async def made(operator: AsyncClient, **asked: Any) -> Json:

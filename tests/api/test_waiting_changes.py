@@ -1,6 +1,5 @@
 """Test that each change of a time zone or a limit makes affected waiting notifications check again, once."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -8,11 +7,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from bootstrap import Container
 from domain.clock import now
 from models.columns import new_id
 from storage.reconsiderations import reconsider_batch
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
@@ -40,51 +38,47 @@ DUE = text("SELECT due_at FROM schedule_occurrence WHERE tenant = :tenant")
 
 
 @pytest.fixture
-async def api_tenant(container: Container) -> AsyncIterator[InProcessTenant]:
-    async with open_in_process_tenant(container) as api_tenant:
-        words = {"name": "report", "channel": "email", "language": "en", "body_template": "Hello"}
-        template = {**words, "subject_template": "Report", "variables_schema": {}, "publish": True}
-        assert (await api_tenant.http.post("/templates", json=template)).status_code == 201
-        assert (await api_tenant.put("/notification-types/report", KIND)).status_code == 201
-        await api_tenant.put_recipient(email="ada@example.com")
-        yield api_tenant
+async def api_tenant(api_tenant: ApiTenant) -> ApiTenant:
+    await api_tenant.put_type("report", ["email"], digest={"schedule": "0 9 * * *"})
+    await api_tenant.put_recipient(email="ada@example.com")
+    return api_tenant
 
 
-async def sent(api_tenant: InProcessTenant, **more: Any) -> UUID:
+async def sent(api_tenant: ApiTenant, **more: Any) -> UUID:
     recipient = {} if "recipient" in more else {"recipient_id": api_tenant.recipient_id}
     response = await api_tenant.http.post("/notifications/send", json={**SEND, **recipient, **more})
     assert response.status_code == 202, response.text
     return UUID(response.json()["id"])
 
 
-async def waiting(api_tenant: InProcessTenant, reason: str = "quiet_hours") -> UUID:
+async def waiting(api_tenant: ApiTenant, reason: str = "quiet_hours") -> UUID:
     id = await sent(api_tenant)
     async with api_tenant.database.transaction() as session:
         await session.execute(WAIT, {"ids": [id], "reason": reason})
     return id
 
 
-async def is_check_requested(api_tenant: InProcessTenant, id: UUID) -> bool:
+async def is_check_requested(api_tenant: ApiTenant, id: UUID) -> bool:
     async with api_tenant.database.transaction() as session:
         return bool((await session.execute(IS_CHECK_REQUESTED, {"id": id})).scalar_one())
 
 
-async def hours(api_tenant: InProcessTenant, of: Any) -> list[int]:
+async def hours(api_tenant: ApiTenant, of: Any) -> list[int]:
     """Return in UTC when the digest closes, or the occurrence is due."""
     async with api_tenant.database.transaction() as session:
         times = (await session.execute(of, {"tenant": api_tenant.tenant})).scalars()
         return [at.astimezone(UTC).hour for at in times]
 
 
-async def put(api_tenant: InProcessTenant) -> None:
+async def put(api_tenant: ApiTenant) -> None:
     await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {"timezone": "Asia/Tokyo"})
 
 
-async def patch(api_tenant: InProcessTenant) -> None:
+async def patch(api_tenant: ApiTenant) -> None:
     await api_tenant.http.patch(f"/recipients/{api_tenant.recipient_id}", json={"timezone": "Asia/Tokyo"})
 
 
-async def change_settings(api_tenant: InProcessTenant, **changes: Any) -> None:
+async def change_settings(api_tenant: ApiTenant, **changes: Any) -> None:
     """Change settings and wake the waiting notifications in batches, as happens after the request."""
     assert (await api_tenant.http.patch("/settings", json=changes)).status_code == 200
     while True:
@@ -93,16 +87,16 @@ async def change_settings(api_tenant: InProcessTenant, **changes: Any) -> None:
                 return
 
 
-async def settings(api_tenant: InProcessTenant) -> None:
+async def settings(api_tenant: ApiTenant) -> None:
     await change_settings(api_tenant, timezone="Asia/Tokyo")
 
 
-async def inline(api_tenant: InProcessTenant) -> None:
+async def inline(api_tenant: ApiTenant) -> None:
     await sent(api_tenant, recipient={"recipient_id": api_tenant.recipient_id, "timezone": "Asia/Tokyo"})
 
 
 @pytest.mark.parametrize("move", [put, patch, settings, inline])
-async def test_waits_for_local_time_move_with_the_recipient(api_tenant: InProcessTenant, move: Any) -> None:
+async def test_waits_for_local_time_move_with_the_recipient(api_tenant: ApiTenant, move: Any) -> None:
     await api_tenant.put("/schedules/daily", {**SCHEDULE, "recipient_id": api_tenant.recipient_id})
     id = await waiting(api_tenant)
     later = datetime(now().year + 1, 1, 1, 9, tzinfo=UTC)
@@ -137,9 +131,7 @@ async def test_waits_for_local_time_move_with_the_recipient(api_tenant: InProces
 
 
 @pytest.mark.parametrize("timezone", [None, "UTC"])
-async def test_a_send_with_an_unchanged_profile_triggers_no_check(
-    api_tenant: InProcessTenant, timezone: str | None
-) -> None:
+async def test_a_send_with_an_unchanged_profile_triggers_no_check(api_tenant: ApiTenant, timezone: str | None) -> None:
     """Otherwise each further send to a recipient with a hundred waiting notifications would send a hundred signals."""
     id = await waiting(api_tenant)
     await sent(api_tenant, recipient={"recipient_id": api_tenant.recipient_id, "timezone": timezone})
@@ -148,7 +140,7 @@ async def test_a_send_with_an_unchanged_profile_triggers_no_check(
 
 @pytest.mark.parametrize("cap", [{"limit": 2, "per": "31d"}, None])
 async def test_a_changed_frequency_cap_is_applied_to_waiting_sends(
-    api_tenant: InProcessTenant, cap: dict[str, Any] | None
+    api_tenant: ApiTenant, cap: dict[str, Any] | None
 ) -> None:
     await change_settings(api_tenant, frequency_cap={"limit": 1, "per": "31d"})
     capped, quiet = await waiting(api_tenant, "frequency_capped"), await waiting(api_tenant)

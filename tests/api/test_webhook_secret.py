@@ -15,7 +15,7 @@ from config import Settings
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderAcceptance
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.api_tenants import ApiTenant, open_in_process_tenant
 from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
 
 pytestmark = pytest.mark.postgres
@@ -72,7 +72,7 @@ async def delivered(container: Container, tenant: UUID) -> Request:
     return request
 
 
-async def secret_of(api_tenant: InProcessTenant) -> str:
+async def secret_of(api_tenant: ApiTenant) -> str:
     return str((await api_tenant.http.get(PATH)).json()["secret"])
 
 

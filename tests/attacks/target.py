@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +18,10 @@ from embedded.readiness import responds_ok
 from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
 from faults.stack_run import descendants
-from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
+from tests.api_tenants import bearer, create_tenant
 from tests.storage.databases import create_database
 
-SCOPES = ("send", "read", "manage")
 START_TIMEOUT = 60.0
 RESPONSE_TIMEOUT = 120.0
 MEGABYTE = 1024 * 1024
@@ -54,12 +53,10 @@ class AttackedApi:
         return sum(map(_cpu_wait, Path(f"/proc/{self.pid}/task").glob("*/schedstat")))
 
     @asynccontextmanager
-    async def tenant(self, scopes: Iterable[str] = SCOPES) -> AsyncIterator[httpx2.AsyncClient]:
+    async def tenant(self, *scopes: str) -> AsyncIterator[httpx2.AsyncClient]:
         """Yield a client with the key of a new tenant."""
-        async with self.database.transaction() as session:
-            tenant = await ensure_tenant(session, uuid4().hex, "Attacker")
-            _, key = await upsert_key(session, tenant.id, "test", list(scopes))
-        base, headers = f"http://{LOOPBACK}:{self.port}/api/v1", {"Authorization": f"Bearer {key}"}
+        _, key = await create_tenant(self.database, *scopes)
+        base, headers = f"http://{LOOPBACK}:{self.port}/api/v1", bearer(key)
         async with httpx2.AsyncClient(
             base_url=base, headers=headers, trust_env=False, timeout=RESPONSE_TIMEOUT
         ) as client:

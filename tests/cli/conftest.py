@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal, open_terminal
-from tests.engine import ApiTenant
 
 
 @pytest.fixture

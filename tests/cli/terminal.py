@@ -13,8 +13,8 @@ from pathlib import Path
 
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
+from tests.api_tenants import ApiTenant
 from tests.cli.fork_client import run_in_fork, write_launcher
-from tests.engine import ApiTenant
 
 TOCSIN = str(CHECKOUT / "tocsin")
 

@@ -8,8 +8,8 @@ from commands.apply import apply
 from commands.client import open_api
 from commands.errors import CommandError
 from embedded.stack import CHECKOUT
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
-from tests.engine import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

@@ -18,10 +18,10 @@ from config import ClientSettings
 from dispatch.temporal_connection import connect
 from embedded.runfile import RunInfo
 from models.notifications import Event
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import TOCSIN, CommandResult, Terminal
-from tests.engine import ApiTenant
-from tests.keys import KEY_VARIABLES
 from tests.polling import eventually
+from tests.production import KEY_VARIABLES
 from worker import UnknownQueue, build_workers, check_queues
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
-from tests.engine import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

@@ -11,7 +11,7 @@ from config import Settings
 from storage.database import Database
 from storage.encryption import Encryption
 from tests.cli.terminal import Terminal
-from tests.keys import KEYS
+from tests.production import KEYS
 from tests.storage.databases import own_database
 from tests.storage.test_encryption_keys import fill
 

@@ -14,8 +14,8 @@ from domain.clock import now
 from storage import api_keys
 from storage.api_keys import ApiKeyInfo, hash_secret, prefix_of
 from storage.database import Database
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import open_terminal
-from tests.engine import ApiTenant
 from tests.storage.databases import own_database
 
 pytestmark = pytest.mark.postgres

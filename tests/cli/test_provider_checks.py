@@ -14,10 +14,9 @@ from commands.errors import CommandError
 from commands.provider_checks import check_named_provider
 from config import Settings
 from providers.webhook import Webhook
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
-from tests.engine import ApiTenant
-from tests.installation_secret import STRONG_SECRET
-from tests.keys import KEY_VARIABLES, KEYS
+from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
 from tests.providers.harness_fcm import fcm_bench, service_account
 from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
 from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench

@@ -11,8 +11,7 @@ from config import PLACEHOLDERS, ServerSettings, Settings
 from config_sources import PREFIX, InvalidSettings
 from domain.channels import Channel
 from domain.target_urls import WEB_PORTS
-from tests.installation_secret import STRONG_SECRET
-from tests.keys import KEY_VARIABLES
+from tests.production import KEY_VARIABLES, STRONG_SECRET
 
 
 @pytest.fixture(autouse=True)

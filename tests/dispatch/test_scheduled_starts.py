@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from dispatch import dispatcher
-from tests.engine import ApiTenant, later, open_api_tenant, running_engine
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import later, running_engine
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -8,8 +8,8 @@ import pytest
 from commands.client import open_api
 from commands.demo import load_shop
 from embedded.stack import CHECKOUT
+from tests.api_tenants import ApiTenant
 from tests.cli.terminal import open_terminal
-from tests.engine import ApiTenant
 
 PAGES = (
     *("quick-start", "concepts", "send", "templates", "preferences", "delivery"),

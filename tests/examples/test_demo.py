@@ -9,7 +9,7 @@ import pytest
 from commands.demo import print_welcome
 from config import Settings
 from embedded.runfile import RunInfo
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

@@ -19,11 +19,9 @@ from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, read_folder
 from config import Settings
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
-from models.tenants import Tenant
-from storage.api_keys import upsert_key
 from storage.database import Database
+from tests.api_tenants import ApiTenant, create_tenant
 from tests.cli.terminal import Terminal, open_terminal
-from tests.engine import ApiTenant
 from tests.polling import wait_until
 
 LANGUAGES = ["de", "en"]
@@ -68,12 +66,11 @@ async def test_the_walkthrough_runs_to_its_end(api_tenant: ApiTenant, forks: Pat
 
 @pytest.mark.postgres
 async def test_the_walkthrough_does_not_run_with_real_providers(
-    database: Database, database_url: str, tenant: Tenant, forks: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, database_url: str, forks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"HOST": "127.0.0.1", "FROM": "shop@example.com"}.items():
         monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
-    async with database.transaction() as session:
-        _, key = await upsert_key(session, tenant.id, "story", ["read", "send", "manage"])
+    _, key = await create_tenant(database)
     settings = Settings(
         env="dev",
         database_url=database_url,

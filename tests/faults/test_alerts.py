@@ -24,8 +24,9 @@ from faults.metric_recorder import AFTER, RULES, MetricRecorder, Shows, Values, 
 from faults.proxy import Proxy
 from metrics.fetch import fetch_page
 from testing.installation import running_api
+from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.code.tree import ROOT
-from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
+from tests.engine import Engine, engine_servers
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 

@@ -26,11 +26,11 @@ from schemathesis.specs.openapi.checks import (
 from bootstrap import open_container
 from config import Settings
 from storage.api_keys import SCOPES, ensure_tenant
+from tests.api_tenants import in_process_client
 from tests.apps import app_of, openapi_document
 from tests.installation_keys import INSTALLATION, installation_key
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES
-from tests.isolation.tenants import client
 from tests.storage.databases import create_database
 
 pytestmark = pytest.mark.postgres
@@ -87,7 +87,7 @@ async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
         keys = {scope: await installation_key(container.database, scope) for scope in SCOPES}
         async with container.database.transaction() as session:
             tenant = (await ensure_tenant(session, INSTALLATION, INSTALLATION)).id
-        async with client(app_of(container), await installation_key(container.database)) as http:
+        async with in_process_client(app_of(container), await installation_key(container.database)) as http:
             yield FuzzCaller(
                 OwnerTenant(tenant=tenant, tenant_key="shop", mark="own", http=http, container=container), keys
             )

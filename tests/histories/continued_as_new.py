@@ -1,7 +1,7 @@
 """Record a notification whose history grows until it continues as a new run. The first run is saved. The server
 suggests the end of the run, and the history contains the suggestion."""
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.histories.stories import HistoryStory
 from tests.histories.time_gates import hours_ending_in, send_in_quiet_hours, set_quiet_hours, waits_for
 

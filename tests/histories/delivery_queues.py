@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 
 from domain.names import delivery_queue
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.histories.stories import HistoryStory, delivered, retried_then_accepted
 from tests.polling import eventually
 from workflows import options

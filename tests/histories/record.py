@@ -18,7 +18,8 @@ from typing import Any
 from temporalio.client import WorkflowHistory
 
 from embedded.temporary_servers import temporary_postgres
-from tests.engine import ApiTenant, open_api_tenant, running_engine
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import running_engine
 from tests.histories.continued_as_new import DYNAMIC_CONFIG, RENEWED
 from tests.histories.delivery_queues import QUEUED
 from tests.histories.keep import kept

@@ -7,7 +7,8 @@ from typing import Any
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
-from tests.engine import ApiTenant, later
+from tests.api_tenants import ApiTenant
+from tests.engine import later
 from tests.polling import eventually
 
 PHONE = "+447700900123"

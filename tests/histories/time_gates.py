@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import text
 from temporalio.api.enums.v1 import EventType
 
-from tests.engine import ApiTenant, Handle
+from tests.api_tenants import ApiTenant
+from tests.engine import Handle
 from tests.histories.stories import HistoryStory
 from tests.polling import eventually
 from workflows.digest import DigestWorkflow

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
-from httpx2 import ASGITransport, AsyncClient
 from sqlalchemy import text
 
 from bootstrap import Container
-from storage.api_keys import ensure_tenant, upsert_key
 from storage.database import Database
+from tests.api_tenants import create_tenant, in_process_client
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 
-SCOPES = ("send", "read", "manage")
 UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 TABLES = text(r"""
@@ -34,18 +32,9 @@ UPDATE notification SET status = 'FAILED', failure_reason = 'sms: ' || :mark, fi
 @asynccontextmanager
 async def open_owner(app: FastAPI, container: Container, mark: str) -> AsyncIterator[OwnerTenant]:
     """Create a tenant with a key that has every scope but `operate`."""
-    key = f"tenant-{mark}-{uuid4()}"
-    async with container.database.transaction() as session:
-        tenant = (await ensure_tenant(session, key, mark)).id
-        _, secret = await upsert_key(session, tenant, mark, SCOPES)
-    async with client(app, secret) as http:
-        yield OwnerTenant(tenant=tenant, tenant_key=key, mark=mark, http=http, container=container)
-
-
-def client(app: FastAPI, secret: str | None) -> AsyncClient:
-    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-    base = "http://tocsin.test/api/v1"
-    return AsyncClient(transport=ASGITransport(app), base_url=base, headers=headers, trust_env=False)
+    tenant, key = await create_tenant(container.database)
+    async with in_process_client(app, key) as http:
+        yield OwnerTenant(tenant=tenant.id, tenant_key=tenant.key, mark=mark, http=http, container=container)
 
 
 class TenantPair:

@@ -20,13 +20,14 @@ from api.schemas.base import Id, Model, ShortText
 from bootstrap import Container
 from models.notifications import Notification
 from storage.api_keys import SCOPES
+from tests.api_tenants import in_process_client
 from tests.apps import app_of, openapi_document
 from tests.installation_keys import installation_key
 from tests.isolation.checks import ask, check_cursor, check_foreign_ids, check_keys, check_own_requests
 from tests.isolation.operations import Operation, operations, templates, undeclared
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES, RouteExample
-from tests.isolation.tenants import ForeignTenant, TenantPair, client, foreign_tenant, open_owner
+from tests.isolation.tenants import ForeignTenant, TenantPair, foreign_tenant, open_owner
 
 OPERATIONS = list(operations(openapi_document()))
 WITH_KEY = [operation for operation in OPERATIONS if operation.scope is not None]
@@ -67,9 +68,11 @@ async def tenant_pair(container: Container) -> AsyncIterator[TenantPair]:
 @pytest.fixture(scope="module")
 async def holders(container: Container) -> KeyHolders:
     app, database = app_of(container), container.database
-    alone = {name: client(app, await installation_key(database, name)) for name in SCOPES}
+    alone = {name: in_process_client(app, await installation_key(database, name)) for name in SCOPES}
     rest = {name: [other for other in SCOPES if other != name] for name in SCOPES}
-    return KeyHolders(alone, {name: client(app, await installation_key(database, *rest[name])) for name in SCOPES})
+    return KeyHolders(
+        alone, {name: in_process_client(app, await installation_key(database, *rest[name])) for name in SCOPES}
+    )
 
 
 def test_the_table_declares_every_route() -> None:
@@ -78,7 +81,7 @@ def test_the_table_declares_every_route() -> None:
 
 @pytest.mark.postgres
 async def test_every_request_needs_a_key_with_the_scope(container: Container, holders: KeyHolders) -> None:
-    async with client(app_of(container), None) as anonymous:
+    async with in_process_client(app_of(container), None) as anonymous:
         for operation in WITH_KEY:
             needed = str(operation.scope)
             await check_keys(operation, anonymous, holders.others[needed], holders.alone[needed])

@@ -17,7 +17,7 @@ from api.app import create_app
 from bootstrap import Container
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, UnreadableReceipt
-from tests.api.in_process_tenants import InProcessTenant, open_in_process_tenant
+from tests.api_tenants import ApiTenant, open_in_process_tenant
 from tests.providers.harness_twilio import CALLBACK, TOKEN, TwilioBench, sign, twilio_bench
 
 STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
@@ -91,7 +91,7 @@ class TwilioInstallation:
 
     container: Container
     twilio: AsyncClient
-    api_tenants: tuple[InProcessTenant, InProcessTenant]
+    api_tenants: tuple[ApiTenant, ApiTenant]
 
     async def write(self, fields: dict[str, str]) -> Response:
         body = urlencode(fields).encode()
@@ -122,7 +122,7 @@ def number() -> str:
     return f"+49170{uuid4().int % 10**8:08}"
 
 
-async def listed(api_tenant: InProcessTenant) -> list[tuple[str, str, str, str]]:
+async def listed(api_tenant: ApiTenant) -> list[tuple[str, str, str, str]]:
     items = (await api_tenant.http.get("/suppressions")).json()["items"]
     return [(item["channel"], item["address"], item["reason"], item["source"]) for item in items]
 

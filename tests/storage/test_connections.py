@@ -195,13 +195,13 @@ async def test_a_quick_transaction_is_undone_by_an_error_and_on_request(database
     async with database.quick_transaction() as session:
         await session.execute(RENAME, {"id": tenant.id, "name": "two"})
         await session.rollback()
-    assert await name_of(database, tenant) == "Test"
+    assert await name_of(database, tenant) == tenant.name
 
 
 async def rename_twice(database: Database, tenant: Tenant, first: str | None, second: str | None) -> None:
     async with database.quick_transaction() as session:
         await session.execute(RENAME, {"id": tenant.id, "name": first})
-        assert await name_of(database, tenant) == "Test"
+        assert await name_of(database, tenant) == tenant.name
         await session.execute(RENAME, {"id": tenant.id, "name": second})
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import TextClause, text
 from bootstrap import open_container
 from providers import sandbox
 from testing.installation import running_api
-from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine, engine_servers
 from tests.polling import eventually
 
 BEHAVIORS = ("refuse", "error", "flaky", "throttle", "lost", "hang", "broken", "silent", "open")

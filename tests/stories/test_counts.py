@@ -13,7 +13,8 @@ from temporalio.api.enums.v1 import EventType
 from dispatch import dispatcher
 from dispatch.background_loops import TASK_PREFIX
 from storage.statements import QuickSession, StatementResult
-from tests.engine import ApiTenant, Engine
+from tests.api_tenants import ApiTenant
+from tests.engine import Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

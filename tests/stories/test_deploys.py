@@ -11,7 +11,8 @@ from temporalio.api.history.v1 import HistoryEvent
 import worker
 from domain.messages import NotificationOutcome, NotificationStart
 from testing.installation import running_worker
-from tests.engine import ApiTenant, Engine, later, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine, later
 from tests.polling import eventually
 from workflows.notification import NotificationWorkflow
 

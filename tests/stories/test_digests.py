@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant, later
+from tests.api_tenants import ApiTenant
+from tests.engine import later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant, Engine, later, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine, later
 from tests.polling import eventually
 from tests.storage.plain_text import tables_containing
 from tests.stories.test_digests import flush

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from tests.engine import ApiTenant, Engine
+from tests.api_tenants import ApiTenant
+from tests.engine import Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

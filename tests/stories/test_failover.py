@@ -11,7 +11,8 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage.deliveries import NewDelivery, insert_deliveries
-from tests.engine import ApiTenant, later, open_api_tenant, running_engine
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import later, running_engine
 from tests.polling import eventually
 from tests.providers.mail_server import SENDER, MailMode, MailServer
 from tests.storage.queues import state_of

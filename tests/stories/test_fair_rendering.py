@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from rendering.fair_queue import FairQueue
-from tests.engine import ApiTenant, Engine, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -212,8 +212,8 @@ async def test_a_suppressed_send_uses_no_throttle_slot(api_tenant: ApiTenant) ->
 
 async def test_a_frequency_cap_counts_all_types_but_required_and_urgent_ones(api_tenant: ApiTenant) -> None:
     await api_tenant.call("PATCH", "/settings", {"frequency_cap": {"limit": 2, "per": "12s"}})
-    for key, fields in {"news": {}, "offers": {}, "bill": {"required": True}}.items():
-        await api_tenant.put_type(key, ["email"], **fields)
+    for key in ("news", "offers", "bill"):
+        await api_tenant.put_type(key, ["email"], required=key == "bill")
     await api_tenant.put_recipient("ada", email="ada@example.com")
     for key in ("news", "offers"):
         await api_tenant.wait_for_end(await api_tenant.send(key), "DELIVERED")

@@ -8,7 +8,8 @@ from sqlalchemy import text
 
 from domain.audit import Actor
 from storage import tenants
-from tests.engine import ApiTenant, Engine, later
+from tests.api_tenants import ApiTenant
+from tests.engine import Engine, later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

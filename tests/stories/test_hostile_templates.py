@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

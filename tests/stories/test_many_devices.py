@@ -9,7 +9,7 @@ import pytest
 from domain.stored_limits import MAX_CONCURRENT_CALLS, MAX_DEVICES_PER_CHANNEL
 from metrics.engine import ReachedLimit
 from metrics.registry import REGISTRY
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.polling import wait_until
 from tests.storage.device_rows import REGISTER, device_rows
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import text
 
 from metrics.samples import CIRCUIT_STATES, GAUGE_DEFINITIONS
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.metrics.names import LABELS, PREFIX, exported, families, samples, value
 from tests.polling import eventually
 

@@ -13,7 +13,8 @@ from dispatch.orphan_sweep import OrphanSweep
 from dispatch.starter import WorkflowStarter
 from services import delivery_rendering, outcome_recording, planning
 from storage import preferences
-from tests.engine import ApiTenant, Engine, later
+from tests.api_tenants import ApiTenant
+from tests.engine import Engine, later
 from tests.polling import eventually
 from workflows import endpoint
 from workflows.options import STATUS

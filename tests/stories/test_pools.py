@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant, open_api_tenant, running_engine
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import running_engine
 from tests.polling import eventually
 from tests.stories.vendors import CountingMailServer, CountingSendGrid, run_vendors, vendor_environment
 

@@ -21,7 +21,8 @@ from config import Settings
 from domain.names import TENANT_ATTRIBUTE, tick_schedule
 from logs import configure_logging
 from services import planning
-from tests.engine import ApiTenant, Engine, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

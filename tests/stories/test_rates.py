@@ -23,7 +23,8 @@ from bootstrap import open_container
 from domain.names import delivery_queue
 from faults.pace import wait_seconds
 from testing.installation import running_api
-from tests.engine import ApiTenant, Engine, engine_servers, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine, engine_servers
 from tests.installation_keys import installation_key
 from tests.polling import eventually
 from tests.stories.vendors import CountingSendGrid, VendorCall, run_vendors, vendor_environment

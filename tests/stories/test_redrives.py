@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus
 
-from tests.engine import ApiTenant, Engine
+from tests.api_tenants import ApiTenant
+from tests.engine import Engine
 from tests.polling import eventually
 from tests.stories.test_holds import is_held
 from tests.stories.test_regressions import post_receipt

@@ -19,7 +19,8 @@ from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.claims import ClaimedNotification
 from storage.erasures import BATCH_SIZE
-from tests.engine import ApiTenant, later
+from tests.api_tenants import ApiTenant
+from tests.engine import later
 from tests.polling import eventually
 from tests.storage.databases import own_database
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.engine import ApiTenant, later
+from tests.api_tenants import ApiTenant
+from tests.engine import later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -10,7 +10,7 @@ import pytest
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.sandbox import Sandbox
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.stories.conftest import CHANNELS, SandboxFailures
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 NEWS = {"notification_type": "news", "payload": {"name": "Ada"}}

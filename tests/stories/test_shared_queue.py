@@ -13,7 +13,8 @@ from temporalio.client import WorkflowHistory
 from bootstrap import Container
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from testing.installation import running_worker
-from tests.engine import ApiTenant, Engine, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine
 from tests.polling import eventually
 from workflows import options
 

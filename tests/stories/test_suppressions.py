@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

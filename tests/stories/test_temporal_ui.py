@@ -14,7 +14,8 @@ from temporalio.client import WorkflowExecutionStatus
 
 from domain.channels import Channel
 from providers.sandbox import Sandbox
-from tests.engine import ApiTenant, Engine, later, open_api_tenant
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import Engine, later
 from tests.polling import eventually
 from tests.stories.test_gates import hours_around_now
 

@@ -7,7 +7,7 @@ from temporalio.client import ScheduleActionStartWorkflow, ScheduleDescription, 
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.names import tick_schedule
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.polling import eventually
 from workflows import options
 

@@ -3,13 +3,14 @@
 import asyncio
 from datetime import datetime, timedelta
 
-import httpx2
 import pytest
 
+from bootstrap import Container
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.sandbox import Sandbox
-from tests.engine import ApiTenant, later
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.engine import later
 from tests.polling import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -158,16 +159,12 @@ async def test_a_repeated_cancel_returns_the_same_response(api_tenant: ApiTenant
     assert [entry["kind"] for entry in notification["timeline"]] == ["accepted", "canceled"]
 
 
-async def test_a_cancel_ends_a_send_without_a_dispatcher(api: httpx2.AsyncClient) -> None:
-    template = {"name": "t", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    await api.post("/templates", json={**template, "variables_schema": {}})
-    await api.put("/notification-types/t", json={"route": [{"channels": ["sms"]}], "templates": {"sms": "t"}})
-    recipient = {"recipient_id": "ada", "phone": "+447700900123"}
-    sent = await api.post("/notifications/send", json={"notification_type": "t", "recipient": recipient})
-    assert sent.status_code == 202, sent.text
-    id = sent.json()["id"]
-    canceled = await api.post(f"/notifications/{id}/cancel")
-    assert canceled.status_code == 200
-    assert canceled.json() == {"id": id, "status": "CANCELED", "channels": {"sms": "stopped"}}
-    notification = (await api.get(f"/notifications/{id}")).json()
+async def test_a_cancel_ends_a_send_without_a_dispatcher(container: Container) -> None:
+    async with open_in_process_tenant(container) as api_tenant:
+        await api_tenant.put_type("news", ["sms"])
+        await api_tenant.put_recipient("ada", phone="+447700900123")
+        id = await api_tenant.send("news")
+        canceled = await api_tenant.cancel(id)
+        assert canceled == {"id": id, "status": "CANCELED", "channels": {"sms": "stopped"}}
+        notification = await api_tenant.notification(id)
     assert (notification["status"], notification["finished_at"] is not None) == ("CANCELED", True)

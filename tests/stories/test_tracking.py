@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 TARGET = "https://example.com/orders?id=1&ref=mail"

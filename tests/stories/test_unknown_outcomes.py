@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from domain.names import SANDBOX_CHANNEL
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.stories.conftest import CHANNELS, SandboxFailures
 from tests.stories.test_sandbox_failures import list_outcomes, only_delivery
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import open_api_tenant
+from tests.api_tenants import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command
 from watchdog import HANG_EXIT_CODE

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from domain.names import NOTIFICATIONS_QUEUE
 from embedded.process_identity import identity
-from tests.engine import open_api_tenant
+from tests.api_tenants import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command
 

@@ -9,7 +9,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.clocks import DigestActivities
 from domain.clock_messages import DigestStart
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.histories.time_gates import TIMER, wait_for_events
 from tests.polling import eventually
 from workflows import options

@@ -8,7 +8,7 @@ import pytest
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowExecutionDescription
 
-from tests.engine import ApiTenant
+from tests.api_tenants import ApiTenant
 from tests.polling import eventually
 from workflows import options
 
