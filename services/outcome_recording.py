@@ -23,7 +23,7 @@ from storage import devices, receipts
 from storage.attempts import AttemptClaim, claim_message
 from storage.connections import DATABASE_ERRORS, is_permanent
 from storage.database import LOCK_TIMEOUT, Database
-from storage.ledgers import NotificationRef, amend
+from storage.ledgers import NotificationRef, amend, save
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 
@@ -101,11 +101,10 @@ class OutcomeRecorder:
             _ledger_with_outcome(known_ledger, call, outcome, [], at, None),
             outcome.result.provider_message_id,
         )
-        if after is known_ledger or not await receipts.save_unreported(
-            session, known_ledger, after, call.provider, message_id
-        ):
+        if after is known_ledger:
             return None
-        return after
+        is_saved = await save(session, known_ledger, after, provider=call.provider, message_id=message_id)
+        return after if is_saved else None
 
     async def record_found(
         self, call: DeliverInput, found: ProviderAcceptance, claim: AttemptClaim

@@ -26,8 +26,7 @@ from domain.statuses import DeliveryStatus
 from domain.suppressions import CONTACT_BY_CHANNEL
 from storage import devices, recipients
 from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encryption_of
-from storage.ledger_rows import ledger_of
-from storage.ledgers import NotificationRef, load
+from storage.ledgers import NotificationRef, ledger_of, load
 from storage.preferences import preferences_of, quiet_hours_of
 from storage.provider_health import limits_of
 from storage.rows import decoded

@@ -1,8 +1,9 @@
 """Load ledgers of notifications and save the changes that functions of `domain/ledger.py` made.
 
-Each takes one statement. A write is fenced by the revision that was read: after a concurrent write the function is
-applied again to the locked row. The first deliveries leave the revision at 0: a ledger of that revision is always read
-under the lock, and the number of deliveries fences its write too.
+Each takes one statement; the statements of the guard and of receipt batches read ledgers with other columns. A write
+is fenced by the revision that was read: after a concurrent write the function is applied again to the locked row. The
+first deliveries leave the revision at 0: a ledger of that revision is always read under the lock, and the number of
+deliveries fences its write too.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,101 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 
+from domain.channels import Channel
+from domain.evidence import AttemptState, Evidence
 from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.notification_overview import delivery_facts
+from domain.reasons import failures_from_json, first_category, reason_columns
 from domain.reasons import failures_to_json as reasons_json
-from domain.reasons import first_category, reason_columns
-from domain.records import AttemptRecord, Ledger
+from domain.records import AttemptRecord, DeliveryRecord, Ledger
+from domain.statuses import DeliveryStatus, NotificationStatus
+from domain.timeline import reason_of
 from metrics.sends import count_status_changes
 from storage.database import to_json
-from storage.event_outbox import EVENT_COLUMNS, FENCED_COLUMNS, INSERT_EVENT_MESSAGES, NOTIFY_IF_DUE
-from storage.ledger_rows import LEDGER_AGGREGATES, LEDGER_COLUMNS, ledger_of
-from storage.queue_entries import FOLLOW_NOTIFICATION
-from storage.recipients import IS_ERASED
-from storage.rows import FEW_ROWS
-from storage.statements import Executor
+from storage.rows import decoded, parse_time
+from storage.statements import Executor, statement
 
 LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
-LOAD_LEDGER = text(f"""
-SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n WHERE n.id = :id AND n.tenant = :tenant
-""")  # noqa: S608 - constants of our own
-
-# The statement also inserts the messages to the tenant's event endpoints. A vendor's response may quote an address:
-# it is not stored if the recipient was erased since the call.
-SAVE_TEMPLATE = f"""
-WITH changed AS (
-  SELECT * FROM jsonb_to_recordset(CAST(:notifications AS jsonb)) AS x(
-         id uuid, revision int, status text, failure_reason text, finished_at timestamptz,
-         cancel_requested_at timestamptz, known int, evidence_due bool, cancel_due bool, failure_category text,
-         failures jsonb)
-   {FEW_ROWS.format(rows="notifications")}
-), {{locked}} fenced AS (
-  UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, failures = x.failures,
-         finished_at = x.finished_at, cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
-    FROM {{source}} x WHERE n.id = x.id AND n.revision = x.revision
-     AND (SELECT count(*) - x.known FROM delivery d WHERE d.notification_id = n.id) = 0
-  RETURNING {", ".join(f"n.{name}" for name in FENCED_COLUMNS.split(", "))}, n.generation, n.finished_at,
-  x.evidence_due,
-            x.cancel_due, x.failure_category
-), {FOLLOW_NOTIFICATION}, recipient_row AS (
-  SELECT n.id, n.finished_at, {IS_ERASED} AS erased FROM fenced n
-), attempts AS (
-  UPDATE attempt t SET state = x.state, evidence = x.evidence, error_type = x.error_type, reason = x.reason,
-         receipt_reason = x.receipt_reason, finished_at = x.finished_at, next_at = x.next_at,
-         provider_message_id = x.provider_message_id, sent_at = x.sent_at,
-         provider_response = CASE WHEN recipient_row.erased THEN NULL ELSE x.provider_response END, cost = x.cost,
-         delivered_at = x.delivered_at, bounced_at = x.bounced_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM recipient_row JOIN jsonb_to_recordset(CAST(:attempts AS jsonb)) AS x(
-         notification_id uuid, id uuid, state text, evidence text, error_type text, reason text,
-         receipt_reason text, finished_at timestamptz, next_at timestamptz,
-         provider_message_id text, provider_response jsonb, cost numeric, sent_at timestamptz,
-         delivered_at timestamptz, bounced_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
-      ON x.notification_id = recipient_row.id
-   WHERE t.id = x.id
-), deliveries AS (
-  UPDATE delivery t SET status = x.status, failure_reason = x.failure_reason, failure_args = x.failure_args,
-         is_skipped_by_rule = x.is_skipped_by_rule, awaited_evidence = x.awaited_evidence,
-         held_at = CASE WHEN recipient_row.finished_at IS NULL THEN t.held_at END,
-         provider = x.provider, provider_message_id = x.provider_message_id,
-         provider_response = CASE WHEN recipient_row.erased THEN NULL ELSE x.provider_response END,
-         sent_at = x.sent_at, delivered_at = x.delivered_at, opened_at = x.opened_at, clicked_at = x.clicked_at
-    FROM recipient_row JOIN jsonb_to_recordset(CAST(:deliveries AS jsonb)) AS x(
-         notification_id uuid, id uuid, status text, failure_reason text, failure_args jsonb, is_skipped_by_rule bool,
-         awaited_evidence text, provider text, provider_message_id text, provider_response jsonb, sent_at timestamptz,
-         delivered_at timestamptz, opened_at timestamptz, clicked_at timestamptz)
-      ON x.notification_id = recipient_row.id
-   WHERE t.id = x.id
-), events AS (
-  INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status,
-                     status)
-  SELECT x.id, fenced.tenant, fenced.id, x.at, x.kind, x.channel, x.reason, x.detail, x.delivery_id,
-         x.delivery_status, x.status
-    FROM fenced JOIN jsonb_to_recordset(CAST(:events AS jsonb)) AS x(
-         notification_id uuid, ordinal int, id uuid, at timestamptz, kind text, channel text, reason text, detail jsonb,
-         delivery_id uuid, delivery_status text, status text)
-      ON x.notification_id = fenced.id
-   ORDER BY x.notification_id, x.ordinal
-  ON CONFLICT (id) DO NOTHING RETURNING {EVENT_COLUMNS}
-), {INSERT_EVENT_MESSAGES}
-SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1), {NOTIFY_IF_DUE}
-       FROM fenced
-"""  # noqa: S608 - constants of our own
-# Named once more as a parameter: Postgres else reads a small table as a whole.
-ONE_CHANGED = "(SELECT * FROM changed WHERE id = CAST(:id AS uuid))"
-SAVE_ONE = text(SAVE_TEMPLATE.format(locked="", source=ONE_CHANGED))
-# A batch waits for no notification while it holds others, so it cannot deadlock with those that lock in another order.
-SAVE_MANY = text(
-    SAVE_TEMPLATE.format(
-        locked="""locked AS (
-  SELECT x.* FROM changed x JOIN notification n ON n.id = x.id AND n.revision = x.revision
-   ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED
-),""",
-        source="locked",
-    )
-)
+LOAD_LEDGER = statement("ledgers/load")
+# Each also inserts the messages to the tenant's event endpoints. They wait for no other lock of a notification, so they
+# cannot deadlock with statements that lock in another order.
+SAVE_ONE = statement("ledgers/save_one")
+SAVE_MANY = statement("ledgers/save_many")
 
 LedgerChange = Callable[[Ledger], Ledger]
 
@@ -148,20 +77,17 @@ async def _load_existing(session: Executor, ref: NotificationRef, *, lock: bool)
     return ledger
 
 
-async def save(session: Executor, before: Ledger, after: Ledger) -> bool:
-    """Write the difference. Return False and write nothing if another transaction changed the row or its deliveries.
-    If `before` has revision 0, the caller must hold the row's lock."""
-    return await save_with_statement(SAVE_ONE, session, before, after)
-
-
-async def save_with_statement(
-    statement: TextClause, session: Executor, before: Ledger, after: Ledger, **extra: Any
+async def save(
+    session: Executor, before: Ledger, after: Ledger, *, provider: str | None = None, message_id: str | None = None
 ) -> bool:
-    """Write the difference with a statement for one notification that is built from SAVE. `extra` are its own
-    parameters."""
+    """Write the difference. Return False and write nothing if another transaction changed the row or its deliveries, or
+    has locked the row, or if receipts of the provider's message are waiting.
+
+    If `before` has revision 0, the caller must hold the row's lock."""
     one = [(before, after)]
-    values = {**_difference_values(one), "id": before.notification_id, **extra}
-    return bool(count_status_changes(one, (await session.execute(statement, values)).scalars()))
+    values = {"id": before.notification_id, "provider": provider, "message_id": message_id}
+    result = await session.execute(SAVE_ONE, {**_difference_values(one), **values})
+    return bool(count_status_changes(one, result.scalars()))
 
 
 async def save_many(session: Executor, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
@@ -217,3 +143,56 @@ def _event_rows(after: Ledger, before: Ledger) -> list[JsonObject]:
         | {name: getattr(event, name) for name in event.__slots__}
         for ordinal, event in enumerate(new)
     ]
+
+
+def ledger_of(row: dict[str, Any]) -> Ledger:
+    """Return the ledger from a row with the columns of `ledgers/load`."""
+    deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
+    attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
+    return Ledger(
+        notification_id=row["id"],
+        tenant=row["tenant"],
+        generation=row["generation"],
+        revision=row["revision"],
+        status=NotificationStatus(row["status"]),
+        failures=failures_from_json(decoded(row["failures"])),
+        expires_at=row["expires_at"],
+        finished_at=row["finished_at"],
+        cancel_requested_at=row["cancel_requested_at"],
+        deliveries={delivery.id: delivery for delivery in deliveries},
+        attempts={attempt.id: attempt for attempt in attempts},
+    )
+
+
+def _delivery_of(value: JsonObject) -> DeliveryRecord:
+    return DeliveryRecord(
+        id=UUID(value["id"]),
+        channel=Channel(value["channel"]),
+        step=value["step"],
+        generation=value["generation"],
+        status=DeliveryStatus(value["status"]),
+        failure=reason_of(value["failure_reason"], value["failure_args"]),
+        is_skipped_by_rule=value["is_skipped_by_rule"],
+        awaited_evidence=Evidence(value["awaited_evidence"]) if value["awaited_evidence"] else None,
+    )
+
+
+TIME_FIELDS = ("finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+PLAIN_FIELDS = (
+    *("endpoint_id", "number", "provider", "error_type", "reason", "receipt_reason"),
+    *("provider_message_id", "provider_response"),
+)
+
+
+def _attempt_of(value: JsonObject) -> AttemptRecord:
+    plain: JsonObject = {name: value[name] for name in PLAIN_FIELDS} | {
+        name: parse_time(value[name]) for name in TIME_FIELDS
+    }
+    return AttemptRecord(
+        id=UUID(value["id"]),
+        delivery_id=UUID(value["delivery_id"]),
+        state=AttemptState(value["state"]),
+        evidence=Evidence(value["evidence"]) if value["evidence"] else None,
+        cost=None if value["cost"] is None else str(value["cost"]),
+        **plain,
+    )

@@ -8,67 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
-
 from domain.clock import now
 from domain.evidence import ReceiptKind, Reporter
 from domain.records import Ledger
 from domain.suppressions import finding_from_receipt, is_group_receipt
 from storage.database import to_json
-from storage.ledger_rows import LEDGER_AGGREGATES, LEDGER_COLUMNS, ledger_of
-from storage.ledgers import NotificationRef, save_many
+from storage.ledgers import NotificationRef, ledger_of, save_many
 from storage.receipts import StoredReceipt, with_receipts
-from storage.recipients import IS_ERASED
-from storage.round_robin import round_robin
-from storage.rows import FEW_ROWS
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
-# The rows stay locked until the transaction ends: another process skips them. A receipt names its attempt by our
-# reference or, without one, by the provider's id of the message. Two queries, so that each uses its own index.
-CHOSEN_RECEIPTS = round_robin(
-    "receipt",
-    waiting="applied_at IS NULL AND next_attempt_at IS NOT NULL",
-    due="next_attempt_at <= now()",
-    order="next_attempt_at",
-)
-REPORTERS = ", ".join(f"'{reporter}'" for reporter in Reporter)
-CLAIM_RECEIPTS = text(f"""
-WITH RECURSIVE {CHOSEN_RECEIPTS}, due AS (
-  SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at FROM receipt JOIN chosen USING (id)
-)
-SELECT due.id AS receipt_id, due.provider, due.kind, due.attempt_id, due.provider_message_id, due.reason,
-       due.occurred_at, matched.id AS matched_id, matched.tenant AS matched_tenant, matched.notification_id, ledger.*
-  FROM due
-  LEFT JOIN LATERAL (
-    SELECT a.id, a.tenant, a.notification_id FROM attempt a
-     WHERE a.id = due.attempt_id AND (a.provider = due.provider OR due.provider IN ({REPORTERS}))
-     UNION ALL
-    (SELECT a.id, a.tenant, a.notification_id FROM attempt a
-      WHERE due.attempt_id IS NULL AND a.provider = due.provider AND a.provider_message_id = due.provider_message_id
-      ORDER BY a.started_at LIMIT 1)
-  ) matched ON true
-  LEFT JOIN LATERAL (
-    SELECT {LEDGER_COLUMNS}, {LEDGER_AGGREGATES} FROM notification n
-     WHERE n.id = matched.notification_id AND n.tenant = matched.tenant
-  ) ledger ON true
- ORDER BY due.id
-""")  # noqa: S608 - constants of our own
-
-# A receipt that was not applied is postponed, by 1, 2, 4 … seconds up to an hour, so it never blocks the others. After
-# three days it is kept and not tried again. The raw receipt is kept only while its recipient is; this is a scalar
-# subquery, because Postgres hashes EXISTS over all attempts if it expects many rows.
-SETTLE_RECEIPTS = text(f"""
-UPDATE receipt r SET attempt_count = r.attempt_count + 1,
-       applied_at = CASE WHEN x.attempt_id IS NOT NULL THEN now() END,
-       next_attempt_at = CASE WHEN x.attempt_id IS NULL AND r.received_at > now() - interval '3 days'
-         THEN now() + least(power(2, least(r.attempt_count, 12)), 3600) * interval '1 second' END,
-       raw = CASE WHEN x.attempt_id IS NULL OR coalesce((
-         SELECT NOT {IS_ERASED} FROM attempt a JOIN notification n ON n.id = a.notification_id
-          WHERE a.id = x.attempt_id), false) THEN r.raw ELSE '{{}}' END
-  FROM (SELECT * FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS given(id uuid, attempt_id uuid)
-         {FEW_ROWS.format(rows="receipts")}) x
- WHERE r.id = x.id
-""")  # noqa: S608
+CLAIM_RECEIPTS = statement("receipt_batches/claim")
+SETTLE_RECEIPTS = statement("receipt_batches/settle")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +69,8 @@ async def lease_batch(session: Executor, limit: int) -> ReceiptBatch:
 
 
 async def claim_receipts(session: Executor, limit: int) -> list[ClaimedReceipt]:
-    return [_claimed_receipt(dict(row)) for row in (await session.execute(CLAIM_RECEIPTS, {"limit": limit})).mappings()]
+    values = {"limit": limit, "reporters": list(Reporter)}
+    return [_claimed_receipt(dict(row)) for row in (await session.execute(CLAIM_RECEIPTS, values)).mappings()]
 
 
 async def _apply_receipts(session: Executor, claimed: Sequence[ClaimedReceipt]) -> set[UUID]:

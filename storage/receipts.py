@@ -24,9 +24,8 @@ from models.receipts import NO_TENANT
 from storage import suppressions
 from storage.database import Database, to_json
 from storage.group_receipts import is_revoked
-from storage.ledgers import ONE_CHANGED, SAVE_TEMPLATE, NotificationRef, amend, save_with_statement
-from storage.recipients import IS_ERASED
-from storage.statements import Executor
+from storage.ledgers import NotificationRef, amend
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,20 +42,7 @@ class StoredReceipt:
     raw: JsonObject
 
 
-# The tenant decides only whose turn it is. Two queries, so that each uses its own index.
-INSERT_RECEIPTS = text(f"""
-INSERT INTO receipt (id, tenant, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw,
-                     attempt_count, next_attempt_at)
-SELECT x.id,
-       COALESCE((SELECT a.tenant FROM attempt a WHERE a.id = x.attempt_id),
-                (SELECT a.tenant FROM attempt a
-                  WHERE x.attempt_id IS NULL AND a.provider = x.provider
-                    AND a.provider_message_id = x.provider_message_id LIMIT 1), '{NO_TENANT}'),
-       x.provider, x.kind, x.attempt_id, x.provider_message_id, x.reason, x.occurred_at, now(), x.raw, 0, now()
-  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(id uuid, provider text, kind text, attempt_id uuid,
-       provider_message_id text, reason text, occurred_at timestamptz, raw jsonb)
-ON CONFLICT (id) DO NOTHING RETURNING id
-""")  # noqa: S608 - a constant of our own
+INSERT_RECEIPTS = statement("receipts/insert")
 
 # One that names our reference has found its attempt without us.
 LOCK_EARLY = text("""
@@ -65,28 +51,7 @@ SELECT id, provider, kind, attempt_id, provider_message_id, reason, occurred_at 
  ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 
-# Nothing is written if one of those waits, or another transaction has locked the notification.
-SAVE_UNREPORTED = text(
-    SAVE_TEMPLATE.format(
-        locked=f"""locked AS (
-  SELECT x.* FROM {ONE_CHANGED} x JOIN notification n ON n.id = x.id AND n.revision = x.revision
-   WHERE NOT EXISTS (
-    SELECT 1 FROM receipt WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
-                            AND attempt_id IS NULL)
-     FOR NO KEY UPDATE OF n SKIP LOCKED
-),""",  # noqa: S608 - a constant of our own
-        source="locked",
-    )
-)
-
-# The raw receipt is kept as long as its recipient exists.
-MARK_APPLIED = text(f"""
-UPDATE receipt SET applied_at = now(), next_attempt_at = NULL, raw = CASE WHEN CAST(:attempt_id AS uuid) IS NULL
-       OR EXISTS (
-         SELECT 1 FROM attempt a JOIN notification n ON n.id = a.notification_id
-          WHERE a.id = CAST(:attempt_id AS uuid) AND NOT {IS_ERASED}) THEN raw ELSE '{{}}' END
- WHERE id = ANY(:ids)
-""")  # noqa: S608 - a constant of our own
+MARK_APPLIED = statement("receipts/mark_applied")
 
 
 async def store_in_own_transaction(database: Database, receipts: list[StoredReceipt]) -> None:
@@ -97,7 +62,11 @@ async def store_in_own_transaction(database: Database, receipts: list[StoredRece
 
 async def store(session: Executor, receipts: list[StoredReceipt]) -> set[UUID]:
     """Store receipts and return the ids of the new ones."""
-    return set((await session.execute(INSERT_RECEIPTS, {"receipts": _receipts_to_json(receipts)})).scalars())
+    return set(
+        (
+            await session.execute(INSERT_RECEIPTS, {"receipts": _receipts_to_json(receipts), "no_tenant": NO_TENANT})
+        ).scalars()
+    )
 
 
 def _receipts_to_json(receipts: list[StoredReceipt]) -> str:
@@ -113,14 +82,6 @@ async def find_early(session: Executor, provider: str, message_id: str) -> list[
     return _receipts_of(
         (await session.execute(LOCK_EARLY, {"provider": provider, "message_id": message_id})).mappings()
     )
-
-
-async def save_unreported(
-    session: Executor, before: Ledger, after: Ledger, provider: str, message_id: str | None
-) -> bool:
-    """Write what a call came to in one statement, which may be the whole transaction. False if receipts of the message
-    are waiting, or the row is locked or has moved on: then nothing was written."""
-    return await save_with_statement(SAVE_UNREPORTED, session, before, after, provider=provider, message_id=message_id)
 
 
 async def apply_receipt(session: Executor, receipt: StoredReceipt, attempt_id: UUID, ref: NotificationRef) -> None:
