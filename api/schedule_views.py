@@ -8,9 +8,8 @@ from typing import Any
 from api.schemas.schedules import PlanningView, RunView, ScheduleSummary, ScheduleView
 from domain.local_times import is_known_zone
 from domain.schedules import RECIPIENT_ZONE, recipients_of, rule_of
-from storage.schedule_plans import PlanProgress
 from storage.schedule_runs import ScheduleRunResult
-from storage.schedules import StoredSchedule
+from storage.schedules import PlanProgress, StoredSchedule
 
 NEXT_RUNS = 5
 

@@ -4,14 +4,14 @@ schedules. Run by the leader."""
 from dispatch.background_loops import RECOVERABLE_ERRORS
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from services.recurring_sends import RecurringSends
-from storage import erasures, reconsiderations, schedule_plans
+from storage import erasures, reconsiderations, schedules
 from storage.database import Database
 
 POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 ERASURE_PAUSE = 0.05  # seconds between two batches
 RECONSIDERATION_BATCH_SIZE = 500
 # At least as many recipients as one batch plans.
-MAX_OVERDUE_ROUNDS = -(-schedule_plans.BATCH_SIZE // MAX_BATCH_RECIPIENTS)
+MAX_OVERDUE_ROUNDS = -(-schedules.BATCH_SIZE // MAX_BATCH_RECIPIENTS)
 
 
 class BatchTasks:
@@ -47,7 +47,7 @@ class SchedulePlanTask:
     async def plan_batch(self) -> float:
         """Plan one batch and run its overdue occurrences, since the next tick may be 15 minutes away."""
         async with self._database.transaction() as session:
-            batch = await schedule_plans.plan_next_batch(session)
+            batch = await schedules.plan_next_batch(session)
         if batch is None:
             return POLL_INTERVAL
         for _ in range(MAX_OVERDUE_ROUNDS if batch.has_overdue else 0):

@@ -1,12 +1,13 @@
-"""When each recipient of a schedule is due: planned after a change of the schedule (`schedule_plans.py`), written with
-changes of its recipients and their time zones, claimed by the tick.
+"""Write and claim the next occurrence of each recipient of a schedule.
 
-A person's row is locked before their turns, as everywhere: an erasure never waits for who waits for it.
+Occurrences are planned after a change of the schedule (`schedules.py`), written with changes of its recipients and
+their time zones, and claimed by the tick. A recipient is locked before its occurrences, in the common lock order.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -14,59 +15,76 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from domain.schedules import ALL_RECIPIENTS, RECIPIENT_ZONE, ScheduleDefinition, schedule_of
+from domain.json_types import JsonObject
+from domain.schedules import RECIPIENT_ZONE, ScheduleDefinition, schedule_of
 from storage import ticks
 from storage.database import to_json
 from storage.rows import decoded
+from storage.statements import statement
 
 # Held exclusively while occurrences of its subscribers are planned.
 LOCK_TOPIC_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")
 
-TIMEZONE = f"""CASE WHEN t.recipient_id = '{ALL_RECIPIENTS}' THEN s.spec ->> 'timezone'
-       ELSE COALESCE(r.timezone, n.timezone) END"""
-OCCURRENCE_TABLES = """schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
-  LEFT JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id"""
-
-ADD_OCCURRENCES = """
-INSERT INTO schedule_occurrence (schedule_id, recipient_id, tenant, notification_type, timezone)
-SELECT CAST(:id AS uuid), p.recipient_id, CAST(:tenant AS uuid), CAST(:type AS text), '' FROM ({recipients}) p
-ON CONFLICT (schedule_id, recipient_id) DO UPDATE SET notification_type = EXCLUDED.notification_type
-"""
-NAMED_RECIPIENTS = "SELECT unnest(CAST(:recipient_ids AS text[])) AS recipient_id"
-
-# Many people are in few zones, and most had their last turn at the same time.
-SELECT_DISTINCT_TIMEZONES = f"""
-SELECT DISTINCT {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES}
- WHERE t.schedule_id = :id AND {{which}}
-"""  # noqa: S608
-SAVE_DUE_TIMES = f"""
-UPDATE schedule_occurrence SET due_at = x.due_at, timezone = x.zone
-  FROM jsonb_to_recordset(CAST(:plans AS jsonb)) AS x(zone text, last_local_time text, due_at timestamptz),
-       (SELECT t.recipient_id, {TIMEZONE} AS zone, t.last_local_time FROM {OCCURRENCE_TABLES}
-       WHERE t.schedule_id = :id AND {{which}}) mine
- WHERE schedule_occurrence.schedule_id = :id AND schedule_occurrence.recipient_id = mine.recipient_id
-   AND x.zone = mine.zone AND x.last_local_time IS NOT DISTINCT FROM mine.last_local_time
-"""  # noqa: S608 - constants of our own
-IS_NEW = "t.timezone = ''"
-# Who is due already has that turn yet.
-HAS_OTHER_TIMEZONE = f"t.timezone <> {TIMEZONE} AND (t.due_at > now() OR t.due_at IS NULL)"
-IS_SELECTED = "t.recipient_id = ANY(:recipient_ids)"
-
-SELECT_TIMEZONES = text(f"SELECT DISTINCT {TIMEZONE} FROM {OCCURRENCE_TABLES} WHERE t.schedule_id = :id")  # noqa: S608
-
-SELECT_AFFECTED_SCHEDULES = f"""
-SELECT DISTINCT s.id, s.notification_type, s.spec FROM {OCCURRENCE_TABLES}
- WHERE t.tenant = :tenant AND {{which}} AND s.paused_at IS NULL AND s.deleted_at IS NULL
-"""  # noqa: S608 - constants of our own
+DELETE_REMOVED = statement("schedule_occurrences/delete_removed")
+ADD_OCCURRENCES = statement("schedule_occurrences/add_occurrences")
+PAUSE_OCCURRENCES = text("""
+UPDATE schedule_occurrence SET due_at = NULL, timezone = '' WHERE schedule_id = :id AND recipient_id = ANY(:batch)
+""")
+ADD_OCCURRENCE = statement("schedule_occurrences/add_occurrence")
+SELECT_DISTINCT_TIMEZONES = statement("schedule_occurrences/select_distinct_timezones")
+SAVE_DUE_TIMES = statement("schedule_occurrences/save_due_times")
+SELECT_TIMEZONES = statement("schedule_occurrences/select_timezones")
+# Without those that are due already.
+SELECT_AFFECTED_SCHEDULES = statement("schedule_occurrences/select_affected_schedules")
 SELECT_SCHEDULES = text("SELECT id, notification_type, spec FROM schedule WHERE id = ANY(:ids)")
-SELECT_OF_TOPIC = text("""
-SELECT id, notification_type, spec, paused_at FROM schedule
- WHERE tenant = :tenant AND deleted_at IS NULL AND spec ->> 'topic' = :topic AND spec ->> 'timezone' = :own
-""")
-DELETE_OF_SUBSCRIBER = text("""
-DELETE FROM schedule_occurrence t USING schedule s WHERE s.id = t.schedule_id AND s.spec ->> 'topic' = :topic
-   AND t.tenant = :tenant AND t.recipient_id = :recipient_id
-""")
+SELECT_OF_TOPIC = statement("schedule_occurrences/select_of_topic")
+DELETE_OF_SUBSCRIBER = statement("schedule_occurrences/delete_of_subscriber")
+# A transaction that locks an occurrence may only read it or may roll back, so a tick waits for it. It waits for one at
+# a time, which cannot deadlock. The statement timeout ends the wait, and the tick is retried.
+CLAIM_SHARED = statement("schedule_occurrences/claim_shared")
+AWAIT_SHARED = statement("schedule_occurrences/await_shared")
+CLAIM_PER_RECIPIENT = statement("schedule_occurrences/claim_per_recipient")
+AWAIT_PER_RECIPIENT = statement("schedule_occurrences/await_per_recipient")
+ADVANCE_OCCURRENCES = statement("schedule_occurrences/advance_occurrences")
+
+
+class OccurrenceScope(StrEnum):
+    """Which occurrences of given recipients to compute: all, those without a due time yet, or those that are not due
+    and whose recipients have another time zone now."""
+
+    ALL = "all"
+    NEW = "new"
+    MOVED = "moved"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanTarget:
+    """Describe a schedule after a change. `schedule` None: it is deleted."""
+
+    id: UUID
+    tenant: UUID
+    schedule: ScheduleDefinition | None
+    paused: bool = False
+
+    @property
+    def recipient_values(self) -> JsonObject:
+        """Return the values by which the statements choose recipients with an occurrence: one for all together
+        (`is_shared`), those of the ids, or the subscribers of the topic."""
+        values: JsonObject = {
+            "id": self.id,
+            "tenant": self.tenant,
+            "is_shared": False,
+            "recipient_ids": [],
+            "topic": None,
+        }
+        definition = self.schedule
+        if definition is None:
+            return values
+        if not definition.is_per_recipient:
+            return values | {"is_shared": definition.recipients is None or bool(definition.recipients)}
+        if definition.topic is not None:
+            return values | {"topic": definition.topic}
+        return values | {"recipient_ids": list(definition.recipients or ())}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,40 +109,27 @@ class NextOccurrence:
     last_local_time: str
 
 
-# A turn behind the place of its schedule's plan is still that of before the change.
-IS_PLANNED = (
-    "NOT EXISTS (SELECT 1 FROM schedule_plan p WHERE p.schedule_id = t.schedule_id AND p.after < t.recipient_id)"
-)
-CLAIM_OCCURRENCES = f"""
-SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, {TIMEZONE} AS recipient_timezone, now() AS now
-  FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
-  {{person}} JOIN recipient r ON r.tenant = t.tenant AND r.recipient_id = t.recipient_id
- WHERE t.tenant = :tenant AND t.notification_type = :type AND t.due_at <= now() AND t.recipient_id {{which}} ''
-   AND (s.spec ->> 'timezone' = '{RECIPIENT_ZONE}') = (t.recipient_id <> '{ALL_RECIPIENTS}')
-   AND s.paused_at IS NULL AND s.deleted_at IS NULL AND {IS_PLANNED}
- ORDER BY t.due_at, t.schedule_id, t.recipient_id LIMIT :limit
-"""  # noqa: S608
-CLAIM_SHARED = f"{CLAIM_OCCURRENCES.format(person='LEFT', which='=')} FOR UPDATE OF t {{others}}"
-CLAIM_PER_RECIPIENT = (
-    f"{CLAIM_OCCURRENCES.format(person='', which='<>')} FOR KEY SHARE OF r {{others}} FOR UPDATE OF t {{others}}"
-)
-# A transaction that locks an occurrence may only read it or may roll back, so a tick waits for it. It waits for one at
-# a time, which cannot deadlock. The statement timeout ends the wait, and the tick is retried.
-SKIP_LOCKED, WAIT_FOR_LOCK = "SKIP LOCKED", ""
-ADVANCE_OCCURRENCES = text("""
-UPDATE schedule_occurrence t SET due_at = x.due_at, timezone = x.timezone, last_local_time = x.last_local_time
-  FROM jsonb_to_recordset(CAST(:turns AS jsonb)) AS x(schedule_id uuid, recipient_id text, due_at timestamptz,
-       timezone text, last_local_time text)
- WHERE t.schedule_id = x.schedule_id AND t.recipient_id = x.recipient_id
-""")
+async def plan(
+    session: AsyncSession, target: PlanTarget, batch: Sequence[str], since: datetime, scope: OccurrenceScope
+) -> None:
+    """Add, delete and compute the occurrences of these recipients."""
+    values = target.recipient_values | {"batch": list(batch)}
+    await session.execute(DELETE_REMOVED, values)
+    if target.schedule is None:
+        return
+    await session.execute(ADD_OCCURRENCES, values | {"type": target.schedule.notification_type})
+    if target.paused:
+        await session.execute(PAUSE_OCCURRENCES, {"id": target.id, "batch": list(batch)})
+    else:
+        await _compute_due_times(session, target.schedule, scope, since, batch)
 
 
 async def update_timezones(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> None:
     """Update the occurrences of recipients whose time zone may have changed."""
-    which, values = f"{HAS_OTHER_TIMEZONE} AND {IS_SELECTED}", {"recipient_ids": list(recipient_ids)}
-    rows = await session.execute(text(SELECT_AFFECTED_SCHEDULES.format(which=which)), {"tenant": tenant, **values})
+    values = {"tenant": tenant, "recipient_ids": list(recipient_ids)}
+    rows = await session.execute(SELECT_AFFECTED_SCHEDULES, values)
     for row in rows.mappings().all():
-        await compute_due_times(session, _schedule_of(row, tenant), which, now(), **values)
+        await _compute_due_times(session, _schedule_of(row, tenant), OccurrenceScope.MOVED, now(), recipient_ids)
 
 
 async def list_timezones(session: AsyncSession, schedule_id: UUID) -> set[str]:
@@ -137,17 +142,15 @@ async def add_subscriber(session: AsyncSession, tenant: UUID, topic: str, recipi
     values = {"tenant": tenant, "topic": topic, "own": RECIPIENT_ZONE}
     for row in (await session.execute(SELECT_OF_TOPIC, values)).mappings().all():
         schedule = _schedule_of(row, tenant)
-        occurrence_values = {
+        occurrence = {
             "id": schedule.id,
             "tenant": tenant,
             "type": schedule.notification_type,
-            "recipient_ids": [recipient_id],
+            "recipient_id": recipient_id,
         }
-        await session.execute(text(ADD_OCCURRENCES.format(recipients=NAMED_RECIPIENTS)), occurrence_values)
+        await session.execute(ADD_OCCURRENCE, occurrence)
         if row["paused_at"] is None:
-            await compute_due_times(
-                session, schedule, f"{IS_NEW} AND {IS_SELECTED}", now(), recipient_ids=[recipient_id]
-            )
+            await _compute_due_times(session, schedule, OccurrenceScope.NEW, now(), [recipient_id])
             await ticks.update_tick(session, tenant, schedule.notification_type)
 
 
@@ -166,10 +169,10 @@ async def claim_occurrences(
     """Claim due occurrences without a lock: shared ones, or with `own` those per recipient.
 
     If there are none, wait for one that another transaction has locked."""
-    statement, values = CLAIM_PER_RECIPIENT if own else CLAIM_SHARED, {"tenant": tenant, "type": notification_type}
-    for others, most in ((SKIP_LOCKED, limit), (WAIT_FOR_LOCK, 1)):
-        found = await session.execute(text(statement.format(others=others)), {**values, "limit": most})
-        if rows := found.mappings().all():
+    claim, wait = (CLAIM_PER_RECIPIENT, AWAIT_PER_RECIPIENT) if own else (CLAIM_SHARED, AWAIT_SHARED)
+    values = {"tenant": tenant, "type": notification_type}
+    for query, most in ((claim, limit), (wait, 1)):
+        if rows := (await session.execute(query, {**values, "limit": most})).mappings().all():
             break
     read = await _load_schedules(session, tenant, [row["schedule_id"] for row in rows])
     names = ("recipient_id", "due_at", "timezone", "recipient_timezone", "now")
@@ -186,19 +189,21 @@ async def _load_schedules(session: AsyncSession, tenant: UUID, ids: Sequence[UUI
     return {row["id"]: _schedule_of(row, tenant) for row in rows}
 
 
-async def compute_due_times(
-    session: AsyncSession, schedule: ScheduleDefinition, which: str, since: datetime, **more: Any
+async def _compute_due_times(
+    session: AsyncSession,
+    schedule: ScheduleDefinition,
+    scope: OccurrenceScope,
+    since: datetime,
+    recipient_ids: Sequence[str],
 ) -> None:
-    """Write when each of these turns is due next after `since`."""
-    values = {"id": schedule.id, **more}
-    timezone_groups = (
-        (await session.execute(text(SELECT_DISTINCT_TIMEZONES.format(which=which)), values)).mappings().all()
-    )
+    """Write when each of these occurrences is due next after `since`."""
+    values = {"id": schedule.id, "scope": scope, "recipient_ids": list(recipient_ids)}
+    timezone_groups = (await session.execute(SELECT_DISTINCT_TIMEZONES, values)).mappings().all()
     plans = [
         {**each, "due_at": schedule.rule.next_for_recipient(each["zone"], since, each["last_local_time"])}
         for each in timezone_groups
     ]
-    await session.execute(text(SAVE_DUE_TIMES.format(which=which)), {**values, "plans": to_json(plans)})
+    await session.execute(SAVE_DUE_TIMES, {**values, "plans": to_json(plans)})
 
 
 def _schedule_of(row: Any, tenant: UUID) -> ScheduleDefinition:

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, RUNS_DUE
 from domain.schedules import RunKind, ScheduleDefinition, SkipReason, run_id, schedule_of
 from storage.database import to_json
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,76 +54,19 @@ class OpenScheduleRun:
     after: str
 
 
-MERGED_COUNTS = """(SELECT COALESCE(jsonb_object_agg(reason, people), '{}') FROM (
-  SELECT reason, sum(CAST(people AS int)) AS people FROM (
-    SELECT * FROM jsonb_each_text(run.skipped_recipients) UNION ALL
-    SELECT * FROM jsonb_each_text(%s)) both_sides(reason, people)
-   GROUP BY reason) summed)"""
-
-# In the order of their ids, in which all who write several lock them.
-RECORD_RUNS = text(f"""
-WITH recorded AS (
-  INSERT INTO schedule_run AS run (id, schedule_id, tenant, kind, due_at, ran_at, accepted, skipped_recipients,
-         skip_reason,
-         finished_at)
-  SELECT id, schedule_id, tenant, kind, due_at, now(), accepted, skipped_recipients, skip_reason,
-         CASE WHEN is_finished THEN now() END
-    FROM jsonb_to_recordset(CAST(:runs AS jsonb)) AS x(id uuid, schedule_id uuid, tenant uuid, kind text,
-         due_at timestamptz, accepted int, skipped_recipients jsonb, skip_reason text, is_finished bool) ORDER BY id
-  ON CONFLICT (id) DO UPDATE SET accepted = run.accepted + EXCLUDED.accepted,
-         skipped_recipients = {MERGED_COUNTS % "EXCLUDED.skipped_recipients"}
-  RETURNING run.id, run.finished_at
-)
-SELECT id, CASE WHEN finished_at IS NULL THEN pg_notify(:channel, :due)::text END FROM recorded
-""")  # noqa: S608 - constants of our own
-
-SELECT_NEXT_TENANT = text("""
-(SELECT tenant FROM schedule_run WHERE finished_at IS NULL AND tenant > :after ORDER BY tenant LIMIT 1)
- UNION ALL
-(SELECT tenant FROM schedule_run WHERE finished_at IS NULL ORDER BY tenant LIMIT 1)
- LIMIT 1
-""")
+# In the order of their ids, as in every transaction that locks several runs.
+RECORD_RUNS = statement("schedule_runs/record_runs")
+SELECT_NEXT_TENANT = statement("schedule_runs/select_next_tenant")
 # Two queries, so that each reads one row of the index. The second one begins only if the first has found nothing.
-SELECT_OPEN = "SELECT id FROM schedule_run WHERE finished_at IS NULL AND tenant = :tenant"
-CLAIM_NEXT = text(f"""
-SELECT id FROM ({SELECT_OPEN} AND id > :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) behind
- UNION ALL
-SELECT id FROM ({SELECT_OPEN} AND id <= :after ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) first
- LIMIT 1
-""")  # noqa: S608 - a constant of our own
-CLAIM_OF_TYPE = text("""
-SELECT run.id FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
- WHERE run.finished_at IS NULL AND run.tenant = :tenant AND s.notification_type = :type
- ORDER BY run.id LIMIT 1 FOR UPDATE OF run SKIP LOCKED
-""")
-READ_RUN = text("""
-SELECT run.id, run.tenant, run.kind, run.due_at, COALESCE(run.after, '') AS after, s.id AS schedule_id,
-       s.notification_type, s.spec, s.deleted_at
-  FROM schedule_run run JOIN schedule s ON s.id = run.schedule_id
- WHERE run.id = :id
-""")
-SAVE_PROGRESS = text(f"""
-UPDATE schedule_run run SET accepted = accepted + :accepted, after = :after,
-       skipped_recipients = {MERGED_COUNTS % "CAST(:skipped_recipients AS jsonb)"} WHERE id = :id
-""")  # noqa: S608
-FINISH_RUN = text("""
-UPDATE schedule_run SET finished_at = now(), after = NULL,
-       skip_reason = COALESCE(:skip_reason, CASE WHEN accepted = 0 AND skipped_recipients = '{}'
-       THEN :no_recipients END) WHERE id = :id
-""")
-# What is collected has been seen to: it may wait for its digest longer than until the next time.
-HAS_UNFINISHED = text("""
-SELECT EXISTS (SELECT 1 FROM notification WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL)
-    OR EXISTS (SELECT 1 FROM schedule_run WHERE schedule_id = :id AND finished_at IS NULL)
-""")
-SELECT_UNFINISHED = text("""
-SELECT DISTINCT recipient_id FROM notification
- WHERE schedule_id = :id AND finished_at IS NULL AND digest_key IS NULL AND recipient_id = ANY(:recipient_ids)
-""")
-SELECT_LATEST = text("""
-SELECT id, kind, due_at, ran_at, accepted, skipped_recipients, skip_reason, finished_at FROM schedule_run
- WHERE schedule_id = :id ORDER BY ran_at DESC, due_at DESC LIMIT :limit
-""")
+CLAIM_NEXT = statement("schedule_runs/claim_next")
+CLAIM_OF_TYPE = statement("schedule_runs/claim_of_type")
+READ_RUN = statement("schedule_runs/read_run")
+SAVE_PROGRESS = statement("schedule_runs/save_progress")
+FINISH_RUN = statement("schedule_runs/finish_run")
+# Without collected notifications, which may wait for their digest until after the next occurrence.
+HAS_UNFINISHED = statement("schedule_runs/has_unfinished")
+SELECT_UNFINISHED = statement("schedule_runs/select_unfinished")
+SELECT_LATEST = statement("schedule_runs/select_latest")
 
 
 def build_due_run(schedule: ScheduleDefinition, due_at: datetime, **more: Any) -> NewScheduleRun:
@@ -205,7 +148,7 @@ async def has_unfinished(session: AsyncSession, schedule_id: UUID) -> bool:
 async def find_unfinished_recipients(
     session: AsyncSession, schedule_id: UUID, recipient_ids: Sequence[str]
 ) -> set[str]:
-    """Those of them to whom something of it is still on its way."""
+    """Return those of the recipients who have an unfinished notification of the schedule."""
     rows = await session.execute(SELECT_UNFINISHED, {"id": schedule_id, "recipient_ids": list(recipient_ids)})
     return set(rows.scalars())
 

@@ -28,7 +28,7 @@ from domain.schedules import RunKind, backfill_times
 from domain.validation_issues import ValidationIssue, issue_at
 from models.columns import new_id
 from services.send_checks import find_schedule_issues
-from storage import recipients, schedule_occurrences, schedule_plans, schedule_runs, schedules
+from storage import recipients, schedule_occurrences, schedule_runs, schedules
 from storage.schedule_runs import NewScheduleRun, build_backfill_run
 from storage.schedules import StoredSchedule
 
@@ -141,7 +141,7 @@ async def backfill_schedule(
         raise invalid(issue_at("/to", "must be in the past"))
     async with container.database.transaction() as session:
         schedule = (await _get_schedule(session, caller.tenant, key)).value(caller.tenant)
-        if await schedule_plans.find_progress(session, schedule.id):
+        if await schedules.find_progress(session, schedule.id):
             raise conflict(PLANNING_IN_PROGRESS, retry_after=PLANNING_RETRY_AFTER)
         zones = await schedule_occurrences.list_timezones(session, schedule.id)
         times = backfill_times(schedule.rule, zones, body.start, body.end, MAX_BACKFILL_TIMES)
@@ -178,7 +178,7 @@ def _require(row: StoredSchedule | None) -> StoredSchedule:
 async def _view(session: AsyncSession, caller: Caller, row: StoredSchedule) -> ScheduleView:
     zone = await recipients.read_tenant_timezone(session, caller.tenant)
     runs = await schedule_runs.list_latest(session, row.id, MAX_LISTED_RUNS)
-    return schedule_views.schedule_view(row, zone, now(), runs, await schedule_plans.find_progress(session, row.id))
+    return schedule_views.schedule_view(row, zone, now(), runs, await schedules.find_progress(session, row.id))
 
 
 def _unknown_recipients(body: ScheduleBody, known: set[str]) -> list[ValidationIssue]:

@@ -6,7 +6,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import text
 
-from storage import reconsiderations, schedule_plans
+from storage import reconsiderations, schedules
 from tests.api.responses import validation_errors
 from tests.api_tenants import ApiTenant
 
@@ -197,14 +197,14 @@ async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(api_te
     assert (await put(api_tenant, timezone="recipient")).json()["planning"] is None
     async with api_tenant.database.transaction() as holder:
         # The leader of an engine that runs at the same time waits for the schedule.
-        await schedule_plans.lock_schedule(holder, api_tenant.tenant, "daily")
+        await schedules.lock_schedule(holder, api_tenant.tenant, "daily")
         async with api_tenant.database.transaction() as session:
             await session.execute(text(PLANNED), {"tenant": api_tenant.tenant})
         assert (await api_tenant.http.get(PATH)).json()["planning"]["planned_recipients"] == 500
         refused = await api_tenant.http.post(f"{PATH}/backfill", json=DAYS)
         assert (refused.status_code, refused.headers["Retry-After"]) == (409, "5")
     async with api_tenant.database.transaction() as session:
-        while await schedule_plans.plan_next_batch(session):
+        while await schedules.plan_next_batch(session):
             pass
     assert (await api_tenant.http.get(PATH)).json()["planning"] is None
     assert (await api_tenant.http.post(f"{PATH}/backfill", json=DAYS)).status_code == 202

@@ -6,11 +6,10 @@ from dispatch.batches import RECONSIDERATION_BATCH_SIZE, SchedulePlanTask
 from domain.clock import now
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from services.recurring_sends import RecurringSends
-from storage import notification_types, reconsiderations, schedule_plans, schedules
+from storage import notification_types, reconsiderations, schedules
 from storage.database import Database
 from storage.reconsiderations import reconsider_batch
-from storage.schedule_plans import PlanProgress
-from storage.schedules import StoredSchedule
+from storage.schedules import PlanProgress, StoredSchedule
 from tests.services.test_recurring import TYPE, ScheduleTenant
 from tests.storage.sends import KEY, open_database_tenant
 
@@ -75,19 +74,19 @@ async def test_a_topic_with_many_subscribers_is_sent_to_in_chunks(schedule_tenan
 
 async def planning(schedule_tenant: ScheduleTenant, schedule: StoredSchedule) -> PlanProgress | None:
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        return await schedule_plans.find_progress(session, schedule.id)
+        return await schedules.find_progress(session, schedule.id)
 
 
 async def continued(schedule_tenant: ScheduleTenant) -> bool:
     """Return whether there was a batch to plan."""
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        return await schedule_plans.plan_next_batch(session) is not None
+        return await schedules.plan_next_batch(session) is not None
 
 
 async def interrupted(schedule_tenant: ScheduleTenant) -> None:
     """Stop as if the process were killed before it commits its batch."""
     async with schedule_tenant.database_tenant.database.transaction() as session:
-        await schedule_plans.plan_next_batch(session)
+        await schedules.plan_next_batch(session)
         raise ConnectionAbortedError
 
 
@@ -108,11 +107,7 @@ async def test_each_subscriber_has_an_occurrence_and_is_sent_to_once(
 ) -> None:
     await subscribed(schedule_tenant, size)
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
-    assert (
-        len(await schedule_tenant.due_at(schedule))
-        == await done(schedule_tenant, schedule)
-        == schedule_plans.BATCH_SIZE
-    )
+    assert len(await schedule_tenant.due_at(schedule)) == await done(schedule_tenant, schedule) == schedules.BATCH_SIZE
     await planned(schedule_tenant)
     [planned_turns] = await schedule_tenant.database_tenant.query(COUNT_PLANNED, id=schedule.id)
     assert planned_turns["count"] == size

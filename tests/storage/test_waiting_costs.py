@@ -19,8 +19,8 @@ from storage import (
     releases,
     sandbox,
     schedule_occurrences,
-    schedule_plans,
     schedule_runs,
+    schedules,
     throttles,
     ticks,
 )
@@ -66,7 +66,7 @@ PERIODIC: dict[str, Work] = {
     "next throttle window": lambda s, _: throttles.seconds_to_next(s),
     "throttle windows that are over": lambda s, _: throttles.purge(s, 500),
     "ticks": lambda s, _: ticks.claim_unsynced(s, 16, 3600),
-    "schedule plans": lambda s, _: schedule_plans.plan_next_batch(s),
+    "schedule plans": lambda s, _: schedules.plan_next_batch(s),
     "next tenant with a run": lambda s, _: schedule_runs.find_next_tenant(s, FIRST),
     "runs of a tenant": lambda s, tenant: schedule_runs.claim_next(s, tenant, FIRST),
     "runs of a type": lambda s, tenant: schedule_runs.claim_of_type(s, tenant, "order.shipped"),
