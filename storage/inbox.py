@@ -13,7 +13,7 @@ from domain.cursors import Cursor
 from domain.evidence import ReceiptKind, Reporter
 from domain.json_types import JsonObject
 from domain.outgoing_messages import OutgoingMessage
-from storage import application_receipts
+from storage import receipts
 from storage.database import Database, to_json
 from storage.rows import decoded
 from storage.statements import statement
@@ -101,9 +101,9 @@ async def mark_batch_read(
 
 async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:
     """By the id of the message, which is that of its delivery."""
-    deliveries = await application_receipts.find_sent_deliveries(session, tenant, list(notification_ids.values()))
+    deliveries = await receipts.find_sent_deliveries(session, tenant, list(notification_ids.values()))
     read = [delivery for delivery in deliveries if delivery.delivery_id in notification_ids]
-    await application_receipts.store_application_receipts(session, read, ReceiptKind.OPENED, Reporter.INBOX)
+    await receipts.store_application_receipts(session, read, ReceiptKind.OPENED, Reporter.INBOX)
 
 
 def _item_of(row: Any) -> StoredInboxMessage:

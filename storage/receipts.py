@@ -1,5 +1,12 @@
-"""Receipts: stored before they are matched, applied through the ledger, kept when they match nothing."""
+"""Receipts of providers and of applications: stored before they are matched, applied through the ledger, kept when they
+match nothing.
 
+Of receipts about one address and one unsubscribe group of a provider the latest counts, in whatever order they are
+applied and whichever messages they came by. An application reports that a message in the inbox was read, or that a push
+was opened; its receipts are stored like those of providers.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,10 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import text
 
+from domain.channels import Channel
 from domain.clock import now
-from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind
+from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind, Reporter
 from domain.json_types import JsonObject
 from domain.ledger import record_receipt
+from domain.names import derived_id
 from domain.records import Ledger
 from domain.suppressions import (
     SuppressionFinding,
@@ -23,7 +32,6 @@ from domain.suppressions import (
 from models.receipts import NO_TENANT
 from storage import suppressions
 from storage.database import Database, to_json
-from storage.group_receipts import is_revoked
 from storage.ledgers import NotificationRef, amend
 from storage.statements import Executor, statement
 
@@ -118,10 +126,22 @@ async def update_suppressions(
     )
 
 
+# Until the transaction ends: another receipt of the address sees what this one makes, or is seen by it.
+LOCK_ADDRESS = text("""
+SELECT pg_advisory_xact_lock(hashtextextended(concat(tenant, address_hash), 0))::text
+  FROM attempt WHERE id = :attempt_id AND tenant = :tenant
+""")
+IS_REVOKED = statement("receipts/is_revoked")
+
+
 async def _is_revoked(session: Executor, tenant: UUID, attempt_id: UUID, receipt: StoredReceipt) -> bool:
+    """Return whether a later receipt about the group and the address of this attempt reports the contrary."""
     if not is_group_receipt(ReceiptKind(receipt.kind), receipt.reason):
         return False
-    return await is_revoked(session, tenant, attempt_id, receipt.kind, receipt.reason, receipt.occurred_at)
+    values = {"attempt_id": attempt_id, "tenant": tenant}
+    await session.execute(LOCK_ADDRESS, values)
+    about = {"reason": receipt.reason, "kind": receipt.kind, "at": receipt.occurred_at}
+    return bool((await session.execute(IS_REVOKED, {**values, **about})).scalar_one())
 
 
 def with_receipts(ledger: Ledger, attempt_id: UUID, received: list[StoredReceipt], at: datetime) -> Ledger:
@@ -142,3 +162,48 @@ async def mark_applied(session: Executor, received: list[StoredReceipt], attempt
 
 def _receipts_of(rows: Any) -> list[StoredReceipt]:
     return [StoredReceipt(**{**row, "raw": {}}) for row in rows]
+
+
+# The attempt of each delivery that most likely reached the recipient. One without an outcome may have reached them.
+SELECT_SENT_DELIVERIES = text("""
+SELECT DISTINCT ON (d.id) d.id AS delivery_id, d.channel, d.generation, d.step, a.id AS attempt_id
+  FROM delivery d JOIN attempt a ON a.notification_id = d.notification_id AND a.delivery_id = d.id
+ WHERE d.tenant = :tenant AND d.notification_id = ANY(:notifications) AND a.evidence IS DISTINCT FROM 'not_sent'
+ ORDER BY d.id, COALESCE(a.evidence IN ('sent', 'delivered', 'opened', 'clicked'), false) DESC, a.number DESC, a.id
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentDelivery:
+    delivery_id: UUID
+    channel: Channel
+    generation: int
+    step: int
+    attempt_id: UUID
+
+
+async def find_sent_deliveries(session: Executor, tenant: UUID, notifications: Sequence[UUID]) -> list[SentDelivery]:
+    """Those of these notifications that the recipient has or may have."""
+    rows = await session.execute(SELECT_SENT_DELIVERIES, {"tenant": tenant, "notifications": list(notifications)})
+    return [SentDelivery(**{**row, "channel": Channel(row["channel"])}) for row in rows.mappings()]
+
+
+async def store_application_receipts(
+    session: Executor, deliveries: Sequence[SentDelivery], kind: ReceiptKind, by: Reporter
+) -> None:
+    """Store one receipt of this kind per delivery; a repeated report changes nothing."""
+    if deliveries:
+        await store(session, [_build_receipt(delivery, kind, by) for delivery in deliveries])
+
+
+def _build_receipt(delivery: SentDelivery, kind: ReceiptKind, by: Reporter) -> StoredReceipt:
+    return StoredReceipt(
+        id=derived_id("application", delivery.delivery_id, kind),
+        provider=by,
+        kind=kind,
+        attempt_id=delivery.attempt_id,
+        provider_message_id=None,
+        reason=None,
+        occurred_at=now(),
+        raw={},
+    )

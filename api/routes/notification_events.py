@@ -15,8 +15,8 @@ from api.schemas.notifications import NotificationEvent
 from domain.channels import Channel
 from domain.evidence import ReceiptKind, Reporter
 from domain.validation_issues import issue_at
-from storage import application_receipts, notifications
-from storage.application_receipts import SentDelivery
+from storage import notifications, receipts
+from storage.receipts import SentDelivery
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
@@ -28,11 +28,9 @@ async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, conta
     async with container.database.transaction() as session:
         if await notifications.find(session, caller.tenant, id) is None:
             raise not_found(UNKNOWN)
-        deliveries = await application_receipts.find_sent_deliveries(session, caller.tenant, [id])
+        deliveries = await receipts.find_sent_deliveries(session, caller.tenant, [id])
         chosen = _find_delivery(deliveries, body.channel)
-        await application_receipts.store_application_receipts(
-            session, [chosen], ReceiptKind(body.event), Reporter.APPLICATION
-        )
+        await receipts.store_application_receipts(session, [chosen], ReceiptKind(body.event), Reporter.APPLICATION)
     container.on_receipts()
     return Response(status_code=204)
 
