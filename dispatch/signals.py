@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from dispatch.starter import WorkflowStarter
 from dispatch.token_bucket import TokenBucket
-from storage import claims, releases
+from storage import claims, holds
 from storage.database import Database
 
 Due = TypeVar("Due")
@@ -58,7 +58,7 @@ class SignalTasks:
         if not allowed:
             return self._release_bucket.seconds_to_next()
         async with self._database.quick_transaction() as session:
-            released = await releases.release_held(session, allowed)
+            released = await holds.release_held(session, allowed)
         self._release_bucket.spend(released)
         if released == allowed:
             return self._release_bucket.seconds_to_next()

@@ -1,7 +1,9 @@
-"""Write and list pauses, and mark the deliveries that the guard held back.
+"""Write and list pauses, mark the deliveries that the guard held back, and release those that nothing holds any more.
 
-`hold` rows are written by the pause routes; deliveries are marked by `deliver`. `storage/releases.py` releases
-them."""
+`hold` rows are written by the pause routes, deliveries are marked by `deliver` and released by `dispatch/signals.py`.
+Deliveries with the same `hold_key` (channel, notification type, providers) are held by the same pauses and circuits. So
+a batch examines each cause once, however many deliveries wait for it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.holds import ActivePause, DeliveryHold, HoldKind
 from domain.messages import DeliverInput
-from domain.names import DISPATCH_CHANNEL, RELEASE_DUE, derived_id
+from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RELEASE_DUE, derived_id
 from models.columns import new_id
 from storage.database import to_json
 from storage.statements import Executor, statement
@@ -50,7 +52,7 @@ async def pause(
 
 
 async def resume(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str) -> bool:
-    """False if it was not paused."""
+    """Return False if it was not paused."""
     values = {"tenant": tenant, "kind": kind, "name": name, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE}
     return bool((await session.execute(DELETE_HOLD, values)).one()[0])
 
@@ -108,3 +110,22 @@ async def list_for_type(session: AsyncSession, tenant: UUID, notification_type: 
 def _pause_of(row: RowMapping) -> ActivePause:
     values = {name: row[name] for name in ("name", "since", "by", "reason")}
     return ActivePause(kind=HoldKind(row["kind"]), **values)
+
+
+# Deliveries that a batch examines per priority; of each cause and tenant at least one.
+MAX_EXAMINED = 1_000
+
+# Deliveries that were released and whose next attempt has not begun in time.
+RESET_RELEASED = statement("holds/reset_released")
+
+# By priority and round-robin among tenants. One available provider is enough, whatever holds the delivery; the guard
+# limits the probes of a half-open circuit. The entries become due, and a worker process claims them. The next attempt
+# clears `held_at`. Without an attempt they wait again after `release_expires_at`.
+RELEASE_HELD = statement("holds/release_held")
+
+
+async def release_held(session: Executor, limit: int) -> int:
+    """Make due what nothing holds any more, at most `limit` deliveries. Return how many."""
+    await session.execute(RESET_RELEASED, {"limit": max(limit, MAX_EXAMINED)})
+    values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE, "max_examined": MAX_EXAMINED}
+    return int((await session.execute(RELEASE_HELD, values)).one()[0])

@@ -11,7 +11,7 @@ from domain.ledger import finish_notification
 from domain.reasons import Reason
 from domain.records import Ledger
 from domain.statuses import NotificationStatus
-from storage import claims, releases
+from storage import claims, holds
 from storage.claims import ClaimedNotification, Slots, StartedClaim
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
@@ -101,7 +101,7 @@ def _ended_ledger(ledger: Ledger, *, canceled: bool) -> Ledger:
 async def release_and_claim(database: Database, limit: int) -> list[UUID]:
     """Make held ones due and claim them: their notifications, as they were claimed."""
     async with database.transaction() as session:
-        await releases.release_held(session, limit)
+        await holds.release_held(session, limit)
     return ids(await claim(database, process=OTHER_PROCESS))
 
 

@@ -13,7 +13,7 @@ from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.reasons import ChannelReason, Reason
 from domain.statuses import NotificationStatus
-from storage import dead_letters, erasures, recipients, releases
+from storage import dead_letters, erasures, holds, recipients
 from storage.dead_letters import PlannedRedrive, RedriveTarget
 from storage.notification_filters import NotificationFilter
 from tests.storage.locks import until_blocked
@@ -99,7 +99,7 @@ async def test_waits_of_the_former_generation_end(failed: DatabaseSend) -> None:
     await redrive(failed.database_tenant, *await found(failed.database_tenant))
     assert [(row["awaited_evidence"], row["held_at"]) for row in await failed.rows("delivery")] == [(None, None)]
     async with failed.database_tenant.database.transaction() as session:
-        assert await releases.release_held(session, 10) == 0
+        assert await holds.release_held(session, 10) == 0
 
 
 async def test_a_row_that_moved_on_since_it_was_read_is_left_alone(failed: DatabaseSend) -> None:

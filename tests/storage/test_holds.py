@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from domain.circuits import CallTally
 from domain.holds import HoldKind, pause_hold
-from storage import holds, provider_health, releases
+from storage import holds, provider_health
 from storage.database import Database
 from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
@@ -31,7 +31,7 @@ RELEASED = (
 async def released(database: Database, limit: int = 10) -> list[UUID]:
     """Which deliveries would be."""
     async with database.transaction() as session:
-        await releases.release_held(session, limit)
+        await holds.release_held(session, limit)
         found = list((await session.execute(text(RELEASED))).scalars())
         await session.rollback()
     return found
