@@ -13,7 +13,7 @@ from metrics.sends import ACCEPT_SECONDS
 from services.acceptance import KEY_REUSED, Acceptance, PreparedSend, count_accepted, send_result_of
 from services.send_checks import UNKNOWN_TYPE
 from services.send_commands import AcceptedSend, ErrorListing, RejectedItem, SendCommand, SendResult
-from storage import multi_sends, recipients
+from storage import acceptance, recipients
 from storage.acceptance import AcceptResult, NewNotification
 from storage.database import Database
 
@@ -88,7 +88,7 @@ class MultiSends:
         if send.key is None:
             return None
         async with self._database.statement() as session:
-            stored = await multi_sends.find_results(session, tenant, send.key)
+            stored = await acceptance.find_results(session, tenant, send.key)
         if stored is None and not await self._acceptance.is_key_held(tenant, send.key):
             return None
         if stored is None or stored.idempotency_hash != send.body_hash:
@@ -131,7 +131,7 @@ class MultiSends:
                 send.key is not None
                 and send.body_hash is not None
                 and any(isinstance(send_result, AcceptedSend) for send_result in send_results)
-                and not await multi_sends.store_results(
+                and not await acceptance.store_results(
                     session, tenant, send.key, send.body_hash, results, self._key_window
                 )
             ):

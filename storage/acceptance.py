@@ -1,4 +1,8 @@
-"""Accepting notifications: one INSERT for one or a thousand, and the look-up that makes a repeat the same one."""
+"""Accept notifications: one INSERT for one or a thousand, and the lookup that makes a repeat the same one.
+
+A send to several recipients has one idempotency key, which `multi_send` holds with the results. The erasure of a
+recipient whom the key quotes replaces it by a keyed hash, so that a repeat is still recognized.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +11,18 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.json_types import JsonObject
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
+from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
-from storage.multi_sends import hash_key
 from storage.preferences import RecipientContext, recipient_context_of
 from storage.recipients import contact_columns
+from storage.rows import decoded
 from storage.statements import Executor, statement
 
 
@@ -56,23 +62,19 @@ class AcceptResult:
     attributes_too_large: bool = False
 
 
-# A person given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
-# Known people are locked against an erasure, which must find what is accepted for them.
+# A recipient given inline is written in the same statement; DISTINCT ON because one statement may touch a row once.
+# Known recipients are locked against an erasure, which must find what is accepted for them.
 ACCEPT_NOTIFICATIONS = statement("acceptance/accept_notifications")
-
-
-NOTIFY_PARAMETERS = {
-    "channel": DISPATCH_CHANNEL,
-    "queue_due": QUEUE_DUE,
-    "collect_due": COLLECT_DUE,
-}
+NOTIFY_PARAMETERS = {"channel": DISPATCH_CHANNEL, "queue_due": QUEUE_DUE, "collect_due": COLLECT_DUE}
 
 
 async def accept(
     session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool = True
 ) -> dict[UUID, AcceptResult]:
-    """Insert what can be; the answer is by id. Nothing is inserted for an unknown recipient or a taken key, and no item
-    with attributes for a recipient who would have too many. Without `notify` the caller wakes the dispatchers."""
+    """Insert what can be, and return the results by id.
+
+    Nothing is inserted for an unknown recipient or a taken key, and no item with attributes for a recipient who would
+    have too many. Without `notify` the caller wakes the dispatchers."""
     rejected: dict[UUID, AcceptResult] = {}
     while any(map(_has_attributes, items)):
         savepoint = await session.begin_nested()
@@ -127,15 +129,7 @@ def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) ->
     return {name: value for name, value in values.items() if value is not None}
 
 
-# A send to several recipients holds its key in a row of its own and by one of its notifications, with the same hash.
-SELECT_KEY_HOLDERS = text("""
-SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, priority, created_at, send_at,
-       expires_at, created_at < now() - make_interval(secs => :window) AS lapsed
-  FROM notification WHERE tenant = :tenant AND holds_idempotency_key AND idempotency_key = ANY(:keys)
- UNION ALL
-SELECT id, idempotency_key, idempotency_hash, NULL, NULL, NULL, created_at, NULL, expires_at, false
-  FROM multi_send WHERE tenant = :tenant AND idempotency_key = ANY(:kept_keys) AND expires_at > now()
-""")
+SELECT_KEY_HOLDERS = statement("acceptance/select_key_holders")
 
 RELEASE_EXPIRED_KEYS = text("""
 UPDATE notification SET holds_idempotency_key = false
@@ -181,3 +175,71 @@ async def read_send_preview(session: Executor, tenant: UUID, new: NewNotificatio
         known_recipient=row["known_recipient"],
         attributes_too_large=row["too_large"],
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredResults:
+    """`results` has one member per entry: `id`, or what the response lists of its errors. `recipients` are those of the
+    notifications by id, as they are now."""
+
+    idempotency_hash: str
+    results: list[JsonObject]
+    recipients: dict[str, str]
+
+
+INSERT_RESULTS = statement("acceptance/insert_results")
+# The first notification holds the key too, in the unique index of the keys of sends to one recipient: of a concurrent
+# one only one is accepted. That costs sends to one recipient nothing.
+HOLD_KEY = text("""
+UPDATE notification SET idempotency_key = :key, idempotency_hash = :hash, holds_idempotency_key = true
+ WHERE tenant = :tenant AND id = CAST(:holder AS uuid)
+""")
+SELECT_RESULTS = statement("acceptance/select_results")
+
+LOCK_MATCHING_KEYS = text("""
+SELECT id, idempotency_key FROM multi_send WHERE tenant = :tenant
+   AND EXISTS (SELECT 1 FROM unnest(CAST(:quoted AS text[])) AS each WHERE idempotency_key ~* each)
+ ORDER BY id FOR UPDATE
+""")
+REPLACE_KEYS = statement("acceptance/replace_keys")
+
+
+async def store_results(
+    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[JsonObject], window: float
+) -> bool:
+    """Hold the key for `window` seconds. Return False if a concurrent request holds it, which is committed by then: the
+    caller rolls back."""
+    values: dict[str, Any] = {"id": new_id(), "tenant": tenant, "key": key, "hash": hash, "window": window}
+    values |= {"hashed_key": hash_key(encryption_of(session), tenant, key), "results": to_json(results)}
+    values["holder"] = next((result["id"] for result in results if "id" in result), None)
+    if (await session.execute(INSERT_RESULTS, values)).scalar_one_or_none() is None:
+        return False
+    try:
+        await session.execute(HOLD_KEY, values)
+    except IntegrityError:
+        return False
+    return True
+
+
+async def find_results(session: Executor, tenant: UUID, key: str) -> StoredResults | None:
+    values = {"tenant": tenant, "key": key, "hashed_key": hash_key(encryption_of(session), tenant, key)}
+    row = (await session.execute(SELECT_RESULTS, values)).mappings().one_or_none()
+    if row is None:
+        return None
+    results, recipients = decoded(row["results"]), decoded(row["recipients"])
+    return StoredResults(idempotency_hash=row["idempotency_hash"], results=results, recipients=recipients)
+
+
+async def replace_keys(session: AsyncSession, tenant: UUID, patterns: Sequence[str]) -> None:
+    """Replace the keys that match one of these regular expressions."""
+    found = list((await session.execute(LOCK_MATCHING_KEYS, {"tenant": tenant, "quoted": list(patterns)})).mappings())
+    if found:
+        keys = [row["idempotency_key"] for row in found]
+        hashed = [hash_key(encryption_of(session), tenant, key) for key in keys]
+        values = {"tenant": tenant, "ids": [row["id"] for row in found], "keys": keys, "hashed_keys": hashed}
+        await session.execute(REPLACE_KEYS, values)
+
+
+def hash_key(encryption: Encryption, tenant: UUID, key: str) -> str:
+    """Return the hash that replaces the key at an erasure."""
+    return encryption.lookup_hash(f"multi_send:{tenant}:{key}")

@@ -26,7 +26,7 @@ from domain.redaction import MIN_QUOTE_LENGTH, choose_replacement_id, redact
 from models.columns import new_id
 from models.erasures import Erasure
 from models.notifications import Notification
-from storage import multi_sends, recipients
+from storage import acceptance, recipients
 from storage.database import to_json
 from storage.recipients import RecipientProfile
 from storage.rows import decoded
@@ -232,7 +232,7 @@ async def hash_idempotency_keys(session: AsyncSession, tenant: UUID, profile: Re
     # `order-1000017` does not quote `100001`.
     patterns = (re.escape(each) for each in _quoted_values(profile) if len(each) >= MIN_QUOTE_LENGTH)
     quoted = [f"(^|[^[:alnum:]]){each}($|[^[:alnum:]])" for each in patterns]
-    await multi_sends.replace_keys(session, tenant, quoted)
+    await acceptance.replace_keys(session, tenant, quoted)
 
 
 def _quoted_values(profile: RecipientProfile) -> list[str]:

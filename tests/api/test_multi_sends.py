@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from domain.json_types import Json
 from services.statement_groups import SendStatementGroups
-from storage import multi_sends, recipients
+from storage import acceptance, recipients
 from tests.api.responses import validation_errors
 from tests.api_tenants import ApiTenant
 
@@ -250,13 +250,13 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
 ) -> None:
     """Both requests look up the key before either holds it."""
     both = asyncio.Barrier(2)
-    keep = multi_sends.store_results
+    keep = acceptance.store_results
 
     async def keep_together(*arguments: Any) -> bool:
         await both.wait()
         return await keep(*arguments)
 
-    monkeypatch.setattr(multi_sends, "store_results", keep_together)
+    monkeypatch.setattr(acceptance, "store_results", keep_together)
     async with asyncio.timeout(60):
         one, other = await asyncio.gather(
             *(post(store, to(recipient_id), to("eve"), key="k") for recipient_id in bodies)
@@ -280,13 +280,13 @@ async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
     store: ApiTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The single send is accepted after the multi-send has looked up the key."""
-    keep = multi_sends.store_results
+    keep = acceptance.store_results
 
     async def keep_afterwards(*arguments: Any) -> bool:
         assert (await one(store)).status_code == 202
         return await keep(*arguments)
 
-    monkeypatch.setattr(multi_sends, "store_results", keep_afterwards)
+    monkeypatch.setattr(acceptance, "store_results", keep_afterwards)
     assert validation_errors(await post(store, to("ada"), to("eve"), key="k")) == REUSED
     assert await stored(store) == 1
 

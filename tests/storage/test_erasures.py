@@ -13,7 +13,7 @@ from domain.channels import Channel, DeviceKind
 from domain.suppressions import SuppressionReason
 from models.erasures import Erasure
 from models.schedules import Schedule
-from storage import devices, erasures, multi_sends, recipients, suppressions
+from storage import acceptance, devices, erasures, recipients, suppressions
 from storage.acceptance import find_key_holders
 from storage.database import Database
 from storage.devices import NewDevice
@@ -408,7 +408,7 @@ async def test_only_keys_that_quote_the_recipient_are_replaced_and_all_stay_take
     quoting, others = {"to-ada@example.com", "ADA@EXAMPLE.COM"}, {"ada@example.community", "xada@example.com", "ada"}
     async with database.transaction() as session:
         for key in quoting | others:
-            assert await multi_sends.store_results(session, database_tenant.tenant, key, "hash", [], 60)
+            assert await acceptance.store_results(session, database_tenant.tenant, key, "hash", [], 60)
         await erasures.erase_at_once(session, database_tenant.tenant, database_tenant.recipient_id)
     left = await database_tenant.query(
         "SELECT idempotency_key FROM multi_send WHERE tenant = :tenant", tenant=database_tenant.tenant
@@ -417,9 +417,9 @@ async def test_only_keys_that_quote_the_recipient_are_replaced_and_all_stay_take
     assert (len(kept), {key for key in kept if "@" in key}) == (5, others - {"ada"})
     async with database.transaction() as session:
         for key in quoting | others:
-            assert await multi_sends.find_results(session, database_tenant.tenant, key) is not None
+            assert await acceptance.find_results(session, database_tenant.tenant, key) is not None
             assert set(await find_key_holders(session, database_tenant.tenant, [key], 60)) == {key}
-            assert not await multi_sends.store_results(session, database_tenant.tenant, key, "hash", [], 60)
+            assert not await acceptance.store_results(session, database_tenant.tenant, key, "hash", [], 60)
 
 
 async def test_nothing_is_sent_while_an_erasure_is_under_way(database: Database) -> None:
