@@ -8,7 +8,7 @@ from domain.clock import now
 from providers.outcomes import ProviderError
 from providers.transport import Transport, VendorResponse, parse_retry_after
 from providers.webhook import sign_headers
-from storage.event_posting import DuePost, PostResult
+from storage.event_outbox import DuePost, PostResult
 
 TIMEOUT = 15.0  # seconds
 GONE_STATUS = 410

@@ -15,9 +15,9 @@ from domain.clock import now
 from domain.event_webhooks import retry_delay
 from models.event_webhooks import EventEndpoint
 from providers.transport import Transport
-from storage import event_endpoints, event_messages, event_posting
+from storage import event_endpoints, event_outbox
 from storage.database import Database
-from storage.event_posting import ConcurrencyLimits, DuePost, PostResult
+from storage.event_outbox import ConcurrencyLimits, DuePost, PostResult
 
 log = structlog.get_logger(__name__)
 
@@ -57,13 +57,13 @@ class EventPoster:
     async def post_due(self) -> float:
         """Start the due posts that have a free slot. Each finished post triggers another poll."""
         async with self._database.statement() as session:
-            seconds = await event_posting.seconds_to_next(session)
+            seconds = await event_outbox.seconds_to_next(session)
         if seconds is None or seconds > 0:
             return POLL_INTERVAL if seconds is None else min(POLL_INTERVAL, seconds)
         if len(self._in_flight) >= self._limits.max_total:
             return POLL_INTERVAL
         async with self._database.statement() as session:
-            claimed = await event_posting.claim_posts(session, self._limits, self._in_flight.values())
+            claimed = await event_outbox.claim_posts(session, self._limits, self._in_flight.values())
         for post in claimed:
             task = asyncio.create_task(self._deliver(post))
             self._in_flight[task] = post
@@ -72,7 +72,7 @@ class EventPoster:
 
     async def prune(self) -> float:
         async with self._database.transaction() as session:
-            pruned = await event_messages.prune(session)
+            pruned = await event_outbox.prune(session)
         return PRUNE_INTERVAL if pruned == 0 else 0.0
 
     def _finish(self, task: asyncio.Task[None]) -> None:
@@ -86,11 +86,11 @@ class EventPoster:
         attempt = await self._attempt(post)
         if attempt.error is None:
             async with self._database.statement() as session:
-                await event_posting.record_delivered(session, post, attempt)
+                await event_outbox.record_delivered(session, post, attempt)
             return
         async with self._database.transaction() as session:
             pause = None if attempt.is_gone else retry_delay(post.attempt_count, random.random(), attempt.retry_after)  # noqa: S311
-            await event_posting.record_failed(session, post, attempt, pause)
+            await event_outbox.record_failed(session, post, attempt, pause)
             disabled = await event_endpoints.record_failure(session, post.endpoint_id, is_gone=attempt.is_gone)
         if disabled is not None:
             _log_disabled(disabled)

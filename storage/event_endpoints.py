@@ -1,6 +1,7 @@
 """A tenant's endpoints for status events: kept by their routes, and disabled when nothing gets through any more."""
 
 import base64
+import json
 import secrets
 from datetime import datetime
 from uuid import UUID
@@ -11,10 +12,10 @@ from sqlmodel import col, select
 
 from domain.clock import now
 from domain.event_webhooks import DISABLED_EVENT, SECRET_OVERLAP, failing_since, has_failed_too_long
+from domain.json_types import JsonObject
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventEndpoint
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.event_outbox import enqueue_messages
 from storage.statements import notify
 
 MAX_ENDPOINTS = 20  # of a tenant
@@ -146,3 +147,22 @@ async def record_failure(session: AsyncSession, id: UUID, *, is_gone: bool) -> E
     others = [other.id for other in await list_page(session, row.tenant, None, MAX_ENDPOINTS)]
     await enqueue_messages(session, others, DISABLED_EVENT, {"endpoint": row.key, "reason": row.disabled_reason})
     return row
+
+
+INSERT_MESSAGES = text("""
+INSERT INTO event_message (id, tenant, endpoint_id, kind, occurred_at, body, attempt_count, next_attempt_at, attempts)
+SELECT gen_random_uuid(), tenant, id, :kind, :at, :body, 0, now(), '[]'
+  FROM event_endpoint WHERE id = ANY(:endpoints) AND enabled
+RETURNING id
+""")
+
+
+async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: JsonObject) -> list[UUID]:
+    """Insert a message to each of these endpoints that is enabled, whatever events it subscribes to. Return the ids."""
+    at = now()
+    timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    body = json.dumps({"type": kind, "timestamp": timestamp, "data": data}, ensure_ascii=False)
+    values = {"endpoints": endpoints, "kind": kind, "at": at, "body": body}
+    message_ids = list((await session.execute(INSERT_MESSAGES, values)).scalars())
+    await notify(session, EVENTS_CHANNEL)
+    return message_ids

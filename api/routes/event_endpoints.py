@@ -32,9 +32,9 @@ from domain.event_webhooks import TEST_EVENT
 from domain.validation_issues import issue_at, raise_issues
 from models.event_webhooks import EventEndpoint, EventMessage
 from services.contact_rules import ContactRules
-from storage import event_endpoints, event_messages
-from storage.event_messages import EventMessageStatus
-from storage.event_outbox import enqueue_messages
+from storage import event_endpoints, event_outbox
+from storage.event_endpoints import enqueue_messages
+from storage.event_outbox import EventMessageStatus
 
 router = APIRouter(prefix="/event-endpoints", tags=["event webhooks"], route_class=AuthenticatedRoute)
 
@@ -144,9 +144,9 @@ async def replay_events(key: str, body: ReplayBody, caller: CallerDep, container
             await auditing.record_change(
                 session, caller, REPLAY_ACTION, _subject(key), None, body.model_dump(exclude_unset=True)
             )
-            replay = await event_messages.replay_since(session, row.id, body.since, body.until, all=body.all)
+            replay = await event_outbox.replay_since(session, row.id, body.since, body.until, all=body.all)
             return ReplayAccepted(replayed=replay.count, through=replay.through, more=replay.more)
-        if body.message_id is None or not await event_messages.replay_one(session, row.id, body.message_id):
+        if body.message_id is None or not await event_outbox.replay_one(session, row.id, body.message_id):
             raise invalid(issue_at("/message_id", "no such message was sent to this endpoint"))
         await auditing.record_change(
             session, caller, REPLAY_ACTION, _subject(key), None, {"message_id": body.message_id}
@@ -166,7 +166,7 @@ async def list_event_attempts(
     """List messages to the endpoint, newest first, with the attempts of each. They are kept for 30 days."""
     async with container.database.transaction() as session:
         row = await _get_endpoint(session, caller, key)
-        rows = await event_messages.list_page(
+        rows = await event_outbox.list_page(
             session, row.id, status, before=time_cursor_of(paging), limit=paging.fetch_limit
         )
     return paging.page(rows, lambda row: format_cursor(row.occurred_at, row.id), _message_view)
@@ -203,7 +203,7 @@ def _view(container: Container, row: EventEndpoint) -> EndpointView:
 
 
 def _message_view(row: EventMessage) -> EventMessageView:
-    named = {"type": row.kind, "status": event_messages.status_of(row)}
+    named = {"type": row.kind, "status": event_outbox.status_of(row)}
     names = [name for name in EventMessageView.model_fields if name not in named]
     return EventMessageView.model_validate(named | {name: getattr(row, name) for name in names})
 

@@ -8,7 +8,7 @@ from api.schemas.base import Id, Model, Timestamp
 from api.schemas.contact import WebUrl
 from domain.event_webhooks import ALL_EVENTS, EVENT_TYPES
 from domain.json_types import Json
-from storage.event_messages import EventMessageStatus
+from storage.event_outbox import EventMessageStatus
 
 EXAMPLE: Json = {
     "url": "https://shop.example.com/hooks/tocsin",

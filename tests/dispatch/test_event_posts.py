@@ -16,9 +16,9 @@ from domain.event_webhooks import RETRY_DELAYS
 from domain.target_urls import TargetPolicy
 from providers.network_guard import GuardedBackend, guarded_http_transport
 from providers.transport import Transport, outgoing_client
-from storage import event_endpoints, event_posting
+from storage import event_endpoints, event_outbox
 from storage.database import Database
-from storage.event_posting import ConcurrencyLimits
+from storage.event_outbox import ConcurrencyLimits
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant, record_delivered
 from tests.polling import eventually
 from tests.providers.harness_http import Reply
@@ -280,7 +280,7 @@ async def under_way(database: Database, room: ConcurrencyLimits, *tenants: tuple
                     await owner.move(str(number), "failing_since", "1 hour")
             await owner.event()
     async with database.transaction() as session:
-        claimed = await event_posting.claim_posts(session, room, [])
+        claimed = await event_outbox.claim_posts(session, room, [])
     return [[post.id for post in claimed if post.tenant == owner] for owner in owners]
 
 
@@ -313,10 +313,10 @@ async def test_posts_in_flight_count_against_the_limit(webhook_tenant: WebhookTe
         await webhook_tenant.event()
     room = ConcurrencyLimits(max_per_endpoint=3)
     async with database.transaction() as session:
-        first = await event_posting.claim_posts(session, room, [])
+        first = await event_outbox.claim_posts(session, room, [])
         assert len(first) == 3
-        assert await event_posting.claim_posts(session, room, first) == []
-        assert len(await event_posting.claim_posts(session, room, first[:1])) == 2
+        assert await event_outbox.claim_posts(session, room, first) == []
+        assert len(await event_outbox.claim_posts(session, room, first[:1])) == 2
 
 
 async def test_a_claim_neither_waits_for_another_nor_takes_the_same(
@@ -326,8 +326,8 @@ async def test_a_claim_neither_waits_for_another_nor_takes_the_same(
     for _ in range(3):
         await webhook_tenant.event()
     async with asyncio.timeout(60), database.transaction() as one, database.transaction() as two:
-        first = await event_posting.claim_posts(one, ConcurrencyLimits(max_per_endpoint=2), [])
-        second = await event_posting.claim_posts(two, ConcurrencyLimits(max_per_endpoint=2), [])
+        first = await event_outbox.claim_posts(one, ConcurrencyLimits(max_per_endpoint=2), [])
+        second = await event_outbox.claim_posts(two, ConcurrencyLimits(max_per_endpoint=2), [])
     assert (len(first), len(second)) == (2, 1)
     assert not {post.id for post in first} & {post.id for post in second}
 

@@ -13,7 +13,7 @@ from models.event_webhooks import EventEndpoint
 from providers.transport import Transport, outgoing_client
 from storage import event_endpoints
 from storage.database import Database
-from storage.event_posting import ConcurrencyLimits
+from storage.event_outbox import ConcurrencyLimits
 from storage.ledgers import amend
 from storage.rows import decoded
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant

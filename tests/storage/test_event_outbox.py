@@ -18,7 +18,7 @@ from domain.names import EVENTS_CHANNEL
 from domain.records import Ledger, TimelineEvent
 from domain.statuses import NotificationStatus
 from storage.database import Database
-from storage.event_outbox import enqueue_messages
+from storage.event_endpoints import enqueue_messages
 from storage.ledgers import amend, save
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant, record_delivered
 from tests.polling import eventually

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from storage import claims, digests, event_posting, receipt_batches, schedule_runs
+from storage import claims, digests, event_outbox, receipt_batches, schedule_runs
 from storage.digest_collection import CHOSEN_ENTRIES
-from storage.event_posting import ConcurrencyLimits
+from storage.event_outbox import ConcurrencyLimits
 from tests.storage.databases import own_database
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
@@ -88,7 +88,7 @@ async def receipts(session: AsyncSession) -> list[UUID]:
 
 
 async def posts(session: AsyncSession) -> list[UUID]:
-    return [post.id for post in await event_posting.claim_posts(session, ConcurrencyLimits(max_total=9), [])]
+    return [post.id for post in await event_outbox.claim_posts(session, ConcurrencyLimits(max_total=9), [])]
 
 
 async def pending_windows(session: AsyncSession) -> list[UUID]:

@@ -12,8 +12,7 @@ from storage import (
     digests,
     engine_state,
     erasures,
-    event_messages,
-    event_posting,
+    event_outbox,
     holds,
     receipt_batches,
     reconsiderations,
@@ -26,7 +25,7 @@ from storage import (
 )
 from storage.claims import Slots
 from storage.digest_collection import collect_waiting
-from storage.event_posting import ConcurrencyLimits
+from storage.event_outbox import ConcurrencyLimits
 from tests.storage.backlogs import waiting_backlog
 from tests.storage.buffers import CountingSession, PlannedOnceSession
 from tests.storage.databases import own_database
@@ -75,9 +74,9 @@ PERIODIC: dict[str, Work] = {
     ),
     "own turns": lambda s, tenant: schedule_occurrences.claim_occurrences(s, tenant, "order.shipped", 100, own=True),
     "receipts": lambda s, _: receipt_batches.lease_batch(s, 100),
-    "event posts": lambda s, _: event_posting.claim_posts(s, ConcurrencyLimits(), []),
-    "next event post": lambda s, _: event_posting.seconds_to_next(s),
-    "event pruning": lambda s, _: event_messages.prune(s),
+    "event posts": lambda s, _: event_outbox.claim_posts(s, ConcurrencyLimits(), []),
+    "next event post": lambda s, _: event_outbox.seconds_to_next(s),
+    "event pruning": lambda s, _: event_outbox.prune(s),
     "sandbox reports": lambda s, _: sandbox.claim_due_receipts(s, 100),
     "next sandbox report": lambda s, _: sandbox.seconds_to_next(s),
 }
