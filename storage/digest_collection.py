@@ -23,20 +23,11 @@ from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
 from storage.digests import member_of
-from storage.round_robin import round_robin
 from storage.statements import Executor, statement
 
 LoadNotificationType = Callable[[UUID, UUID], Awaitable[NotificationType]]
 
 LOCK_COLLECTION = statement("digest_collection/lock_collection")
-CHOSEN_ENTRIES = round_robin(
-    "queue_entry",
-    waiting="state = 'collecting'",
-    due="next_at <= now()",
-    key="notification_id",
-    order="next_at, notification_id",
-    lock="",
-)
 SELECT_WAITING = statement("digest_collection/select_waiting")
 HAS_WORK = statement("digest_collection/has_work")
 LOCK_OPEN_WINDOWS = text("""

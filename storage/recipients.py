@@ -35,12 +35,6 @@ class RecipientProfile:
     updated_at: datetime
 
 
-# For a notification `n`: a recipient created after its acceptance is another one with the same id. The ten seconds
-# cover the difference between the start of a transaction, which is the row's time, and its commit.
-IS_ERASED = """NOT EXISTS (SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
-   AND r.created_at < n.created_at + interval '10 seconds')"""
-
-
 class AttributesTooLarge(Exception):
     """The recipient would have more attributes than are stored."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from storage import claims, digests, event_outbox, receipt_batches, schedule_runs
-from storage.digest_collection import CHOSEN_ENTRIES
+from storage.digest_collection import SELECT_WAITING
 from storage.event_outbox import ConcurrencyLimits
 from tests.storage.databases import own_database
 from tests.storage.sends import DatabaseTenant, open_database_tenant
@@ -23,6 +23,16 @@ INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, n
        awaited_provider, cancel_due, evidence_due)
 SELECT gen_random_uuid(), 1, :tenant, 3, '{state}', now() - interval '1 minute' * :age, now(), {busy},
        {cancel}, {evidence} FROM generate_series(1, CAST(:size AS int))
+"""
+ITEMS = """
+WITH item AS (
+  INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority, tags,
+         holds_idempotency_key, created_at, generation, revision, digest_key)
+  SELECT gen_random_uuid(), :tenant, 'ada', 'order.shipped', :type, '{}', 'PENDING', 3, '{}', false, now(), 1, 0, 'key'
+    FROM generate_series(1, CAST(:size AS int)) RETURNING id, tenant
+)
+INSERT INTO queue_entry (notification_id, generation, tenant, priority, state, next_at)
+SELECT id, 1, tenant, 3, 'collecting', now() - interval '1 minute' * :age FROM item
 """
 WINDOWS = """
 INSERT INTO digest (id, tenant, notification_type, type_id, recipient_id, digest_key, closes_on_schedule, is_full,
@@ -74,8 +84,7 @@ async def evidence(session: AsyncSession) -> list[UUID]:
 
 
 async def collected(session: AsyncSession) -> list[UUID]:
-    chosen = text(f"WITH RECURSIVE {CHOSEN_ENTRIES} SELECT notification_id FROM chosen")
-    return list((await session.execute(chosen, {"limit": 16})).scalars())
+    return list((await session.execute(SELECT_WAITING, {"limit": 16})).scalars())
 
 
 async def admit(session: AsyncSession) -> list[UUID]:
@@ -111,7 +120,7 @@ async def runs(session: AsyncSession) -> list[UUID]:
 QUEUES: dict[str, tuple[str, str, Callable[[AsyncSession], Awaitable[Any]]]] = {
     "cancels": (entries("started", cancel=True), "queue_entry", cancels),
     "evidence": (entries("started", evidence=True), "queue_entry", evidence),
-    "collection": (entries("collecting"), "queue_entry", collected),
+    "collection": (ITEMS, "queue_entry", collected),
     "provider queue": (entries("waiting", busy="'sandbox'"), "queue_entry", admit),
     "receipts": (RECEIPTS, "receipt", receipts),
     "event webhooks": (MESSAGES, "event_message", posts),

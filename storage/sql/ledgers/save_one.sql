@@ -42,7 +42,9 @@ WITH changed AS (
   DELETE FROM queue_entry q USING entry
    WHERE q.notification_id = entry.notification_id AND entry.finished AND NOT entry.kept
 ), recipient_row AS (
-  -- A provider's response may quote an address. It is not stored if the recipient was erased since the call.
+  -- A provider's response may quote an address. It is not stored if the recipient was erased since the
+  -- call. A recipient created after the acceptance of the notification is another one with the same id. The ten seconds
+  -- cover the difference between the start of a transaction, which is the row's time, and its commit.
   SELECT n.id, n.finished_at, NOT EXISTS (
            SELECT 1 FROM recipient r WHERE r.tenant = n.tenant AND r.recipient_id = n.recipient_id
               AND r.created_at < n.created_at + interval '10 seconds') AS erased FROM fenced n
