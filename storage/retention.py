@@ -9,85 +9,46 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import ARRAY, CursorResult, Uuid, any_, delete, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
 
+import models  # noqa: F401 - fills SQLModel.metadata
 from metrics.engine import PrunedTable, ReachedLimit, count_limit_reached, count_pruned_rows
 from storage.database import Database
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 MIN_ID = UUID(int=0)
 # A notification that ended late is found by the next pass.
 PASS_INTERVAL = timedelta(days=7)
 
-SELECT_NEXT_TENANT = text("""
-SELECT t.id, now() AS at, t.content_days, t.record_days,
-       CASE WHEN p.pass_started_at > now() - make_interval(secs => :pass_every) THEN p.content_after
-       END AS content_after
-  FROM tenant t LEFT JOIN retention_pass p ON p.tenant = t.id WHERE t.id > :after ORDER BY t.id LIMIT 1
-""")
-SAVE_PROGRESS = text("""
-INSERT INTO retention_pass AS p (tenant, content_after, pass_started_at) VALUES (:tenant, :after, now())
-ON CONFLICT (tenant) DO UPDATE SET content_after = EXCLUDED.content_after,
-       pass_started_at = CASE WHEN p.content_after <= EXCLUDED.content_after THEN p.pass_started_at ELSE now() END
-""")
-
-# What is open, or has ended since, is left to a later pass.
-SELECT_PAGE = """
-SELECT id, COALESCE(finished_at < :ended_before{more}, false) AS old FROM notification
- WHERE tenant = :tenant AND id > :after AND id < :before ORDER BY id LIMIT :limit
-"""
-SELECT_CONTENT_PAGE = text(SELECT_PAGE.format(more=" AND content_removed_at IS NULL"))
-SELECT_RECORD_PAGE = text(SELECT_PAGE.format(more=""))
-
-# Fenced: what is sent again since it was read keeps its content.
-REMOVE_PAYLOAD = text("""
-UPDATE notification SET event_payload = '{}', content_removed_at = now(), holds_idempotency_key = false
- WHERE id = ANY(:ids) AND finished_at IS NOT NULL RETURNING id
-""")
+SELECT_NEXT_TENANT = statement("retention/select_next_tenant")
+SAVE_PROGRESS = statement("retention/save_progress")
+# Both leave to a later pass the notifications that are open or have ended since.
+SELECT_CONTENT_PAGE = statement("retention/select_content_page")
+SELECT_RECORD_PAGE = statement("retention/select_record_page")
+# A notification that is redriven after the page was read keeps its content.
+REMOVE_PAYLOAD = statement("retention/remove_payload")
 REMOVE_DELIVERY_CONTENT = (
-    text("""
-UPDATE delivery SET rendered_content = NULL, provider_response = NULL
- WHERE notification_id = ANY(:ids) AND (rendered_content IS NOT NULL OR provider_response IS NOT NULL)
-"""),
+    statement("retention/remove_delivery_content"),
     # A callback often quotes the address that it is about.
-    text("""
-UPDATE receipt r SET raw = '{}' FROM attempt a
- WHERE a.notification_id = ANY(:ids) AND r.raw <> '{}' AND (r.attempt_id = a.id
-       OR (r.provider = a.provider AND r.provider_message_id = a.provider_message_id))
-"""),
+    statement("retention/remove_receipt_content"),
     text("""
 UPDATE attempt SET provider_response = NULL WHERE notification_id = ANY(:ids) AND provider_response IS NOT NULL
 """),
 )
-
 LOCK_FINISHED = text("""
 SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
 """)
-# In this order: each row goes before those that it points to.
-TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery")
-DELETE_BY_TABLE = {
-    table: text(f"""
-WITH deleted AS (
-  DELETE FROM {table} WHERE {"id" if table == "notification" else "notification_id"} = ANY(:ids) RETURNING 1
-)
-SELECT count(*) FROM deleted
-""")  # noqa: S608 - constants of our own
-    for table in (*TABLES, "notification")
-}
-DELETE_DIGESTS = text("""
-WITH old AS (
-  SELECT id FROM digest d WHERE tenant = :tenant AND id < :before AND closed_at < :ended_before
-     AND NOT EXISTS (SELECT FROM notification n WHERE n.digest_id = d.id) ORDER BY id LIMIT :limit
-), deleted AS (
-  DELETE FROM digest d USING old WHERE d.id = old.id RETURNING 1
-)
-SELECT count(*) FROM deleted
-""")
+DELETE_DIGESTS = statement("retention/delete_digests")
+ADD_COUNT = statement("retention/add_count")
+SELECT_COUNTS = text("SELECT name, rows FROM pruned_count ORDER BY name")
+# In this order: each row is deleted before those that it refers to.
+TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery", "notification")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,8 +99,11 @@ async def delete_records(
     found, last = await _select_page(session, SELECT_RECORD_PAGE, tenant, ended_before, after, limit)
     ids = list((await session.execute(LOCK_FINISHED, {"ids": found})).scalars()) if found else []
     if ids:
-        for table, statement in DELETE_BY_TABLE.items():
-            await record_pruned(session, table, (await session.execute(statement, {"ids": ids})).scalar_one())
+        for name in TABLES:
+            table = SQLModel.metadata.tables[name]
+            key = table.c.id if name == "notification" else table.c.notification_id
+            of_batch = key == any_(literal(ids, ARRAY(Uuid)))
+            await record_pruned(session, name, _count(await session.execute(delete(table).where(of_batch))))
     return PrunedPage(last=last, pruned=len(ids))
 
 
@@ -165,7 +129,6 @@ def first_id_at(moment: datetime) -> UUID:
     return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
 
 
-# Applied, or matching nothing for so long that they are tried no more.
 RECEIPT_RETENTION = timedelta(days=30)
 RUN_RETENTION = timedelta(days=90)
 AUDIT_RETENTION = timedelta(days=400)
@@ -173,37 +136,27 @@ SANDBOX_RETENTION = timedelta(days=90)  # also tests that skip weeks look at wha
 
 QUERY_CANCELED = "57014"
 SET_TIMEOUT = text("SET LOCAL statement_timeout = '5s'")
-DELETE_OLD = """
-WITH old AS (
-  SELECT id FROM {table} WHERE {old} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
-), deleted AS (
-  DELETE FROM {table} t USING old WHERE t.id = old.id RETURNING 1
-)
-SELECT count(*) FROM deleted
-"""
 
 
-def _build_delete(table: str, *, order: str, old: str | None = None) -> TextClause:
-    return text(DELETE_OLD.format(table=table, order=order, old=old or f"{order} < :before"))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowRetention:
+    """Rows of a table are deleted `max_age` after the time in the column `at`. With `has_timed_id` their ids begin with
+    their time by the clock of the machine, and they are read from the smallest id on. What counts is the column, whose
+    clock tests can move."""
+
+    max_age: timedelta
+    at: str
+    has_timed_id: bool = False
 
 
-# These ids begin with their time, by the clock of the machine: they are read from the oldest on. What counts is the
-# column, whose clock tests can move.
-OLD_BY_ID = "id < :before_id AND {at} < :before"
-RETENTION_BY_TABLE: dict[str, tuple[timedelta, TextClause]] = {
-    "receipt": (
-        RECEIPT_RETENTION,
-        _build_delete("receipt", order="received_at", old="received_at < :before AND next_attempt_at IS NULL"),
-    ),
-    "multi_send": (timedelta(), _build_delete("multi_send", order="expires_at")),
-    "audit_entry": (AUDIT_RETENTION, _build_delete("audit_entry", order="id", old=OLD_BY_ID.format(at="at"))),
-    "schedule_run": (RUN_RETENTION, _build_delete("schedule_run", order="finished_at")),
-    "sandbox_receipt": (SANDBOX_RETENTION, _build_delete("sandbox_receipt", order="posted_at")),
-    "sandbox_call": (SANDBOX_RETENTION, _build_delete("sandbox_call", order="id", old=OLD_BY_ID.format(at="at"))),
-    "sandbox_message": (
-        SANDBOX_RETENTION,
-        _build_delete("sandbox_message", order="id", old=OLD_BY_ID.format(at="accepted_at")),
-    ),
+RETENTION_BY_TABLE = {
+    "receipt": RowRetention(max_age=RECEIPT_RETENTION, at="received_at"),
+    "multi_send": RowRetention(max_age=timedelta(), at="expires_at"),
+    "audit_entry": RowRetention(max_age=AUDIT_RETENTION, at="at", has_timed_id=True),
+    "schedule_run": RowRetention(max_age=RUN_RETENTION, at="finished_at"),
+    "sandbox_receipt": RowRetention(max_age=SANDBOX_RETENTION, at="posted_at"),
+    "sandbox_call": RowRetention(max_age=SANDBOX_RETENTION, at="at", has_timed_id=True),
+    "sandbox_message": RowRetention(max_age=SANDBOX_RETENTION, at="accepted_at", has_timed_id=True),
 }
 
 
@@ -220,22 +173,25 @@ async def transaction(database: Database) -> AsyncIterator[AsyncSession]:
         raise
 
 
-async def prune_table(session: Executor, table: str, at: datetime, limit: int) -> int:
-    """Delete up to `limit` old rows of a table in KEPT. Return how many."""
-    max_age, statement = RETENTION_BY_TABLE[table]
-    values: dict[str, Any] = {"before": at - max_age, "limit": limit}
-    if "before_id" in statement.text:
-        values["before_id"] = first_id_at(at - max_age)
-    deleted = int((await session.execute(statement, values)).scalar_one())
-    await record_pruned(session, table, deleted)
+async def prune_table(session: Executor, name: str, at: datetime, limit: int) -> int:
+    """Delete up to `limit` old rows of a table in RETENTION_BY_TABLE. Return how many."""
+    table, retention = SQLModel.metadata.tables[name], RETENTION_BY_TABLE[name]
+    before = at - retention.max_age
+    query = select(table.c.id).where(table.c[retention.at] < before)
+    if retention.has_timed_id:
+        query = query.where(table.c.id < first_id_at(before)).order_by(table.c.id)
+    else:
+        query = query.order_by(table.c[retention.at])
+    if name == "receipt":  # keeps receipts that are still to be applied
+        query = query.where(table.c.next_attempt_at.is_(None))
+    old = query.limit(limit).with_for_update(skip_locked=True).cte("old")
+    deleted = _count(await session.execute(delete(table).where(table.c.id == old.c.id)))
+    await record_pruned(session, name, deleted)
     return deleted
 
 
-ADD_COUNT = text("""
-INSERT INTO pruned_count AS p (name, rows) VALUES (:name, :rows)
-ON CONFLICT (name) DO UPDATE SET rows = p.rows + EXCLUDED.rows
-""")
-SELECT_COUNTS = text("SELECT name, rows FROM pruned_count ORDER BY name")
+def _count(result: Any) -> int:
+    return cast(CursorResult[Any], result).rowcount
 
 
 async def record_pruned(session: Executor, name: str, rows: int) -> None:
