@@ -1,4 +1,5 @@
-"""Reads the gauges of the whole installation: from indexes of what is open, and of a bounded number of rows.
+"""Read the gauges of the whole installation from indexes of open rows. Counts end at 20,000 rows, which takes
+milliseconds.
 
 Called by the leader (`dispatch/gauge_sampling.py`).
 """
@@ -10,11 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metrics.samples import Sample
-from models.notifications import IS_HELD
 from storage import provider_health
+from storage.statements import statement
 
-# A count ends here: it takes milliseconds however much waits.
-MAX_COUNTED = 20_000
 PRIORITIES = range(1, 6)
 STATEMENT_TIMEOUT = "2s"
 
@@ -24,46 +23,21 @@ STATEMENT_SETTINGS = (
     text("SET LOCAL enable_seqscan = off"),
     text("SET LOCAL enable_bitmapscan = off"),
 )
-AGE = "GREATEST(extract(epoch FROM clock_timestamp() - min(next_at)), 0)"
 # Index queue_entry_due, for each priority apart, so that a backlog of one does not hide another.
-SELECT_QUEUE = text(f"""
-SELECT p.priority, due.count, due.age
-  FROM unnest(CAST(:priorities AS int[])) AS p(priority) CROSS JOIN LATERAL (
-    SELECT count(*) AS count, {AGE} AS age FROM (
-      SELECT next_at FROM queue_entry WHERE state = 'due' AND priority = p.priority LIMIT {MAX_COUNTED}) counted) due
-""")  # noqa: S608 - constants of our own
+SELECT_QUEUE = statement("samples/select_queue")
 # The primary key: ids are UUIDv7, so the smallest is the oldest, and its first 48 bits are its time.
 SELECT_OLDEST = text("SELECT notification_id FROM queue_entry ORDER BY notification_id LIMIT 1")
 # Index queue_entry_waiting_of_recipient.
-COUNT_AT_GATES = text(f"""
-SELECT waits_for AS cause, count(*) AS count
-  FROM (SELECT waits_for FROM queue_entry WHERE waits_for IS NOT NULL LIMIT {MAX_COUNTED}) waiting GROUP BY 1
-""")  # noqa: S608
+COUNT_AT_GATES = statement("samples/count_at_gates")
 # Index delivery_held: what was released already is due in a moment.
-COUNT_HELD = text(f"""
-SELECT count(*) FROM (SELECT 1 FROM delivery WHERE {IS_HELD} LIMIT {MAX_COUNTED}) held
-""")  # noqa: S608
+COUNT_HELD = statement("samples/count_held")
 # Index queue_entry_slots.
-COUNT_SLOTS = text(f"""
-SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIMIT {MAX_COUNTED}) taken
-""")  # noqa: S608
+COUNT_SLOTS = text("SELECT count(*) FROM (SELECT 1 FROM queue_entry WHERE claimed_by IS NOT NULL LIMIT 20000) taken")
 COUNT_HOLDS = text("SELECT kind, count(*) AS count FROM hold GROUP BY kind")
 # Index receipt_waiting. One that is leased or postponed is due later.
-COUNT_RECEIPTS = text(f"""
-SELECT count(*) AS waiting, count(*) FILTER (WHERE attempt_count > 0) AS unmatched,
-       GREATEST(extract(epoch FROM now() - min(next_attempt_at)), 0) AS lag
-  FROM (SELECT next_attempt_at, attempt_count FROM receipt WHERE applied_at IS NULL AND next_attempt_at IS NOT NULL
-         ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) open
-""")  # noqa: S608
+COUNT_RECEIPTS = statement("samples/count_receipts")
 # Index event_message_waiting, for each endpoint that takes messages.
-COUNT_POSTS = text(f"""
-SELECT count(*) AS waiting, GREATEST(extract(epoch FROM now() - min(next_attempt_at)), 0) AS lag FROM (
-  SELECT m.next_attempt_at FROM event_endpoint p CROSS JOIN LATERAL (
-    SELECT next_attempt_at FROM event_message
-     WHERE endpoint_id = p.id AND next_attempt_at IS NOT NULL AND next_attempt_at <= now()
-     ORDER BY next_attempt_at LIMIT {MAX_COUNTED}) m
-   WHERE p.enabled LIMIT {MAX_COUNTED}) due
-""")  # noqa: S608
+COUNT_POSTS = statement("samples/count_posts")
 GATE_REASONS = ("frequency_capped", "provider_busy", "quiet_hours", "send_window", "throttled")
 HOLD_KINDS = ("channel", "provider", "type")
 

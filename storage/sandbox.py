@@ -18,38 +18,15 @@ from models.columns import new_id
 from storage.database import Database, to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
-INSERT_CALL = text("""
-WITH earlier AS (
-  SELECT count(*) AS calls FROM sandbox_call WHERE delivery_id = :delivery_id AND endpoint_id = :endpoint_id
-)
-INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
-SELECT :id, :attempt_id, :delivery_id, :endpoint_id, clock_timestamp() RETURNING (SELECT calls FROM earlier) + 1
-""")
-
-ACCEPT_MESSAGE = text("""
-WITH call AS (
-  INSERT INTO sandbox_call (id, attempt_id, delivery_id, endpoint_id, at)
-  SELECT :id, :attempt_id, :delivery_id, :endpoint_id, now() WHERE CAST(:is_call AS bool)
-), message AS (
-  INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
-         channel, address, content, accepted_at)
-  SELECT :id, tenant, recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
-         CAST(:address AS jsonb), CAST(:content AS jsonb), clock_timestamp() FROM recipient
-   WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
-)
-INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
-SELECT gen_random_uuid(), :id, :attempt_id, x.kind, moment, moment
-  FROM jsonb_to_recordset(CAST(:receipts AS jsonb)) AS x(kind text, after float8),
-       LATERAL (SELECT clock_timestamp() + x.after * interval '1 second' AS moment) later
-RETURNING pg_notify(:listener, '')::text
-""")
-
-SELECT_MESSAGES = text("""
-SELECT id FROM sandbox_message
- WHERE tenant = :tenant AND recipient_id = :recipient_id AND attempt_id = :attempt_id ORDER BY id
-""")
+INSERT_CALL = statement("sandbox/insert_call")
+ACCEPT_MESSAGE = statement("sandbox/accept_message")
+SELECT_MESSAGES = statement("sandbox/select_messages")
+# A lease: a process posts its claimed receipts within 5 s, or another one claims them.
+CLAIM_DUE = statement("sandbox/claim_due")
+SELECT_NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
+SELECT_PAGE = statement("sandbox/select_page")
 
 
 class PostgresSandboxStore:
@@ -98,17 +75,6 @@ class DueReceipt:
     at: datetime
 
 
-# A lease: a process posts its claimed receipts within 5 s, or another one claims them.
-CLAIM_DUE = text("""
-UPDATE sandbox_receipt r SET due_at = now() + interval '5 seconds'
-  FROM (SELECT id FROM sandbox_receipt WHERE posted_at IS NULL AND due_at <= now()
-         ORDER BY due_at LIMIT :limit FOR UPDATE SKIP LOCKED) due
- WHERE r.id = due.id RETURNING r.id, r.message_id, r.attempt_id, r.kind, r.at
-""")
-
-SELECT_NEXT_DUE = text("SELECT extract(epoch FROM min(due_at) - now()) FROM sandbox_receipt WHERE posted_at IS NULL")
-
-
 async def claim_due_receipts(session: Executor, limit: int) -> list[DueReceipt]:
     return [DueReceipt(**row) for row in (await session.execute(CLAIM_DUE, {"limit": limit})).mappings()]
 
@@ -134,23 +100,6 @@ class OutboxEntry:
     address: JsonObject
     content: JsonObject
     accepted_at: datetime
-
-
-SELECT_PAGE = text("""
-SELECT m.id, m.tenant, m.channel, m.recipient_id, m.notification_id, COALESCE(d.generation, 1) AS generation, m.address,
-       m.content, m.accepted_at
-  FROM (
-    SELECT id, tenant, channel, recipient_id, notification_id, delivery_id, address, content, accepted_at
-      FROM sandbox_message
-    UNION ALL
-    SELECT id, tenant, 'in_app', recipient_id, notification_id, id, '{}', content, created_at FROM inbox_message
-  ) m LEFT JOIN delivery d ON d.id = m.delivery_id AND d.tenant = m.tenant
- WHERE (CAST(:tenant AS uuid) IS NULL OR m.tenant = :tenant)
-   AND (CAST(:recipient_id AS text) IS NULL OR m.recipient_id = :recipient_id)
-   AND (CAST(:channel AS text) IS NULL OR m.channel = :channel)
-   AND (CAST(:at AS timestamptz) IS NULL OR (m.accepted_at, m.id) < (:at, CAST(:id AS uuid)))
- ORDER BY m.accepted_at DESC, m.id DESC LIMIT :limit
-""")
 
 
 async def list_page(

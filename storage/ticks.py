@@ -14,7 +14,7 @@ from domain.names import DISPATCH_CHANNEL, TICKS_DUE
 from domain.schedules import tick_interval_minutes
 from storage.database import to_json
 from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 RuleSource = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 
@@ -43,48 +43,13 @@ MAX_SHOWN_KEYS, MAX_SHOWN_LENGTH = 60, 1_500
 
 # Two who change something of a type at once: the second one sees what the first one has committed.
 LOCK_TICK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
-
-SAVE_TICK = text("""
-WITH wanted AS (
-  INSERT INTO tick AS t (tenant, notification_type, interval_minutes, schedules)
-  SELECT CAST(:tenant AS uuid), CAST(:type AS text), CAST(:interval_minutes AS int), CAST(:schedules AS jsonb)
-   WHERE :interval_minutes > 0 OR :schedules <> '{}'
-      OR EXISTS (SELECT 1 FROM tick WHERE tenant = :tenant AND notification_type = CAST(:type AS text))
-  ON CONFLICT (tenant, notification_type) DO UPDATE SET interval_minutes = EXCLUDED.interval_minutes,
-  schedules = EXCLUDED.schedules,
-         synced_at = NULL, sync_attempted_at = NULL
-   WHERE (t.interval_minutes, t.schedules) <> (EXCLUDED.interval_minutes, EXCLUDED.schedules) RETURNING 1
-)
-SELECT pg_notify(:channel, :due) FROM wanted
-""")
-
+SAVE_TICK = statement("ticks/save_tick")
 # Synchronized ticks are claimed again from time to time, because a Schedule may have been deleted in Temporal. Failed
 # ones are claimed after those that were never attempted.
-CLAIM_UNSYNCED = text("""
-UPDATE tick SET sync_attempted_at = clock_timestamp() FROM (
-  SELECT * FROM (
-    SELECT tenant, notification_type FROM tick WHERE synced_at IS NULL
-     ORDER BY sync_attempted_at NULLS FIRST LIMIT :limit FOR UPDATE SKIP LOCKED) unsynced
-   UNION ALL
-  SELECT * FROM (
-    SELECT tenant, notification_type FROM tick WHERE synced_at < now() - make_interval(secs => :resync_after)
-     ORDER BY synced_at LIMIT :limit FOR UPDATE SKIP LOCKED) old
-   LIMIT :limit) due
- WHERE tick.tenant = due.tenant AND tick.notification_type = due.notification_type
-RETURNING tick.tenant, tick.notification_type, tick.interval_minutes, tick.sync_attempted_at, tick.schedules,
-          (SELECT key FROM tenant WHERE tenant.id = tick.tenant) AS tenant_key
-""")
+CLAIM_UNSYNCED = statement("ticks/claim_unsynced")
 # If the tick was changed or read again since, another process may have synchronized other values before or after: then
 # it is synchronized once more. The Schedule of a deleted tick is removed.
-IS_UNCHANGED = """t.interval_minutes = CAST(:interval_minutes AS int) AND t.schedules = CAST(:schedules AS jsonb)
-   AND t.sync_attempted_at = :sync_attempted_at"""
-MARK_SYNCED = text(f"""
-INSERT INTO tick AS t (tenant, notification_type, interval_minutes)
-VALUES (CAST(:tenant AS uuid), CAST(:type AS text), 0)
-ON CONFLICT (tenant, notification_type) DO UPDATE SET
-       synced_at = CASE WHEN {IS_UNCHANGED} THEN now() END, sync_attempted_at = CASE WHEN {IS_UNCHANGED}
-       THEN t.sync_attempted_at END
-""")  # noqa: S608 - a constant of our own
+MARK_SYNCED = statement("ticks/mark_synced")
 DELETE_UNUSED = text("""
 DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND interval_minutes = 0 AND schedules = '{}'
    AND sync_attempted_at = :sync_attempted_at
@@ -92,12 +57,10 @@ DELETE FROM tick WHERE tenant = :tenant AND notification_type = :type AND interv
 RESET_SYNC = text("""
 UPDATE tick SET synced_at = NULL, sync_attempted_at = NULL WHERE tenant = :tenant AND notification_type = :type
 """)
-
-SELECT_RECURRING_RULES = text("""
-SELECT DISTINCT s.spec ->> 'cron' FROM schedule s
- WHERE s.tenant = :tenant AND s.notification_type = :type AND s.deleted_at IS NULL AND s.paused_at IS NULL
-   AND EXISTS (SELECT 1 FROM schedule_occurrence t WHERE t.schedule_id = s.id AND t.due_at IS NOT NULL)
-""")
+SELECT_RECURRING_RULES = statement("ticks/select_recurring_rules")
+# Of the current version, and of older ones as long as something is collected under them.
+SELECT_DIGEST_RULES = statement("ticks/select_digest_rules")
+SELECT_SHOWN_SCHEDULES = statement("ticks/select_shown_schedules")
 
 
 async def read_recurring_rules(session: AsyncSession, tenant: UUID, notification_type: str) -> list[Cron]:
@@ -105,27 +68,9 @@ async def read_recurring_rules(session: AsyncSession, tenant: UUID, notification
     return [parse_cron(rule) for rule in rules.scalars()]
 
 
-# Of the current version, and of older ones as long as something is collected under them.
-SELECT_DIGEST_RULES = text("""
-SELECT DISTINCT t.spec -> 'digest' ->> 'schedule' FROM notification_type t
- WHERE t.tenant = :tenant AND t.key = :type AND t.spec -> 'digest' ->> 'schedule' IS NOT NULL
-   AND (EXISTS (SELECT 1 FROM digest d WHERE d.type_id = t.id AND d.tenant = t.tenant AND d.closed_at IS NULL
-                 AND d.closes_on_schedule)
-        OR (t.retired_at IS NULL AND NOT EXISTS (
-          SELECT 1 FROM notification_type newer WHERE newer.tenant = t.tenant AND newer.key = t.key
-             AND newer.version > t.version)))
-""")
-
-
 async def read_digest_rules(session: AsyncSession, tenant: UUID, notification_type: str) -> list[Cron]:
     rules = await session.execute(SELECT_DIGEST_RULES, {"tenant": tenant, "type": notification_type})
     return [parse_cron(rule) for rule in rules.scalars()]
-
-
-SELECT_SHOWN_SCHEDULES = text("""
-SELECT key, paused_at IS NOT NULL AS paused FROM schedule
- WHERE tenant = :tenant AND notification_type = :type AND deleted_at IS NULL ORDER BY key LIMIT :limit
-""")
 
 
 async def read_shown_schedules(session: AsyncSession, tenant: UUID, notification_type: str) -> dict[str, bool]:

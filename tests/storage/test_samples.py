@@ -88,7 +88,7 @@ async def test_the_oldest_open_notification_is_known_by_its_id(
 async def test_a_count_ends_at_its_limit(
     database: Database, database_tenant: DatabaseTenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited = samples.SELECT_QUEUE.text.replace(str(samples.MAX_COUNTED), "500")
+    limited = samples.SELECT_QUEUE.text.replace("20000", "500")
     monkeypatch.setattr(samples, "SELECT_QUEUE", text(limited))
     assert (await read(database)).values["tocsin_queue_depth"]["3"] == 500
 
