@@ -19,8 +19,7 @@ from benchmarks.measures import SendMeasures
 from benchmarks.ratios import PRODUCT_FIGURES
 from benchmarks.servers import BenchmarkServers
 from models.columns import new_id
-from storage.notification_filters import NotificationFilter
-from storage.notifications import build_search
+from storage.notifications import NotificationFilter, build_search
 
 COPY_BATCH_SIZE = 20_000
 AGE = timedelta(days=30)

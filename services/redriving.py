@@ -13,7 +13,7 @@ from services.route_resolution import RouteResolver
 from storage import audit, dead_letters
 from storage.database import Database
 from storage.dead_letters import PlannedRedrive, RedriveTarget
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 
 BATCH_SIZE = 500
 MAX_LISTED_SKIPS = 1_000

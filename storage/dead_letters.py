@@ -23,7 +23,7 @@ from domain.statuses import NotificationStatus
 from models.notifications import Notification
 from models.recipients import Recipient
 from storage.database import to_json
-from storage.notification_filters import NotificationFilter, build_dead_letter_conditions
+from storage.notifications import NotificationFilter, build_dead_letter_conditions
 from storage.statements import statement
 
 MIN_ID = UUID(int=0)

@@ -15,7 +15,7 @@ from domain.durations import format_rounded
 from domain.reasons import failure_line, first_category, reason_line
 from storage import dead_letters
 from storage.dead_letters import DeadLetterGroup, FailureGroupCursor
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/failures")
 

@@ -25,8 +25,7 @@ from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from services.canceling import CanceledRow, cancel_row, read_channel_results
 from storage import gates, notifications
-from storage.notification_filters import NotificationFilter
-from storage.notifications import find_open_by_cancel_key
+from storage.notifications import NotificationFilter, find_open_by_cancel_key
 from storage.statements import notify
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")

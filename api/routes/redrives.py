@@ -11,7 +11,7 @@ from api.schemas.base import Id
 from api.schemas.redrives import RedriveBody, RedriveManyBody, RedriveOneResponse, RedriveResponse, SkippedNotification
 from domain.statuses import NotificationStatus
 from services.redriving import RedriveCommand, RedriveResult, redrive_all, redrive_one
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/notifications")
 

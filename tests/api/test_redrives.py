@@ -12,7 +12,7 @@ from domain.reasons import failures_to_json
 from models.columns import new_id
 from services.redriving import RedriveCommand, redrive_all
 from storage.database import Database
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 from tests.api.responses import validation_errors
 from tests.api.test_notifications import accepted, ready
 from tests.api_tenants import ApiTenant

@@ -22,7 +22,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 from storage import dead_letters, notification_types, notifications
 from storage.database import Database
 from storage.ledgers import amend
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant
 from tests.storage.sends import DatabaseSend
 from tests.storage.test_receipt_batches import apply_waiting, claimed, receipt, store

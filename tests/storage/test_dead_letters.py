@@ -15,7 +15,7 @@ from domain.reasons import ChannelReason, Reason
 from domain.statuses import NotificationStatus
 from storage import dead_letters, erasures, holds, recipients
 from storage.dead_letters import PlannedRedrive, RedriveTarget
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 from tests.storage.locks import until_blocked
 from tests.storage.queues import claim, end_waits
 from tests.storage.queues import ids as ids_of

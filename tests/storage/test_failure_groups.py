@@ -10,7 +10,7 @@ from domain.reasons import ChannelReason, Reason, failure_line
 from storage import dead_letters
 from storage.database import Database
 from storage.dead_letters import DeadLetterGroup, FailureGroupCursor
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 from tests.domain.reasons import parse_failures as failures_of
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 

@@ -18,7 +18,7 @@ from storage.acceptance import accept
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
-from storage.notification_filters import NotificationFilter
+from storage.notifications import NotificationFilter
 from tests.storage.databases import own_database
 from tests.storage.queues import NO_LOOK_BACK_LIMIT, PROCESS
 from tests.storage.sends import DatabaseTenant, open_database_tenant
