@@ -1,9 +1,11 @@
-"""Which providers live processes have, by rows that are renewed."""
+"""The database records which processes live, and which of them holds a lease."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from storage import processes
 from storage.database import Database
@@ -86,3 +88,53 @@ async def test_a_row_is_deleted_with_its_process_and_long_after_a_death(
     await age(database_tenant, dead, "seen_at", seconds=DELETE_DEAD_AFTER + 1)
     await renew(database, id=live)
     assert [row["id"] for row in await database_tenant.query("SELECT id FROM process")] == [live]
+
+
+EXPIRE = text("UPDATE lease SET expires_at = clock_timestamp() - interval '1 millisecond' WHERE name = :name")
+ACQUIRED_AT = text("SELECT acquired_at, expires_at > clock_timestamp() AS is_valid FROM lease WHERE name = :name")
+
+
+async def acquire(database: Database, name: str, holder: UUID) -> bool:
+    async with database.statement() as session:
+        return await processes.acquire_lease(session, name, holder, 60)
+
+
+async def execute(database: Database, statement: object, name: str) -> list[object]:
+    async with database.statement() as session:
+        return list(await session.execute(statement, {"name": name}))  # type: ignore[arg-type]
+
+
+async def test_a_lease_is_kept_by_its_holder_and_refused_to_others(database: Database) -> None:
+    name, mine, other = uuid4().hex, uuid4(), uuid4()
+    assert await acquire(database, name, mine)
+    [first] = await execute(database, ACQUIRED_AT, name)
+    assert not await acquire(database, name, other)
+    assert await acquire(database, name, mine)
+    assert await execute(database, ACQUIRED_AT, name) == [first]
+
+
+async def test_an_expired_lease_goes_to_the_first_claimant(database: Database) -> None:
+    name, mine, other = uuid4().hex, uuid4(), uuid4()
+    await acquire(database, name, mine)
+    [before] = await execute(database, ACQUIRED_AT, name)
+    await execute(database, EXPIRE, name)
+    assert await acquire(database, name, other)
+    assert not await acquire(database, name, mine)
+    [after] = await execute(database, ACQUIRED_AT, name)
+    assert after != before
+
+
+async def test_one_of_many_concurrent_claimants_gets_the_lease(database: Database) -> None:
+    name = uuid4().hex
+    assert sum(await asyncio.gather(*(acquire(database, name, uuid4()) for _ in range(8)))) == 1
+    await execute(database, EXPIRE, name)
+    assert sum(await asyncio.gather(*(acquire(database, name, uuid4()) for _ in range(8)))) == 1
+
+
+async def test_a_released_lease_is_free_and_only_its_holder_releases_it(database: Database) -> None:
+    name, mine, other = uuid4().hex, uuid4(), uuid4()
+    await acquire(database, name, mine)
+    for holder, is_free in ((other, False), (mine, True)):
+        async with database.statement() as session:
+            await processes.release_lease(session, name, holder)
+        assert await acquire(database, name, other) is is_free
