@@ -104,20 +104,28 @@ class DeliveryActivities:
             claim = await claim_attempt(session, call)
             if claim is None:
                 return stopped_result(RECIPIENT_ERASED)
-            refusal = (
+            obstacle = (
                 result_without_call(call, claim)
                 or await self._result_if_unconfigured(session, call, claim)
                 or self._result_if_rate_limited(call, claim)
+                or time_gate_of(claim)
+                or await self._find_hold(session, call, claim)
             )
-            gate = None if refusal else time_gate_of(claim)
-            hold = None if refusal or gate else await self._find_hold(session, call, claim)
-            if refusal is not None or gate is not None or hold is not None:
-                await session.rollback()
-        if refusal is not None and refusal.reason == UNREADABLE_ADDRESS.reason.code:
+            if obstacle is None:
+                return claim
+            await session.rollback()
+        return await self._record_obstacle(call, obstacle)
+
+    async def _record_obstacle(
+        self, call: DeliverInput, obstacle: DeliverResult | Gate | DeliveryHold
+    ) -> DeliverResult:
+        if isinstance(obstacle, Gate):
+            return await self._wait_for_gate(call, obstacle)
+        if isinstance(obstacle, DeliveryHold):
+            return await self._hold_back(call, obstacle)
+        if obstacle.reason == UNREADABLE_ADDRESS.reason.code:
             await self._note_unreadable(call)
-        if gate is not None:
-            return await self._wait_for_gate(call, gate)
-        return refusal or (await self._hold_back(call, hold) if hold else claim)
+        return obstacle
 
     async def _note_unreadable(self, call: DeliverInput) -> None:
         """Record an unreadable device address. An unreadable single address of a channel fails the delivery, which

@@ -48,8 +48,7 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        client_request_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = client_request_id if VALID_REQUEST_ID.fullmatch(client_request_id) else uuid4().hex
+        request_id = _request_id_of(scope)
         state, started = scope.setdefault("state", {}), False
 
         async def send_with_headers(message: Message) -> None:
@@ -57,27 +56,23 @@ class RequestIdMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 existing = message["headers"]
-                request_id_field = (REQUEST_ID_HEADER.lower().encode(), request_id.encode())
-                message["headers"] = [
-                    *existing,
-                    *missing_headers(self.security, existing),
-                    *header_fields(state),
-                    request_id_field,
-                ]
+                added = [*missing_headers(self.security, existing), *header_fields(state)]
+                message["headers"] = [*existing, *added, (REQUEST_ID_HEADER.lower().encode(), request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id), ExceptionCapture() as capture:
             await self.app(scope, receive, send_with_headers)
         if capture.error is not None and not isinstance(capture.error, ClientDisconnect):
-            log.error(
-                "unexpected error",
-                request_id=request_id,
-                error=type(capture.error).__name__,
-                at=own_frames(capture.error),
-            )
+            error = type(capture.error).__name__
+            log.error("unexpected error", request_id=request_id, error=error, at=own_frames(capture.error))
             if started:
                 raise ConnectionAbortedError("the response was interrupted") from None
             await Problem(500).response(scope, receive, send_with_headers)
+
+
+def _request_id_of(scope: Scope) -> str:
+    client_request_id = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
+    return client_request_id if VALID_REQUEST_ID.fullmatch(client_request_id) else uuid4().hex
 
 
 def own_frames(error: BaseException) -> list[str]:

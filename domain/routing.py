@@ -11,7 +11,7 @@ from domain.circuits import CircuitHealth, order_providers
 from domain.messages import ChannelPlan, Endpoint, PooledProvider, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, RouteStep
-from domain.preferences import RecipientPreferences, decide_channel
+from domain.preferences import ChannelDecision, RecipientPreferences, decide_channel
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from domain.reasons import Reason
 from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
@@ -103,23 +103,10 @@ class Router:
         return tuple(steps), skips
 
     def _plan_channel(self, step: int, channel: Channel) -> ChannelPlan | SkippedChannel:
-        if not self.recipient.known:
-            return SkippedChannel(
-                step=step, channel=channel, reason=Reason("recipient_erased"), is_skipped_by_rule=True, rule=None
-            )
         decision = decide_channel(self.notification_type, channel, self.recipient.preferences)
-        if not decision.allowed:
-            return SkippedChannel(
-                step=step, channel=channel, reason=decision.refusal, is_skipped_by_rule=True, rule=decision.rule
-            )
-        if why := self.recipient.suppressed.get(channel):
-            reason = Reason("suppressed", {"list": why})
-            return SkippedChannel(
-                step=step, channel=channel, reason=reason, is_skipped_by_rule=True, rule="suppression"
-            )
-        if channel is Channel.SMS and (why := self.recipient.number_refused):
-            reason = Reason("number_refused", {"rule": why})
-            return SkippedChannel(step=step, channel=channel, reason=reason, is_skipped_by_rule=True, rule=None)
+        if refusal := self._refusal(channel, decision):
+            reason, rule = refusal
+            return SkippedChannel(step=step, channel=channel, reason=reason, is_skipped_by_rule=True, rule=rule)
         delivery = delivery_id(self.notification_id, self.generation, step, channel)
         endpoints = self._endpoints(channel, self._rand(delivery))
         if missing := self._missing_reason(channel, endpoints):
@@ -136,6 +123,18 @@ class Router:
             endpoints=tuple(self._resume(delivery, endpoint) for endpoint in used),
             devices_skipped=len(usable) - len(used),
         )
+
+    def _refusal(self, channel: Channel, decision: ChannelDecision) -> tuple[Reason, str | None] | None:
+        """Return why a rule skips the channel, and the rule's name if it has one."""
+        if not self.recipient.known:
+            return Reason("recipient_erased"), None
+        if not decision.allowed:
+            return decision.refusal, decision.rule
+        if why := self.recipient.suppressed.get(channel):
+            return Reason("suppressed", {"list": why}), "suppression"
+        if channel is Channel.SMS and (why := self.recipient.number_refused):
+            return Reason("number_refused", {"rule": why}), None
+        return None
 
     def _used_endpoints(self, delivery: UUID, endpoints: Sequence[Endpoint]) -> Sequence[Endpoint]:
         """Return the endpoints up to the limit, first those that a lost workflow has called: the outcomes of its

@@ -135,22 +135,19 @@ class NotificationWorkflow:
         workflow.set_current_details(f"Step {step.number}: {', '.join(each.channel for each in step.channels)}")
         step_run = self._step_run(step, plan)
         self._waits.search_attributes = step_run.search_attributes()
-        step_result = await step_run.run(self._start.expires_at)
+        return await self._outcome_of(step_run, await step_run.run(self._start.expires_at))
+
+    async def _outcome_of(self, step_run: StepRun, step_result: StepResult) -> NotificationOutcome | None:
         if step_result.is_closed:
             return await self._finish(NotificationStatus.CANCELED, reason="canceled")
         if step_result.finished_status is not None:
             return NotificationOutcome(status=step_result.finished_status)
-        if (
-            step.goal is not None
-            and not step_run.is_last
-            and step_result.combined_status is not DeliveryStatus.CANCELED
-        ):
+        step, delivery_status = step_result.step, step_result.combined_status
+        if step.goal is not None and not step_run.is_last and delivery_status is not DeliveryStatus.CANCELED:
             return await self._wait_for_goal(step.goal, step_result)
-        if step_result.combined_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
-            return await self._finish(
-                STATUS_BY_DELIVERY_STATUS.get(step_result.combined_status, NotificationStatus.FAILED),
-                step_result.failed_deliveries,
-            )
+        if delivery_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
+            status = STATUS_BY_DELIVERY_STATUS.get(delivery_status, NotificationStatus.FAILED)
+            return await self._finish(status, step_result.failed_deliveries)
         return await self._settle_before_next_step(step_result)
 
     async def _settle_before_next_step(self, step_result: StepResult) -> NotificationOutcome | None:

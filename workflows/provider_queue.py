@@ -44,17 +44,7 @@ class ProviderQueueCall:
 
     async def _deliver_on_provider_queue(self, queue_timeout: timedelta) -> DeliverResult | None:
         """Return None if no worker started the call before the timeout or a cancel."""
-        handle = workflow.start_activity_method(
-            DeliveryActivities.deliver,
-            self._call,
-            task_queue=delivery_queue(self._provider.name),
-            schedule_to_start_timeout=self._start_timeout(queue_timeout),
-            start_to_close_timeout=self._provider.timeout,
-            retry_policy=options.UNLIMITED_RETRY,
-            # A started call is not abandoned: its outcome decides.
-            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=call_summary(self._call),
-        )
+        handle = self._start_call(queue_timeout)
         was_requested = self._waits.cancel_requested
         try:
             await workflow.wait_condition(
@@ -74,6 +64,19 @@ class ProviderQueueCall:
             if is_abandoned or is_start_timeout(error):
                 return None
             raise
+
+    def _start_call(self, queue_timeout: timedelta) -> workflow.ActivityHandle[DeliverResult]:
+        return workflow.start_activity_method(
+            DeliveryActivities.deliver,
+            self._call,
+            task_queue=delivery_queue(self._provider.name),
+            schedule_to_start_timeout=self._start_timeout(queue_timeout),
+            start_to_close_timeout=self._provider.timeout,
+            retry_policy=options.UNLIMITED_RETRY,
+            # A started call is not abandoned: its outcome decides.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=call_summary(self._call),
+        )
 
     def _start_timeout(self, queue_timeout: timedelta) -> timedelta:
         return queue_timeout if self._expires_at is None else min(queue_timeout, _time_until(self._expires_at))

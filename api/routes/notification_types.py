@@ -34,22 +34,7 @@ async def put_notification_type(
     key: Key, body: TypeBody, request: Request, response: Response, caller: CallerDep, container: ContainerDep
 ) -> SavedType:
     """Create or replace a type. A change creates a new version, used from now on; an equal body changes nothing."""
-    if body.key not in (None, key):
-        raise invalid(issue_at("/key", "must be the key in the path"))
-    if body.channels_sent_twice:
-        raise invalid(
-            *(
-                issue_at("/always", f"{name} is also on the route, so it would be sent twice")
-                for name in body.channels_sent_twice
-            )
-        )
-    if body.channels_without_template:
-        raise invalid(
-            *(
-                issue_at(f"/templates/{channel}", "is required, because the route has this channel")
-                for channel in body.channels_without_template
-            )
-        )
+    _check_body(key, body)
     async with container.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
         warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body.templates)
@@ -102,6 +87,18 @@ async def delete_notification_type(key: str, caller: CallerDep, container: Conta
 
 def type_response(row: NotificationTypeVersion) -> TypeResponse:
     return TypeResponse.model_validate(_type_fields(row))
+
+
+def _check_body(key: str, body: TypeBody) -> None:
+    if body.key not in (None, key):
+        raise invalid(issue_at("/key", "must be the key in the path"))
+    if twice := body.channels_sent_twice:
+        raise invalid(
+            *(issue_at("/always", f"{name} is also on the route, so it would be sent twice") for name in twice)
+        )
+    if lacking := body.channels_without_template:
+        detail = "is required, because the route has this channel"
+        raise invalid(*(issue_at(f"/templates/{channel}", detail) for channel in lacking))
 
 
 def _type_fields(row: NotificationTypeVersion) -> Json:
