@@ -1,4 +1,4 @@
-"""The audit log: who changed which configuration, and what it was before and after."""
+"""Define the audit log: who changed which configuration, and its values before and after."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,8 +11,8 @@ from models.columns import json_column, new_id, time_column
 
 
 class AuditEntry(SQLModel, table=True):
-    """`tenant` is the one whose configuration changed. `before` and `after` hold only what differs, with secrets and
-    personal data masked. Written by `storage/audit.py` alone."""
+    """Store one change of the configuration of `tenant`. `before` and `after` contain only the members that differ,
+    with secrets and personal data masked. Written only by `storage/audit.py`."""
 
     __tablename__ = "audit_entry"
     __table_args__ = (

@@ -11,8 +11,8 @@ from models.columns import time_column
 
 
 class Reconsideration(SQLModel, table=True):
-    """Progress of a pass over everything that waits for `reason` (`waits_for` of the queue): each entry asks again or
-    is planned again.
+    """Store the progress of one pass over the entries that wait for `reason` (`waits_for` of the queue). Each of them
+    checks its gate again or is planned again.
 
     The pass is done up to `after`, a notification or window, or up to `recipient_id`. The row is deleted at the end.
     `last_batch_at` is the time of the last batch, `failures` the number of failed batches since the last success.
@@ -27,8 +27,8 @@ class Reconsideration(SQLModel, table=True):
 
 
 class RetentionPass(SQLModel, table=True):
-    """The current pass over the notifications of a tenant, begun at `pass_started_at`: content is removed up to
-    `content_after`."""
+    """Store the progress of the current pass over the notifications of a tenant: it began at `pass_started_at` and has
+    removed content up to `content_after`."""
 
     __tablename__ = "retention_pass"
 
@@ -38,7 +38,8 @@ class RetentionPass(SQLModel, table=True):
 
 
 class PrunedCount(SQLModel, table=True):
-    """How many rows of a table have been removed, or with `<table> content` emptied, since the installation."""
+    """Count the rows of a table that were removed, or with the name `<table> content` emptied, since the
+    installation."""
 
     __tablename__ = "pruned_count"
 

@@ -1,4 +1,4 @@
-"""Column kinds that every table shares: JSONB, time zone aware times, client-made ids."""
+"""Define the kinds of columns that tables share: JSONB, times with a time zone, and ids."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from domain.clock import now
 
 
 def new_id() -> UUID:
-    """UUIDv7: ids sort by time, so lists and indexes need no second column. Never inside a workflow."""
+    """Return a UUIDv7. These ids sort by time, so that lists and indexes need no second column. Not for workflows."""
     return uuid7()
 
 

@@ -1,4 +1,4 @@
-"""Digest windows, and the ticks that close those with a schedule."""
+"""Define digest windows, and the ticks that close windows with a schedule."""
 
 from datetime import datetime
 from uuid import UUID
@@ -16,13 +16,13 @@ IS_FULL = text("closed_at IS NULL AND is_full")
 
 
 class Digest(SQLModel, table=True):
-    """One digest window.
+    """Store one digest window.
 
     `digest_key` is a keyed hash of type, recipient and key. At most one window of a `digest_key` is open and not full.
-    A full window (`is_full`) takes no further items and is closed at the next poll. `closes_on_schedule`: the tick of
-    the type closes the window. Otherwise its own workflow does; that workflow has not been signaled while `signaled_at`
-    is null. `closes_at` moves with sliding windows, but never beyond `closes_by`. `notification_id` is the notification
-    that the window became, or null for an empty window. `item_bytes` is the total size of the items.
+    A full window (`is_full`) accepts no further items and is closed at the next poll. `closes_on_schedule`: the tick of
+    the type closes the window. Otherwise its own workflow closes it; `signaled_at` is null until that workflow was
+    signaled. `closes_at` moves with sliding windows, but never beyond `closes_by`. `notification_id` is the
+    notification that was made of the window, or null for an empty window. `item_bytes` is the total size of the items.
     """
 
     __table_args__ = (
@@ -61,7 +61,7 @@ class Digest(SQLModel, table=True):
 
 
 class Tick(SQLModel, table=True):
-    """The Temporal Schedule of a type of a tenant, which runs every `interval_minutes` because something of the type is
+    """Store the Temporal Schedule of one type of a tenant. It runs every `interval_minutes` because work of the type is
     due by the calendar.
 
     `interval_minutes` 0: nothing is due. The Schedule is paused, or deleted if `schedules` is empty. `schedules` are

@@ -15,17 +15,18 @@ def _count() -> Column[int]:
 
 
 class EngineState(SQLModel, table=True):
-    """One row. Times are of the clock of the database.
+    """Store the state of the installation in one row. Times are of the clock of the database.
 
-    The first columns are a `KnownNamespace` (`domain/temporal_stores.py`): which Temporal store has the workflows. When
-    another one is adopted, all open notifications that were started before `recovery_since` are started again, in
-    batches: `recovery_done` of `recovery_total` so far. The next batch begins after `recovery_after`, a notification of
-    `recovery_priority`. `recovered_at` is null until all are due again.
+    The first columns are a `KnownNamespace` (`domain/temporal_stores.py`): which Temporal store has the workflows.
+    After the adoption of another store, all open notifications that were started before `recovery_since` are started
+    again, in batches: `recovery_done` of `recovery_total` so far. The next batch begins after `recovery_after`, a
+    notification of `recovery_priority`. `recovered_at` is null until all of them are due again.
 
-    The first process that started with `TOCSIN_HOLD_ON_START=hold_name`, as after a restore, did so at `restored_at`.
-    Notifications whose id is below `restored_before` are older. The hold is in force until `released_hold` is its name.
-    `key_fingerprints` are of the lookup key and of the encryption keys, by id, by which rows may be encrypted.
-    `workflows_ended_at` is the `restored_at` for which workflows of notifications that no row knows have been ended.
+    The first process that started with `TOCSIN_HOLD_ON_START=hold_name`, as after a restore, started at `restored_at`.
+    Notifications with an id below `restored_before` are older. The hold is in force until `released_hold` equals its
+    name. `key_fingerprints` are those of the lookup key and, by id, of the encryption keys that rows may be encrypted
+    with. `workflows_ended_at` is the `restored_at` for which the workflows of notifications without a row were
+    terminated.
     """
 
     __tablename__ = "engine_state"

@@ -1,4 +1,4 @@
-"""What was erased, when and how much of it: the proof that stays when the person is gone."""
+"""Define the record of erasures: what was erased, when and how many rows. It names no recipient."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,12 +11,12 @@ from models.columns import json_column, new_id, time_column
 
 
 class Erasure(SQLModel, table=True):
-    """One erasure. A finished one does not name the recipient: the caller keeps the id from the response. `counts` is
-    the number of rows by kind.
+    """Store one erasure. A finished one does not name the recipient; the caller has its id from the response. `counts`
+    is the number of rows by kind.
 
     An erasure in batches has `recipient_id` until it is finished. Notifications up to `after` are blanked and have the
     id `replacement_id`. From `erased_at` on the recipient is deleted and `recipient_id` equals `replacement_id`; a
-    second pass blanks calls that were recorded in the meantime. `last_batch_at` is the time of the last batch,
+    second pass blanks calls that were recorded during the first. `last_batch_at` is the time of the last batch,
     `failures` the number of failed batches since the last success.
     """
 

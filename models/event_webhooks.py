@@ -1,4 +1,4 @@
-"""A tenant's own endpoints for status events, and the messages that go to them."""
+"""Define a tenant's endpoints for status events, and the messages that are posted to them."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,11 @@ from models.columns import new_id, time_column
 
 
 class EventEndpoint(SQLModel, table=True):
-    """`events` are kinds, or `*`. `failing_since`: nothing has got through since then; `failed_at`: the last failure.
+    """Store one endpoint of a tenant. `events` are kinds, or `*`. `failing_since`: no message was delivered since then;
+    `failed_at`: the last failure.
 
-    `url`, `secret` and `previous_secret` are encrypted. A deleted one is a row without them until its messages are gone
-    too; its key is free at once.
+    `url`, `secret` and `previous_secret` are encrypted. A deleted endpoint is a row without them until its messages are
+    deleted too; its key can be used again at once.
     """
 
     __tablename__ = "event_endpoint"
@@ -42,9 +43,9 @@ class EventEndpoint(SQLModel, table=True):
 
 
 class EventMessage(SQLModel, table=True):
-    """One event for one endpoint. `id` is its `webhook-id`; every attempt sends the same bytes, `body`.
+    """Store one event for one endpoint. `id` is its `webhook-id`; every attempt sends the same bytes, `body`.
 
-    The message waits while `next_attempt_at` is set (a lease moves it ahead). Otherwise it is delivered or given up.
+    The message waits while `next_attempt_at` is set (a lease moves it ahead). Otherwise it was delivered or given up.
     `attempts` holds the last attempts as `{at, status, ms, error}`. `attempt_count` counts attempts since the message
     was created or replayed.
     """

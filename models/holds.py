@@ -1,5 +1,4 @@
-"""What is paused: a row holds back every message of a provider, a channel or a type, for one tenant or for all; or of a
-tenant that is suspended."""
+"""Define holds: pauses of a provider, a channel or a type, for one tenant or for all, and suspended tenants."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,8 +10,9 @@ from models.columns import new_id, time_column
 
 
 class Hold(SQLModel, table=True):
-    """`tenant` None holds for all tenants; `name` is the provider, the channel, or the key of the type or tenant.
-    `created_by` is the name of the API key, or of the user of the command line."""
+    """Store one hold, which keeps back every matching message. `tenant` None holds for all tenants; `name` is the
+    provider, the channel, or the key of the type or tenant. `created_by` is the name of the API key, or of the user of
+    the command line."""
 
     __table_args__ = (
         CheckConstraint("kind IN ('provider', 'channel', 'type', 'tenant')", name="kind_known"),

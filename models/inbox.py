@@ -1,4 +1,4 @@
-"""In-app messages: the rows that an application's inbox shows."""
+"""Define in-app messages, which an application's inbox shows."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from models.columns import json_column, time_column
 
 
 class InboxMessage(SQLModel, table=True):
-    """`id` is the delivery's id, so that writing it twice writes it once."""
+    """Store one in-app message. `id` is the delivery's id, so that a repeated write adds no row."""
 
     __tablename__ = "inbox_message"
     __table_args__ = (

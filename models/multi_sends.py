@@ -1,4 +1,4 @@
-"""Sends to several recipients that have an idempotency key."""
+"""Define sends to several recipients that have an idempotency key."""
 
 from datetime import datetime
 from typing import Any
@@ -12,9 +12,9 @@ from models.columns import new_id, time_column
 
 
 class MultiSend(SQLModel, table=True):
-    """Holds the key until `expires_at`, so that a repeat gets the same response. `results` has the id or the errors of
-    each entry, and names no recipient. Without a key there is no row. A key that quotes an erased recipient is
-    replaced by a keyed hash."""
+    """Store the response to a send with an idempotency key until `expires_at`, so that a repeat gets the same response.
+    `results` has the id or the errors of each entry, and names no recipient. A key that contains the id of an erased
+    recipient is replaced by a keyed hash."""
 
     __tablename__ = "multi_send"
     __table_args__ = (

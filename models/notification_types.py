@@ -1,4 +1,4 @@
-"""Notification types."""
+"""Define the versions of notification types."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,8 @@ from models.columns import json_column, new_id, time_column
 
 
 class NotificationTypeVersion(SQLModel, table=True):
-    """One immutable version of a notification type. A notification points to the version that it was accepted under."""
+    """Store one immutable version of a notification type. A notification refers to the version under which it was
+    accepted."""
 
     __tablename__ = "notification_type"
     __table_args__ = (UniqueConstraint("tenant", "key", "version"),)

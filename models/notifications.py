@@ -1,4 +1,4 @@
-"""The record of one notification: the row, its deliveries, their attempts, and the timeline."""
+"""Define notifications, their deliveries, the attempts of these, and the timeline."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -33,15 +33,14 @@ CONTENT_WORDS = text("content_words(rendered_content)")
 
 
 class Notification(SQLModel, table=True):
-    """One message to one recipient.
+    """Store one notification to one recipient.
 
-    While it is open, its `QueueEntry` has what dispatching needs. `revision` fences every write of the ledger.
-    The first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only.
-    `failures` are the codes and arguments of `failure_reason`, channel by channel; the text is for reading only.
-    `digest_key`: it is collected, not sent by itself, and belongs to the window `digest_id` as soon as that is known;
-    the one that was made of a window has its `digest_id` alone.
-    `schedule_id` is the recurring send that it is a turn of. `cancel_key` is the caller's name for all that one event
-    makes pointless.
+    While it is open, its `QueueEntry` has the columns for dispatching. `revision` fences every write of the ledger. The
+    first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only. `failures` are the codes
+    and arguments of `failure_reason`, channel by channel; the text is for reading only. `digest_key`: it is an item of
+    a digest and belongs to the window `digest_id` once that is known. A notification that was made of a window has
+    `digest_id` alone. `schedule_id` is the recurring send that created it. `cancel_key` is the caller's name for the
+    notifications that one event makes obsolete.
     """
 
     __table_args__ = (
@@ -113,12 +112,12 @@ class Notification(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """One notification on one channel. `rule` is the preference rule that allowed or refused the channel.
+    """Store one notification on one channel. `rule` is the preference rule that allowed or refused the channel.
 
-    `failure_reason` is a code, `failure_args` are its arguments. The workflow waits for `awaited_evidence`.
-    `held_at`: the guard held the delivery; `held_providers` are the providers that could take it. `hold_key` names what
-    can hold it: channel, type and those providers. `release_expires_at`: the delivery was released, and is held again
-    if no attempt has begun by then.
+    `failure_reason` is a code, `failure_args` are its arguments. The workflow waits for `awaited_evidence`. `held_at`:
+    the guard held the delivery; `held_providers` are the providers that could deliver it. `hold_key` names what can
+    hold it: channel, type and those providers. `release_expires_at`: the delivery was released, and is held again if no
+    attempt has begun by then.
     """
 
     __table_args__ = (
@@ -170,8 +169,9 @@ class Delivery(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One call to one provider, written before the call. `address_hash` is that of the address it went to. `next_at` is
-    when the next attempt is due, or the search for an unknown outcome ends, as known when the outcome was recorded."""
+    """Store one call to one provider, written before the call. `address_hash` is the hash of the address. `next_at` is
+    when the next attempt is due, or when the search for an unknown outcome ends, as known when the outcome was
+    recorded."""
 
     __table_args__ = (
         _check_values("state", AttemptState),
@@ -210,7 +210,8 @@ class Attempt(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """Append-only timeline. `status` is set on the one event that moved the notification to it."""
+    """Store one event of the timeline. Rows are only added. `status` is set on the event that changed the status of the
+    notification."""
 
     __table_args__ = (Index("event_of_notification", "notification_id", "position"),)
 

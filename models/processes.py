@@ -11,11 +11,11 @@ from models.columns import time_column
 
 
 class Process(SQLModel, table=True):
-    """A row per worker and API process, renewed every few seconds and deleted when the process ends.
+    """Store one live worker or API process. The process renews the row every few seconds and deletes it when it ends.
 
-    `id` is new at each start. `providers` are those that the settings of the process name. `steady_since` is when its
-    renewals began to come without a gap: while Postgres is away, no row is renewed. `isolation` is what its rendering
-    processes have given up; null before one has started.
+    `id` is new at each start. `providers` are those that the settings of the process name. `steady_since` is the start
+    of renewals without a gap: during an outage of Postgres no row is renewed. `isolation` names the rights that its
+    rendering processes have dropped; null before the first of them has started.
     """
 
     __tablename__ = "process"
@@ -33,9 +33,8 @@ class Process(SQLModel, table=True):
 
 
 class Lease(SQLModel, table=True):
-    """A lease of `holder` until `expires_at`, by the clock of the database. `acquired_at` is when this holder acquired
-    it. No row: the lease is free.
-    """
+    """Store the lease of `holder` until `expires_at`, by the clock of the database. `acquired_at` is when this holder
+    acquired it. Without a row the lease is free."""
 
     name: str = Field(primary_key=True)
     holder: UUID

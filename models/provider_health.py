@@ -12,14 +12,13 @@ from models.columns import time_column
 
 
 class ProviderHealth(SQLModel, table=True):
-    """The circuit of one provider account; `domain/circuits.py` says what moves it.
+    """Store the circuit of one provider account, as `domain/circuits.py` computes it.
 
-    `penalty` is what its weight has lost, in points. `probe_at` is when an open circuit lets a few calls through.
-    Until `throttled_until` the vendor wants no calls at all.
-    `lookup_refused_attempt_id` is the first one since the last look-up that worked that it refused to look up, and
-    `lookup_refused_at` when it last refused another one.
-    `recent` holds `[second, calls, errors, slow]` of the last minute. `credential_failures` stand for the recipients
-    whose messages met refused credentials.
+    `penalty` is the reduction of its weight, in points. `probe_at` is when an open circuit admits a few calls. The
+    vendor accepts no calls until `throttled_until`. `lookup_refused_attempt_id` is the first attempt since the last
+    successful lookup whose lookup the vendor refused; `lookup_refused_at` is when it last refused that of another
+    attempt. `recent` holds `[second, calls, errors, slow]` of the last minute. `credential_failures` identify the
+    recipients whose messages failed because of refused credentials.
     """
 
     __tablename__ = "provider_health"
@@ -42,7 +41,8 @@ class ProviderHealth(SQLModel, table=True):
 
 
 class ProviderLimit(SQLModel, table=True):
-    """What an operator has set instead of the settings: calls per second of all tenants, and of each. 0 is no limit."""
+    """Store the rate limits that an operator set in place of the settings: calls per second of all tenants, and of each
+    tenant. 0 is no limit."""
 
     __tablename__ = "provider_limit"
 

@@ -12,7 +12,8 @@ from models.columns import time_column
 
 
 class QueueState(StrEnum):
-    """CANCELED: its notification has ended by a cancel that its workflow has not been signaled."""
+    """Name the states of an entry. CANCELED: a cancel ended the notification, and its workflow has not been
+    signaled."""
 
     DUE = "due"
     CLAIMED = "claimed"
@@ -52,20 +53,23 @@ def _flag() -> Any:
 
 
 class QueueEntry(SQLModel, table=True):
-    """One row per open notification, from its acceptance until `finished_at`; members of a digest window have none.
+    """Store one open notification from its acceptance until `finished_at`. Items of a digest window have no entry.
 
     DUE: a worker process may claim it, to start its workflow or, with `started_at`, to resume it. CLAIMED: the process
-    `claimed_by` is about to do so. STARTED: its workflow is at work. WAITING: until `waits_until`, or without it until
+    `claimed_by` is about to do so. STARTED: its workflow runs. WAITING: until `waits_until`, or without it until
     another statement makes it due; for `waits_for`, or without that before its workflow is started. COLLECTING: it may
-    join a digest window. CANCELED: see QueueState. `next_at` depends on the state. DUE: since when. CLAIMED: when the
-    claim expires. WAITING with `waits_until`: that. STARTED, WAITING without: when to look whether its workflow exists.
-    COLLECTING: when it may join. CANCELED: when its workflow may be signaled, at once or when the claim expires that
-    was under way. `claimed_by` stays until the provider call starts or a wait begins: until then it takes one of the
-    slots of that process. `priority` is the priority of dispatch, `lane` a hash of the notification type: types of a
-    tenant are served round-robin. `recipient_id` is set with `waits_for`, and `awaited_provider` if the entry waits for
-    the rate of that provider. Its call stands in the queue of the provider `queued_provider` since `queued_at`.
-    `evidence_due`: its workflow waits for something that has come and has not been signaled. `evidence_count` tells
-    evidence that has been signaled from evidence that came later. `cancel_due`: the same for a cancel.
+    join a digest window. CANCELED: see QueueState.
+
+    `next_at` depends on the state. DUE: since when it is due. CLAIMED: when the claim expires. WAITING with
+    `waits_until`: that time. STARTED, and WAITING without it: when to check that its workflow exists. COLLECTING: when
+    it may join. CANCELED: when its workflow may be signaled, at once or when the current claim expires.
+
+    `claimed_by` stays until the provider call starts or a wait begins: until then the entry occupies a slot of that
+    process. `priority` is the priority of dispatch, `lane` a hash of the notification type: types of a tenant are
+    served round-robin. `recipient_id` is set with `waits_for`, and `awaited_provider` if the entry waits for the rate
+    of that provider. Its call is in the queue of the provider `queued_provider` since `queued_at`. `evidence_due`:
+    there is evidence for its workflow that has not been signaled. `evidence_count` distinguishes evidence that was
+    signaled from later evidence. `cancel_due`: the same for a cancel.
     """
 
     __tablename__ = "queue_entry"
@@ -151,7 +155,7 @@ class QueueEntry(SQLModel, table=True):
 
 
 class ClaimCursor(SQLModel, table=True):
-    """The tenant that was served last at a priority. The one behind it, in the order of ids, is next."""
+    """Store the tenant that was served last at a priority. The next tenant in the order of ids is served next."""
 
     __tablename__ = "claim_cursor"
 

@@ -13,10 +13,11 @@ NO_TENANT = UUID(int=0)
 
 
 class Receipt(SQLModel, table=True):
-    """`id` derives from the content, so a repeated callback is one row. Unmatched ones wait for `next_attempt_at`.
+    """Store one receipt. `id` derives from the content, so a repeated callback is one row. A receipt without a known
+    attempt waits until `next_attempt_at`.
 
-    `tenant` is that of the attempt, for taking turns; of receipts that came before their attempt was known it is null
-    in all digits.
+    `tenant` is that of the attempt; receipts are applied round-robin by tenant. It is the nil UUID for receipts that
+    arrived before their attempt was known.
     """
 
     __table_args__ = (

@@ -16,9 +16,9 @@ def _recipient_foreign_key(column: str) -> ForeignKeyConstraint:
 
 
 class Recipient(SQLModel, table=True):
-    """`contact` holds email, phone and webhook_url, the latter encrypted. `address_hashes` are its values as the
-    suppression list knows them. `former_address_hashes` are those of earlier addresses: a trigger keeps them for the
-    erasure."""
+    """Store one recipient. `contact` holds email, phone and webhook_url, the latter encrypted. `address_hashes` are the
+    hashes of these values in the suppression list. `former_address_hashes` are those of earlier addresses: a trigger
+    keeps them for the erasure."""
 
     __table_args__ = (Index("recipient_of_phone", text("(address_hashes ->> 'phone')")),)
 
@@ -37,7 +37,8 @@ class Recipient(SQLModel, table=True):
 
 
 class Device(SQLModel, table=True):
-    """`address` is `{token}` or `{subscription}`, encrypted; devices are found by `address_hash`, its keyed hash."""
+    """Store one device. `address` is `{token}` or `{subscription}`, encrypted; devices are found by `address_hash`, its
+    keyed hash."""
 
     __table_args__ = (
         UniqueConstraint("tenant", "recipient_id", "device"),
@@ -58,7 +59,8 @@ class Device(SQLModel, table=True):
 
 
 class UserPreference(SQLModel, table=True):
-    """Made together with its recipient, so that the guard can lock it: a committed opt-out is always seen."""
+    """Store the preferences of a recipient. The row is created with the recipient, so that the guard can lock it and
+    sees every committed opt-out."""
 
     __tablename__ = "user_preference"
     __table_args__ = (_recipient_foreign_key("user_id"),)
@@ -72,6 +74,8 @@ class UserPreference(SQLModel, table=True):
 
 
 class TopicSubscriber(SQLModel, table=True):
+    """Store one subscription of a recipient to a topic."""
+
     __tablename__ = "topic_subscriber"
     __table_args__ = (
         Index("topic_subscriber_of_recipient", "tenant", "recipient_id"),

@@ -11,6 +11,8 @@ from models.columns import json_column, new_id, time_column
 
 
 class SandboxCall(SQLModel, table=True):
+    """Store one call to the sandbox, accepted or not."""
+
     __tablename__ = "sandbox_call"
     __table_args__ = (Index("sandbox_call_of", "delivery_id", "endpoint_id"),)
 
@@ -22,7 +24,7 @@ class SandboxCall(SQLModel, table=True):
 
 
 class SandboxMessage(SQLModel, table=True):
-    """One message the sandbox "delivered". `id` is the message id that it answers."""
+    """Store one message that the sandbox accepted. `id` is the message id in its response."""
 
     __tablename__ = "sandbox_message"
     __table_args__ = (Index("sandbox_message_of", "tenant", "recipient_id", "id"),)
@@ -41,7 +43,8 @@ class SandboxMessage(SQLModel, table=True):
 
 
 class SandboxReceipt(SQLModel, table=True):
-    """`at` is when it is said to have happened, `due_at` when it is to be posted (again)."""
+    """Store one receipt of the sandbox. `at` is the reported time of the event, `due_at` when the receipt is posted
+    next."""
 
     __tablename__ = "sandbox_receipt"
     __table_args__ = (

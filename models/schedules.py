@@ -1,4 +1,4 @@
-"""Recurring sends: what is sent to whom by which rule, when each is due next, and what became of each time."""
+"""Define recurring sends: their rule and recipients, their next occurrences, and the result of each occurrence."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,8 @@ from models.columns import json_column, new_id, time_column
 
 
 class Schedule(SQLModel, table=True):
-    """`spec` is what the caller gave. A deleted one is kept without its payload, for the runs that point to it."""
+    """Store one recurring send. `spec` is the body of the request. A deleted one is kept without its payload, because
+    runs refer to it."""
 
     __table_args__ = (Index("schedule_key", "tenant", "key", unique=True, postgresql_where=text("deleted_at IS NULL")),)
 
@@ -27,8 +28,9 @@ class Schedule(SQLModel, table=True):
 
 
 class ScheduleOccurrence(SQLModel, table=True):
-    """The next occurrence of a schedule: of all its recipients together (`recipient_id` is empty), or of one recipient
-    if the rule is in the time zone of each recipient. Null `due_at`: never again, or paused.
+    """Store the next occurrence of a schedule: of all its recipients together (`recipient_id` is empty), or of one
+    recipient if the rule is in the time zone of each recipient. Null `due_at`: there is none, or the schedule is
+    paused.
 
     `timezone` is the zone in which `due_at` was computed; empty: `due_at` is not computed yet. `last_local_time` is the
     local time of the last occurrence, so that a recipient who travels does not get the same day twice.
@@ -56,10 +58,9 @@ class ScheduleOccurrence(SQLModel, table=True):
 
 
 class SchedulePlan(SQLModel, table=True):
-    """Progress of the planning of a schedule after a change. Recipients are planned in their order, up to `after`;
-    `planned_count` are done. Occurrences are computed from `since` on: all of them with `replans_all`, otherwise those
-    of new recipients. The row is deleted at the end. `last_batch_at` is the time of the last batch.
-    """
+    """Store the progress of the planning of a schedule after a change. Recipients are planned in their order, up to
+    `after`; `planned_count` are done. Occurrences are computed from `since` on: all of them with `replans_all`,
+    otherwise those of new recipients. The row is deleted at the end. `last_batch_at` is the time of the last batch."""
 
     __tablename__ = "schedule_plan"
 
@@ -72,10 +73,10 @@ class SchedulePlan(SQLModel, table=True):
 
 
 class ScheduleRun(SQLModel, table=True):
-    """One occurrence that was due, triggered or backfilled.
+    """Store one occurrence that was due, triggered or backfilled.
 
-    `skip_reason` says why all recipients were skipped. `skipped_recipients` counts skipped recipients by reason. Until
-    `finished_at`, the recipients after `after` are still to be sent to.
+    `skip_reason` is why all recipients were skipped. `skipped_recipients` counts skipped recipients by reason. Until
+    `finished_at`, the recipients after `after` have not been sent to.
     """
 
     __tablename__ = "schedule_run"

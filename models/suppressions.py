@@ -1,4 +1,5 @@
-"""Addresses that must not be written to any more: hard bounces, complaints, STOP, and what an operator entered."""
+"""Define the suppression list: addresses that receive nothing, after a hard bounce, a complaint, STOP or a manual
+entry."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,8 +12,8 @@ from models.columns import json_column, new_id, time_column
 
 
 class Suppression(SQLModel, table=True):
-    """In force until `lifted_at` or `expires_at`. `address_hash` is what the guard compares (`storage/encryption.py`);
-    `address` is None once its person is erased."""
+    """Store one suppressed address, in force until `lifted_at` or `expires_at`. The guard compares `address_hash`
+    (`storage/encryption.py`); `address` is None after the erasure of its recipient."""
 
     __table_args__ = (
         Index(

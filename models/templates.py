@@ -1,4 +1,4 @@
-"""Template versions, and which version was published when."""
+"""Define template versions, and when each was published."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from models.columns import json_column, new_id, time_column
 
 
 class Template(SQLModel, table=True):
-    """One immutable version of `(name, channel, language)`."""
+    """Store one immutable version of `(name, channel, language)`."""
 
     __table_args__ = (UniqueConstraint("tenant", "name", "channel", "language", "version"),)
 
@@ -30,7 +30,8 @@ class Template(SQLModel, table=True):
 
 
 class TemplatePublication(SQLModel, table=True):
-    """Append-only: the newest row before a moment says which version was published at that moment."""
+    """Store one publication. Rows are only added: the newest row before a moment names the version that was published
+    then."""
 
     __tablename__ = "template_publication"
     __table_args__ = (Index("template_publication_of", "tenant", "name", "channel", "language", "published_at"),)

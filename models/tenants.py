@@ -1,4 +1,4 @@
-"""The unit of isolation, and the keys that act for it."""
+"""Define tenants, the unit of isolation, and their API keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,11 +12,11 @@ from models.columns import json_column, new_id, time_column
 
 
 class Tenant(SQLModel, table=True):
-    """`timezone` is that of people who have none. `frequency_cap` is `{limit, per}`: what one person gets of all types
-    that are not required, together. `phone_regions`: nothing is sent to numbers of others; null allows all.
-    `is_installation`: the operator's own tenant, whose keys may have the scope `operate`;
-    there is one at most. A suspended tenant has a row in `hold`. The content of a notification is removed
-    `content_days` after its end, all of it after `record_days`."""
+    """Store one tenant. `timezone` applies to recipients without one. `frequency_cap` is `{limit, per}`: the maximum
+    that one recipient gets of all types together, except required ones. `phone_regions`: numbers of other regions get
+    nothing; null allows all. `is_installation`: the tenant of the operator, at most one, whose keys may have the scope
+    `operate`. A suspended tenant has a row in `hold`. The content of a notification is removed `content_days` after its
+    end, the notification after `record_days`."""
 
     __table_args__ = (
         Index("tenant_installation", "is_installation", unique=True, postgresql_where=text("is_installation")),
@@ -40,10 +40,11 @@ class Tenant(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """Only the SHA-256 of a key is kept (keys are 190 random bits); `prefix` is what is shown of it.
+    """Store one API key: only its SHA-256 (keys have 190 random bits), and `prefix`, the part that is shown.
 
-    `replaces`: the key that was rotated into this one. `last_used_at` is exact to a minute. `is_dev`: created in
-    development, and refused elsewhere."""
+    `replaces` is the key that was rotated into this one. `last_used_at` is exact to a minute. `is_dev`: created in
+    development, and refused elsewhere.
+    """
 
     __tablename__ = "api_key"
 

@@ -10,9 +10,8 @@ from models.columns import time_column
 
 
 class ThrottleWindow(SQLModel, table=True):
-    """One fixed window of one limit (`max_slots` in `per_seconds`), which begins with its first send. `key` names what
-    is limited. The row is reused for the next window. `has_waiters`: notifications wait for the next window.
-    """
+    """Store one fixed window of one limit (`max_slots` in `per_seconds`), which begins with its first send. `key` names
+    what is limited. The row is reused for the next window. `has_waiters`: notifications wait for the next window."""
 
     __tablename__ = "throttle_window"
     __table_args__ = (
@@ -31,7 +30,7 @@ class ThrottleWindow(SQLModel, table=True):
 
 
 class ThrottleQueueEntry(SQLModel, table=True):
-    """What one notification has of one limit: its slot, or, while `granted_at` is null, its place in the queue."""
+    """Store the slot of one notification in one limit or, while `granted_at` is null, its place in the queue."""
 
     __tablename__ = "throttle_queue_entry"
     __table_args__ = (
