@@ -14,8 +14,8 @@ class Process(SQLModel, table=True):
     """Store one live worker or API process. The process renews the row every few seconds and deletes it when it ends.
 
     `id` is new at each start. `providers` are those that the settings of the process name. `steady_since` is the start
-    of renewals without a gap: during an outage of Postgres no row is renewed. `isolation` names the rights that its
-    rendering processes have dropped; null before the first of them has started.
+    of renewals without a gap: during an outage of Postgres no row is renewed. `isolation` names the isolation
+    layers of its rendering processes; null before the first of them has started.
     """
 
     __tablename__ = "process"
