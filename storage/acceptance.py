@@ -22,8 +22,7 @@ from storage.database import to_json
 from storage.encryption import Encryption, encryption_of
 from storage.preferences import RecipientContext, recipient_context_of
 from storage.recipients import contact_columns
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,8 +29,7 @@ from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encr
 from storage.ledgers import NotificationRef, ledger_of, load
 from storage.preferences import preferences_of, quiet_hours_of
 from storage.provider_health import limits_of
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 log = structlog.get_logger(__name__)
 

@@ -17,8 +17,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, route_text
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 # Of one process, which uses one core: more make urgent notifications wait longer for it.
 DEFAULT_SLOTS = 6

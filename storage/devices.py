@@ -19,8 +19,7 @@ from domain.stored_limits import MAX_DEVICES
 from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 class TooManyDevices(Exception):

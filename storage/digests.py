@@ -23,8 +23,7 @@ from models.digests import Digest
 from storage import recipients
 from storage.acceptance import NewNotification, accept
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,8 +16,7 @@ from domain.json_types import JsonObject
 from storage import devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json
 from storage.encryption import SECRET_MEMBERS, Encryption, SecretOwner
-from storage.rows import decoded
-from storage.statements import statement
+from storage.statements import decoded, statement
 
 LOOKUP_KEY_NAME = "lookup key"  # no key id: it contains a blank
 LOCK_ID = 7_201_536

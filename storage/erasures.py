@@ -29,8 +29,7 @@ from models.notifications import Notification
 from storage import acceptance, recipients
 from storage.database import to_json
 from storage.recipients import RecipientProfile
-from storage.rows import decoded
-from storage.statements import notify, statement
+from storage.statements import decoded, notify, statement
 
 BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
 MIN_ID, MAX_ID = UUID(int=0), UUID(int=2**128 - 1)

@@ -14,8 +14,7 @@ from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, derived_id
 from domain.waits import HoldState, NotificationWaits, WaitingCall, WaitingDelivery, WaitingRows, find_waits
 from storage.ledgers import NotificationRef
-from storage.rows import decoded, parse_time
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, parse_time, statement
 
 WAIT_AT_GATE = statement("gates/wait_at_gate")
 PASS_GATES = statement("gates/pass_gates")

@@ -15,8 +15,7 @@ from domain.json_types import JsonObject
 from domain.outgoing_messages import OutgoingMessage
 from storage import receipts
 from storage.database import Database, to_json
-from storage.rows import decoded
-from storage.statements import statement
+from storage.statements import decoded, statement
 
 
 class InboxMark(StrEnum):

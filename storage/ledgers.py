@@ -25,8 +25,7 @@ from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.timeline import reason_of
 from metrics.sends import count_status_changes
 from storage.database import to_json
-from storage.rows import decoded, parse_time
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, parse_time, statement
 
 LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD_LEDGER = statement("ledgers/load")

@@ -22,8 +22,7 @@ from domain.statuses import NotificationStatus
 from domain.timing import FrequencyLimit, limit_of
 from storage.database import to_json
 from storage.provider_health import limits_of
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

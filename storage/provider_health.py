@@ -16,8 +16,7 @@ from domain.circuits import CallTally, CircuitHealth, CircuitState, advance_heal
 from domain.names import DISPATCH_CHANNEL, RATES_DUE, RELEASE_DUE
 from domain.rates import ProviderRateLimits
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import Executor
+from storage.statements import Executor, decoded
 
 SELECT_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
 LOCK_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")

@@ -18,8 +18,7 @@ from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 from storage import schedule_occurrences
 from storage.database import to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.rows import decoded
-from storage.statements import statement
+from storage.statements import decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,8 +17,7 @@ from domain.outgoing_messages import OutgoingMessage
 from models.columns import new_id
 from storage.database import Database, to_json
 from storage.encryption import Encryption, SecretOwner, encryption_of
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 INSERT_CALL = statement("sandbox/insert_call")
 ACCEPT_MESSAGE = statement("sandbox/accept_message")

@@ -19,8 +19,7 @@ from domain.json_types import JsonObject
 from domain.schedules import RECIPIENT_ZONE, ScheduleDefinition, schedule_of
 from storage import ticks
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import statement
+from storage.statements import decoded, statement
 
 # Held exclusively while occurrences of its subscribers are planned.
 LOCK_TOPIC_SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))")

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, RUNS_DUE
 from domain.schedules import RunKind, ScheduleDefinition, SkipReason, run_id, schedule_of
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

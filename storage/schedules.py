@@ -23,9 +23,8 @@ from domain.schedules import ALL_RECIPIENTS, ScheduleDefinition, has_same_occurr
 from models.columns import new_id
 from storage import recipients, schedule_occurrences, ticks
 from storage.database import to_json
-from storage.rows import decoded
 from storage.schedule_occurrences import OccurrenceScope, PlanTarget, topic_lock_name
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

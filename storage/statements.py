@@ -1,11 +1,13 @@
-"""Load statements from `storage/sql/`, and send those of the hot paths through asyncpg itself.
+"""Load statements from `storage/sql/`, send those of hot paths through asyncpg itself, and decode their JSON columns.
 
-asyncpg needs a third of the CPU time of SQLAlchemy's session.
-`QuickSession` has the part of AsyncSession's interface that text statements need, so that one function serves both.
+asyncpg needs a third of the CPU time of SQLAlchemy's session. `QuickSession` has the part of AsyncSession's interface
+that text statements need, so that one function serves both.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,3 +111,12 @@ NOTIFY = text("SELECT pg_notify(:channel, payload) FROM unnest(CAST(:payloads AS
 async def notify(session: Executor, channel: str, payloads: Sequence[str] = ("",)) -> None:
     """Wake the listeners of `channel` as soon as the transaction is committed."""
     await session.execute(NOTIFY, {"channel": channel, "payloads": list(payloads)})
+
+
+def decoded(value: Any) -> Any:
+    """Return the value of a JSONB column. A textual statement returns it as text, an ORM statement as a value."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def parse_time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None

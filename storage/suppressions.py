@@ -28,8 +28,7 @@ from models.columns import new_id
 from storage.database import to_json
 from storage.encryption import encryption_of
 from storage.ledgers import NotificationRef
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

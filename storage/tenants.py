@@ -23,8 +23,7 @@ from models.columns import new_id
 from models.tenants import Tenant
 from storage import audit, holds
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import notify
+from storage.statements import decoded, notify
 
 # One process at a time: both would find that there is no installation tenant yet.
 LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")

@@ -13,8 +13,7 @@ from domain.cron import Cron, parse_cron
 from domain.names import DISPATCH_CHANNEL, TICKS_DUE
 from domain.schedules import tick_interval_minutes
 from storage.database import to_json
-from storage.rows import decoded
-from storage.statements import Executor, statement
+from storage.statements import Executor, decoded, statement
 
 RuleSource = Callable[[AsyncSession, UUID, str], Awaitable[list[Cron]]]
 

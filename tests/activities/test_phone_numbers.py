@@ -8,7 +8,7 @@ from domain.messages import CallResult, ResolveInput
 from domain.reasons import reason_line
 from domain.statuses import DeliveryStatus
 from storage.database import Database
-from storage.rows import decoded
+from storage.statements import decoded
 from tests.activities.conftest import ActivityWorker
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 

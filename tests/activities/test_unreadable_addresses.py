@@ -15,7 +15,7 @@ from providers.outcomes import ProviderAcceptance
 from storage import devices, erasures, recipients
 from storage.database import Database
 from storage.devices import NewDevice
-from storage.rows import decoded
+from storage.statements import decoded
 from tests.activities.conftest import ActivityWorker
 from tests.storage.sends import CONTACT, DatabaseTenant, open_database_tenant
 

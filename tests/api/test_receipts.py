@@ -16,7 +16,7 @@ from domain.evidence import ReceiptKind
 from domain.vendor_values import clean_id
 from providers.base import ProviderReceipt
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
-from storage.rows import decoded
+from storage.statements import decoded
 
 pytestmark = pytest.mark.postgres
 

@@ -15,7 +15,7 @@ from storage import event_endpoints
 from storage.database import Database
 from storage.event_outbox import ConcurrencyLimits
 from storage.ledgers import amend
-from storage.rows import decoded
+from storage.statements import decoded
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 

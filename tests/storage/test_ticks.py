@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from storage import engine_state, schedules, ticks
 from storage.database import Database
-from storage.rows import decoded
+from storage.statements import decoded
 from storage.ticks import DesiredTick
 from tests.storage.databases import own_database
 from tests.storage.recipient_histories import new_tenant
