@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+import sqlalchemy
+from sqlalchemy import text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
@@ -20,10 +21,10 @@ from domain.holds import HoldKind
 from domain.json_types import JsonObject
 from domain.names import FLUSH_CHANNEL
 from models.columns import new_id
+from models.holds import Hold
 from models.tenants import Tenant
 from storage import audit, holds
-from storage.database import to_json
-from storage.statements import decoded, notify
+from storage.statements import notify
 
 # One process at a time: both would find that there is no installation tenant yet.
 LOCK_INSTALLATION = text("SELECT pg_advisory_xact_lock(hashtextextended('tocsin installation', 0))")
@@ -31,15 +32,12 @@ CLAIM_INSTALLATION = text("""
 UPDATE tenant SET is_installation = true
  WHERE id = :id AND NOT EXISTS (SELECT 1 FROM tenant WHERE is_installation)
 """)
-SELECT_TENANTS = """
-SELECT t.key, t.name, t.default_language, t.is_installation, t.created_at,
-       h.created_at AS suspended_at, h.reason AS suspension_reason
-  FROM tenant t LEFT JOIN hold h ON h.tenant = t.id AND h.kind = 'tenant'
-"""
-SELECT_PAGE = text(
-    f"""{SELECT_TENANTS} WHERE CAST(:after AS text) IS NULL OR t.key > :after ORDER BY t.key LIMIT :limit"""
-)
-SELECT_ONE = text(f"""{SELECT_TENANTS} WHERE t.key = :key""")
+SUSPENSION = (col(Hold.tenant) == col(Tenant.id)) & (col(Hold.kind) == HoldKind.TENANT)
+TENANT_COLUMNS = [
+    getattr(Tenant, name) for name in ("key", "name", "default_language", "is_installation", "created_at")
+]
+HOLD_COLUMNS: list[Any] = [col(Hold.created_at).label("suspended_at"), col(Hold.reason).label("suspension_reason")]
+SELECT_TENANTS = sqlalchemy.select(*TENANT_COLUMNS, *HOLD_COLUMNS).outerjoin(Hold, SUSPENSION)
 
 
 class TenantChangeNotAllowed(Exception):
@@ -104,14 +102,14 @@ async def resume(session: AsyncSession, tenant: Tenant, actor: Actor) -> None:
 
 
 async def read_state(session: AsyncSession, key: str) -> TenantState | None:
-    row = (await session.execute(SELECT_ONE, {"key": key})).mappings().one_or_none()
+    row = (await session.execute(SELECT_TENANTS.where(col(Tenant.key) == key))).mappings().one_or_none()
     return None if row is None else TenantState(**row)
 
 
 async def list_page(session: AsyncSession, after: str | None, limit: int | None) -> Sequence[TenantState]:
     """By key; without a limit all of them."""
-    rows = await session.execute(SELECT_PAGE, {"after": after, "limit": limit})
-    return [TenantState(**row) for row in rows.mappings()]
+    page = SELECT_TENANTS.where(col(Tenant.key) > (after or "")).order_by(col(Tenant.key)).limit(limit)
+    return [TenantState(**row) for row in (await session.execute(page)).mappings()]
 
 
 async def list_keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
@@ -154,25 +152,15 @@ class TenantDefaults:
     phone_regions: list[str] | None
 
 
-SELECT_DEFAULTS = text("""
-SELECT default_language, timezone, frequency_cap, content_days, record_days, phone_regions FROM tenant
-       WHERE id = :tenant
-""")
-LOCK_DEFAULTS = text(f"{SELECT_DEFAULTS.text} FOR NO KEY UPDATE")
-SAVE_DEFAULTS = text("""
-UPDATE tenant SET default_language = :default_language, timezone = :timezone,
-       frequency_cap = CAST(:frequency_cap AS jsonb),
-       content_days = :content_days, record_days = :record_days, phone_regions = CAST(:phone_regions AS text[])
- WHERE id = :tenant
-""")
+DEFAULT_COLUMNS = [getattr(Tenant, name) for name in TenantDefaults.__slots__]
 
 
 async def read_defaults(session: AsyncSession, tenant: UUID, *, lock: bool = False) -> TenantDefaults:
-    row: Any = (await session.execute(LOCK_DEFAULTS if lock else SELECT_DEFAULTS, {"tenant": tenant})).mappings().one()
-    return TenantDefaults(**{**row, "frequency_cap": decoded(row["frequency_cap"])})
+    query = sqlalchemy.select(*DEFAULT_COLUMNS).where(col(Tenant.id) == tenant)
+    query = query.with_for_update(key_share=True) if lock else query
+    return TenantDefaults(**(await session.execute(query)).mappings().one())
 
 
 async def save_defaults(session: AsyncSession, tenant: UUID, defaults: TenantDefaults) -> None:
     values = {name: getattr(defaults, name) for name in defaults.__slots__}
-    cap = None if defaults.frequency_cap is None else to_json(defaults.frequency_cap)
-    await session.execute(SAVE_DEFAULTS, {**values, "frequency_cap": cap, "tenant": tenant})
+    await session.execute(update(Tenant).where(col(Tenant.id) == tenant).values(values))
