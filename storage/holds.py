@@ -10,27 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from domain.holds import ActivePause, DeliveryHold, HoldKind
 from domain.messages import DeliverInput
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RELEASE_DUE, derived_id
 from models.columns import new_id
+from models.holds import Hold
 from storage.database import to_json
-from storage.statements import Executor, statement
+from storage.statements import Executor, notify, statement
 
 INSERT_HOLD = text("""
 INSERT INTO hold (id, tenant, kind, name, reason, created_at, created_by)
 VALUES (:id, :tenant, :kind, :name, :reason, now(), :by)
 ON CONFLICT (kind, name, tenant) DO NOTHING RETURNING id
-""")
-DELETE_HOLD = text("""
-WITH lifted AS (
-  DELETE FROM hold WHERE kind = :kind AND name = :name AND tenant IS NOT DISTINCT FROM CAST(:tenant AS uuid)
-  RETURNING id
-)
-SELECT count(*), max(pg_notify(:channel, :due)::text) FROM lifted
 """)
 SELECT_NAMES = text("SELECT name FROM hold WHERE kind = :kind AND (tenant IS NULL OR tenant = :tenant)")
 
@@ -53,8 +48,14 @@ async def pause(
 
 async def resume(session: AsyncSession, tenant: UUID | None, kind: HoldKind, name: str) -> bool:
     """Return False if it was not paused."""
-    values = {"tenant": tenant, "kind": kind, "name": name, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE}
-    return bool((await session.execute(DELETE_HOLD, values)).one()[0])
+    is_same_tenant = col(Hold.tenant).is_not_distinct_from(tenant)
+    lifted = await session.execute(
+        delete(Hold).where(col(Hold.kind) == kind, col(Hold.name) == name, is_same_tenant).returning(col(Hold.id))
+    )
+    if lifted.scalar_one_or_none() is None:
+        return False
+    await notify(session, DISPATCH_CHANNEL, (RELEASE_DUE,))
+    return True
 
 
 async def list_paused_names(session: AsyncSession, tenant: UUID, kind: HoldKind) -> set[str]:

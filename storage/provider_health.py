@@ -9,14 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
 
 from domain.circuits import CallTally, CircuitHealth, CircuitState, advance_health
 from domain.names import DISPATCH_CHANNEL, RATES_DUE, RELEASE_DUE
 from domain.rates import ProviderRateLimits
+from models.provider_health import ProviderLimit
 from storage.database import to_json
-from storage.statements import Executor, decoded
+from storage.statements import Executor, decoded, notify, statement
 
 SELECT_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h")
 LOCK_HEALTH = text("SELECT h.*, clock_timestamp() AS now FROM provider_health h WHERE provider = :provider FOR UPDATE")
@@ -26,16 +29,7 @@ INSERT INTO provider_health (provider, state, penalty, open_count, probes, chang
 VALUES (:provider, 'closed', 0, 0, 0, clock_timestamp(), clock_timestamp(), '[]', '[]')
 ON CONFLICT (provider) DO NOTHING
 """)
-SAVE_HEALTH = text("""
-WITH saved AS (
-  UPDATE provider_health SET state = :state, reason = :reason, penalty = :penalty, open_count = :open_count,
-         probes = :probes, changed_at = :changed_at, penalty_updated_at = :penalty_updated_at, probe_at = :probe_at,
-         throttled_until = :throttled_until, recent = CAST(:recent AS jsonb),
-         credential_failures = CAST(:credential_failures AS jsonb)
-   WHERE provider = :provider RETURNING state
-)
-SELECT max(CASE WHEN CAST(:freed AS bool) THEN pg_notify(:channel, :due)::text END) FROM saved
-""")
+SAVE_HEALTH = statement("provider_health/save")
 # Asked again after a day: the account may have got the right to.
 LOOKUP_REFUSAL_TTL = timedelta(days=1)
 # Once may be about that message alone. Those of two attempts, with no look-up in between that worked, are not.
@@ -100,9 +94,9 @@ async def acquire_probe(session: Executor, provider: str) -> bool:
 async def _save(session: Executor, health: CircuitHealth, *, allows_calls: bool) -> None:
     values = {name: getattr(health, name) for name in health.__slots__ if name != "lookup_refused"}
     lists = {"recent": to_json(health.recent), "credential_failures": to_json(health.credential_failures)}
-    await session.execute(
-        SAVE_HEALTH, {**values, **lists, "freed": allows_calls, "channel": DISPATCH_CHANNEL, "due": RELEASE_DUE}
-    )
+    await session.execute(SAVE_HEALTH, {**values, **lists})
+    if allows_calls:
+        await notify(session, DISPATCH_CHANNEL, (RELEASE_DUE,))
 
 
 def _health_of(row: Any) -> CircuitHealth:
@@ -122,18 +116,6 @@ def _health_of(row: Any) -> CircuitHealth:
 
 
 SELECT_LIMITS = text("SELECT provider, rate, tenant_rate FROM provider_limit")
-SAVE_LIMITS = text("""
-WITH changed AS (
-  INSERT INTO provider_limit AS l (provider, rate, tenant_rate, updated_at)
-  VALUES (:provider, CAST(:rate AS float), CAST(:tenant_rate AS float), now())
-  ON CONFLICT (provider) DO UPDATE SET updated_at = excluded.updated_at,
-         rate = CASE WHEN 'rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.rate ELSE l.rate END,
-         tenant_rate = CASE WHEN 'tenant_rate' = ANY(CAST(:changed_names AS text[])) THEN excluded.tenant_rate
-                            ELSE l.tenant_rate END
-  RETURNING rate, tenant_rate
-)
-SELECT rate, tenant_rate, pg_notify(:channel, :due) FROM changed
-""")
 
 
 async def read_limits(session: Executor) -> dict[str, ProviderRateLimits]:
@@ -155,7 +137,8 @@ async def update_limits(
     """Apply `changes` to `rate` and `tenant_rate`. A missing key keeps its value, None restores the setting.
 
     The limits are in force when the dispatcher has been notified of the commit."""
-    given = {"rate": changes.get("rate"), "tenant_rate": changes.get("tenant_rate"), "changed_names": list(changes)}
-    values = {"provider": provider, **given, "channel": DISPATCH_CHANNEL, "due": RATES_DUE}
-    row = (await session.execute(SAVE_LIMITS, values)).mappings().one()
-    return ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"])
+    saved = insert(ProviderLimit).values(provider=provider, updated_at=func.now(), **changes)
+    saved = saved.on_conflict_do_update(index_elements=("provider",), set_={"updated_at": func.now(), **changes})
+    limits = (await session.execute(saved.returning(col(ProviderLimit.rate), col(ProviderLimit.tenant_rate)))).one()
+    await notify(session, DISPATCH_CHANNEL, (RATES_DUE,))
+    return ProviderRateLimits(rate=limits.rate, tenant_rate=limits.tenant_rate)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from domain.names import DISPATCH_CHANNEL, EVENTS_CHANNEL, SANDBOX_CHANNEL
 from storage.database import Database
+from storage.statements import notify
 
 # Every statement of this database finds these before the functions of the same names in pg_catalog.
 CREATE_CLOCK = """
@@ -23,7 +24,6 @@ DO $$ BEGIN
 END $$;
 """
 SET_AHEAD = text("UPDATE skipped.clock SET ahead = :ahead")
-WAKE = text("SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS channel")
 
 # A receipt that is claimed for posting is due again in 5 s, so an earlier one may already be in flight.
 REPORT_MARGIN = timedelta(seconds=6)
@@ -105,9 +105,9 @@ class TenantRows:
 
     async def notify_listeners(self) -> None:
         """Wake all loops whose work may be due now."""
-        channels = [DISPATCH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL]
         async with self._database.transaction() as session:
-            await session.execute(WAKE, {"channels": channels})
+            for channel in (DISPATCH_CHANNEL, SANDBOX_CHANNEL, EVENTS_CHANNEL):
+                await notify(session, channel)
 
     async def find_busy_reasons(self) -> list[str]:
         """Return descriptions of work that happens within moments without the passing of time."""
