@@ -1,6 +1,5 @@
 """Page lists: `limit` and `cursor` in, `{"items": [...], "next_cursor": ...}` out. A cursor is opaque to callers."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
@@ -10,11 +9,11 @@ from fastapi import Depends, Query
 
 from api.problems import Problem, invalid
 from api.schemas.base import Model
+from domain.cursors import Cursor, decode_cursor, encode_cursor, parse_cursor, parse_id
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
-
-SEPARATOR = "\x1f"
+Key = TypeVar("Key")
 
 
 class Page(Model, Generic[Item]):
@@ -36,22 +35,18 @@ class Paging:
 
     @property
     def after_id(self) -> UUID | None:
-        if self.after is None:
-            return None
+        return self.parse(parse_id)
+
+    @property
+    def after_cursor(self) -> Cursor | None:
+        return self.parse(parse_cursor)
+
+    def parse(self, parser: Callable[[str], Key]) -> Key | None:
+        """Parse `after`. A ValueError of the parser means that the cursor was edited or belongs to another list."""
         try:
-            id = UUID(self.after)
+            return None if self.after is None else parser(self.after)
         except ValueError:
             raise invalid_cursor() from None
-        if str(id) != self.after:
-            raise invalid_cursor()
-        return id
-
-    def after_columns(self, count: int) -> str | None:
-        """Return the cursor of a list ordered by several columns, joined by a separator that none of them can
-        contain."""
-        if self.after is not None and self.after.count(SEPARATOR) != count - 1:
-            raise invalid_cursor()
-        return self.after
 
     def page(self, rows: Sequence[Row], key: Callable[[Row], object], item: Callable[[Row], Item]) -> Page[Item]:
         """Return the page of rows fetched with `fetch_limit`. `key` returns the `after` of a row."""
@@ -59,20 +54,6 @@ class Paging:
         more = len(rows) > self.limit
         cursor = encode_cursor(str(key(shown[-1]))) if more else None
         return Page(items=[item(row) for row in shown], next_cursor=cursor)
-
-
-def encode_cursor(key: str) -> str:
-    return urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str) -> str:
-    try:
-        key = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        raise invalid_cursor() from None
-    if encode_cursor(key) != cursor or "\x00" in key:
-        raise invalid_cursor()
-    return key
 
 
 def invalid_cursor() -> Problem:
@@ -84,7 +65,10 @@ async def paging(
     limit: Annotated[int, Query(ge=1, le=100, description="Items per page.")] = 20,
     cursor: Annotated[str | None, Query(max_length=4_000, description="`next_cursor` of the previous page.")] = None,
 ) -> Paging:
-    return Paging(limit=limit, after=None if cursor is None else decode_cursor(cursor))
+    try:
+        return Paging(limit=limit, after=None if cursor is None else decode_cursor(cursor))
+    except ValueError:
+        raise invalid_cursor() from None
 
 
 PagingDep = Annotated[Paging, Depends(paging)]

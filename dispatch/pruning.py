@@ -6,9 +6,10 @@ A batch is a transaction of a few hundred rows with its own timeout, so that sen
 from datetime import datetime, timedelta
 
 from domain.clock import now
+from domain.cursors import MIN_ID
 from storage import audit, retention, throttles
 from storage.database import Database
-from storage.retention import MIN_ID, TenantRetention
+from storage.retention import TenantRetention
 
 BATCH_SIZE = 200  # rows, or notifications with all that belongs to them
 BATCH_PAUSE = 0.25  # seconds between two batches

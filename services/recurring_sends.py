@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.cursors import MIN_ID
 from domain.schedules import (
     MAX_BATCH_RECIPIENTS,
     CatchUpResult,
@@ -27,8 +28,6 @@ from storage.database import Database, to_json
 from storage.schedule_occurrences import DueOccurrence, NextOccurrence
 from storage.schedule_runs import NewScheduleRun, OpenScheduleRun, build_due_run
 
-LOWEST_ID = UUID(int=0)
-
 
 class RecurringSends:
     """Run occurrences. `secret` keys the digest keys."""
@@ -36,7 +35,7 @@ class RecurringSends:
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database
         self._sends = ScheduledSends(secret)
-        self._last_tenant = LOWEST_ID
+        self._last_tenant = MIN_ID
         self._last_run_by_tenant: dict[UUID, UUID] = {}
 
     async def run_shared_occurrences(self, tenant: UUID, notification_type: str) -> int:
@@ -85,7 +84,7 @@ class RecurringSends:
             return 0
         self._last_tenant = tenant
         async with self._database.transaction() as session:
-            run = await schedule_runs.claim_next(session, tenant, self._last_run_by_tenant.get(tenant, LOWEST_ID))
+            run = await schedule_runs.claim_next(session, tenant, self._last_run_by_tenant.get(tenant, MIN_ID))
             if run is None:
                 return 0
             self._last_run_by_tenant[tenant] = run.id

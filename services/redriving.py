@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.audit import Actor, AuditChange
 from domain.clock import now
+from domain.cursors import MIN_ID
 from domain.redrives import redrive_refusal, start_delays, unreachable_reason
 from services.route_resolution import RouteResolver
 from storage import audit, dead_letters
@@ -47,7 +48,7 @@ async def redrive_all(
     fails."""
     async with database.transaction() as session:
         result = RedriveResult(matched=await dead_letters.count_dead_letters(session, command.tenant, wanted))
-    last, has_more = dead_letters.MIN_ID, True
+    last, has_more = MIN_ID, True
     while has_more and result.redriven < command.max_redriven:
         async with database.transaction() as session:
             found = await dead_letters.find_targets(

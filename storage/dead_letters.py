@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from domain.cursors import MIN_ID
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.reasons import ChannelReason, failures_from_json
 from domain.redrives import DEAD_LETTER_STATUSES, RedriveCandidate
@@ -26,8 +27,11 @@ from storage.database import to_json
 from storage.notifications import NotificationFilter, build_dead_letter_conditions
 from storage.statements import statement
 
-MIN_ID = UUID(int=0)
 SAMPLE_SIZE = 5
+
+
+# Count, type, status and key of a group, by which the list is sorted.
+FailureGroupCursor = tuple[int, str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,24 +48,12 @@ class DeadLetterGroup:
     sample_ids: Sequence[UUID]
 
     @property
-    def cursor(self) -> "FailureGroupCursor":
-        return FailureGroupCursor(
-            count=self.count, notification_type=self.notification_type, status=self.status, key=self.key
-        )
+    def cursor(self) -> FailureGroupCursor:
+        return self.count, self.notification_type, self.status, self.key
 
     @property
     def failures(self) -> tuple[ChannelReason, ...]:
         return failures_from_json(json.loads(self.key))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FailureGroupCursor:
-    """In the list, which is ordered by count, then type, status and key: the group before the next page."""
-
-    count: int
-    notification_type: str
-    status: str
-    key: str
 
 
 # Failures that differ only in a number are the same failure.
@@ -103,7 +95,7 @@ async def list_failure_groups(
     order = (-grouped.count, grouped.notification_type, grouped.status, grouped.key)
     query = select(groups).order_by(*order).limit(limit)
     if after is not None:
-        query = query.where(tuple_(*order) > tuple_(-after.count, after.notification_type, after.status, after.key))
+        query = query.where(tuple_(*order) > tuple_(-after[0], *after[1:]))
     return [DeadLetterGroup(**row) for row in (await session.execute(query)).mappings()]
 
 

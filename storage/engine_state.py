@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.cursors import MIN_ID
 from domain.names import DISPATCH_CHANNEL, STORE_DUE
 from domain.temporal_stores import KnownNamespace, is_certain, observe_store
 from storage.statements import Executor, statement
@@ -115,7 +116,6 @@ async def _read_state(session: Executor, query: object) -> StoreReport | None:
     )
 
 
-MIN_ID = UUID(int=0)
 LOWEST_PRIORITY = 5
 
 IS_RECOVERING = text("""

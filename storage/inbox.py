@@ -95,7 +95,7 @@ async def mark_batch_read(
     values = {"tenant": tenant, "recipient_id": recipient_id, "at": at, "id": id, "limit": limit}
     rows = (await session.execute(MARK_BATCH_READ, values)).all()
     await _report_opened(session, tenant, {row.id: row.notification_id for row in rows})
-    return sorted(((row.created_at, row.id) for row in rows), reverse=True)
+    return sorted((Cursor(row.created_at, row.id) for row in rows), reverse=True)
 
 
 async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.cursors import MIN_ID
 from domain.gates import TIME_GATE_REASONS
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, RECONSIDER_DUE
 from storage import digest_collection, recipients, schedule_occurrences
@@ -33,7 +34,6 @@ DELETE_DONE = text("DELETE FROM reconsideration WHERE tenant = :tenant AND reaso
 LOCK_RECIPIENTS = statement("reconsiderations/lock_recipients")
 SELECT_RECIPIENTS = statement("reconsiderations/select_recipients")
 
-MIN_ID = UUID(int=0)
 OCCURRENCES_REASON, DIGESTS_REASON = "zone_of_turns", "zone_of_digests"
 
 

@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 - fills SQLModel.metadata
+from domain.cursors import MIN_ID
 from metrics.engine import PrunedTable, ReachedLimit, count_limit_reached, count_pruned_rows
 from storage.database import Database
 from storage.statements import Executor, statement
 
-MIN_ID = UUID(int=0)
 # A notification that ended late is found by the next pass.
 PASS_INTERVAL = timedelta(days=7)
 

@@ -126,7 +126,6 @@ async def list_publications(session: AsyncSession, tenant: UUID, name: str) -> l
     ]
 
 
-SEPARATOR = "\x1f"
 SORT_COLUMNS = (col(Template.name), col(Template.channel), col(Template.language))
 
 
@@ -146,9 +145,8 @@ class ListedTemplate:
     published_version: int | None
 
     @property
-    def cursor(self) -> str:
-        """Return the cursor of the page after this template."""
-        return SEPARATOR.join((self.row.name, self.row.channel, self.row.language))
+    def sort_key(self) -> tuple[str, str, str]:
+        return self.row.name, self.row.channel, self.row.language
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,14 +177,13 @@ async def list_published_texts(session: AsyncSession, tenant: UUID, names: Seque
 
 
 async def list_newest(
-    session: AsyncSession, criteria: TemplateFilter, after: str | None, limit: int
+    session: AsyncSession, criteria: TemplateFilter, after: Sequence[str] | None, limit: int
 ) -> list[ListedTemplate]:
-    """Return the newest version of each name, channel and language, in this order. Raise ValueError if `after` is not a
-    cursor."""
+    """Return the newest version of each name, channel and language, in this order. `after` is the last sort key of the
+    previous page."""
     query = _matching_query(criteria).where(~_newer_exists()).order_by(*SORT_COLUMNS).limit(limit)
     if after is not None:
-        name, channel, language = after.split(SEPARATOR)
-        query = query.where(tuple_(*SORT_COLUMNS) > tuple_(name, channel, language))
+        query = query.where(tuple_(*SORT_COLUMNS) > tuple_(*after))
     return [_listed_template(row) for row in await session.execute(query)]
 
 

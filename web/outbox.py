@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config import Settings
 from domain.channels import Channel
-from domain.cursors import Cursor, format_cursor, parse_cursor
+from domain.cursors import Cursor, parse_cursor
 from domain.json_types import JsonObject
 from domain.names import workflow_id
 from storage import sandbox
@@ -127,4 +127,4 @@ def _older_page_url(entries: list[OutboxEntry], filters: dict[str, str]) -> str 
     if len(entries) <= PAGE_SIZE:
         return None
     last = entries[PAGE_SIZE - 1]
-    return "/outbox?" + urlencode({**filters, "before": format_cursor(last.accepted_at, last.id)})
+    return "/outbox?" + urlencode({**filters, "before": Cursor(last.accepted_at, last.id)})

@@ -24,10 +24,9 @@ from api.schemas.event_endpoints import (
     SavedEndpoint,
     TestEventAccepted,
 )
-from api.time_cursors import time_cursor_of
 from bootstrap import Container
 from domain.audit import Caller
-from domain.cursors import format_cursor
+from domain.cursors import Cursor
 from domain.event_webhooks import TEST_EVENT
 from domain.validation_issues import issue_at, raise_issues
 from models.event_webhooks import EventEndpoint, EventMessage
@@ -167,9 +166,9 @@ async def list_event_attempts(
     async with container.database.transaction() as session:
         row = await _get_endpoint(session, caller, key)
         rows = await event_outbox.list_page(
-            session, row.id, status, before=time_cursor_of(paging), limit=paging.fetch_limit
+            session, row.id, status, before=paging.after_cursor, limit=paging.fetch_limit
         )
-    return paging.page(rows, lambda row: format_cursor(row.occurred_at, row.id), _message_view)
+    return paging.page(rows, lambda row: Cursor(row.occurred_at, row.id), _message_view)
 
 
 async def _get_endpoint(session: AsyncSession, caller: Caller, key: str) -> EventEndpoint:

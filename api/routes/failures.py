@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.callers import CallerDep
 from api.container import ContainerDep
-from api.paging import SEPARATOR, Page, Paging, PagingDep, invalid_cursor
+from api.paging import Page, PagingDep
 from api.schemas.base import ChannelName, Timestamp
 from api.schemas.failures import FailureGroup
 from domain.clock import now
+from domain.cursors import join_texts, split_texts
 from domain.durations import format_rounded
 from domain.reasons import failure_line, first_category, reason_line
 from storage import dead_letters
@@ -51,9 +52,9 @@ async def list_failures(
     )
     async with container.database.transaction() as session:
         rows = await dead_letters.list_failure_groups(
-            session, caller.tenant, wanted, after=_cursor_after(paging), limit=paging.fetch_limit
+            session, caller.tenant, wanted, after=paging.parse(_parse_group_cursor), limit=paging.fetch_limit
         )
-    return paging.page(rows, _cursor_key, failure_group)
+    return paging.page(rows, lambda row: join_texts(*row.cursor), failure_group)
 
 
 def failure_group(found: DeadLetterGroup) -> FailureGroup:
@@ -70,16 +71,8 @@ def failure_group(found: DeadLetterGroup) -> FailureGroup:
     )
 
 
-def _cursor_key(found: DeadLetterGroup) -> str:
-    cursor = found.cursor
-    return SEPARATOR.join((str(cursor.count), cursor.notification_type, cursor.status, cursor.key))
-
-
-def _cursor_after(paging: Paging) -> FailureGroupCursor | None:
-    after = paging.after_columns(4)
-    if after is None:
-        return None
-    count, notification_type, status, key = after.split(SEPARATOR)
+def _parse_group_cursor(text: str) -> FailureGroupCursor:
+    count, notification_type, status, key = split_texts(text, 4)
     if not (count.isascii() and count.isdecimal() and len(count) < MAX_COUNT_DIGITS):
-        raise invalid_cursor()
-    return FailureGroupCursor(count=int(count), notification_type=notification_type, status=status, key=key)
+        raise ValueError("does not begin with a count")
+    return int(count), notification_type, status, key

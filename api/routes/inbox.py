@@ -12,10 +12,9 @@ from api.paging import PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.inbox import InboxItem, InboxPage, MarkedRead
-from api.time_cursors import time_cursor_of
 from bootstrap import Container
 from domain.audit import Caller
-from domain.cursors import Cursor, format_cursor
+from domain.cursors import Cursor
 from storage import inbox
 from storage.inbox import InboxMark, StoredInboxMessage
 
@@ -43,11 +42,11 @@ async def list_inbox(
             caller.tenant,
             recipient_id,
             limit=paging.fetch_limit,
-            before=time_cursor_of(paging),
+            before=paging.after_cursor,
             archived=archived,
         )
         unread = await inbox.count_unread(session, caller.tenant, recipient_id)
-    page = paging.page(rows, lambda row: format_cursor(row.created_at, row.id), _item)
+    page = paging.page(rows, lambda row: Cursor(row.created_at, row.id), _item)
     return InboxPage(items=page.items, next_cursor=page.next_cursor, unread=unread)
 
 

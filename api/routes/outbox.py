@@ -12,9 +12,8 @@ from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
 from api.schemas.outbox import OutboxItem
-from api.time_cursors import time_cursor_of
 from domain.channels import Channel
-from domain.cursors import format_cursor
+from domain.cursors import Cursor
 from storage import sandbox
 from storage.sandbox import OutboxEntry
 
@@ -40,9 +39,9 @@ async def list_outbox(
             recipient_id=recipient_id,
             channel=channel,
             limit=paging.fetch_limit,
-            before=time_cursor_of(paging),
+            before=paging.after_cursor,
         )
-    return paging.page(entries, lambda entry: format_cursor(entry.accepted_at, entry.id), _item)
+    return paging.page(entries, lambda entry: Cursor(entry.accepted_at, entry.id), _item)
 
 
 def _item(entry: OutboxEntry) -> OutboxItem:

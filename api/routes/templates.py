@@ -1,5 +1,6 @@
 """Routes of templates: save a version, publish it, roll back, list versions."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -23,6 +24,7 @@ from api.schemas.templates import (
     TemplateVersionTarget,
 )
 from domain.audit import Caller
+from domain.cursors import join_texts, split_texts
 from domain.names import FLUSH_CHANNEL
 from domain.templates import version_before
 from domain.validation_issues import issue_at
@@ -82,8 +84,10 @@ async def list_templates(
     """List the newest version of each template, by name, channel and language."""
     wanted = TemplateFilter(tenant=caller.tenant, name=name, channel=channel, language=language)
     async with container.database.transaction() as session:
-        rows = await templates.list_newest(session, wanted, paging.after_columns(3), paging.fetch_limit)
-    return paging.page(rows, lambda row: row.cursor, template_response)
+        rows = await templates.list_newest(
+            session, wanted, paging.parse(partial(split_texts, count=3)), paging.fetch_limit
+        )
+    return paging.page(rows, lambda row: join_texts(*row.sort_key), template_response)
 
 
 @router.get("/{name}/versions", response_model=Page[TemplateResponse])

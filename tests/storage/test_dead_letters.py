@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.channels import Channel
+from domain.cursors import MIN_ID
 from domain.evidence import AttemptState
 from domain.names import workflow_id
 from domain.reasons import ChannelReason, Reason
@@ -262,7 +263,7 @@ async def test_the_pages_of_a_search_have_each_row_once(database_tenant: Databas
     seen: list[UUID] = []
     async with database_tenant.database.transaction() as session:
         while True:
-            after = seen[-1] if seen else dead_letters.MIN_ID
+            after = seen[-1] if seen else MIN_ID
             page = await dead_letters.find_targets(
                 session, database_tenant.tenant, NotificationFilter(), after=after, limit=2, lock=False
             )

@@ -9,6 +9,7 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
+from domain.cursors import MIN_ID
 from domain.gates import GateReason
 from domain.ledger import finish_notification
 from domain.messages import Gate
@@ -88,7 +89,7 @@ async def plan_of(database_tenant: DatabaseTenant, call: Call) -> str:
     return "\n".join(plans)
 
 
-A_BATCH = {"after": engine_state.MIN_ID, "priority": 5, "since": now(), "limit": 100}
+A_BATCH = {"after": MIN_ID, "priority": 5, "since": now(), "limit": 100}
 
 
 def search(**wanted: Any) -> Call:
