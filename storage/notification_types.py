@@ -20,14 +20,7 @@ SELECT EXISTS (SELECT 1 FROM user_preference WHERE tenant = :tenant AND type_cha
 """)
 LOCK_TYPE = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
-IS_USED_IN_DIGEST = text("""
-SELECT EXISTS (
-  SELECT 1 FROM notification_type t
-   WHERE t.tenant = :tenant AND t.retired_at IS NULL AND t.spec ? 'digest'
-     AND EXISTS (SELECT 1 FROM jsonb_each_text(t.spec->'templates') used WHERE used.value = :template)
-     AND NOT EXISTS (SELECT 1 FROM notification_type newer
-                      WHERE newer.tenant = t.tenant AND newer.key = t.key AND newer.version > t.version))
-""")
+IS_USED_IN_DIGEST = statement("notification_types/is_used_in_digest")
 
 
 def notification_type_of(row: NotificationTypeVersion) -> NotificationType:

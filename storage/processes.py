@@ -8,32 +8,20 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.statements import Executor
+from storage.statements import Executor, statement
 
 # Seconds. A row that was not renewed for so long belongs to a process that is dead or cut off.
 LIVENESS_TIMEOUT = 60
 # As long after its death its row can still be looked at.
 DELETE_DEAD_AFTER = 3600
 
-RENEW = text("""
-WITH pruned AS (
-  DELETE FROM process WHERE seen_at < now() - make_interval(secs => :pruned_after) AND id <> :id
-)
-INSERT INTO process AS p (id, kind, host, pid, providers, isolation, started_at, seen_at, steady_since)
-VALUES (:id, :kind, :host, :pid, :providers, :isolation, now(), now(), now())
-ON CONFLICT (id) DO UPDATE SET seen_at = now(), isolation = excluded.isolation,
-  steady_since = CASE WHEN p.seen_at < now() - make_interval(secs => :live_within) THEN now() ELSE p.steady_since END
-""")
+RENEW = statement("processes/renew")
 REMOVE = text("DELETE FROM process WHERE id = :id")
 # Right after an outage of Postgres, or a start of all workers, rows of processes that do live may be missing.
-IS_PROVIDER_ABSENT = text("""
-WITH live AS (
-  SELECT providers, steady_since FROM process
-   WHERE kind = 'worker' AND seen_at > now() - make_interval(secs => :live_within)
-)
-SELECT EXISTS (SELECT 1 FROM live WHERE steady_since < now() - make_interval(secs => :live_within))
-   AND NOT EXISTS (SELECT 1 FROM live WHERE :provider = ANY(providers))
-""")
+IS_PROVIDER_ABSENT = statement("processes/is_provider_absent")
+# The row is locked before its end is compared: of two that find it expired, the second one sees the first one's term.
+ACQUIRE = statement("processes/acquire_lease")
+RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +53,6 @@ async def is_provider_absent(session: Executor, provider: str) -> bool:
     """Return whether workers have been reporting for a while and none that lives has this provider."""
     values = {"provider": provider, "live_within": LIVENESS_TIMEOUT}
     return bool((await session.execute(IS_PROVIDER_ABSENT, values)).scalar_one())
-
-
-# The row is locked before its end is compared: of two that find it expired, the second one sees the first one's term.
-ACQUIRE = text("""
-INSERT INTO lease AS l (name, holder, expires_at, acquired_at)
-VALUES (:name, :holder, clock_timestamp() + make_interval(secs => :seconds), clock_timestamp())
-ON CONFLICT (name) DO UPDATE SET holder = EXCLUDED.holder,
-       expires_at = clock_timestamp() + make_interval(secs => :seconds),
-       acquired_at = CASE WHEN l.holder = EXCLUDED.holder THEN l.acquired_at ELSE clock_timestamp() END
- WHERE l.holder = EXCLUDED.holder OR l.expires_at < clock_timestamp()
-RETURNING l.holder
-""")
-RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 
 async def acquire_lease(session: Executor, name: str, holder: UUID, seconds: float) -> bool:
