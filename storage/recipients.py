@@ -45,7 +45,6 @@ LOCK_PROFILE = statement("recipients/lock_profile")
 REPLACE_PROFILE = statement("recipients/replace_profile")
 UPDATE_PROFILE = statement("recipients/update_profile")
 SELECT_TIMEZONES = statement("recipients/select_timezones")
-SELECT_TENANT_TIMEZONE = text("SELECT timezone FROM tenant WHERE id = :tenant")
 LOCK_KNOWN = statement("recipients/lock_known")
 ADD_SUBSCRIBER = statement("recipients/add_subscriber")
 REMOVE_SUBSCRIBER = text("""
@@ -111,11 +110,6 @@ async def read_timezones(session: AsyncSession, tenant: UUID, recipient_ids: Seq
     """Return the time zone of each known recipient: its own, else that of the tenant."""
     rows = await session.execute(SELECT_TIMEZONES, {"tenant": tenant, "recipient_ids": list(recipient_ids)})
     return {row[0]: row[1] for row in rows}
-
-
-async def read_tenant_timezone(session: AsyncSession, tenant: UUID) -> str:
-    """Return the time zone of recipients without one."""
-    return str((await session.execute(SELECT_TENANT_TIMEZONE, {"tenant": tenant})).scalar_one())
 
 
 async def lock_known(session: AsyncSession, tenant: UUID, recipient_ids: Sequence[str]) -> set[str]:

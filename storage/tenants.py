@@ -123,7 +123,7 @@ async def read_keys(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, 
 
 
 async def read_timezone(session: AsyncSession, tenant: UUID) -> str:
-    """That of its people who have none of their own."""
+    """Return the time zone of recipients without one."""
     return (await session.execute(select(Tenant.timezone).where(Tenant.id == tenant))).scalar_one()
 
 

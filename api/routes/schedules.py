@@ -28,7 +28,7 @@ from domain.schedules import RunKind, backfill_times
 from domain.validation_issues import ValidationIssue, issue_at
 from models.columns import new_id
 from services.send_checks import find_schedule_issues
-from storage import recipients, schedule_occurrences, schedule_runs, schedules
+from storage import recipients, schedule_occurrences, schedule_runs, schedules, tenants
 from storage.schedule_runs import NewScheduleRun, build_backfill_run
 from storage.schedules import StoredSchedule
 
@@ -78,7 +78,7 @@ async def list_schedules(caller: CallerDep, container: ContainerDep, paging: Pag
     """List all schedules, by key."""
     async with container.database.transaction() as session:
         rows = await schedules.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
-        zone = await recipients.read_tenant_timezone(session, caller.tenant)
+        zone = await tenants.read_timezone(session, caller.tenant)
     return paging.page(rows, lambda row: row.key, lambda row: schedule_views.schedule_summary(row, zone, now()))
 
 
@@ -176,7 +176,7 @@ def _require(row: StoredSchedule | None) -> StoredSchedule:
 
 
 async def _view(session: AsyncSession, caller: Caller, row: StoredSchedule) -> ScheduleView:
-    zone = await recipients.read_tenant_timezone(session, caller.tenant)
+    zone = await tenants.read_timezone(session, caller.tenant)
     runs = await schedule_runs.list_latest(session, row.id, MAX_LISTED_RUNS)
     return schedule_views.schedule_view(row, zone, now(), runs, await schedules.find_progress(session, row.id))
 
