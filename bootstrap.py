@@ -17,7 +17,6 @@ from activities.clocks import DigestActivities, TickActivities
 from activities.delivery import DeliveryActivities
 from activities.planning import PlanningActivities
 from activities.reconciliation import ReconciliationActivities
-from activities.recording import RecordingActivities
 from activities.settlement import SettlementActivities
 from config import Settings
 from dispatch.assembly import build_dispatcher, build_leader_dependencies, build_process_gauges
@@ -99,8 +98,8 @@ class Container:
         return (
             *(planning.resolve_preferences, planning.render_messages),
             *(settlement.settle, settlement.check_step),
+            ReconciliationActivities(database, self.providers, services.outcome_recorder).record_outcome,
             DigestActivities(database).close_digest,
-            RecordingActivities(services.outcome_recorder).record_outcome,
             TickActivities(database, build_due_work(database, self.recurring)).run_tick,
         )
 

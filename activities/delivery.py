@@ -4,7 +4,6 @@ endpoint."""
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 from temporalio import activity
@@ -18,6 +17,7 @@ from domain.statuses import DeliveryStatus
 from metrics.attempts import count_attempt, count_unreadable_address
 from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
+from services.attempt_outcomes import attempt_state, unrecorded_result
 from services.circuits import CircuitMonitor
 from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
 from services.outcome_recording import OutcomeRecorder
@@ -86,18 +86,18 @@ class DeliveryActivities:
             return await self._return_to_provider_queue(call) if claim is NEEDS_PROVIDER_QUEUE else claim
         claimed_at = time.monotonic()
         outcome = await self._caller.call(call, claim, started)
-        count_attempt(call.provider, call.channel, outcome.state, outcome.result.reason)
+        count_attempt(call.provider, call.channel, attempt_state(outcome), outcome.reason)
         invalid_device = invalid_device_of(call, claim) if outcome.is_gone else None
         answered_at = claim.now + timedelta(seconds=time.monotonic() - claimed_at)
         try:
-            return await self._recorder.record(call, outcome, claim.ledger, invalid_device, answered_at)
+            return await self._recorder.record_call(call, outcome, claim.ledger, invalid_device, answered_at)
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 raise
             activity.logger.warning(
                 "an outcome was not recorded; the workflow records it", extra={"attempt": str(claim.attempt.id)}
             )
-            return replace(outcome.result, recorded=False)
+            return unrecorded_result(outcome)
 
     async def _claim(self, call: DeliverInput) -> AttemptClaim | DeliverResult:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:

@@ -1,4 +1,5 @@
-"""Implement `look_up`: find out whether a provider has the message of a call with an unknown outcome."""
+"""Implement `look_up`, which finds out whether a provider has the message of a call with an unknown outcome, and
+`record_outcome`, which records an outcome that `deliver` could not record."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,11 +7,11 @@ from collections.abc import Mapping
 from temporalio import activity
 
 from domain.evidence import AttemptState
-from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput
+from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.records import AttemptRecord
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, TemporaryError
-from services.attempt_outcomes import attempt_outcome, result_from_attempt
+from services.attempt_outcomes import bare_outcome, result_from_attempt
 from services.outcome_recording import OutcomeRecorder
 from services.outgoing_messages import outgoing_message_of
 from storage import provider_health
@@ -37,6 +38,14 @@ class ReconciliationActivities:
         if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
             return await self._look_up_at_provider(request, claim) or result_from_attempt(claim.ledger, claim.attempt)
         return result_from_attempt(claim.ledger, claim.attempt)
+
+    @activity.defn
+    async def record_outcome(self, request: RecordInput) -> DeliverResult:
+        """Record an outcome that `deliver` could not record because the database became unavailable after the call.
+        An invalid device stays: the vendor will report it again."""
+        given = request.outcome
+        outcome = bare_outcome(given.result, given.reason, given.retry_after, given.provider_message_id)
+        return await self._recorder.record_call(request.call, outcome)
 
     async def _read_claim(self, call: DeliverInput) -> AttemptClaim | None:
         """Read the claim like the guard, and write nothing."""
@@ -66,10 +75,10 @@ class ReconciliationActivities:
         if found and await self._has_rival(claim):
             return None
         for accepted in found:
-            if recorded := await self._recorder.record_found(request.call, accepted, claim):
+            if recorded := await self._recorder.record_found_message(request.call, accepted, claim):
                 return recorded
         if request.final and provider.lookup == "definitive":
-            return await self._recorder.record(request.call, attempt_outcome(PROVED_ABSENT), claim.ledger, at=claim.now)
+            return await self._recorder.record_call(request.call, PROVED_ABSENT, claim.ledger, at=claim.now)
         return None
 
     async def _remember_refusal(self, attempt: AttemptRecord) -> DeliverResult:

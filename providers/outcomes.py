@@ -6,12 +6,15 @@
     ├── PermanentError    credentials or account: no message can pass
     └── UnknownOutcome    may have been accepted: timeout or reset after the request was sent, undocumented 5xx
 
-Values of the vendor are cleaned and limited here for every adapter, so that they can always be stored.
+Values of the vendor are cleaned and limited here for every adapter, so that they can always be stored. All outcomes
+have the same members, so that the code that records them needs no other class.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from domain.json_types import Json
+from domain.messages import CallResult
 from domain.vendor_values import clean_cost, clean_id, clean_reason, clean_response, clean_retry_after
 
 
@@ -21,6 +24,11 @@ class ProviderAcceptance:
 
     `message_id` is the provider's. `response` is kept as evidence. `cost` is in the account's currency.
     """
+
+    result: ClassVar = CallResult.ACCEPTED
+    reason: ClassVar[None] = None
+    retry_after: ClassVar[None] = None
+    is_gone: ClassVar = False
 
     message_id: str | None
     response: Json = field(default_factory=dict)
@@ -38,6 +46,11 @@ class ProviderRefusal:
     dead, and its device is deleted.
     """
 
+    result: ClassVar = CallResult.REFUSED
+    message_id: ClassVar[None] = None
+    cost: ClassVar[None] = None
+    retry_after: ClassVar[None] = None
+
     reason: str
     response: Json = field(default_factory=dict)
     is_gone: bool = False
@@ -49,6 +62,12 @@ class ProviderRefusal:
 
 class ProviderError(Exception):
     """Signal a failed call. `reason` is a short fact for timelines: never an address, a name or a body."""
+
+    result: ClassVar = CallResult.PERMANENT
+    message_id: ClassVar[None] = None
+    cost: ClassVar[None] = None
+    is_gone: ClassVar = False
+    retry_after: float | None = None
 
     def __init__(self, reason: str, response: Json | None = None) -> None:
         self.reason = clean_reason(reason)
@@ -65,7 +84,7 @@ class _RetryableError(ProviderError):
 
 
 class TemporaryError(_RetryableError):
-    pass
+    result = CallResult.NOT_ACCEPTED
 
 
 class PermanentError(ProviderError):
@@ -77,4 +96,7 @@ class LookupRefused(PermanentError):
 
 
 class UnknownOutcome(_RetryableError):
-    pass
+    result = CallResult.UNKNOWN
+
+
+ProviderOutcome = ProviderAcceptance | ProviderRefusal | ProviderError

@@ -1,15 +1,22 @@
-"""Translate provider outcomes into workflow values and ledger states. No other module does."""
+"""Translate the outcome of a provider call to the record of its attempt, and that record to the workflow's result. No
+other module does."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from domain.evidence import AttemptState, Evidence
-from domain.json_types import Json
 from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.names import attempt_id
 from domain.records import AttemptRecord, Ledger
 from domain.retries import backoff, capped_retry_after, rand_of
-from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal, TemporaryError, UnknownOutcome
+from providers.outcomes import (
+    PermanentError,
+    ProviderAcceptance,
+    ProviderOutcome,
+    ProviderRefusal,
+    TemporaryError,
+    UnknownOutcome,
+)
 
 STATE_BY_RESULT: dict[CallResult, AttemptState] = {
     CallResult.ACCEPTED: AttemptState.ACCEPTED,
@@ -26,72 +33,71 @@ ERROR_TYPE_BY_RESULT: dict[CallResult, str] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AttemptOutcome:
-    """Hold the outcome of one call. `response` and `cost` are for the row and do not travel through Temporal.
-    `is_gone`: the vendor reported that the device token is permanently invalid."""
-
-    result: DeliverResult
-    response: Json = field(default_factory=dict)
-    cost: str | None = None
-    is_gone: bool = False
-
-    @property
-    def state(self) -> AttemptState:
-        return STATE_BY_RESULT[self.result.result]
-
-    @property
-    def refusal(self) -> str | None:
-        return self.result.reason if self.result.result is CallResult.REFUSED else None
-
-    @property
-    def without_response(self) -> "AttemptOutcome":
-        """Return the outcome without other data from the vendor."""
-        essentials = DeliverResult(
-            result=self.result.result, reason=self.result.reason, retry_after=self.result.retry_after
-        )
-        return AttemptOutcome(result=essentials)
-
-    def applied_to(self, attempt: AttemptRecord, next_at: datetime | None = None) -> AttemptRecord:
-        return replace(
-            attempt,
-            next_at=next_at,
-            error_type=ERROR_TYPE_BY_RESULT.get(self.result.result),
-            reason=self.result.reason,
-            provider_message_id=self.result.provider_message_id,
-            provider_response=self.response or None,
-            cost=self.cost,
-        )
+def attempt_state(outcome: ProviderOutcome) -> AttemptState:
+    return STATE_BY_RESULT[outcome.result]
 
 
-def next_at(call: DeliverInput, result: DeliverResult, at: datetime, settles_within: timedelta) -> datetime | None:
+def attempt_with_outcome(
+    attempt: AttemptRecord, outcome: ProviderOutcome, next_at: datetime | None = None
+) -> AttemptRecord:
+    """Return the attempt with what its row keeps of the outcome. `next_at` is the time of the next attempt."""
+    return replace(
+        attempt,
+        next_at=next_at,
+        error_type=ERROR_TYPE_BY_RESULT.get(outcome.result),
+        reason=outcome.reason,
+        provider_message_id=outcome.message_id,
+        provider_response=outcome.response or None,
+        cost=outcome.cost,
+    )
+
+
+def bare_outcome(
+    result: CallResult, reason: str | None, retry_after: timedelta | None = None, message_id: str | None = None
+) -> ProviderOutcome:
+    """Return an outcome without the vendor's response."""
+    seconds = None if retry_after is None else retry_after.total_seconds()
+    match result:
+        case CallResult.ACCEPTED:
+            return ProviderAcceptance(message_id=message_id)
+        case CallResult.REFUSED:
+            return ProviderRefusal(reason=reason or "")
+        case CallResult.NOT_ACCEPTED:
+            return TemporaryError(reason or "", retry_after=seconds)
+        case CallResult.UNKNOWN:
+            return UnknownOutcome(reason or "", retry_after=seconds)
+        case CallResult.PERMANENT:
+            return PermanentError(reason or "")
+    raise ValueError(f"{result} is not the outcome of a call")
+
+
+def retry_delay(outcome: ProviderOutcome) -> timedelta | None:
+    """Return the delay that the provider requested."""
+    return None if outcome.retry_after is None else timedelta(seconds=outcome.retry_after)
+
+
+def next_at(call: DeliverInput, outcome: ProviderOutcome, at: datetime, settles_within: timedelta) -> datetime | None:
     """Return the latest time at which the workflow makes the next attempt, or ends the reconciliation of this one.
     It may be earlier if another provider of the pool is available, or if the type gives up before."""
-    if result.result is CallResult.UNKNOWN and call.waits_for_evidence:
+    if outcome.result is CallResult.UNKNOWN and call.waits_for_evidence:
         return at + settles_within
-    if result.result not in (CallResult.NOT_ACCEPTED, CallResult.UNKNOWN):
+    if outcome.result not in (CallResult.NOT_ACCEPTED, CallResult.UNKNOWN):
         return None
     attempt = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
-    requested_delay = None if result.retry_after is None else capped_retry_after(result.retry_after)
+    delay = retry_delay(outcome)
+    requested_delay = None if delay is None else capped_retry_after(delay)
     return at + backoff(call.attempt_number, rand_of(attempt), requested_delay)
 
 
-def attempt_outcome(outcome: ProviderAcceptance | ProviderRefusal | ProviderError) -> AttemptOutcome:
-    if isinstance(outcome, ProviderAcceptance):
-        result = DeliverResult(result=CallResult.ACCEPTED, provider_message_id=outcome.message_id)
-        return AttemptOutcome(result=result, response=outcome.response, cost=outcome.cost)
-    is_gone = isinstance(outcome, ProviderRefusal) and outcome.is_gone
-    return AttemptOutcome(result=_result_without_acceptance(outcome), response=outcome.response, is_gone=is_gone)
-
-
-def _result_without_acceptance(outcome: ProviderRefusal | ProviderError) -> DeliverResult:
-    if isinstance(outcome, ProviderRefusal):
-        return DeliverResult(result=CallResult.REFUSED, reason=outcome.reason)
-    if isinstance(outcome, TemporaryError | UnknownOutcome):
-        call_result = CallResult.NOT_ACCEPTED if isinstance(outcome, TemporaryError) else CallResult.UNKNOWN
-        delay = None if outcome.retry_after is None else timedelta(seconds=outcome.retry_after)
-        return DeliverResult(result=call_result, reason=outcome.reason, retry_after=delay)
-    return DeliverResult(result=CallResult.PERMANENT, reason=outcome.reason)
+def unrecorded_result(outcome: ProviderOutcome) -> DeliverResult:
+    """Return the result of a call whose outcome the workflow records."""
+    return DeliverResult(
+        result=outcome.result,
+        reason=outcome.reason,
+        retry_after=retry_delay(outcome),
+        provider_message_id=outcome.message_id,
+        recorded=False,
+    )
 
 
 def result_from_attempt(ledger: Ledger, attempt: AttemptRecord, retry_after: timedelta | None = None) -> DeliverResult:

@@ -16,6 +16,8 @@ from domain.holds import DeliveryHold, circuit_hold, throttling_hold
 from domain.messages import CallResult
 from domain.names import derived_id
 from domain.retries import INTERNAL_REASONS
+from providers.outcomes import ProviderOutcome
+from services.attempt_outcomes import retry_delay
 from storage import provider_health
 from storage.database import Database
 from storage.statements import Executor
@@ -52,16 +54,14 @@ class _CallCounts:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedCall:
     """Describe one call that was made. `deadline_share` is the share of the adapter's deadline that it took,
-    `started` is from `time.monotonic`, `retry_after` is the vendor's."""
+    `started` is from `time.monotonic`."""
 
     provider: str
     delivery_id: UUID
     recipient: str
-    result: CallResult
-    reason: str | None
+    outcome: ProviderOutcome
     deadline_share: float
     started: float
-    retry_after: timedelta | None = None
 
 
 class CircuitMonitor:
@@ -102,18 +102,17 @@ class CircuitMonitor:
         return None
 
     def record_call(self, call: ObservedCall) -> None:
-        if call.reason == THROTTLED:
-            self._throttle(call.provider, throttle_duration(call.retry_after))
-        trouble = (
-            call.result in TROUBLE_RESULTS and call.reason not in INTERNAL_REASONS and counts_for_circuit(call.reason)
-        )
+        result, reason = call.outcome.result, call.outcome.reason
+        if reason == THROTTLED:
+            self._throttle(call.provider, throttle_duration(retry_delay(call.outcome)))
+        trouble = result in TROUBLE_RESULTS and reason not in INTERNAL_REASONS and counts_for_circuit(reason)
         if self._is_stale(call) or (trouble and not self._counts_as_error(call)):
             return
         counts = self._call_counts[call.provider]
         counts.calls += 1
         counts.errors += trouble
         counts.slow += call.deadline_share >= SLOW_CALL_SHARE
-        if call.result is CallResult.PERMANENT and affects_whole_account(call.reason):
+        if result is CallResult.PERMANENT and affects_whole_account(reason):
             counts.credential_failures.append(str(derived_id("refused", call.recipient)))
         elif not trouble:
             counts.credential_failures.clear()  # Credentials that another message passes with are valid.

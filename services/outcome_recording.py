@@ -17,8 +17,15 @@ from domain.records import Ledger
 from domain.suppressions import SuppressionFinding, with_suppression_events
 from metrics.attempts import KeptOutcome, count_recording_failure
 from providers.base import Provider
-from providers.outcomes import ProviderAcceptance
-from services.attempt_outcomes import AttemptOutcome, attempt_outcome, next_at, result_from_attempt
+from providers.outcomes import ProviderAcceptance, ProviderOutcome
+from services.attempt_outcomes import (
+    attempt_state,
+    attempt_with_outcome,
+    bare_outcome,
+    next_at,
+    result_from_attempt,
+    retry_delay,
+)
 from storage import devices, receipts
 from storage.attempts import AttemptClaim, claim_message
 from storage.connections import DATABASE_ERRORS, is_permanent
@@ -36,10 +43,10 @@ class OutcomeRecorder:
         self._database = database
         self._providers = providers
 
-    async def record(
+    async def record_call(
         self,
         call: DeliverInput,
-        outcome: AttemptOutcome,
+        outcome: ProviderOutcome,
         known_ledger: Ledger | None = None,
         invalid_device: InvalidDevice | None = None,
         at: datetime | None = None,
@@ -48,13 +55,14 @@ class OutcomeRecorder:
         be recorded, record the outcome alone. If that fails too, the attempt stays without an outcome and the
         notification ends in doubt."""
         try:
-            return await self._record(call, outcome, known_ledger, invalid_device, at or now())
+            return await self._store_outcome(call, outcome, known_ledger, invalid_device, at or now())
         except DATABASE_ERRORS as error:
             if not is_permanent(error):
                 raise
             self._report("an answer cannot be recorded; its outcome alone is", KeptOutcome.OUTCOME, call, error)
+        bare = bare_outcome(outcome.result, outcome.reason, retry_delay(outcome))
         try:
-            return await self._record(call, outcome.without_response, None, None, at or now())
+            return await self._store_outcome(call, bare, None, None, at or now())
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 problem = "an outcome cannot be recorded; the notification is in doubt"
@@ -74,52 +82,48 @@ class OutcomeRecorder:
             error=type(error).__name__,
         )
 
-    async def _record(
+    async def _store_outcome(
         self,
         call: DeliverInput,
-        outcome: AttemptOutcome,
+        outcome: ProviderOutcome,
         known_ledger: Ledger | None,
         invalid_device: InvalidDevice | None,
         at: datetime,
     ) -> DeliverResult:
-        if known_ledger is not None and known_ledger.revision > 0 and outcome.result.result is CallResult.ACCEPTED:
+        if known_ledger is not None and known_ledger.revision > 0 and outcome.result is CallResult.ACCEPTED:
             async with self._database.statement() as session:
-                if after := await self._write_accepted(session, call, outcome, known_ledger, at):
+                if after := await self._store_plain_acceptance(session, call, outcome, known_ledger, at):
                     return _result_of(after, call, outcome)
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
-            after = await self._write(session, call, outcome, known_ledger, at)
+            after = await self._store_with_receipts(session, call, outcome, known_ledger, at)
             if invalid_device is not None:
                 await devices.remove_invalid(session, call.tenant, *invalid_device)
         return _result_of(after, call, outcome)
 
-    async def _write_accepted(
-        self, session: Executor, call: DeliverInput, outcome: AttemptOutcome, known_ledger: Ledger, at: datetime
+    async def _store_plain_acceptance(
+        self, session: Executor, call: DeliverInput, outcome: ProviderOutcome, known_ledger: Ledger, at: datetime
     ) -> Ledger | None:
         """Write the usual case in one statement. Return None, and write nothing, if receipts came before the
         outcome, or if another transaction locked or changed the rows since the guard."""
-        after, message_id = (
-            _ledger_with_outcome(known_ledger, call, outcome, [], at, None),
-            outcome.result.provider_message_id,
-        )
+        after = _ledger_with_outcome(known_ledger, call, outcome, [], at, None)
         if after is known_ledger:
             return None
-        is_saved = await save(session, known_ledger, after, provider=call.provider, message_id=message_id)
+        is_saved = await save(session, known_ledger, after, provider=call.provider, message_id=outcome.message_id)
         return after if is_saved else None
 
-    async def record_found(
+    async def record_found_message(
         self, call: DeliverInput, found: ProviderAcceptance, claim: AttemptClaim
     ) -> DeliverResult | None:
         """Record a message that the vendor has. Return None if it belongs to another attempt: the same content may
         have been sent to this address twice."""
-        outcome = attempt_outcome(found)
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if found.message_id and not await claim_message(session, claim.attempt, found.message_id):
                 return None
-            after = await self._write(session, call, outcome, claim.ledger, claim.now)
-        return _result_of(after, call, outcome)
+            after = await self._store_with_receipts(session, call, found, claim.ledger, claim.now)
+        return _result_of(after, call, found)
 
-    async def _write(
-        self, session: Executor, call: DeliverInput, outcome: AttemptOutcome, known_ledger: Ledger | None, at: datetime
+    async def _store_with_receipts(
+        self, session: Executor, call: DeliverInput, outcome: ProviderOutcome, known_ledger: Ledger | None, at: datetime
     ) -> Ledger:
         """Write the rows in one statement, unless they changed since the guard. A bounce that arrived before the
         outcome must not end the notification. `at` is from the database clock if known: waits count from it, and a
@@ -128,46 +132,46 @@ class OutcomeRecorder:
         ref = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
         early_receipts: list[StoredReceipt] = []
         found: list[SuppressionFinding] = []
-
+        refusal = outcome.reason if outcome.result is CallResult.REFUSED else None
         provider = self._providers.get(call.provider)
         settles_within = timedelta(seconds=0 if provider is None else provider.settle_window)
-        due = next_at(call, outcome.result, at, settles_within)
+        due = next_at(call, outcome, at, settles_within)
 
         def change(ledger: Ledger) -> Ledger:
             return with_suppression_events(
                 _ledger_with_outcome(ledger, call, outcome, early_receipts, at, due), attempt_uuid, found, at
             )
 
-        if outcome.result.provider_message_id and provider is not None and provider.parses_receipts:
-            early_receipts += await receipts.find_early(session, call.provider, outcome.result.provider_message_id)
-        found += await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, outcome.refusal)
+        if outcome.message_id and provider is not None and provider.parses_receipts:
+            early_receipts += await receipts.find_early(session, call.provider, outcome.message_id)
+        found += await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, refusal)
         after = await amend(session, ref, change, known_ledger)
         if early_receipts:
             await receipts.mark_applied(session, early_receipts, attempt_uuid)
         return after
 
 
-def _result_of(after: Ledger, call: DeliverInput, outcome: AttemptOutcome) -> DeliverResult:
+def _result_of(after: Ledger, call: DeliverInput, outcome: ProviderOutcome) -> DeliverResult:
     attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
-    return result_from_attempt(after, after.attempts[attempt_uuid], outcome.result.retry_after)
+    return result_from_attempt(after, after.attempts[attempt_uuid], retry_delay(outcome))
 
 
 def _ledger_with_outcome(
     ledger: Ledger,
     call: DeliverInput,
-    outcome: AttemptOutcome,
+    outcome: ProviderOutcome,
     early_receipts: list[StoredReceipt],
     at: datetime,
     due: datetime | None,
 ) -> Ledger:
     """Return the ledger after the outcome. `due` is the time of the next attempt."""
     attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
-    attempt = outcome.applied_to(ledger.attempts[attempt_uuid], due)
-    after = with_receipts(record_outcome(ledger, attempt, outcome.state, at), attempt_uuid, early_receipts, at)
-    return _ledger_after_outcome(after, call, outcome.result.result, at)
+    attempt = attempt_with_outcome(ledger.attempts[attempt_uuid], outcome, due)
+    after = with_receipts(record_outcome(ledger, attempt, attempt_state(outcome), at), attempt_uuid, early_receipts, at)
+    return _finish_or_await(after, call, outcome.result, at)
 
 
-def _ledger_after_outcome(ledger: Ledger, call: DeliverInput, result: CallResult, at: datetime) -> Ledger:
+def _finish_or_await(ledger: Ledger, call: DeliverInput, result: CallResult, at: datetime) -> Ledger:
     """Finish the notification if nothing remains to be done, or begin the wait that the workflow starts next. After
     a redrive do neither."""
     if ledger.generation != call.generation:

@@ -8,9 +8,8 @@ from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from metrics.attempts import observe_call, observe_first_attempt
 from providers.base import Provider
-from providers.outcomes import ProviderError, TemporaryError, UnknownOutcome
+from providers.outcomes import ProviderError, ProviderOutcome, TemporaryError, UnknownOutcome
 from rendering.tracking import Tracker
-from services.attempt_outcomes import AttemptOutcome, attempt_outcome
 from services.circuits import CircuitMonitor, ObservedCall
 from services.outgoing_messages import outgoing_message_of
 from storage.attempts import AttemptClaim
@@ -24,16 +23,16 @@ class ProviderCaller:
         self._circuits = circuits
         self._tracker = tracker
 
-    async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> AttemptOutcome:
+    async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> ProviderOutcome:
         """Return the outcome. `started` is the start of the activity, from `time.monotonic`."""
         provider = self._providers.get(call.provider)
         if claim.is_new and time.monotonic() - started > STALLED_AFTER:
             # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
             # not open.
-            return attempt_outcome(TemporaryError("stalled"))
+            return TemporaryError("stalled")
         if claim.is_new and claim.predates_restore and not (provider is not None and provider.idempotent):
             # The database was restored to a state before this call, which may have been made: the outcome is unknown.
-            return attempt_outcome(UnknownOutcome("restored"))
+            return UnknownOutcome("restored")
         may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
         if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.reached)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
@@ -42,9 +41,9 @@ class ProviderCaller:
             )
             return await self._send(provider, message)
         # The row was written and no outcome recorded: a worker called, or died just before the call. Never call again.
-        return attempt_outcome(UnknownOutcome("worker_lost"))
+        return UnknownOutcome("worker_lost")
 
-    async def _send(self, provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
+    async def _send(self, provider: Provider, message: OutgoingMessage) -> ProviderOutcome:
         started = time.monotonic()
         outcome = await send_once(provider, message)
         observe_call(provider.name, time.monotonic() - started)
@@ -52,24 +51,22 @@ class ProviderCaller:
             provider=provider.name,
             delivery_id=message.delivery_id,
             recipient=f"{message.tenant} {message.recipient_id}",
-            result=outcome.result.result,
-            reason=outcome.result.reason,
+            outcome=outcome,
             deadline_share=(time.monotonic() - started) / provider.deadline,
             started=started,
-            retry_after=outcome.result.retry_after,
         )
         if provider.has_circuit:
             self._circuits.record_call(call)
         return outcome
 
 
-async def send_once(provider: Provider, message: OutgoingMessage) -> AttemptOutcome:
+async def send_once(provider: Provider, message: OutgoingMessage) -> ProviderOutcome:
     """Make one attempt within the adapter's deadline. Any error except ProviderError is internal: after a database
     failure Temporal retries `deliver`, which finds the row and returns unknown; a bug ends the workflow as internal."""
     try:
         async with asyncio.timeout(provider.deadline):
-            return attempt_outcome(await provider.send(message))
+            return await provider.send(message)
     except TimeoutError:
-        return attempt_outcome(UnknownOutcome("timeout"))
+        return UnknownOutcome("timeout")
     except ProviderError as error:
-        return attempt_outcome(error)
+        return error

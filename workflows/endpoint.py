@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.recording import RecordingActivities
+    from activities.reconciliation import ReconciliationActivities
     from domain.messages import (
         LOOKUP_REFUSED,
         CallResult,
@@ -134,7 +134,7 @@ class EndpointDelivery:
 
     async def _record_outcome(self, result: DeliverResult) -> DeliverResult:
         return await workflow.execute_activity_method(
-            RecordingActivities.record_outcome,
+            ReconciliationActivities.record_outcome,
             RecordInput(call=self._call, outcome=result),
             start_to_close_timeout=options.DATABASE_TIMEOUT,
             retry_policy=options.UNLIMITED_RETRY,

@@ -10,7 +10,6 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.delivery import DeliveryActivities
 from activities.reconciliation import ReconciliationActivities
-from activities.recording import RecordingActivities
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.names import delivery_queue
 from domain.outgoing_messages import OutgoingMessage
@@ -74,7 +73,6 @@ class ActivityWorker:
         self.inbox = RecordingInbox(vendor)
         providers = {"sandbox": self.sandbox, "in_app": self.inbox}
         recorder = OutcomeRecorder(worker, providers)
-        self._recording = RecordingActivities(recorder)
         self._reconciling = ReconciliationActivities(worker, providers, recorder)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
         circuits = CircuitMonitor(worker)
@@ -95,7 +93,7 @@ class ActivityWorker:
 
     async def record(self, call: DeliverInput, outcome: DeliverResult) -> DeliverResult:
         late = RecordInput(call=call, outcome=outcome)
-        result: DeliverResult = await ActivityEnvironment().run(self._recording.record_outcome, late)
+        result: DeliverResult = await ActivityEnvironment().run(self._reconciling.record_outcome, late)
         return result
 
 

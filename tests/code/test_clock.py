@@ -35,7 +35,7 @@ def test_rows_are_written_by_the_two_clocks_that_tests_can_move() -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("activities/recording.py", "from datetime import UTC, datetime\nat = datetime.now(UTC)"),
+        ("activities/reconciliation.py", "from datetime import UTC, datetime\nat = datetime.now(UTC)"),
         ("api/routes/sends.py", "import datetime\nat = datetime.datetime.now()"),
         ("storage/sends.py", "SEND = 'INSERT INTO t VALUES (current_timestamp)'"),
         ("workflows/waits.py", "from domain.clock import now"),

@@ -246,7 +246,7 @@ async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> Non
         body = {"error": {"status": word, "details": [{"errorCode": word}]}}
         bench.vendor.reply = Reply(status=status, body=body)
         outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
-    assert meaning(outcome.result.reason, refused=True) == FCM[word, status]
+    assert meaning(outcome.reason, refused=True) == FCM[word, status]
 
 
 def test_every_reason_of_the_adapters_is_in_these_tables() -> None:

@@ -31,9 +31,7 @@ async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pyt
     monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if mode in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
     message = bench.message_in_mode(mode)
     outcome = await send(bench.provider, message)
-    assert outcome.result.result is (
-        PROVED_RESULTS[mode] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS]
-    )
+    assert outcome.result is (PROVED_RESULTS[mode] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS])
     assert len(bench.vendor.requests) == 1
     assert bench.vendor.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
 
@@ -41,5 +39,5 @@ async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pyt
 async def check_refused_connection(bench: HttpBench) -> None:
     """Send to an address that refuses connections: it proves that nothing was sent."""
     outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
-    assert outcome.result.result is CallResult.NOT_ACCEPTED
+    assert outcome.result is CallResult.NOT_ACCEPTED
     assert bench.vendor.requests == []

@@ -11,7 +11,9 @@ import pytest
 from domain.circuits import CircuitHealth, CircuitState, advance_health
 from domain.holds import throttling_hold
 from domain.messages import CallResult
+from providers.outcomes import TemporaryError
 from providers.smtp.adapter import Smtp
+from services.attempt_outcomes import bare_outcome
 from services.circuits import CircuitMonitor, ObservedCall
 from services.provider_calls import send_once as send
 from storage.database import Database
@@ -42,11 +44,9 @@ class CircuitSimulation:
             provider="p",
             delivery_id=delivery,
             recipient=str(delivery),
-            result=result,
-            reason=reason,
+            outcome=bare_outcome(result, reason, retry_after),
             deadline_share=0.0,
             started=started,
-            retry_after=retry_after,
         )
         self._circuits.record_call(call)
 
@@ -136,9 +136,9 @@ async def test_a_server_that_greylists_every_recipient_keeps_its_circuit_closed(
     ward = CircuitSimulation()
     async with MailServer(replies={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
         for second in range(10):
-            result = (await send(Smtp(server.settings()), to())).result
-            assert (result.result, result.reason) == (CallResult.NOT_ACCEPTED, "greylisted")
-            ward.note(uuid4(), result.result, "greylisted")
+            outcome = await send(Smtp(server.settings()), to())
+            assert (outcome.result, outcome.reason) == (CallResult.NOT_ACCEPTED, "greylisted")
+            ward.note(uuid4(), outcome.result, "greylisted")
             assert ward.look(second) is CircuitState.CLOSED
 
 
@@ -180,11 +180,9 @@ def throttled(provider: str, seconds: float) -> ObservedCall:
         provider=provider,
         delivery_id=uuid4(),
         recipient="ada",
-        result=CallResult.NOT_ACCEPTED,
-        reason="throttled",
+        outcome=TemporaryError("throttled", retry_after=seconds),
         deadline_share=0.0,
         started=time.monotonic(),
-        retry_after=timedelta(seconds=seconds),
     )
 
 

@@ -15,11 +15,19 @@ from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
     ProviderError,
+    ProviderOutcome,
     ProviderRefusal,
     TemporaryError,
     UnknownOutcome,
 )
-from services.attempt_outcomes import attempt_outcome, next_at, result_from_attempt
+from services.attempt_outcomes import (
+    attempt_state,
+    attempt_with_outcome,
+    bare_outcome,
+    next_at,
+    result_from_attempt,
+    unrecorded_result,
+)
 from tests.domain.ledgers import START, attempt, delivery, later, ledger, with_outcome
 
 EMAIL = delivery()
@@ -38,25 +46,47 @@ R, S = CallResult, AttemptState
     ],
 )
 def test_every_result_has_its_attempt_outcome(
-    said: ProviderAcceptance | ProviderRefusal | ProviderError,
+    said: ProviderOutcome,
     result: CallResult,
     state: AttemptState,
     error_type: str | None,
 ) -> None:
-    outcome = attempt_outcome(said)
-    assert (outcome.result.result, outcome.state, outcome.applied_to(CALL).error_type) == (result, state, error_type)
+    row = attempt_with_outcome(CALL, said)
+    assert (said.result, attempt_state(said), row.error_type) == (result, state, error_type)
 
 
 def test_fields_for_the_row_are_not_sent_to_the_workflow() -> None:
-    outcome = attempt_outcome(ProviderAcceptance(message_id="m", response={"to": "ada@example.com"}, cost="0.01"))
-    assert "ada@example.com" not in repr(outcome.result)
-    row = outcome.applied_to(CALL)
+    outcome = ProviderAcceptance(message_id="m", response={"to": "ada@example.com"}, cost="0.01")
+    assert "ada@example.com" not in repr(unrecorded_result(outcome))
+    row = attempt_with_outcome(CALL, outcome)
     assert (row.provider_message_id, row.provider_response, row.cost) == ("m", {"to": "ada@example.com"}, "0.01")
 
 
 @pytest.mark.parametrize(("seconds", "delay"), [(None, None), (0, timedelta()), (1.5, timedelta(seconds=1.5))])
 def test_a_delay_is_passed_on_only_if_the_provider_named_one(seconds: float | None, delay: timedelta | None) -> None:
-    assert attempt_outcome(TemporaryError("throttled", retry_after=seconds)).result.retry_after == delay
+    assert unrecorded_result(TemporaryError("throttled", retry_after=seconds)).retry_after == delay
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ProviderAcceptance(message_id="m"),
+        ProviderRefusal(reason="blocked"),
+        TemporaryError("throttled", retry_after=1.5),
+        PermanentError("quota_exceeded"),
+        UnknownOutcome("timeout", retry_after=2),
+    ],
+)
+def test_the_workflow_returns_an_unrecorded_outcome_unchanged(said: ProviderOutcome) -> None:
+    sent = unrecorded_result(said)
+    returned = bare_outcome(sent.result, sent.reason, sent.retry_after, sent.provider_message_id)
+    assert type(returned) is type(said)
+    assert unrecorded_result(returned) == sent
+
+
+def test_a_result_without_a_call_is_no_outcome() -> None:
+    with pytest.raises(ValueError, match="held is not the outcome of a call"):
+        bare_outcome(CallResult.HELD, "paused")
 
 
 NUMBER_3 = DeliverInput(
@@ -83,27 +113,27 @@ SETTLES = timedelta(minutes=2)
     ],
 )
 def test_a_row_has_the_time_of_the_next_attempt(said: ProviderError, least: float, most: float) -> None:
-    due = next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES)
+    due = next_at(NUMBER_3, said, START, SETTLES)
     assert due is not None
     assert later(least) <= due <= later(most)
-    assert next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES) == due, "the workflow could not know"
-    assert attempt_outcome(said).applied_to(CALL, due).next_at == due
+    assert next_at(NUMBER_3, said, START, SETTLES) == due, "the workflow could not know"
+    assert attempt_with_outcome(CALL, said, due).next_at == due
 
 
 def test_a_reconciled_row_has_the_end_of_its_lookups() -> None:
     asked = replace(NUMBER_3, waits_for_evidence=True)
-    assert next_at(asked, attempt_outcome(UnknownOutcome("timeout")).result, START, SETTLES) == START + SETTLES
-    assert next_at(asked, attempt_outcome(TemporaryError("unavailable")).result, START, SETTLES) != START + SETTLES
+    assert next_at(asked, UnknownOutcome("timeout"), START, SETTLES) == START + SETTLES
+    assert next_at(asked, TemporaryError("unavailable"), START, SETTLES) != START + SETTLES
 
 
 @pytest.mark.parametrize(
     "said", [ProviderAcceptance(message_id="m"), ProviderRefusal(reason="blocked"), PermanentError("quota_exceeded")]
 )
 def test_without_another_attempt_of_this_provider_no_time_is_due(
-    said: ProviderAcceptance | ProviderRefusal | ProviderError,
+    said: ProviderOutcome,
 ) -> None:
-    assert next_at(NUMBER_3, attempt_outcome(said).result, START, SETTLES) is None
-    assert attempt_outcome(said).applied_to(replace(CALL, next_at=later(1))).next_at is None
+    assert next_at(NUMBER_3, said, START, SETTLES) is None
+    assert attempt_with_outcome(replace(CALL, next_at=later(1)), said).next_at is None
 
 
 @pytest.mark.parametrize(

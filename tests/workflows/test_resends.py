@@ -12,6 +12,7 @@ from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInpu
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from providers.smtp.adapter import Smtp
+from services.attempt_outcomes import unrecorded_result
 from services.provider_calls import send_once as send
 from tests.domain.sample_types import sample_type
 from tests.engine import Engine
@@ -31,7 +32,9 @@ class AtMailServer(Scripted):
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         self.calls.append(call)
         message = replace(to(), delivery_id=call.delivery_id)
-        return replace((await send(Smtp(self.server.settings()), message)).result, provider=call.provider)
+        return replace(
+            unrecorded_result(await send(Smtp(self.server.settings()), message)), recorded=True, provider=call.provider
+        )
 
 
 UNKNOWN = DeliverResult(result=CallResult.UNKNOWN, reason="connection_lost")

@@ -13,6 +13,7 @@ from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
+from services.attempt_outcomes import unrecorded_result
 from services.provider_calls import send_once as sent
 from tests.engine import Engine
 from tests.providers.harness_http import HttpBench, Reply, VendorMode
@@ -42,7 +43,8 @@ class AtVendor(Scripted):
     async def deliver(self, call: DeliverInput) -> DeliverResult:
         self.calls.append(call)
         return replace(
-            (await sent(self.bench.provider, self.bench.message_in_mode(VendorMode.GOOD))).result,
+            unrecorded_result(await sent(self.bench.provider, self.bench.message_in_mode(VendorMode.GOOD))),
+            recorded=True,
             provider=call.provider,
         )
 
