@@ -1,7 +1,9 @@
 """Build `/openapi.json`: FastAPI's schema of `/api/v1`, with problems in place of its validation errors."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import yaml
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -15,6 +17,8 @@ from api.strict_json import VALUE_LIMIT
 from domain.json_types import Json
 from domain.validation_issues import ERROR_LIMIT
 
+DESCRIPTIONS = Path(__file__).with_name("descriptions.yaml")
+PAGE_DESCRIPTION = "One page of a list."
 DEFAULT_BODY_LIMITS = BodyLimits(size=BODY_LIMIT, values=VALUE_LIMIT)
 # Responses of any request before its route is reached, by the name of the shared response.
 SHARED_RESPONSES = {408: "RequestTimeout", 429: "TooManyRequests", 431: "HeadersTooLarge", 503: "Unavailable"}
@@ -86,6 +90,7 @@ def build_document(app: FastAPI) -> Json:
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["Problem"] = PROBLEM_SCHEMA
+    _add_descriptions(schemas)
     components["securitySchemes"] = {"key": BEARER_SCHEME}
     components["responses"] = {name: problem_response(status) for status, name in SHARED_RESPONSES.items()}
     endpoints = dict(_endpoints(app))
@@ -94,6 +99,17 @@ def build_document(app: FastAPI) -> Json:
             _add_security_and_problems(operation, path, endpoints[method, path])
             _add_examples(operation)
     return schema
+
+
+def _add_descriptions(schemas: Json) -> None:
+    """Describe the schemas and fields whose models do not."""
+    given = yaml.safe_load(DESCRIPTIONS.read_text(encoding="utf-8"))
+    for name, schema in schemas.items():
+        default = PAGE_DESCRIPTION if name.startswith("Page_") else given["schemas"].get(name, "")
+        schema.setdefault("description", default)
+        for field, described in schema.get("properties", {}).items():
+            default = given["fields"].get(f"{name}.{field}", given["fields"].get(field, ""))
+            described.setdefault("description", default)
 
 
 def _endpoints(app: FastAPI) -> Iterator[tuple[tuple[str, str], object]]:

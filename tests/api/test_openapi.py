@@ -10,9 +10,11 @@ from typing import Any
 import httpx2
 import jsonschema_rs
 import pytest
+import yaml
 
 from api.examples import EXAMPLES
 from api.http_protocol import _problem_response
+from api.openapi import DESCRIPTIONS
 from api.problems import MEDIA_TYPE
 from bootstrap import Container
 from domain.json_types import Json
@@ -123,6 +125,26 @@ def answered(node: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:
         node = list(node.values())
     for child in node if isinstance(node, list) else ():
         yield from answered(child, seen)
+
+
+def test_every_schema_and_field_has_a_description() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    described = {name: schema.get("description") for name, schema in schemas.items()}
+    for name, schema in schemas.items():
+        described |= {
+            f"{name}.{field}": value.get("description") for field, value in schema.get("properties", {}).items()
+        }
+    assert [name for name, description in described.items() if not description] == []
+
+
+def test_every_description_of_the_file_is_used() -> None:
+    used = {
+        value["description"]
+        for schema in DOCUMENT["components"]["schemas"].values()
+        for value in (schema, *schema.get("properties", {}).values())
+    }
+    given = yaml.safe_load(DESCRIPTIONS.read_text(encoding="utf-8"))
+    assert [text for group in given.values() for text in group.values() if text not in used] == []
 
 
 def test_secrets_are_returned_only_on_creation() -> None:
