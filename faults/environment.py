@@ -3,13 +3,15 @@
 import os
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
 from config_sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import generate_api_key, generate_secret, load_or_create_secret
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
-from tests.providers.harness_sendgrid import API_KEY, OWN_KEY, shown
-from tests.providers.harness_twilio import FROM, SID, TOKEN
+from testing.vendors.sendgrid import API_KEY, shown
+from testing.vendors.twilio import FROM, SID, TOKEN
 
 HOST = "127.0.0.1"
 RESUME_RATE, DRAIN = 20.0, 8.0
@@ -23,6 +25,7 @@ POOLS = {
     "WEB_PUSH": "sandbox",
 }
 VENDORS = ("sendgrid", "twilio", "smtp", "control")
+SENDGRID_KEY = generate_private_key(SECP256R1())  # signs its events
 PROXY_NAMES = ("api to postgres", "workers to postgres", "to temporal")
 
 
@@ -87,7 +90,7 @@ def accounts(ports: Ports) -> dict[str, str]:
         "SENDGRID_API_KEY": API_KEY,
         "SENDGRID_FROM": SENDER,
         "SENDGRID_BASE_URL": f"http://{HOST}:{ports.vendors['sendgrid']}",
-        "SENDGRID_WEBHOOK_PUBLIC_KEY": shown(OWN_KEY),
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": shown(SENDGRID_KEY),
         "TWILIO_ACCOUNT_SID": SID,
         "TWILIO_AUTH_TOKEN": TOKEN,
         "TWILIO_FROM": FROM,

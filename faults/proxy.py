@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from faults.pace import wait_seconds
-from tests.providers.harness_http import reset
+from testing.vendors.http import reset
 
 CHUNK = 65_536
 HOST = "127.0.0.1"

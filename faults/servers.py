@@ -21,13 +21,12 @@ from embedded.readiness import Probe, accepts_connections, responds_ok
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
 from embedded.temporal import Temporal
-from faults.environment import DRAIN, HOST, PROXY_NAMES, Ports, api_key, environment
+from faults.environment import DRAIN, HOST, PROXY_NAMES, SENDGRID_KEY, Ports, api_key, environment
 from faults.proxy import Proxy
 from faults.stack_process import StackProcess
 from faults.vendor.__main__ import VendorPlan
 from faults.vendor.control import VendorControl
 from faults.vendor.vendor_log import VendorLogReader
-from tests.providers.harness_sendgrid import OWN_KEY
 
 START_TIMEOUT = 60.0
 OTHER_START_TIMEOUT = 180.0  # the first start creates its schema
@@ -168,7 +167,7 @@ def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:
     plan = VendorPlan(
         ports=ports.vendors,
         ledger=str(data.root / "vendor.jsonl"),
-        key=OWN_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        key=SENDGRID_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
         callback=f"{ports.api_url}/api/v1/receipts/sendgrid",
     )
     path = data.root / "vendor.json"

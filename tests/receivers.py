@@ -8,8 +8,8 @@ from typing import Any
 
 import standardwebhooks
 
+from testing.vendors.http import Reply, Request, read_request
 from tests.polling import eventually
-from tests.providers.harness_http import Reply, Request, read_request
 
 
 class EventReceiver:

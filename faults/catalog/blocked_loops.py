@@ -9,7 +9,7 @@ from faults.catalog.table import fault
 from faults.catalog.workers import minimum_held, send_sms_burst
 from faults.scenario import Scenario
 from faults.stack_process import StackProcess
-from faults.vendor.modes import FaultyVendorMode
+from testing.vendors.modes import VendorMode
 from tests.polling import eventually
 from watchdog import HANG_EXIT_CODE
 
@@ -25,7 +25,7 @@ async def blocked_event_loop(scenario: Scenario) -> None:
     worker.set({"WORKERS": str(PROCESSES)})
     await worker.restart_as(*scenario.servers.program_with("block"))
     pids = await _processes(worker)
-    async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
         os.kill(pids[0], signal.SIGUSR1)

@@ -4,7 +4,7 @@ from faults.catalog.providers import MAILS, TEXTS, check_everything_arrived, sen
 from faults.catalog.table import fault
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
-from faults.vendor.modes import POISONED_MODES
+from testing.vendors.modes import POISONED_MODES
 
 # A worker logs this when Postgres refuses a record.
 REFUSED = "cannot be recorded"

@@ -15,7 +15,7 @@ from faults.load_generator import GeneratedSend
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
 from faults.type_specs import PASSWORD, RECONCILE_EMAIL, RECONCILE_SMS, RESEND_EMAIL, RESEND_SMS, TypeSpec
-from faults.vendor.modes import FaultyVendorMode
+from testing.vendors.modes import VendorMode
 from tests.polling import eventually
 
 MAILS, TEXTS = (RECONCILE_EMAIL, RESEND_EMAIL), (RECONCILE_SMS, RESEND_SMS, PASSWORD)
@@ -44,7 +44,7 @@ async def send_some(scenario: Scenario, kinds: tuple[TypeSpec, ...]) -> list[Gen
     return list(await asyncio.gather(*sends))
 
 
-def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
+def add_vendor_fault(name: str, what: str, *modes: VendorMode) -> None:
     """Add a fault that sets these modes, one after the other, for both HTTP vendors."""
 
     async def act(scenario: Scenario) -> None:
@@ -58,14 +58,14 @@ def add_vendor_fault(name: str, what: str, *modes: FaultyVendorMode) -> None:
     fault(act)
 
 
-async def wait_for_call(scenario: Scenario, mode: FaultyVendorMode, sent: list[GeneratedSend]) -> None:
+async def wait_for_call(scenario: Scenario, mode: VendorMode, sent: list[GeneratedSend]) -> None:
     """Wait until one of these was called in this mode: by the vendor log, or by Tocsin's rows where nothing
     listened.
     """
     ids = [each.id for each in sent]
 
     async def count_calls() -> int:
-        if mode is FaultyVendorMode.CLOSED:
+        if mode is VendorMode.CLOSED:
             return int(await scenario.stack_database.one(REFUSED, ids))
         references = [
             entry["reference"] for entry in scenario.vendor_control.ledger.of("call") if entry["mode"] == mode
@@ -76,29 +76,29 @@ async def wait_for_call(scenario: Scenario, mode: FaultyVendorMode, sent: list[G
 
 
 THROTTLED = (
-    FaultyVendorMode.THROTTLED_SECONDS,
-    FaultyVendorMode.THROTTLED_DATE,
-    FaultyVendorMode.THROTTLED_ABSURD,
-    FaultyVendorMode.THROTTLED_BARE,
+    VendorMode.THROTTLES_SECONDS,
+    VendorMode.THROTTLES_DATE,
+    VendorMode.THROTTLES_ABSURD,
+    VendorMode.THROTTLES_BARE,
 )
 add_vendor_fault(
     "throttled", "Return 429 with Retry-After in seconds, as a date, as nonsense, and without it.", *THROTTLED
 )
-add_vendor_fault("server_error", "Return 500 for everything, and accept nothing.", FaultyVendorMode.ERROR)
-add_vendor_fault("accepted_then_500", "Accept the message and return 500.", FaultyVendorMode.ACCEPTED_500)
-add_vendor_fault("accepted_then_reset", "Accept the message and reset the connection.", FaultyVendorMode.ACCEPTED_RESET)
-add_vendor_fault("accepted_then_hang", "Accept the message and never respond.", FaultyVendorMode.ACCEPTED_HANG)
-add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", FaultyVendorMode.DRIP)
-add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", FaultyVendorMode.GARBLED)
-add_vendor_fault("redirected", "Return 302 to another address.", FaultyVendorMode.REDIRECT)
-add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", FaultyVendorMode.FLOOD)
-add_vendor_fault("connection_refused", "No server listens on the vendor's port.", FaultyVendorMode.CLOSED)
+add_vendor_fault("server_error", "Return 500 for everything, and accept nothing.", VendorMode.FAILS)
+add_vendor_fault("accepted_then_500", "Accept the message and return 500.", VendorMode.ACCEPTS_AND_FAILS)
+add_vendor_fault("accepted_then_reset", "Accept the message and reset the connection.", VendorMode.LOSES)
+add_vendor_fault("accepted_then_hang", "Accept the message and never respond.", VendorMode.ACCEPTS_AND_HANGS)
+add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", VendorMode.DRIPS)
+add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", VendorMode.GARBLES)
+add_vendor_fault("redirected", "Return 302 to another address.", VendorMode.REDIRECTS)
+add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", VendorMode.FLOODS)
+add_vendor_fault("connection_refused", "No server listens on the vendor's port.", VendorMode.CLOSED)
 
 
 @fault
 async def credentials_revoked(scenario: Scenario) -> None:
     """Return 401 during a run, then accept again: the circuit opens, and the other provider sends the email."""
-    async with scenario.vendor_control.with_mode(FaultyVendorMode.UNAUTHORIZED, "sendgrid"):
+    async with scenario.vendor_control.with_mode(VendorMode.BREAKS, "sendgrid"):
         sent = await send_some(scenario, MAILS) + await send_some(scenario, MAILS)
         await eventually(
             lambda: scenario.stack_database.one(REASON, "sendgrid"), lambda why: why == "credentials_refused"
@@ -112,7 +112,7 @@ async def outage_of_one_of_two(scenario: Scenario) -> None:
     async with running_background_load(
         lambda: scenario.load_generator.send(RECONCILE_EMAIL, word="silent"), MAILS_PER_SECOND, scenario.rand
     ) as load:
-        async with scenario.vendor_control.with_mode(FaultyVendorMode.CLOSED, "sendgrid"):
+        async with scenario.vendor_control.with_mode(VendorMode.CLOSED, "sendgrid"):
             began = time.time()
             await wait_seconds(scenario.scale.outage)
         back = time.time()
@@ -143,7 +143,7 @@ async def outage_of_the_only_one(scenario: Scenario) -> None:
     async with running_background_load(
         lambda: scenario.load_generator.send(RECONCILE_SMS, word="silent"), TEXTS_PER_SECOND, scenario.rand
     ) as load:
-        async with scenario.vendor_control.with_mode(FaultyVendorMode.CLOSED, "twilio"):
+        async with scenario.vendor_control.with_mode(VendorMode.CLOSED, "twilio"):
             began = time.time()
             await wait_seconds(scenario.scale.outage)
         back = time.time()

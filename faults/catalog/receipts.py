@@ -7,7 +7,7 @@ from faults.catalog.table import fault
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
 from faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS
-from faults.vendor.modes import ReceiptStyle
+from testing.vendors.receipts import ReceiptStyle
 
 WEEKS = timedelta(weeks=3)
 OVER = "SELECT count(*) FROM notification WHERE id::text = ANY($1) AND finished_at IS NOT NULL"

@@ -9,7 +9,7 @@ from faults.pace import wait_seconds
 from faults.scenario import Scenario
 from faults.stack_process import StackProcess
 from faults.type_specs import RECONCILE_SMS
-from faults.vendor.modes import FaultyVendorMode
+from testing.vendors.modes import VendorMode
 
 TAKEN_OVER = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'worker_lost'"
 # At least this share of a burst is in flight at the same moment. On a slow machine the first calls time out before the
@@ -58,7 +58,7 @@ async def killed_before_the_row(scenario: Scenario) -> None:
 @fault
 async def killed_after_the_row(scenario: Scenario) -> None:
     """Kill the workers with -9 when the row is written and the vendor has not accepted the message."""
-    async with scenario.vendor_control.with_mode(FaultyVendorMode.STALL, "twilio"):
+    async with scenario.vendor_control.with_mode(VendorMode.HANGS, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
         await kill_workers(scenario)
@@ -68,7 +68,7 @@ async def killed_after_the_row(scenario: Scenario) -> None:
 @fault
 async def killed_during_the_call(scenario: Scenario) -> None:
     """Kill the workers with -9 while the vendor, which has the message, holds the response."""
-    async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
         await kill_workers(scenario)
@@ -79,7 +79,7 @@ async def killed_during_the_call(scenario: Scenario) -> None:
 async def killed_after_the_response(scenario: Scenario) -> None:
     """Kill the workers with -9 when the vendor has responded and the attempt row is locked."""
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
             sent = await send_sms_burst(scenario)
             await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
             await lifted.enter_async_context(scenario.stack_database.locked("attempt"))
@@ -92,7 +92,7 @@ async def killed_after_the_response(scenario: Scenario) -> None:
 async def killed_after_the_commit(scenario: Scenario) -> None:
     """Kill the workers with -9 when the outcome is committed and Temporal does not have it."""
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
             sent = await send_sms_burst(scenario)
             await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
             lifted.enter_context(scenario.stack_process("temporal").frozen())
@@ -108,7 +108,7 @@ async def stopped_past_the_timeout(scenario: Scenario) -> None:
     first, second = scenario.servers.workers
     await second.stop()
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
             sent = await send_sms_burst(scenario)
             await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
             lifted.enter_context(first.frozen())
@@ -124,7 +124,7 @@ async def _any(scenario: Scenario, ids: list[str]) -> bool:
 @fault
 async def stopped_by_sigterm(scenario: Scenario) -> None:
     """Send SIGTERM to all workers under load: they finish their calls, and no outcome is unknown."""
-    async with scenario.vendor_control.with_mode(FaultyVendorMode.HOLD, "twilio"):
+    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
         sent = await send_sms_burst(scenario)
         await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
         stopping = [asyncio.create_task(_stopped(worker)) for worker in scenario.servers.workers]

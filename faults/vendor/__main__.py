@@ -4,7 +4,6 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from faults.vendor.http import FaultyHttpVendor
-from faults.vendor.mail import FaultyMailServer
-from faults.vendor.modes import FaultyVendorMode, ReceiptStyle
-from faults.vendor.receipts import ReceiptPoster
-from faults.vendor.sendgrid import FaultySendGrid, SendGridReceiptFormat
-from faults.vendor.twilio import FaultyTwilio, TwilioReceiptFormat
-from faults.vendor.vendor_log import VendorLog
-
-HOST = "127.0.0.1"
+from faults.vendor.vendor_log import DurableVendorLog
+from testing.vendors.http import HOST, VendorListener
+from testing.vendors.modes import VendorMode
+from testing.vendors.receipts import ReceiptPoster, ReceiptStyle
+from testing.vendors.sendgrid import FakeSendGrid
+from testing.vendors.smtp import MailServer
+from testing.vendors.twilio import FakeTwilio
+from testing.vendors.vendor import FakeVendor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +40,13 @@ class VendorPlan:
         return cls(**json.loads(path.read_text()))
 
 
-class ReopenableListener:
-    """Listen on a socket that can be closed, and reopened at the same port."""
-
-    def __init__(self, listen: Callable[[], Coroutine[Any, Any, asyncio.Server]]) -> None:
-        self._listen = listen
-        self._server: asyncio.Server | None = None
-
-    async def open(self) -> None:
-        if self._server is None:
-            self._server = await self._listen()
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+def events_of(to: str) -> list[str]:
+    """Return the events to report, selected by a word in the address or a number's last digit."""
+    if "silent" in to or (to.startswith("+") and to.endswith("8")):
+        return []
+    if "open" in to or (to.startswith("+") and to.endswith("9")):
+        return ["delivered", "open"]
+    return ["delivered"]
 
 
 class VendorServers:
@@ -65,30 +55,21 @@ class VendorServers:
     def __init__(self, plan: VendorPlan) -> None:
         key = load_pem_private_key(plan.key.encode(), None)
         assert isinstance(key, EllipticCurvePrivateKey)
-        ledger = VendorLog(Path(plan.ledger))
-        receipt_formats = {"sendgrid": SendGridReceiptFormat(key), "twilio": TwilioReceiptFormat()}
-        self.reports = ReceiptPoster(ledger=ledger, receipt_formats=receipt_formats)
-        self.vendors: dict[str, FaultyHttpVendor] = {
-            "sendgrid": FaultySendGrid(ledger, self.reports, plan.callback),
-            "twilio": FaultyTwilio(ledger, self.reports),
-        }
-        self.mail = FaultyMailServer(vendor_log=ledger)
+        log = DurableVendorLog(Path(plan.ledger))
+        self.reports = ReceiptPoster(events_of=events_of, on_posted=log.receipt)
+        sendgrid, twilio = FakeSendGrid(key=key, log=log), FakeTwilio(log=log)
+        sendgrid.receipts_url = plan.callback
+        self.vendors: dict[str, FakeVendor] = {"sendgrid": sendgrid, "twilio": twilio}
+        for vendor in self.vendors.values():
+            vendor.on_accepted = self.reports.post_events
+        self._listeners: dict[str, VendorListener] = {**self.vendors, "smtp": MailServer(login=False, log=log)}
         self._ports = plan.ports
-        self._listeners = {
-            name: ReopenableListener(self._http(name, vendor.serve)) for name, vendor in self.vendors.items()
-        }
-        self._listeners["smtp"] = ReopenableListener(self._smtp)
-        self._control = ReopenableListener(self._http("control", self._serve_control))
-
-    def _http(self, name: str, serve: Any) -> Callable[[], Coroutine[Any, Any, asyncio.Server]]:
-        return lambda: asyncio.start_server(serve, HOST, self._ports[name])
-
-    async def _smtp(self) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(self.mail.connect, HOST, self._ports["smtp"])
 
     async def open(self) -> None:
-        for listener in (*self._listeners.values(), self._control):
-            await listener.open()
+        for name, listener in self._listeners.items():
+            listener.port = self._ports[name]
+            await listener.start()
+        self._control = await asyncio.start_server(self._serve_control, HOST, self._ports["control"])
 
     async def _serve_control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         order = json.loads(await reader.readline())
@@ -101,7 +82,7 @@ class VendorServers:
         self, mode: str | None = None, provider: str = "", style: str | None = None, release: bool = False
     ) -> None:
         if mode is not None:
-            await self._set_mode(provider, FaultyVendorMode(mode))
+            await self._set_mode(provider, VendorMode(mode))
         if style is not None:
             self.reports.style = ReceiptStyle(style)
         if release:
@@ -109,19 +90,22 @@ class VendorServers:
             for vendor in self.vendors.values():
                 vendor.release()
 
-    async def _set_mode(self, provider: str, mode: FaultyVendorMode) -> None:
+    async def _set_mode(self, provider: str, mode: VendorMode) -> None:
         if provider in self.vendors:
-            self.vendors[provider].mode = mode
-        if mode is FaultyVendorMode.CLOSED:
-            self._listeners[provider].close()
+            self.vendors[provider].set_mode(mode)
+        if mode is VendorMode.CLOSED:
+            await self._listeners[provider].stop()
         else:
-            await self._listeners[provider].open()
+            await self._listeners[provider].start()
 
     def _state(self) -> dict[str, Any]:
         return {
             "held": {name: vendor.held for name, vendor in self.vendors.items()},
             "receipts_due": self.reports.due,
-            "complaints": self.reports.complaints + self.mail.complaints,
+            "complaints": [
+                *self.reports.complaints,
+                *(text for listener in self._listeners.values() for text in listener.complaints),
+            ],
         }
 
 

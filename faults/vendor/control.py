@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from faults.vendor.modes import FaultyVendorMode, ReceiptStyle
 from faults.vendor.vendor_log import Entry, VendorLogReader
+from testing.vendors.modes import VendorMode
+from testing.vendors.receipts import ReceiptStyle
 from tests.polling import eventually
 
 PROVIDERS = ("sendgrid", "smtp", "twilio")
@@ -26,18 +27,18 @@ class VendorControl:
         writer.close()
         return state
 
-    async def mode(self, mode: FaultyVendorMode, *providers: str) -> None:
+    async def mode(self, mode: VendorMode, *providers: str) -> None:
         for provider in providers:
             await self.send_command(mode=mode, provider=provider)
 
     @asynccontextmanager
-    async def with_mode(self, mode: FaultyVendorMode, *providers: str) -> AsyncIterator[None]:
+    async def with_mode(self, mode: VendorMode, *providers: str) -> AsyncIterator[None]:
         """Set the mode while the block runs, then release held calls."""
         await self.mode(mode, *providers)
         try:
             yield
         finally:
-            await self.mode(FaultyVendorMode.OK, *providers)
+            await self.mode(VendorMode.GOOD, *providers)
             await self.send_command(release=True)
 
     @asynccontextmanager

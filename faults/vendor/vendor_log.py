@@ -10,26 +10,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from testing.vendors.http import Request
+from testing.vendors.log import VendorCall, VendorLog, VendorMessage
+from testing.vendors.modes import VendorMode
+from testing.vendors.receipts import VendorReceipt
+
 Entry = dict[str, Any]
 
 
-class VendorLog:
+class DurableVendorLog(VendorLog):
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._file = path.open("a", buffering=1)
 
-    def call(self, provider: str, reference: str, mode: str) -> None:
-        self._write(kind="call", provider=provider, reference=reference, mode=mode)
+    def call(self, name: str, call: VendorCall) -> None:
+        if call.message is not None:
+            self._write(kind="call", provider=name, reference=call.message.reference, mode=call.mode)
 
-    def kept(self, provider: str, reference: str, message_id: str, to: str) -> None:
-        self._write(kind="kept", provider=provider, reference=reference, message_id=message_id, to=to)
+    def accepted(self, name: str, message: VendorMessage) -> None:
+        id = ascii(message.message_id).strip("'")
+        self._write(kind="kept", provider=name, reference=message.reference, message_id=id, to=message.to)
 
-    def looked_up(self, provider: str, status: int) -> None:
-        """Log a lookup."""
-        self._write(kind="lookup", provider=provider, status=status)
+    def lookup(self, name: str, request: Request, mode: VendorMode) -> None:
+        self._write(kind="lookup", provider=name, mode=mode)
 
-    def receipt(self, provider: str, reference: str, event: str, status: int) -> None:
+    def receipt(self, receipt: VendorReceipt, status: int) -> None:
         """Log a posted receipt with the status of its response."""
-        self._write(kind="receipt", provider=provider, reference=reference, event=event, status=status)
+        name, reference = receipt.vendor.name, receipt.message.reference
+        self._write(kind="receipt", provider=name, reference=reference, event=receipt.event, status=status)
 
     def _write(self, **entry: Any) -> None:
         self._file.write(json.dumps({"at": time.time(), **entry}) + "\n")

@@ -15,25 +15,13 @@ from config import Settings
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderAcceptance
+from testing.vendors.http import Request
 from tests.api_tenants import ApiTenant, open_in_process_tenant
-from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
+from tests.receivers import open_event_receiver
 
 pytestmark = pytest.mark.postgres
 
 PATH = "/webhook-secret"
-
-
-class RefusingEndpoint(FakeVendor):
-    """A receiver that inspects nothing."""
-
-    def read(self, request: Request) -> tuple[str, VendorMode]:
-        return request.headers["webhook-id"], VendorMode.GOOD
-
-    def accepted(self, reference: str, request: Request) -> Reply:
-        return Reply(status=204)
-
-    def refused(self, mode: VendorMode) -> Reply:
-        return Reply(status=400)
 
 
 @pytest.fixture
@@ -52,8 +40,7 @@ async def webhooks(database_url: str) -> AsyncIterator[Container]:
 
 async def delivered(container: Container, tenant: UUID) -> Request:
     """Return the requests that a receiver on this machine got."""
-    endpoint = RefusingEndpoint()
-    async with running_vendor(endpoint):
+    async with open_event_receiver() as endpoint:
         message = OutgoingMessage(
             attempt_id=uuid4(),
             delivery_id=uuid4(),
@@ -64,7 +51,7 @@ async def delivered(container: Container, tenant: UUID) -> Request:
             created_at=datetime.now(UTC),
             channel=Channel.WEBHOOK,
             endpoint_id="webhook",
-            address={"url": f"{endpoint.url}/hook"},
+            address={"url": endpoint.url},
             content={"body": "Grüße"},
         )
         assert isinstance(await container.providers["webhook"].send(message), ProviderAcceptance)

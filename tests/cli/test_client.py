@@ -9,7 +9,7 @@ import pytest
 
 from commands.client import open_api
 from commands.errors import CommandError
-from tests.providers.harness_http import Reply, read_request
+from testing.vendors.http import Reply, read_request
 
 PAGE = b"<!doctype html><title>Sign in</title>"
 

@@ -14,14 +14,15 @@ from commands.errors import CommandError
 from commands.provider_checks import check_named_provider
 from config import Settings
 from providers.webhook import Webhook
+from testing.vendors.sendgrid import API_KEY
+from testing.vendors.smtp import PASSWORD, SENDER, USER, MailServer
+from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio
 from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
 from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
-from tests.providers.harness_fcm import fcm_bench, service_account
-from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
-from tests.providers.harness_sendgrid import API_KEY, sendgrid_bench
-from tests.providers.harness_twilio import FROM, SID, TOKEN, twilio_bench
-from tests.providers.mail_server import PASSWORD, SENDER, USER, MailServer
+from tests.providers.harness_fcm import fcm_bench
+from tests.providers.harness_sendgrid import sendgrid_bench
+from tests.providers.harness_twilio import twilio_bench
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -32,7 +33,7 @@ async def test_a_provider_without_a_check_reports_that(terminal: Terminal, name:
 
 
 async def test_smtp_is_checked_by_a_login(terminal: Terminal) -> None:
-    async with MailServer().open() as server:
+    async with MailServer().running() as server:
         given = {"HOST": "localhost", "PORT": str(server.port), "TLS": "none", "USERNAME": USER, "FROM": SENDER}
         await asks_its_vendor(
             terminal, "smtp", {**given, "PASSWORD": PASSWORD}, PASSWORD="other", says=f"accepts the login of {USER}"
@@ -44,23 +45,23 @@ async def test_sendgrid_is_checked_by_its_key(terminal: Terminal) -> None:
     async with sendgrid_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
         await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is valid")
-        assert bench.vendor.requests == []
+        assert bench.vendor.log.requests == []
 
 
 async def test_twilio_is_checked_by_its_account(terminal: Terminal) -> None:
     async with twilio_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
         await asks_its_vendor(terminal, "twilio", given, AUTH_TOKEN="other", says="the account is active")
-        assert bench.vendor.requests == []
+        assert bench.vendor.log.requests == []
 
 
 async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
     async with fcm_bench() as bench:
         url = bench.vendor.url
-        given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": service_account(url)}
-        other = service_account(url, signs_with="another")
+        given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": bench.account().get_secret_value()}
+        other = bench.account("another").get_secret_value()
         await asks_its_vendor(terminal, "fcm", given, CREDENTIALS=other, says="a dry run passed")
-        assert bench.vendor.requests == []
+        assert bench.vendor.log.requests == []
 
 
 async def asks_its_vendor(terminal: Terminal, name: str, given: dict[str, str], *, says: str, **wrong: str) -> None:
@@ -118,32 +119,18 @@ async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> Non
     )
 
 
-class FakeTarget(FakeVendor):
-    """Accepts any request."""
-
-    def read(self, request: Request) -> tuple[str, VendorMode]:
-        return request.target, VendorMode.GOOD
-
-    def accepted(self, reference: str, request: Request) -> Reply:
-        return Reply(status=201, body={"sid": "SM1", "status": "queued"})
-
-    def refused(self, mode: VendorMode) -> Reply:
-        return Reply(status=400)
-
-
 async def test_a_test_message_names_the_callback_of_the_stack_that_runs(
     terminal: Terminal, api_tenant: ApiTenant
 ) -> None:
     """The stack may have picked any port."""
-    vendor = FakeTarget()
-    async with running_vendor(vendor):
+    async with FakeTwilio().running() as vendor:
         given = {"BASE_URL": vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
         settings = {f"TOCSIN_TWILIO_{variable}": value for variable, value in given.items()}
         send = ("providers", "check", "twilio", "--send-to", "+447700900142")
         assert (await terminal.tocsin(*send, TOCSIN_API_PORT="0", **settings)).code == 0
         public = {"TOCSIN_PUBLIC_URL": "https://tunnel.example"}
         assert (await terminal.tocsin(*send, **public, **settings)).code == 0
-    result = [request.form["StatusCallback"].partition("?")[0] for request in vendor.requests]
+    result = [request.form["StatusCallback"].partition("?")[0] for request in vendor.log.requests]
     assert result == [f"{url}/api/v1/receipts/twilio" for url in (api_tenant.engine.api_url, "https://tunnel.example")]
 
 

@@ -1,4 +1,4 @@
-"""Check that each provider has a module, a registry line, a test with payload samples and a docs row."""
+"""Check that each provider has a module, a registry line, a fake vendor, a test with payload samples and a docs row."""
 
 import importlib
 import re
@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.code.tree import ROOT
+
+# They store their messages in Tocsin's database.
+WITHOUT_VENDOR = {"in_app", "sandbox"}
 
 
 def documented(docs: str) -> set[str]:
@@ -17,6 +20,8 @@ def missing(name: str, *, parses_receipts: bool, root: Path) -> Iterator[str]:
     """Return the paths that a registered provider lacks."""
     if not any((root / "providers" / path).is_file() for path in (f"{name}.py", f"{name}/adapter.py")):
         yield f"providers/{name}.py or providers/{name}/adapter.py"
+    if name not in WITHOUT_VENDOR and not (root / f"testing/vendors/{name}.py").is_file():
+        yield f"testing/vendors/{name}.py"
     if not (root / f"tests/providers/test_{name}.py").is_file():
         yield f"tests/providers/test_{name}.py"
     if f'"{name}": ' not in text_of(root / "tests" / "providers" / "harnesses.py"):
@@ -62,6 +67,7 @@ def write(root: Path, *paths: str, text: str = "") -> None:
 def test_everything_that_a_provider_lacks_is_named(tmp_path: Path) -> None:
     assert list(missing("twilio", parses_receipts=True, root=tmp_path)) == [
         "providers/twilio.py or providers/twilio/adapter.py",
+        "testing/vendors/twilio.py",
         "tests/providers/test_twilio.py",
         "tests/providers/harnesses.py: a harness for `twilio`",
         "tests/providers/payloads/twilio*",
@@ -75,9 +81,8 @@ def test_samples_of_a_provider_with_a_longer_name_do_not_count(tmp_path: Path) -
 
 
 def test_a_provider_with_everything_lacks_nothing(tmp_path: Path) -> None:
-    write(
-        tmp_path, "providers/twilio.py", "tests/providers/test_twilio.py", "tests/providers/payloads/twilio/sent.json"
-    )
+    write(tmp_path, "providers/twilio.py", "testing/vendors/twilio.py", "tests/providers/test_twilio.py")
+    write(tmp_path, "tests/providers/payloads/twilio/sent.json")
     write(tmp_path, "tests/providers/harnesses.py", text='    "twilio": TwilioHarness(),\n')
     write(tmp_path, "docs/providers.md", text="| name | channel |\n|---|---|\n| `twilio` | sms |\n")
     assert list(missing("twilio", parses_receipts=True, root=tmp_path)) == []

@@ -19,9 +19,9 @@ from providers.transport import Transport, outgoing_client
 from storage import event_endpoints, event_outbox
 from storage.database import Database
 from storage.event_outbox import ConcurrencyLimits
+from testing.vendors.http import Reply
 from tests.dispatch.webhook_tenants import WebhookTenant, open_webhook_tenant, record_delivered
 from tests.polling import eventually
-from tests.providers.harness_http import Reply
 from tests.receivers import EventReceiver, open_event_receiver, verify_request
 
 pytestmark = pytest.mark.postgres

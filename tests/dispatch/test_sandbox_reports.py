@@ -16,8 +16,8 @@ from storage import sandbox
 from storage.database import Database
 from storage.sandbox import PostgresSandboxStore, seconds_to_next
 from storage.statements import Executor
+from testing.vendors.http import Reply
 from tests.polling import eventually
-from tests.providers.harness_http import Reply
 from tests.receivers import EventReceiver, open_event_receiver
 
 pytestmark = pytest.mark.postgres

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long]
 READY = {
     "make run": "Send one yourself:",
     ".venv/bin/python -m aiosmtpd": "",
-    ".venv/bin/python examples/vendors.py": "listening on ",
+    ".venv/bin/python -m examples.vendors": "listening on ",
 }
 # The part of `make run` after .venv exists.
 MAKE_RUN = ".venv/bin/python cli.py dev"

@@ -17,35 +17,21 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.fcm import Fcm, FcmSettings
 from providers.outcomes import ProviderAcceptance
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
-from providers.transport import Transport
+from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
 from tests.code.tree import ROOT
-from tests.polling import eventually
-from tests.providers.harness_http import FakeVendor, Reply, Request, VendorMode, running_vendor
-from tests.providers.mail_server import to
+from tests.providers.harness_smtp import to
+from tests.receivers import EventReceiver, open_event_receiver
 
 KEY, TOKEN = SecretStr("SG.swordfish"), SecretStr("hammerhead")
 
 
-class ReceiptEndpoint(FakeVendor):
-    """Receive receipts and keep them unchanged."""
-
-    def read(self, request: Request) -> tuple[str, VendorMode]:
-        return request.target, VendorMode.GOOD
-
-    def accepted(self, reference: str, request: Request) -> Reply:
-        return Reply(status=204)
-
-    def refused(self, mode: VendorMode) -> Reply:
-        return Reply(status=400)
-
-
 @dataclass
 class RunningVendors:
-    """Run the vendors. `said` is their output so far."""
+    """Run the vendors. `output` is what they printed so far."""
 
     process: Process
-    tocsin: ReceiptEndpoint
+    tocsin: EventReceiver
     transport: Transport
     account: Path
     url: str = ""
@@ -63,26 +49,24 @@ class RunningVendors:
 
     @property
     def callback(self) -> str:
-        return f"{self.tocsin.url}/api/v1/receipts/twilio"
+        return f"{api_url(self.tocsin)}/api/v1/receipts/twilio"
 
-    async def receipts(self, count: int) -> list[Request]:
-        async def look() -> list[Request]:
-            return self.tocsin.requests
 
-        return await eventually(look, lambda requests: len(requests) == count)
+def api_url(tocsin: EventReceiver) -> str:
+    return f"http://127.0.0.1:{tocsin.port}"
 
 
 @pytest.fixture
 async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
-    tocsin, account = ReceiptEndpoint(), tmp_path / "account.json"
-    async with running_vendor(tocsin) as transport:
+    account = tmp_path / "account.json"
+    async with open_event_receiver() as tocsin, outgoing_client() as client:
         process = await create_subprocess_exec(
-            *(sys.executable, "examples/vendors.py", "0"),
-            *("--report", tocsin.url, "--fcm-account", str(account)),
+            *(sys.executable, "-m", "examples.vendors", "0"),
+            *("--report", api_url(tocsin), "--fcm-account", str(account)),
             cwd=ROOT,
             stdout=PIPE,
         )
-        running_vendors = RunningVendors(process, tocsin, transport, account)
+        running_vendors = RunningVendors(process, tocsin, Transport(client), account)
         try:
             running_vendors.url = (await running_vendors.until("listening on ")).removeprefix("listening on ")
             yield running_vendors
@@ -102,44 +86,49 @@ def a(channel: Channel, address: dict[str, str], content: dict[str, Any]) -> Out
 async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
     [public_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "PUBLIC_KEY" in line]
     settings = SendGridSettings(
-        api_key=KEY, sender="shop@example.com", base_url=running_vendors.url, webhook_public_key=public_key
+        api_key=KEY,
+        sender="shop@example.com",
+        base_url=f"{running_vendors.url}/sendgrid",
+        webhook_public_key=public_key,
     )
     adapter = SendGrid(settings, running_vendors.transport)
     assert await adapter.check() == "the API key is valid and may send mail"
     message = to("otto@example.com", subject="Grüße")
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.receipts(1)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
     assert request.target == "/api/v1/receipts/sendgrid"
     [receipt] = adapter.parse_receipts(request.headers, request.body)
     assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
     assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("SendGrid reports delivered")
+    await running_vendors.until("sendgrid reports delivered")
     assert '"subject": "Grüße"' in running_vendors.output
     assert "swordfish" not in running_vendors.output
 
 
 async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    settings = TwilioSettings(account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=running_vendors.url)
+    settings = TwilioSettings(
+        account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=f"{running_vendors.url}/twilio"
+    )
     adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
     assert await adapter.check() == "the credentials are valid and the account is active"
     message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.receipts(1)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
     query = request.target.partition("?")[2]
     [receipt] = adapter.parse_receipts(request.headers, request.body, query)
     assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
     assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("Twilio reports delivered")
+    await running_vendors.until("twilio reports delivered")
     assert '"Body": "Grüße & more"' in running_vendors.output
     assert "hammerhead" not in running_vendors.output
 
 
 async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:
-    token_url = f"{running_vendors.url}/token"
+    url = f"{running_vendors.url}/fcm"
     settings = FcmSettings(
-        credentials=SecretStr(running_vendors.account.read_text()), base_url=running_vendors.url, token_url=token_url
+        credentials=SecretStr(running_vendors.account.read_text()), base_url=url, token_url=f"{url}/token"
     )
     adapter = Fcm(settings, running_vendors.transport)
     assert "a dry run passed" in await adapter.check()
@@ -147,6 +136,6 @@ async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:
     assert isinstance(sent, ProviderAcceptance)
     assert str(sent.message_id).startswith("projects/first-type/messages/")
     await running_vendors.until('"token": "ottos-phone"')
-    assert '"assertion": "…"' in running_vendors.output
+    assert "assertion" not in running_vendors.output
     assert "PRIVATE KEY" not in running_vendors.output
     assert running_vendors.account.stat().st_mode & 0o077 == 0

@@ -17,7 +17,7 @@ from faults.load_generator import LoadGenerator, open_load_generator
 from faults.servers import REAL_WORKER, Servers, running_servers
 from faults.stack_database import StackDatabase
 from faults.type_specs import TypeSpec, step
-from faults.vendor.modes import FaultyVendorMode
+from testing.vendors.modes import VendorMode
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal, pytest.mark.long, pytest.mark.timeout(3600)]
 
@@ -69,7 +69,7 @@ async def test_backlogs_of_slow_providers_delay_other_sends_less_than_a_third(st
     servers, load_generator = stack.servers, stack.load_generator
     await stack.seconds(HOOK)  # a warm-up
     idle, slowdown = await stack.seconds(HOOK), await machine_slowdown()
-    async with servers.vendor_control.with_mode(FaultyVendorMode.STALL, "sendgrid"):
+    async with servers.vendor_control.with_mode(VendorMode.HANGS, "sendgrid"):
         await load_generator.batch(AT_HANGING, MAIL)
         await load_generator.batch(AT_SLOW, TEXT)
         # Until then they take CPU time and slots, as any backlog does.

@@ -17,10 +17,9 @@ from domain.outgoing_messages import OutgoingMessage
 from embedded.datadir import DataDir
 from embedded.readiness import accepts_connections
 from embedded.stack import CHECKOUT
-from faults.environment import SENDER, Ports
+from faults.environment import SENDER, SENDGRID_KEY, Ports
 from faults.servers import vendors
 from faults.vendor.control import VendorControl
-from faults.vendor.modes import FaultyVendorMode, ReceiptStyle
 from faults.vendor.vendor_log import VendorLogReader
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
@@ -28,10 +27,12 @@ from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.smtp.adapter import Smtp, SmtpSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
+from testing.vendors.http import Reply, Request, read_request
+from testing.vendors.modes import VendorMode
+from testing.vendors.receipts import ReceiptStyle
+from testing.vendors.sendgrid import API_KEY, shown
+from testing.vendors.twilio import FROM, SID, TOKEN
 from tests.polling import eventually
-from tests.providers.harness_http import Reply, Request, read_request
-from tests.providers.harness_sendgrid import API_KEY, OWN_KEY, shown
-from tests.providers.harness_twilio import FROM, SID, TOKEN
 
 BOTH = ("sendgrid", "twilio")
 both = pytest.mark.parametrize("name", BOTH)
@@ -50,7 +51,7 @@ class FaultyVendors:
             api_key=SecretStr(API_KEY),
             sender=SENDER,
             base_url=urls["sendgrid"],
-            webhook_public_key=shown(OWN_KEY),
+            webhook_public_key=shown(SENDGRID_KEY),
             _env_file=None,
         )
         twilio = TwilioSettings(
@@ -159,18 +160,18 @@ async def test_an_accepted_message_is_logged_after_its_call(faulty_vendors: Faul
 @pytest.mark.parametrize(
     ("mode", "error"),
     [
-        (FaultyVendorMode.THROTTLED_SECONDS, TemporaryError),
-        (FaultyVendorMode.THROTTLED_DATE, TemporaryError),
-        (FaultyVendorMode.THROTTLED_ABSURD, TemporaryError),
-        (FaultyVendorMode.THROTTLED_BARE, TemporaryError),
-        (FaultyVendorMode.ERROR, UnknownOutcome),
-        (FaultyVendorMode.UNAUTHORIZED, PermanentError),
-        (FaultyVendorMode.REDIRECT, PermanentError),
-        (FaultyVendorMode.CLOSED, TemporaryError),
+        (VendorMode.THROTTLES_SECONDS, TemporaryError),
+        (VendorMode.THROTTLES_DATE, TemporaryError),
+        (VendorMode.THROTTLES_ABSURD, TemporaryError),
+        (VendorMode.THROTTLES_BARE, TemporaryError),
+        (VendorMode.FAILS, UnknownOutcome),
+        (VendorMode.BREAKS, PermanentError),
+        (VendorMode.REDIRECTS, PermanentError),
+        (VendorMode.CLOSED, TemporaryError),
     ],
 )
 async def test_a_vendor_that_accepts_nothing_has_no_message(
-    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode, error: type[Exception]
+    faulty_vendors: FaultyVendors, name: str, mode: VendorMode, error: type[Exception]
 ) -> None:
     sent = message(name)
     async with faulty_vendors.vendor_control.with_mode(mode, name):
@@ -183,9 +184,9 @@ async def test_a_vendor_that_accepts_nothing_has_no_message(
 
 
 @both
-@pytest.mark.parametrize("mode", [FaultyVendorMode.ACCEPTED_500, FaultyVendorMode.ACCEPTED_RESET])
+@pytest.mark.parametrize("mode", [VendorMode.ACCEPTS_AND_FAILS, VendorMode.LOSES])
 async def test_a_message_with_a_lost_response_is_found(
-    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
+    faulty_vendors: FaultyVendors, name: str, mode: VendorMode
 ) -> None:
     sent = message(name)
     async with faulty_vendors.vendor_control.with_mode(mode, name):
@@ -196,22 +197,22 @@ async def test_a_message_with_a_lost_response_is_found(
 
 
 @both
-@pytest.mark.parametrize("mode", [FaultyVendorMode.ACCEPTED_HANG, FaultyVendorMode.STALL])
+@pytest.mark.parametrize("mode", [VendorMode.ACCEPTS_AND_HANGS, VendorMode.HANGS])
 async def test_a_caller_gives_up_when_the_vendor_is_silent(
-    faulty_vendors: FaultyVendors, name: str, mode: FaultyVendorMode
+    faulty_vendors: FaultyVendors, name: str, mode: VendorMode
 ) -> None:
     sent = message(name)
     async with faulty_vendors.vendor_control.with_mode(mode, name):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await faulty_vendors.providers[name].send(sent)
-    assert await faulty_vendors.kept(sent) == (mode is FaultyVendorMode.ACCEPTED_HANG)
+    assert await faulty_vendors.kept(sent) == (mode is VendorMode.ACCEPTS_AND_HANGS)
 
 
 @both
 async def test_a_documented_status_with_an_endless_body_is_accepted(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.FLOOD, name):
+    async with faulty_vendors.vendor_control.with_mode(VendorMode.FLOODS, name):
         await faulty_vendors.providers[name].send(sent)
     assert await faulty_vendors.kept(sent) == 1
 
@@ -221,7 +222,7 @@ async def test_an_unreadable_body_is_accepted_where_the_status_decides(
     faulty_vendors: FaultyVendors, name: str, error: type[UnknownOutcome] | None
 ) -> None:
     sent = message(name)
-    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.GARBLED, name):
+    async with faulty_vendors.vendor_control.with_mode(VendorMode.GARBLES, name):
         with pytest.raises(error) if error else nullcontext():
             await faulty_vendors.providers[name].send(sent)
     assert await faulty_vendors.kept(sent) == 1
@@ -230,7 +231,7 @@ async def test_an_unreadable_body_is_accepted_where_the_status_decides(
 @both
 async def test_a_dripping_response_exceeds_every_deadline(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.DRIP, name):
+    async with faulty_vendors.vendor_control.with_mode(VendorMode.DRIPS, name):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await faulty_vendors.providers[name].send(sent)
@@ -240,7 +241,7 @@ async def test_a_dripping_response_exceeds_every_deadline(faulty_vendors: Faulty
 @both
 async def test_a_held_call_gets_a_response_when_the_mode_ends(faulty_vendors: FaultyVendors, name: str) -> None:
     sent = message(name)
-    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.HOLD, name):
+    async with faulty_vendors.vendor_control.with_mode(VendorMode.HOLDS, name):
         sending = asyncio.create_task(faulty_vendors.providers[name].send(sent))
         await faulty_vendors.vendor_control.wait_for_held_calls(name, 1)
         assert await faulty_vendors.kept(sent) == 1
@@ -250,7 +251,7 @@ async def test_a_held_call_gets_a_response_when_the_mode_ends(faulty_vendors: Fa
 
 async def test_the_mail_server_can_be_unavailable(faulty_vendors: FaultyVendors) -> None:
     sent = message("smtp")
-    async with faulty_vendors.vendor_control.with_mode(FaultyVendorMode.CLOSED, "smtp"):
+    async with faulty_vendors.vendor_control.with_mode(VendorMode.CLOSED, "smtp"):
         with pytest.raises(TemporaryError):
             await faulty_vendors.providers["smtp"].send(sent)
     assert await faulty_vendors.kept(sent) == 0

@@ -1,7 +1,7 @@
 """Define what the contract suite needs from a vendor: one harness per provider, by its name in `harnesses.py`.
 
-The `bench` of an HTTP provider's harness runs a local fake of the vendor (`harness_http.py`) and points the adapter at
-it.
+The `bench` of an HTTP provider's harness runs a local fake of the vendor (`testing/vendors/`) and points the adapter
+at it.
 """
 
 from abc import ABC, abstractmethod

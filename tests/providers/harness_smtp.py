@@ -1,18 +1,37 @@
-"""Adapt SMTP to the contract suite: `mail_server.py`, in the mode of the case."""
+"""Adapt SMTP to the contract suite."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import ClassVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.smtp.adapter import Smtp
 from storage.database import Database
+from testing.vendors.smtp import MailMode, MailServer
 from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Bench, ContractCase, Harness, message_to
-from tests.providers.mail_server import MailMode, MailServer
 from tests.storage.sends import DatabaseTenant, open_database_tenant
+
+ADA = "ada@example.com"
+
+
+def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> OutgoingMessage:
+    return OutgoingMessage(
+        attempt_id=uuid4(),
+        delivery_id=uuid4(),
+        notification_id=uuid4(),
+        tenant=UUID(int=7),
+        recipient_id="ada",
+        notification_type="order.shipped",
+        created_at=datetime.now(UTC),
+        channel=Channel.EMAIL,
+        endpoint_id=Channel.EMAIL,
+        address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
+        content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
+    )
 
 
 class SmtpBench(Bench):
@@ -55,5 +74,5 @@ class SmtpHarness(Harness):
 
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        async with MailServer().open() as server:
+        async with MailServer().running() as server:
             yield SmtpBench(await open_database_tenant(database), server)

@@ -1,55 +1,29 @@
-"""Simulate a webhook receiver that verifies according to the standard."""
+"""Adapt webhooks to the contract suite."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
-
-import standardwebhooks
 
 from domain.channels import Channel
 from domain.messages import CallResult
 from domain.outgoing_messages import OutgoingMessage
-from providers.transport import Transport
 from providers.webhook import Webhook, derive_tenant_secret
 from storage.database import Database
+from testing.vendors.webhook import FakeWebhook
 from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, Bench, ContractCase, Harness, tools_with
-from tests.providers.harness_http import FakeVendor, HttpBench, Reply, Request, VendorMode, running_vendor
+from tests.providers.harness_http import HttpBench, running_vendor
 
 SECRET = b"the installation's key"
 TENANT = UUID(int=7)
 
 
-class FakeEndpoint(FakeVendor):
-    """Keep messages by `webhook-id`, as the standard requires."""
-
-    def read(self, request: Request) -> tuple[str, VendorMode]:
-        assert request.method == "POST"
-        assert request.headers["content-type"] == "application/json"
-        try:
-            standardwebhooks.Webhook(derive_tenant_secret(SECRET, TENANT)).verify(request.body, dict(request.headers))
-        except standardwebhooks.WebhookVerificationError as error:
-            raise AssertionError(str(error)) from error
-        return str(UUID(request.headers["webhook-id"])), VendorMode(request.target.removeprefix("/hooks/"))
-
-    def accepted(self, reference: str, request: Request) -> Reply:
-        self.kept[reference] = 1
-        return Reply(status=200)
-
-    def refused(self, mode: VendorMode) -> Reply:
-        return Reply(status=429, headers={"Retry-After": "7"}) if mode is VendorMode.THROTTLES else Reply(status=404)
-
-
 class WebhookBench(HttpBench):
     channel = Channel.WEBHOOK
     content = {"subject": "Hi", "body": "Grüße"}
-    vendor: FakeEndpoint
 
-    def __init__(self, vendor: FakeEndpoint, transport: Transport) -> None:
-        self.vendor = vendor
-        self.provider = Webhook.build(tools_with(transport, SECRET))
-
-    def address(self, mode: VendorMode) -> dict[str, str]:
-        return {"url": f"{self.vendor.url}/hooks/{mode}"}
+    def adapter(self, **changed: Any) -> Webhook:
+        return Webhook.build(tools_with(self.transport, SECRET))
 
     def reference(self, message: OutgoingMessage) -> str:
         return str(message.delivery_id)
@@ -57,7 +31,7 @@ class WebhookBench(HttpBench):
 
 @asynccontextmanager
 async def webhook_bench() -> AsyncIterator[WebhookBench]:
-    receiver = FakeEndpoint()
+    receiver = FakeWebhook(derive_tenant_secret(SECRET, TENANT))
     async with running_vendor(receiver) as transport:
         yield WebhookBench(receiver, transport)
 

@@ -6,7 +6,8 @@ from email.headerregistry import Address
 import pytest
 
 from providers.email_message import ASCII_POLICY, build_email
-from tests.providers.mail_server import ADA, NAME, SENDER, to
+from testing.vendors.smtp import NAME, SENDER
+from tests.providers.harness_smtp import ADA, to
 
 
 @pytest.mark.parametrize("unit", ["Grüße aus 東京 ", "ü", "x ü", "東京 ", "a, b; ü ", "🎉 ", "=?utf-8?q?=C3=BC?= ü "])

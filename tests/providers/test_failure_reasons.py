@@ -20,9 +20,10 @@ from providers.smtp import reasons as smtp_reasons
 from providers.smtp.reasons import find_retry_reason
 from providers.twilio import reasons as twilio_reasons
 from services.provider_calls import send_once as send
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
 from tests.code.tree import ROOT
 from tests.providers.harness_fcm import fcm_bench
-from tests.providers.harness_http import Reply, VendorMode
 
 R, C, A, U = ReasonCategory
 BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED

@@ -13,7 +13,7 @@ from firebase_admin import messaging
 from pydantic import SecretStr
 
 from domain.channels import DeviceKind
-from providers.fcm import Fcm, FcmSettings
+from providers.fcm import FcmSettings
 from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
@@ -22,8 +22,9 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample, service_account
-from tests.providers.harness_http import Reply, VendorMode
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 
@@ -31,11 +32,6 @@ from tests.providers.vendor_modes import check_one_request, check_refused_connec
 async def bench() -> AsyncIterator[FcmBench]:
     async with fcm_bench() as bench:
         yield bench
-
-
-def settings(bench: FcmBench, **more: Any) -> FcmSettings:
-    given = {"credentials": SecretStr(service_account(bench.vendor.url)), "base_url": bench.vendor.url, **more}
-    return FcmSettings(**{"token_url": f"{bench.vendor.url}/token", **given})
 
 
 @every_mode
@@ -46,7 +42,7 @@ async def test_each_attempt_makes_one_request_in_every_vendor_mode(
 
 
 async def test_a_refused_connection_proves_not_sent(bench: FcmBench) -> None:
-    bench.provider = Fcm(settings(bench, base_url="http://127.0.0.1:1"), bench.transport)
+    bench.provider = bench.adapter(base_url="http://127.0.0.1:1")
     await check_refused_connection(bench)
 
 
@@ -57,13 +53,14 @@ async def test_fcm_supports_fcm_devices_only(bench: FcmBench) -> None:
 async def test_the_vendors_classes_accept_the_sent_messages(bench: FcmBench) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
-    sent = bench.vendor.requests[0].json["message"]
+    sent = bench.vendor.log.requests[0].json["message"]
     theirs = messaging.Message(
         notification=messaging.Notification(title="Hi", body="Grüße"),
         data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
         fid="an installation",
     )
     encoded = json.loads(str(theirs))
+    assert set(sent) == {"token", "notification", "data", "android", "apns"}
     assert {name: sent[name] for name in ("notification", "data")} == {
         name: encoded[name] for name in ("notification", "data")
     }
@@ -157,7 +154,7 @@ async def test_a_delay_is_the_vendors_or_the_documented_one(
 
 async def test_many_sends_at_once_share_one_token(bench: FcmBench) -> None:
     await asyncio.gather(*(bench.provider.send(bench.message_in_mode(VendorMode.GOOD)) for _ in range(10)))
-    assert (len(bench.vendor.tokens), len(bench.vendor.requests)) == (1, 10)
+    assert (len(bench.vendor.tokens), len(bench.vendor.log.requests)) == (1, 10)
 
 
 async def test_a_token_that_is_about_to_end_is_renewed(bench: FcmBench) -> None:
@@ -210,7 +207,7 @@ async def test_a_missing_token_proves_that_nothing_was_sent(
     bench.vendor.token_reply = reply
     with pytest.raises(kind):
         await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.requests == []
+    assert bench.vendor.log.requests == []
 
 
 async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
@@ -224,10 +221,10 @@ async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = Fcm(settings(bench, token_url=url), bench.transport)
+        provider = bench.adapter(token_url=url)
         with pytest.raises(TemporaryError, match="token_unavailable"):
             await provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.requests == []
+    assert bench.vendor.log.requests == []
 
 
 async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: FcmBench) -> None:
@@ -237,7 +234,7 @@ async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: F
 
     async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = Fcm(settings(bench, token_url=url), bench.transport)
+        provider = bench.adapter(token_url=url)
         with pytest.raises(TemporaryError):
             await provider.send(bench.message_in_mode(VendorMode.GOOD))
 
@@ -245,16 +242,16 @@ async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: F
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"type": "service_account"}', '"/etc/passwd"'])
 async def test_invalid_credentials_are_an_error_at_start_without_quotes(bench: FcmBench, text: str) -> None:
     with pytest.raises(ValueError, match=r"^TOCSIN_FCM_CREDENTIALS is not the JSON of a service account$") as caught:
-        Fcm(settings(bench, credentials=SecretStr(text)), bench.transport)
+        bench.adapter(credentials=SecretStr(text))
     assert caught.value.__suppress_context__
 
 
 async def test_a_project_of_the_settings_wins_over_that_of_the_credentials(bench: FcmBench) -> None:
-    provider = Fcm(settings(bench, project_id="other"), bench.transport)
+    provider = bench.adapter(project_id="other")
     bench.vendor.token_reply = None
     with pytest.raises(PermanentError):
         await provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.requests[0].target == "/v1/projects/other/messages:send"
+    assert bench.vendor.log.requests[0].target == "/v1/projects/other/messages:send"
     bench.vendor.complaints.clear()  # it knows one project
 
 
@@ -262,14 +259,15 @@ async def test_two_sends_of_a_delivery_are_one_on_the_device(bench: FcmBench) ->
     first = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(first)
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), delivery_id=first.delivery_id))
-    tags = {request.json["message"]["android"]["notification"]["tag"] for request in bench.vendor.requests}
-    assert tags == {str(first.delivery_id)}
+    tags = {request.json["message"]["android"]["notification"]["tag"] for request in bench.vendor.log.requests}
+    headers = {request.json["message"]["apns"]["headers"]["apns-collapse-id"] for request in bench.vendor.log.requests}
+    assert tags == headers == {str(first.delivery_id)}
 
 
 async def sent(bench: FcmBench, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the Android and Apple options of a message."""
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **more))
-    message = bench.vendor.requests[-1].json["message"]
+    message = bench.vendor.log.requests[-1].json["message"]
     return message["android"], message["apns"]["headers"]
 
 
@@ -306,20 +304,22 @@ async def test_a_message_that_expires_before_the_call_gets_no_lifetime(bench: Fc
 
 async def test_a_check_names_the_project_and_uses_a_dry_run_alone(bench: FcmBench) -> None:
     assert await bench.provider.check() == "the service account may send for the project shop: a dry run passed"
-    [question] = bench.vendor.lookups
+    [question] = bench.vendor.log.lookups
     assert question.json["validate_only"] is True
     assert "token" not in question.json["message"]
 
 
 async def test_a_check_reports_that_the_project_belongs_to_another_account(bench: FcmBench) -> None:
     with pytest.raises(PermanentError, match="credentials_refused"):
-        await Fcm(settings(bench, project_id="other"), bench.transport).check()
+        await bench.adapter(project_id="other").check()
 
 
-def test_settings_are_read_from_the_file_that_the_vendor_gives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_settings_are_read_from_the_file_that_the_vendor_gives(
+    bench: FcmBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "account.json"
-    file.write_text(service_account("http://vendor"))
+    file.write_text(bench.account().get_secret_value())
     monkeypatch.setenv("TOCSIN_FCM_CREDENTIALS_FILE", str(file))
     read = FcmSettings.read()
     assert json.loads(read.credentials.get_secret_value())["project_id"] == "shop"

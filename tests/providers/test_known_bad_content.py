@@ -10,10 +10,12 @@ import pytest
 from providers.outcomes import ProviderRefusal
 from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import build_validity_period
-from tests.providers.harness_http import HttpBench, VendorMode
+from testing.vendors.modes import VendorMode
+from testing.vendors.smtp import MailServer
+from tests.providers.harness_http import HttpBench
 from tests.providers.harness_sendgrid import sendgrid_bench
+from tests.providers.harness_smtp import to
 from tests.providers.harness_twilio import twilio_bench
-from tests.providers.mail_server import MailServer, to
 
 MAIL = {"subject": "Hi", "text": "Text", "html": "<p>Text</p>"}
 Opened = Callable[[], AbstractAsyncContextManager[HttpBench]]
@@ -34,7 +36,7 @@ async def test_known_bad_content_is_refused_without_a_call(
     async with opened() as bench:
         result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
         assert result == ProviderRefusal(reason=reason)
-        assert bench.vendor.requests == []
+        assert bench.vendor.log.requests == []
 
 
 @pytest.mark.parametrize(
@@ -52,11 +54,11 @@ async def test_an_address_that_the_vendor_cannot_take_is_refused_without_a_call(
     async with opened() as bench:
         result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address=address))
         assert result == ProviderRefusal(reason=reason)
-        assert bench.vendor.requests == []
+        assert bench.vendor.log.requests == []
 
 
 async def test_an_empty_mail_opens_no_connection() -> None:
-    async with MailServer().open() as server:
+    async with MailServer().running() as server:
         result = await Smtp(server.settings()).send(replace(to(), content=MAIL | {"subject": ""}))
         assert (result, server.connections) == (ProviderRefusal(reason="empty_subject"), 0)
 

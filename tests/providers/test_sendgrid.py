@@ -29,8 +29,10 @@ from providers.outcomes import (
 from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
 from providers.sendgrid.lookup import REFERENCE
 from providers.sendgrid.options import build_options
-from tests.providers.harness_http import Reply, VendorMode
-from tests.providers.harness_sendgrid import API_KEY, FOREIGN_KEY, OWN_KEY, SendGridBench, sendgrid_bench, shown
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from testing.vendors.sendgrid import API_KEY, shown
+from tests.providers.harness_sendgrid import SendGridBench, sendgrid_bench
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "sendgrid"
@@ -64,7 +66,7 @@ async def test_each_attempt_makes_one_request_in_every_vendor_mode(
 
 
 async def test_a_refused_connection_proves_not_sent(bench: SendGridBench) -> None:
-    bench.provider = SendGrid(bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"}), bench.transport)
+    bench.provider = bench.unreachable()
     await check_refused_connection(bench)
 
 
@@ -72,9 +74,19 @@ async def test_both_parts_are_sent_plain_first_without_empty_parts(bench: SendGr
     message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
     await bench.provider.send(replace(message, content={**message.content, "text": ""}))
-    both, html = (request.json["content"] for request in bench.vendor.requests)
+    both, html = (request.json["content"] for request in bench.vendor.log.requests)
     assert [part["type"] for part in both] == ["text/plain", "text/html"]
     assert html == [{"type": "text/html", "value": "<p>Grüße</p>"}]
+
+
+async def test_the_request_names_the_sender_the_attempt_and_the_options(bench: SendGridBench) -> None:
+    message = bench.message_in_mode(VendorMode.GOOD)
+    await bench.provider.send(message)
+    mail = bench.vendor.log.requests[0].json
+    parts = {"from", "subject", "personalizations", "content", "custom_args", "headers", "tracking_settings"}
+    assert set(mail) == parts
+    assert mail["from"] == {"email": "shop@example.com", "name": "The shop, Ltd"}
+    assert mail["custom_args"][REFERENCE] == str(message.attempt_id)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ async def test_tags_that_the_vendor_supports_become_categories(
     bench: SendGridBench, tags: tuple[str, ...], categories: list[str] | None
 ) -> None:
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), tags=tags))
-    assert bench.vendor.requests[0].json.get("categories") == categories
+    assert bench.vendor.log.requests[0].json.get("categories") == categories
 
 
 @pytest.mark.parametrize("is_wanted", [False, True])
@@ -109,14 +121,14 @@ async def test_an_international_domain_is_sent_in_its_ascii_form(bench: SendGrid
         address={"email": "a+good@müller.de", "email_ascii": "a+good@xn--mller-kva.de"},
     )
     await bench.provider.send(message)
-    assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
+    assert bench.vendor.log.requests[0].json["personalizations"][0]["to"] == [{"email": "a+good@xn--mller-kva.de"}]
 
 
 async def test_the_longest_address_is_named_whole(bench: SendGridBench) -> None:
     start = f"{'a' * 59}+good@{'b' * 63}.{'c' * 63}."
     address = start + "d" * (254 - len(start.encode()) - len(".com")) + ".com"
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address={"email": address}))
-    assert bench.vendor.requests[0].json["personalizations"][0]["to"] == [{"email": address}]
+    assert bench.vendor.log.requests[0].json["personalizations"][0]["to"] == [{"email": address}]
 
 
 async def test_text_that_looks_like_a_key_is_refused_without_a_call(bench: SendGridBench) -> None:
@@ -124,7 +136,7 @@ async def test_text_that_looks_like_a_key_is_refused_without_a_call(bench: SendG
         bench.message_in_mode(VendorMode.GOOD), content={"subject": "Hi", "text": "SG.abc.def is open", "html": "<p>"}
     )
     assert await bench.provider.send(message) == ProviderRefusal(reason="contains_api_key")
-    assert bench.vendor.requests == []
+    assert bench.vendor.log.requests == []
 
 
 async def test_the_message_id_is_the_headers(bench: SendGridBench) -> None:
@@ -213,9 +225,9 @@ async def test_nonsense_about_the_limit_is_no_delay(bench: SendGridBench, header
 async def test_the_vendors_own_check_agrees_with_the_signatures_of_these_tests(bench: SendGridBench) -> None:
     body = raw(sample("events"))
     headers = bench.signed(body, datetime.now(UTC))
-    oracle = EventWebhook(shown(OWN_KEY))
+    oracle = EventWebhook(shown(bench.vendor.key))
     assert oracle.verify_signature(body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER])
-    assert not EventWebhook(shown(FOREIGN_KEY)).verify_signature(
+    assert not EventWebhook(shown(bench.forger.key)).verify_signature(
         body.decode(), headers[SIGNATURE_HEADER], headers[TIMESTAMP_HEADER]
     )
     assert len(parsed(bench, body)) == len(sample("events"))
@@ -307,15 +319,15 @@ async def test_a_signature_that_is_none_is_forged(bench: SendGridBench, signatur
 
 
 async def test_every_receipt_is_refused_without_a_public_key(bench: SendGridBench) -> None:
-    bench.provider = SendGrid(bench.settings.model_copy(update={"webhook_public_key": ""}), bench.transport)
+    bench.provider = bench.adapter(webhook_public_key="")
     with pytest.raises(ForgedReceipt):
         parsed(bench, raw(sample("events")))
 
 
-@pytest.mark.parametrize("key", ["nonsense", shown(OWN_KEY)[:-8]])
+@pytest.mark.parametrize("key", ["nonsense", shown(SendGridBench.forger.key)[:-8]])
 async def test_an_invalid_public_key_is_an_error_at_start(bench: SendGridBench, key: str) -> None:
     with pytest.raises(ValueError, match="TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY"):
-        SendGrid(bench.settings.model_copy(update={"webhook_public_key": key}), bench.transport)
+        bench.adapter(webhook_public_key=key)
 
 
 ODD: list[Any] = [7, None, {}, {"event": "open"}, {"event": "open", "timestamp": "1e999"}, []]
@@ -365,7 +377,7 @@ async def test_a_check_reports_that_a_valid_key_may_not_send(bench: SendGridBenc
 
 
 async def test_without_the_add_on_nothing_can_be_looked_up(bench: SendGridBench) -> None:
-    bench.vendor.entitled = False
+    bench.vendor.is_entitled = False
     with pytest.raises(PermanentError, match="email_activity_not_available"):
         await bench.provider.look_up(bench.message_in_mode(VendorMode.GOOD), datetime.now(UTC))
 

@@ -18,7 +18,8 @@ CHANGED = ("providers/registry.py", "tests/providers/harnesses.py", "docs/provid
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """The files that the skeleton changes, and the folders that it writes to."""
-    (tmp_path / "tests" / "providers" / "payloads").mkdir(parents=True)
+    for folder in ("tests/providers/payloads", "testing/vendors"):
+        (tmp_path / folder).mkdir(parents=True)
     for path in CHANGED:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)

@@ -17,12 +17,13 @@ import providers.smtp.adapter
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.smtp.adapter import Smtp, SmtpSettings
-from tests.providers.mail_server import ADA, NAME, SENDER, KeptMail, MailMode, MailServer, to
+from testing.vendors.smtp import NAME, SENDER, KeptMail, MailMode, MailServer
+from tests.providers.harness_smtp import ADA, to
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[MailServer]:
-    async with MailServer().open() as server:
+    async with MailServer().running() as server:
         yield server
 
 
@@ -58,7 +59,8 @@ async def test_the_message_id_is_that_of_the_delivery(server: MailServer) -> Non
     result = await Smtp(server.settings()).send(message)
     assert isinstance(result, ProviderAcceptance)
     assert result.message_id == f"{message.delivery_id}@shop.example"
-    assert result.response == {"code": 250, "text": "2.0.0 OK: queued as 4d8a"}
+    assert result.response["code"] == 250
+    assert str(result.response["text"]).startswith("2.0.0 OK: queued as ")
 
 
 async def test_sent_mail_has_seven_bits_and_keeps_dots_and_long_lines(server: MailServer) -> None:
@@ -135,7 +137,7 @@ async def test_an_international_domain_is_called_by_its_ascii_form(server: MailS
 async def test_a_non_ascii_address_needs_a_server_that_supports_it(server: MailServer) -> None:
     refusal = await Smtp(server.settings()).send(to("ädä@example.com"))
     assert refusal == ProviderRefusal(reason="international_address_not_supported")
-    async with MailServer(international=True).open() as modern:
+    async with MailServer(international=True).running() as modern:
         kept = await sent(modern, to("ädä@example.com"))
     assert kept.recipients == ["ädä@example.com"]
     assert {"SMTPUTF8", "BODY=8BITMIME"} <= set(kept.options)
@@ -267,7 +269,7 @@ async def test_a_wrong_password_is_permanent(server: MailServer) -> None:
 
 
 async def test_a_server_without_a_login_is_unsuitable_for_one() -> None:
-    async with MailServer(login=False).open() as server:
+    async with MailServer(login=False).running() as server:
         with pytest.raises(PermanentError, match=r"^login_not_offered$"):
             await Smtp(server.settings(username="u", password="p")).send(to())
 
@@ -343,7 +345,7 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
 async def test_tls_of_either_kind(authority: trustme.CA, implicit: bool) -> None:
-    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).running() as server:
         settings = server.settings(tls="implicit" if implicit else "starttls")
         assert isinstance(await Smtp(settings, client_tls(authority)).send(to()), ProviderAcceptance)
         assert len(server.ledger) == 1
@@ -351,7 +353,7 @@ async def test_tls_of_either_kind(authority: trustme.CA, implicit: bool) -> None
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
 async def test_an_untrusted_certificate_gets_no_mail(authority: trustme.CA, implicit: bool) -> None:
-    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).running() as server:
         with pytest.raises(TemporaryError, match="connect_failed"):
             await Smtp(server.settings(tls="implicit" if implicit else "starttls")).send(to())
         assert server.ledger == []
@@ -384,7 +386,7 @@ def test_an_invalid_sender_is_an_error_at_start(server: MailServer, sender: str)
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["implicit", "starttls"])
 async def test_a_check_reports_the_login_and_its_method(authority: trustme.CA, implicit: bool) -> None:
-    async with MailServer(tls=server_tls(authority), implicit=implicit).open() as server:
+    async with MailServer(tls=server_tls(authority), implicit=implicit).running() as server:
         tls = "implicit" if implicit else "starttls"
         report = await Smtp(server.settings(tls=tls), client_tls(authority)).check()
     assert report == f"localhost accepts the login of tocsin (tls: {tls})"
@@ -392,7 +394,7 @@ async def test_a_check_reports_the_login_and_its_method(authority: trustme.CA, i
 
 
 async def test_a_check_without_a_login_reports_that() -> None:
-    async with MailServer(login=False).open() as server:
+    async with MailServer(login=False).running() as server:
         assert await Smtp(server.settings()).check() == "localhost responds; no login is set (tls: none)"
 
 

@@ -34,8 +34,10 @@ from providers.outcomes import (
     UnknownOutcome,
 )
 from providers.twilio.adapter import Twilio, TwilioSettings
-from tests.providers.harness_http import Reply, VendorMode
-from tests.providers.harness_twilio import CALLBACK, FROM, SID, TOKEN, TwilioBench, record, sign, twilio_bench
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from testing.vendors.twilio import FROM, SID, TOKEN, record, sign
+from tests.providers.harness_twilio import CALLBACK, TwilioBench, twilio_bench
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "twilio"
@@ -69,8 +71,7 @@ async def test_each_attempt_makes_one_request_in_every_vendor_mode(
 
 
 async def test_a_refused_connection_proves_not_sent(bench: TwilioBench) -> None:
-    settings = bench.settings.model_copy(update={"base_url": "http://127.0.0.1:1"})
-    bench.provider = Twilio(settings, bench.transport, CALLBACK)
+    bench.provider = bench.unreachable()
     await check_refused_connection(bench)
 
 
@@ -91,7 +92,7 @@ class RecordingTransport(HttpClient):  # type: ignore[misc]
 async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) -> None:
     message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
-    [ours] = bench.vendor.requests
+    [ours] = bench.vendor.log.requests
     recorder = RecordingTransport()
     client = Client(SID, TOKEN, http_client=recorder)
     client.api.base_url = bench.vendor.url
@@ -108,14 +109,11 @@ async def test_the_form_is_that_of_the_vendors_own_client(bench: TwilioBench) ->
 
 
 async def test_a_messaging_service_replaces_the_sender(bench: TwilioBench) -> None:
-    settings = bench.settings.model_copy(update={"sender": "", "messaging_service_sid": "MG1"})
-    vendor, bench.vendor.complaints = bench.vendor, []
-    with pytest.raises(PermanentError):
-        await Twilio(settings, bench.transport, CALLBACK).send(bench.message_in_mode(VendorMode.GOOD))
-    form = vendor.requests[0].form
+    provider = bench.adapter(sender="", messaging_service_sid="MG1")
+    await provider.send(bench.message_in_mode(VendorMode.GOOD))
+    form = bench.vendor.log.requests[0].form
     assert form["MessagingServiceSid"] == "MG1"
     assert "From" not in form
-    vendor.complaints.clear()  # it expects a From
 
 
 async def test_an_accepted_message_has_its_sid_and_its_price(bench: TwilioBench) -> None:
@@ -360,7 +358,7 @@ async def test_the_queries_equal_those_of_the_vendors_own_client(bench: TwilioBe
     client.api.base_url = bench.vendor.url
     client.api.accounts(SID).fetch()
     client.messages.page(to=message.address["phone"], page_size=100)
-    for ours, theirs in zip(bench.vendor.lookups, recorder.calls, strict=True):
+    for ours, theirs in zip(bench.vendor.log.lookups, recorder.calls, strict=True):
         path, _, query = ours.target.partition("?")
         assert (ours.method, bench.vendor.url + path) == (theirs["method"], theirs["url"])
         given = {name: str(value) for name, value in (theirs.get("params") or {}).items() if value is not unset}

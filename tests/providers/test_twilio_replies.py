@@ -17,8 +17,9 @@ from api.app import create_app
 from bootstrap import Container
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, UnreadableReceipt
+from testing.vendors.twilio import TOKEN, sign
 from tests.api_tenants import ApiTenant, open_in_process_tenant
-from tests.providers.harness_twilio import CALLBACK, TOKEN, TwilioBench, sign, twilio_bench
+from tests.providers.harness_twilio import CALLBACK, TwilioBench, twilio_bench
 
 STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
 NUMBER = "+4917012345678"

@@ -17,8 +17,9 @@ from providers.network_guard import GuardedBackend, guarded_http_transport
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.transport import Transport, outgoing_client
 from providers.webhook import Webhook, build_body, derive_tenant_secret
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
 from tests.providers.harness import tools_with
-from tests.providers.harness_http import Reply, VendorMode
 from tests.providers.harness_webhook import SECRET, TENANT, WebhookBench, webhook_bench
 
 SAMPLE = Path(__file__).parent / "payloads" / "webhook" / "sent.json"
@@ -39,14 +40,14 @@ async def test_the_body_is_the_documented_one(bench: WebhookBench) -> None:
     sample: dict[str, Any] = json.loads(SAMPLE.read_text())
     message = replace(bench.message_in_mode(VendorMode.GOOD), created_at=CREATED)
     await bench.provider.send(message)
-    [request] = bench.vendor.requests
+    [request] = bench.vendor.log.requests
     sample["data"]["notification_id"] = str(message.notification_id)
     assert request.json == sample
 
 
 async def test_the_standards_package_verifies_and_a_changed_byte_is_noticed(bench: WebhookBench) -> None:
     await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    [request] = bench.vendor.requests
+    [request] = bench.vendor.log.requests
     headers = dict(request.headers)
     assert verifier(bench).verify(request.body, headers) == request.json
     for body, changed in (
@@ -64,7 +65,7 @@ async def test_a_repeated_delivery_has_the_same_id_and_body(bench: WebhookBench)
     message = bench.message_in_mode(VendorMode.GOOD)
     for attempt in (message, replace(message, attempt_id=uuid4())):
         await bench.provider.send(attempt)
-    first, second = bench.vendor.requests
+    first, second = bench.vendor.log.requests
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == str(message.delivery_id)
     assert first.body == second.body
     assert await bench.kept(message) == 1
@@ -72,7 +73,7 @@ async def test_a_repeated_delivery_has_the_same_id_and_body(bench: WebhookBench)
 
 async def test_the_time_of_the_signature_is_the_attempts(bench: WebhookBench) -> None:
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), created_at=CREATED - timedelta(days=3)))
-    [request] = bench.vendor.requests
+    [request] = bench.vendor.log.requests
     assert abs(int(request.headers["webhook-timestamp"]) - datetime.now(UTC).timestamp()) < 5
 
 
@@ -97,7 +98,7 @@ async def test_a_refusal_is_about_this_endpoint_alone(bench: WebhookBench, statu
     bench.vendor.reply = Reply(status=status, headers={"location": f"{bench.vendor.url}/hooks/good"})
     result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert result == ProviderRefusal(reason=f"status_{status}", response={"status": status})
-    assert len(bench.vendor.requests) == 1
+    assert len(bench.vendor.log.requests) == 1
 
 
 async def test_410_is_a_definite_refusal(bench: WebhookBench) -> None:
@@ -136,7 +137,7 @@ async def test_a_private_address_is_refused_and_not_called(bench: WebhookBench) 
         provider = Webhook.build(tools_with(Transport(client), SECRET))
         with pytest.raises(TemporaryError, match="connect_failed"):
             await provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.requests == []
+    assert bench.vendor.log.requests == []
 
 
 async def test_an_address_without_a_listener_is_temporary(bench: WebhookBench) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from providers.outcomes import ProviderAcceptance, UnknownOutcome
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
 from tests.providers.harness_fcm import fcm_bench
-from tests.providers.harness_http import HttpBench, Reply, VendorMode
+from tests.providers.harness_http import HttpBench
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_twilio import twilio_bench
 

@@ -4,8 +4,9 @@ import pytest
 
 from domain.messages import CallResult
 from services.provider_calls import send_once as send
+from testing.vendors.modes import VendorMode
 from tests.providers.harness import ContractCase
-from tests.providers.harness_http import HttpBench, VendorMode
+from tests.providers.harness_http import HttpBench
 from tests.providers.harnesses import HARNESSES
 
 PROVED_RESULTS = {
@@ -32,12 +33,12 @@ async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pyt
     message = bench.message_in_mode(mode)
     outcome = await send(bench.provider, message)
     assert outcome.result is (PROVED_RESULTS[mode] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS])
-    assert len(bench.vendor.requests) == 1
-    assert bench.vendor.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
+    assert len(bench.vendor.log.requests) == 1
+    assert bench.vendor.log.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
 
 
 async def check_refused_connection(bench: HttpBench) -> None:
     """Send to an address that refuses connections: it proves that nothing was sent."""
     outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
     assert outcome.result is CallResult.NOT_ACCEPTED
-    assert bench.vendor.requests == []
+    assert bench.vendor.log.requests == []

@@ -17,8 +17,9 @@ from services.attempt_outcomes import bare_outcome
 from services.circuits import CircuitMonitor, ObservedCall
 from services.provider_calls import send_once as send
 from storage.database import Database
+from testing.vendors.smtp import MailServer
 from tests.domain.ledgers import START, later
-from tests.providers.mail_server import MailServer, to
+from tests.providers.harness_smtp import to
 from tests.storage.databases import own_database
 
 UNREACHABLE_DATABASE = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
@@ -134,7 +135,7 @@ def test_a_reply_about_one_recipient_never_opens_a_circuit(reason: str) -> None:
 
 async def test_a_server_that_greylists_every_recipient_keeps_its_circuit_closed() -> None:
     ward = CircuitSimulation()
-    async with MailServer(replies={"RCPT": "451 4.7.1 Greylisted, see you later"}).open() as server:
+    async with MailServer(replies={"RCPT": "451 4.7.1 Greylisted, see you later"}).running() as server:
         for second in range(10):
             outcome = await send(Smtp(server.settings()), to())
             assert (outcome.result, outcome.reason) == (CallResult.NOT_ACCEPTED, "greylisted")

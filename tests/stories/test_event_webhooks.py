@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from testing.vendors.http import Reply, Request
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import Engine
 from tests.polling import eventually
-from tests.providers.harness_http import Reply, Request
 from tests.receivers import EventReceiver, open_event_receiver, verify_request
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]

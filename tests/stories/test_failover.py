@@ -11,13 +11,15 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage.deliveries import NewDelivery, insert_deliveries
+from testing.vendors.http import Reply
+from testing.vendors.sendgrid import FakeSendGrid
+from testing.vendors.smtp import MailMode, MailServer
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import later, running_engine
 from tests.polling import eventually
-from tests.providers.mail_server import SENDER, MailMode, MailServer
 from tests.storage.queues import state_of
 from tests.storage.sends import DatabaseSend, DatabaseTenant
-from tests.stories.vendors import CountingSendGrid
+from tests.stories.vendors import vendor_environment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -25,16 +27,14 @@ BUSY = "451 4.3.0 Try again later"
 
 
 @pytest.fixture
-async def sendgrid() -> AsyncIterator[CountingSendGrid]:
-    sendgrid = CountingSendGrid()
-    await sendgrid.start()
-    yield sendgrid
-    await sendgrid.stop()
+async def sendgrid() -> AsyncIterator[FakeSendGrid]:
+    async with FakeSendGrid().running() as sendgrid:
+        yield sendgrid
 
 
 @pytest.fixture
 async def mail_server() -> AsyncIterator[MailServer]:
-    async with MailServer(login=False).open() as mail_server:
+    async with MailServer(login=False).running() as mail_server:
         yield mail_server
 
 
@@ -46,23 +46,14 @@ def pool_weights() -> list[str]:
 
 @pytest.fixture
 async def pool_tenant(
-    sendgrid: CountingSendGrid,
+    sendgrid: FakeSendGrid,
     mail_server: MailServer,
     pool_weights: list[str],
     database_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[ApiTenant]:
-    environment = {
-        "TOCSIN_SENDGRID_API_KEY": "a key",
-        "TOCSIN_SENDGRID_FROM": SENDER,
-        "TOCSIN_SENDGRID_BASE_URL": f"http://127.0.0.1:{sendgrid.port}",
-        "TOCSIN_SMTP_HOST": "localhost",
-        "TOCSIN_SMTP_PORT": str(mail_server.port),
-        "TOCSIN_SMTP_TLS": "none",
-        "TOCSIN_SMTP_FROM": SENDER,
-    }
-    for name, value in environment.items():
+    for name, value in vendor_environment(sendgrid, mail_server).items():
         monkeypatch.setenv(name, value)
     async with (
         running_engine(database_url, tmp_path, email_providers=pool_weights) as engine,
@@ -84,9 +75,9 @@ class TestThrottlingProvider:
         return ["sendgrid", "smtp"]
 
     async def test_a_throttling_provider_is_not_called_and_the_other_is_used(
-        self, pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: MailServer
+        self, pool_tenant: ApiTenant, sendgrid: FakeSendGrid, mail_server: MailServer
     ) -> None:
-        sendgrid.status, sendgrid.headers = 429, {"retry-after": "60"}
+        sendgrid.reply = Reply(status=429, headers={"Retry-After": "60"})
         mail_server.replies["MAIL"] = BUSY
         await pool_tenant.put_recipient("ada", email="ada@example.com")
         id = await pool_tenant.send("news")
@@ -98,7 +89,7 @@ class TestThrottlingProvider:
             ("smtp", "error"),
             ("smtp", "accepted"),
         ]
-        assert (sum(sendgrid.received.values()), len(mail_server.ledger)) == (1, 1)
+        assert (sum(sendgrid.log.called.values()), len(mail_server.ledger)) == (1, 1)
         assert "rerouted" not in [entry["kind"] for entry in notification["timeline"]], (
             "another message has caused the failover"
         )

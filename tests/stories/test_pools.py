@@ -7,16 +7,20 @@ from typing import Any
 
 import pytest
 
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from testing.vendors.sendgrid import FakeSendGrid
+from testing.vendors.smtp import MailServer
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import running_engine
 from tests.polling import eventually
-from tests.stories.vendors import CountingMailServer, CountingSendGrid, run_vendors, vendor_environment
+from tests.stories.vendors import run_vendors, vendor_environment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
 @pytest.fixture
-async def vendor_pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[CountingSendGrid, CountingMailServer]]:
+async def vendor_pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[FakeSendGrid, MailServer]]:
     async with run_vendors() as (sendgrid, mail_server):
         for name, value in vendor_environment(sendgrid, mail_server).items():
             monkeypatch.setenv(name, value)
@@ -24,12 +28,12 @@ async def vendor_pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Co
 
 
 @pytest.fixture
-def sendgrid(vendor_pair: tuple[CountingSendGrid, CountingMailServer]) -> CountingSendGrid:
+def sendgrid(vendor_pair: tuple[FakeSendGrid, MailServer]) -> FakeSendGrid:
     return vendor_pair[0]
 
 
 @pytest.fixture
-def mail_server(vendor_pair: tuple[CountingSendGrid, CountingMailServer]) -> CountingMailServer:
+def mail_server(vendor_pair: tuple[FakeSendGrid, MailServer]) -> MailServer:
     return vendor_pair[1]
 
 
@@ -40,7 +44,7 @@ def pool_weights() -> list[str]:
 
 @pytest.fixture
 async def pool_tenant(
-    vendor_pair: tuple[CountingSendGrid, CountingMailServer], pool_weights: list[str], database_url: str, tmp_path: Path
+    vendor_pair: tuple[FakeSendGrid, MailServer], pool_weights: list[str], database_url: str, tmp_path: Path
 ) -> AsyncIterator[ApiTenant]:
     async with (
         running_engine(database_url, tmp_path, email_providers=pool_weights) as engine,
@@ -72,15 +76,15 @@ async def wait_for_circuit(api_tenant: ApiTenant, name: str, *states: str) -> di
 
 
 async def test_each_provider_of_a_pool_gets_its_share(
-    pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: CountingMailServer
+    pool_tenant: ApiTenant, sendgrid: FakeSendGrid, mail_server: MailServer
 ) -> None:
     await wait_until_all_finished(pool_tenant, await send(pool_tenant, 40))
-    assert len(sendgrid.accepted) + len(mail_server.accepted) == 40
+    assert len(sendgrid.log.kept) + len(mail_server.accepted) == 40
     assert 8 <= len(mail_server.accepted) <= 32
 
 
 async def test_a_failing_provider_is_bypassed_and_recovers(
-    pool_tenant: ApiTenant, sendgrid: CountingSendGrid, mail_server: CountingMailServer
+    pool_tenant: ApiTenant, sendgrid: FakeSendGrid, mail_server: MailServer
 ) -> None:
     await sendgrid.stop()
     early_ids = await send(pool_tenant, 30, "during")
@@ -97,25 +101,25 @@ async def test_a_failing_provider_is_bypassed_and_recovers(
     while (await read_provider(pool_tenant, "sendgrid"))["health"]["state"] != "closed":
         batches += 1
         await wait_until_all_finished(pool_tenant, await send(pool_tenant, 10, f"probing-{batches}"))
-    assert len(mail_server.accepted) + sum(sendgrid.accepted.values()) == 30 + 10 * batches
-    assert set(sendgrid.accepted.values()) == {1}
-    assert sum(sendgrid.accepted.values()) >= 3
+    assert len(mail_server.accepted) + sum(sendgrid.log.kept.values()) == 30 + 10 * batches
+    assert set(sendgrid.log.kept.values()) == {1}
+    assert sum(sendgrid.log.kept.values()) >= 3
 
 
 async def test_a_provider_that_refuses_credentials_gets_no_further_calls(
     pool_tenant: ApiTenant,
-    sendgrid: CountingSendGrid,
-    mail_server: CountingMailServer,
+    sendgrid: FakeSendGrid,
+    mail_server: MailServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    sendgrid.status = 401
+    sendgrid.mode = VendorMode.BREAKS
     notifications = await wait_until_all_finished(pool_tenant, await send(pool_tenant, 12, "first"))
     assert {notification["status"] for notification in notifications} == {"SENT"}
     provider = await wait_for_circuit(pool_tenant, "sendgrid", "open")
     assert provider["health"]["reason"] == "credentials_refused"
-    received = sum(sendgrid.received.values())
+    received = sum(sendgrid.log.called.values())
     await wait_until_all_finished(pool_tenant, await send(pool_tenant, 20, "second"))
-    assert sum(sendgrid.received.values()) == received
+    assert sum(sendgrid.log.called.values()) == received
     assert len(mail_server.accepted) == 32
 
 
@@ -125,7 +129,7 @@ class TestOnlyProvider:
         return ["sendgrid"]
 
     async def test_messages_of_the_only_provider_wait_until_it_recovers(
-        self, pool_tenant: ApiTenant, sendgrid: CountingSendGrid
+        self, pool_tenant: ApiTenant, sendgrid: FakeSendGrid
     ) -> None:
         await sendgrid.stop()
         early_ids = await send(pool_tenant, 10, "early")
@@ -137,17 +141,17 @@ class TestOnlyProvider:
         await sendgrid.start()
         notifications = await wait_until_all_finished(pool_tenant, [*early_ids, *late_ids])
         assert {notification["status"] for notification in notifications} == {"SENT"}
-        assert len(sendgrid.accepted) == 20
-        assert set(sendgrid.accepted.values()) == {1}
+        assert len(sendgrid.log.kept) == 20
+        assert set(sendgrid.log.kept.values()) == {1}
         entries = [entry for notification in notifications for entry in notification["timeline"]]
         assert {entry["reason"] for entry in entries if entry["kind"] == "held"} == {"circuit_open (sendgrid)"}
 
 
 async def test_repeated_errors_of_one_message_do_not_open_the_circuit(
-    pool_tenant: ApiTenant, sendgrid: CountingSendGrid
+    pool_tenant: ApiTenant, sendgrid: FakeSendGrid
 ) -> None:
     """Count the errors of one delivery as one: they are no evidence about other messages."""
-    sendgrid.status = 503
+    sendgrid.reply = Reply(status=503)
     id = (await send(pool_tenant, 1))[0]
     await eventually(lambda: pool_tenant.notification(id), lambda found: found["status"] == "SENT")
     assert (await read_provider(pool_tenant, "sendgrid"))["health"]["state"] == "closed"

@@ -23,11 +23,14 @@ from bootstrap import open_container
 from domain.names import delivery_queue
 from faults.pace import wait_seconds
 from testing.installation import running_api
+from testing.vendors.http import Reply
+from testing.vendors.log import VendorCall
+from testing.vendors.sendgrid import FakeSendGrid
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import Engine, engine_servers
 from tests.installation_keys import installation_key
 from tests.polling import eventually
-from tests.stories.vendors import CountingSendGrid, VendorCall, run_vendors, vendor_environment
+from tests.stories.vendors import run_vendors, vendor_environment
 from tests.stories.workers import WorkerGroup, open_worker_group
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -40,11 +43,12 @@ RETRY_AFTER = 4
 @dataclass(frozen=True, kw_only=True)
 class RateLimitedStack:
     engine: Engine
-    vendor: CountingSendGrid
+    vendor: FakeSendGrid
     workers: WorkerGroup
 
     def calls_since(self, since: float, to: str = "") -> list[VendorCall]:
-        return [call for call in self.vendor.calls if call.at >= since and call.to.startswith(to)]
+        calls = self.vendor.log.calls
+        return [call for call in calls if call.at >= since and call.message and call.message.to.startswith(to)]
 
     async def wait_for_calls(self, count: int, since: float, to: str = "", within: float = 30) -> None:
         async def list_calls() -> list[VendorCall]:
@@ -84,7 +88,7 @@ async def rate_limited_stack(
 
 
 @asynccontextmanager
-async def run_stack(database_url: str, home: Path, vendor: CountingSendGrid) -> AsyncIterator[RateLimitedStack]:
+async def run_stack(database_url: str, home: Path, vendor: FakeSendGrid) -> AsyncIterator[RateLimitedStack]:
     async with (
         engine_servers(database_url, home, email_providers=["sendgrid"]) as (settings, client),
         open_container(settings, client=client) as container,
@@ -159,7 +163,7 @@ async def test_a_rate_set_at_run_time_limits_three_workers_together(
     assert 18 <= sum(counts) / len(counts) <= 22, counts
     await patch_provider(busy_tenant, rate=0)
     await rate_limited_stack.wait_for_calls(FLOOD_SIZE, since=started)
-    assert set(rate_limited_stack.vendor.accepted.values()) == {1}
+    assert set(rate_limited_stack.vendor.log.kept.values()) == {1}
 
 
 @pytest.mark.long
@@ -185,10 +189,10 @@ async def test_a_vendor_that_returns_429_gets_no_call_until_its_retry_after(
 ) -> None:
     await patch_provider(busy_tenant, rate=20)
     started = monotonic()
-    rate_limited_stack.vendor.status, rate_limited_stack.vendor.headers = 429, {"retry-after": str(RETRY_AFTER)}
+    rate_limited_stack.vendor.reply = Reply(status=429, headers={"Retry-After": str(RETRY_AFTER)})
     ids = await send(busy_tenant, 80, "many")
     refused = await eventually(lambda: list_calls_before_silence(rate_limited_stack, started), bool)
-    rate_limited_stack.vendor.status, rate_limited_stack.vendor.headers = 202, {}
+    rate_limited_stack.vendor.reply = None
     last_refusal = refused[-1].at
     notifications = [await busy_tenant.wait_until_finished(id) for id in ids]
     assert {notification["status"] for notification in notifications} == {"SENT"}

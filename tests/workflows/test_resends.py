@@ -14,9 +14,10 @@ from domain.statuses import DeliveryStatus
 from providers.smtp.adapter import Smtp
 from services.attempt_outcomes import unrecorded_result
 from services.provider_calls import send_once as send
+from testing.vendors.smtp import MailMode, MailServer
 from tests.domain.sample_types import sample_type
 from tests.engine import Engine
-from tests.providers.mail_server import MailMode, MailServer, to
+from tests.providers.harness_smtp import to
 from tests.workflows.test_activity_failures import BUSY, SENT, Scripted, channel, plan_of
 from workflows import options
 
@@ -83,7 +84,7 @@ async def test_resends_after_unknown_outcomes_are_capped(engine: Engine, max_res
 async def test_a_server_with_lost_responses_gets_at_most_three_identical_mails(engine: Engine) -> None:
     """All have one Message-ID, so that mail programs show them once. Three is the default of a type."""
     scripted = AtMailServer(plan_of(capped(channel(Channel.EMAIL, "smtp"), sample_type().max_resends)))
-    async with MailServer(mode=MailMode.LOSE).open() as server:
+    async with MailServer(mode=MailMode.LOSE).running() as server:
         scripted.server = server
         await scripted.run(engine)
     mails = [kept.mail for kept in server.ledger]

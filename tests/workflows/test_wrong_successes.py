@@ -15,8 +15,10 @@ from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
 from services.attempt_outcomes import unrecorded_result
 from services.provider_calls import send_once as sent
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
 from tests.engine import Engine
-from tests.providers.harness_http import HttpBench, Reply, VendorMode
+from tests.providers.harness_http import HttpBench
 from tests.providers.test_wrong_successes import BENCHES, HTML
 from tests.workflows.test_activity_failures import Scripted, channel, plan_of
 from workflows import options

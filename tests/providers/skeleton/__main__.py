@@ -23,7 +23,6 @@ CHANNELS = {
         "subject": '"subject": message.content["subject"],\n            ',
         "fields": '"from", "to", "subject", "text", "reference"',
         "content": '"subject": "Hello", "text": "Hello, Ada"',
-        "address_expression": 'f"ada+{mode}@example.com"',
     },
     "sms": {
         "label": "SMS",
@@ -32,11 +31,11 @@ CHANNELS = {
         "subject": "",
         "fields": '"from", "to", "text", "reference"',
         "content": '"text": "Hello, Ada"',
-        "address_expression": 'f"+44770090{list(VendorMode).index(mode):04}"',
     },
 }
 FILES = {
     "adapter.py.txt": "providers/{name}.py",
+    "vendor.py.txt": "testing/vendors/{name}.py",
     "harness.py.txt": "tests/providers/harness_{name}.py",
     "test.py.txt": "tests/providers/test_{name}.py",
     "delivered.json.txt": "tests/providers/payloads/{name}_delivered.json",

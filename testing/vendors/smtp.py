@@ -1,11 +1,9 @@
-"""Simulate an SMTP server on this machine: it validates every message, stores accepted ones, and has fault modes."""
+"""Simulate an SMTP server: it validates every message, stores accepted ones, and has fault modes. Needs aiosmtpd."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from enum import StrEnum
@@ -15,29 +13,13 @@ from uuid import UUID, uuid4
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
-from domain.channels import Channel
-from domain.outgoing_messages import OutgoingMessage
 from providers.smtp.adapter import SmtpSettings
+from testing.vendors.http import HOST, VendorListener
+from testing.vendors.log import VendorCall, VendorLog, VendorMessage
+from testing.vendors.modes import VendorMode
 
 SENDER, NAME = "shop@shop.example", "The shöp, Ltd"
 USER, PASSWORD = "tocsin", "swordfish"
-ADA = "ada@example.com"
-
-
-def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> OutgoingMessage:
-    return OutgoingMessage(
-        attempt_id=uuid4(),
-        delivery_id=uuid4(),
-        notification_id=uuid4(),
-        tenant=UUID(int=7),
-        recipient_id="ada",
-        notification_type="order.shipped",
-        created_at=datetime.now(UTC),
-        channel=Channel.EMAIL,
-        endpoint_id=Channel.EMAIL,
-        address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
-        content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
-    )
 
 
 class MailMode(StrEnum):
@@ -54,17 +36,20 @@ class MailMode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class KeptMail:
-    """Hold one email. `raw` is the content as received, `mail` is Python's parse of it."""
+    """Hold one email. `raw` is the content as received."""
 
     sender: str
     recipients: list[str]
     options: list[str]
     raw: bytes
-    mail: EmailMessage
+
+    @property
+    def mail(self) -> EmailMessage:
+        return message_from_bytes(self.raw, policy=policy.default)
 
 
 @dataclass(kw_only=True)
-class MailServer:
+class MailServer(VendorListener):
     """Serve SMTP. `replies` overrides the replies to `NOOP`, `MAIL`, `RCPT` or `DATA`, in every mode. `mails` counts
     started transactions.
     """
@@ -80,6 +65,7 @@ class MailServer:
     mails: int = 0
     ledger: list[KeptMail] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    log: VendorLog = field(default_factory=VendorLog)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def kept(self, attempt_id: UUID) -> list[KeptMail]:
@@ -97,21 +83,20 @@ class MailServer:
             given |= {"username": USER, "password": SecretStr(PASSWORD)}
         return SmtpSettings(_env_file=None, **{**given, **changed})
 
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator["MailServer"]:
-        context = self.tls if self.implicit else None
-        server = await asyncio.get_running_loop().create_server(self._line, "localhost", 0, ssl=context)
-        self.port = server.sockets[0].getsockname()[1]
-        for other in server.sockets[1:]:
-            other.close()
-        try:
-            yield self
-        finally:
-            self._closing.set()
-            server.close()
-        assert self.complaints == []
+    @property
+    def accepted(self) -> list[str]:
+        """Return the recipients of the accepted emails."""
+        return [recipient for kept in self.ledger for recipient in kept.recipients]
 
-    def _line(self) -> SMTP:
+    async def _listen(self) -> asyncio.Server:
+        context = self.tls if self.implicit else None
+        return await asyncio.get_running_loop().create_server(self._connect, HOST, self.port, ssl=context)
+
+    async def stop(self) -> None:
+        self._closing.set()
+        await super().stop()
+
+    def _connect(self) -> SMTP:
         self.connections += 1
         return SmtpConnection(
             self,
@@ -163,16 +148,23 @@ class MailServer:
             return reply
         if self.mode is MailMode.HANG:
             await self._closing.wait()
-        self._keep(envelope)
+        message_id = uuid4().hex
+        self._keep(envelope, message_id)
         if self.mode is MailMode.LOSE:
             server.cut()
         if self.mode is MailMode.GARBLE:
             return "What do you mean?"
-        return "250 2.0.0 OK: queued as 4d8a"
+        return f"250 2.0.0 OK: queued as {message_id}"
 
-    def _keep(self, envelope: Envelope) -> None:
+    def _keep(self, envelope: Envelope, message_id: str) -> None:
         raw = bytes(envelope.original_content or b"")
-        mail = message_from_bytes(raw, policy=policy.default)
+        kept = KeptMail(
+            sender=envelope.mail_from or "",
+            recipients=list(envelope.rcpt_tos),
+            options=list(envelope.mail_options),
+            raw=raw,
+        )
+        mail = kept.mail
         self.complaints += [repr(defect) for part in mail.walk() for defect in part.defects]
         self.complaints += [
             f"not in the message: {name}" for name in ("From", "To", "Date", "Message-ID") if not mail[name]
@@ -181,15 +173,10 @@ class MailServer:
             self.complaints.append("a bare line break")
         if max(len(line) for line in raw.split(b"\r\n")) > 998:
             self.complaints.append("a line of more than 998 characters")
-        self.ledger.append(
-            KeptMail(
-                sender=envelope.mail_from or "",
-                recipients=list(envelope.rcpt_tos),
-                options=list(envelope.mail_options),
-                raw=raw,
-                mail=mail,
-            )
-        )
+        self.ledger.append(kept)
+        message = VendorMessage(reference=str(mail["X-Tocsin-Attempt"]), to=kept.recipients[0], message_id=message_id)
+        self.log.call("smtp", VendorCall(at=time.monotonic(), message=message, mode=VendorMode.GOOD))
+        self.log.accepted("smtp", message)
 
 
 class SmtpConnection(SMTP):
