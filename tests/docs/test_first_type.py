@@ -114,7 +114,7 @@ async def checkout(tmp_path: Path) -> AsyncIterator[TutorialCheckout]:
 async def test_the_page_creates_a_type_and_sends_it_through_every_adapter(checkout: TutorialCheckout) -> None:
     for block in BLOCK.findall(page("first-type")):
         await checkout.run_block(block)
-    became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 try$", checkout.output, re.MULTILINE)
+    became = re.findall(r"^  (\w+) +([A-Z]+) +(\w+) +parking-ticket v1 en  1 attempt$", checkout.output, re.MULTILINE)
     assert became == [
         ("email", "SENT", "smtp"),
         ("sms", "DELIVERED", "twilio"),
