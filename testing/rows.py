@@ -28,12 +28,11 @@ SET_AHEAD = text("UPDATE skipped.clock SET ahead = :ahead")
 # A receipt that is claimed for posting is due again in 5 s, so an earlier one may already be in flight.
 REPORT_MARGIN = timedelta(seconds=6)
 # The queue ends these waits; their workflows' own timers are later. Waits for a slot of a limit end with its window.
-WAITING = """FROM queue_entry
- WHERE tenant = :tenant AND state = 'waiting' AND COALESCE(waits_for, '') NOT IN ('throttled', 'frequency_capped')"""
-BUSY = text(f"""
+BUSY = text("""
 SELECT 'a notification is not started or resumed' FROM queue_entry
  WHERE tenant = :tenant AND state IN ('due', 'claimed')
-UNION SELECT 'a wait is over' {WAITING} AND waits_until <= now()
+UNION SELECT 'a wait is over' FROM queue_entry WHERE tenant = :tenant AND state = 'waiting'
+   AND COALESCE(waits_for, '') NOT IN ('throttled', 'frequency_capped') AND waits_until <= now()
 UNION SELECT 'a notification is not collected' FROM queue_entry
  WHERE tenant = :tenant AND state = 'collecting' AND next_at <= now()
 UNION SELECT 'a digest is not closed' FROM digest
@@ -57,29 +56,30 @@ UNION SELECT 'a run of a schedule is not finished' FROM schedule_run WHERE tenan
 UNION SELECT 'a tick is not synced' FROM tick WHERE tenant = :tenant AND synced_at IS NULL
 UNION SELECT 'a receipt is not applied' FROM receipt r JOIN attempt a ON a.id = r.attempt_id
  WHERE a.tenant = :tenant AND r.applied_at IS NULL
-""")  # noqa: S608 - a constant of our own
-SCHEDULED = """FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id
- WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL"""
-NEXT = text(f"""
+""")
+NEXT = text("""
 SELECT least(
   (SELECT min(r.due_at) FROM sandbox_receipt r JOIN sandbox_message m ON m.id = r.message_id
     WHERE m.tenant = :tenant AND r.posted_at IS NULL),
   (SELECT min(closes_at) FROM digest WHERE tenant = :tenant AND closed_at IS NULL AND closes_on_schedule),
   (SELECT min(next_at) FROM queue_entry WHERE tenant = :tenant AND state = 'collecting'),
-  (SELECT min(waits_until) {WAITING}),
+  (SELECT min(waits_until) FROM queue_entry WHERE tenant = :tenant AND state = 'waiting'
+      AND COALESCE(waits_for, '') NOT IN ('throttled', 'frequency_capped')),
   (SELECT min(ends_at) FROM throttle_window WHERE tenant = :tenant AND has_waiters),
-  (SELECT min(t.due_at) {SCHEDULED}))
-""")  # noqa: S608 - constants of our own
-TO_TICK = text(f"""
-SELECT t.notification_type {SCHEDULED} AND t.due_at <= now()
+  (SELECT min(t.due_at) FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id
+    WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL))
+""")
+TO_TICK = text("""
+SELECT t.notification_type FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id
+ WHERE t.tenant = :tenant AND s.paused_at IS NULL AND s.deleted_at IS NULL AND t.due_at <= now()
 UNION SELECT notification_type FROM digest
  WHERE tenant = :tenant AND closed_at IS NULL AND closes_on_schedule AND closes_at <= now()
-""")  # noqa: S608
+""")
 INSERT_REPORT = text("""
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
 SELECT gen_random_uuid(), id, attempt_id, :kind, clock_timestamp(), clock_timestamp() FROM sandbox_message
  WHERE tenant = :tenant AND notification_id = :notification_id
-   AND channel = COALESCE(CAST(:channel AS text), channel) RETURNING id, pg_notify(:listener, '')
+   AND channel = COALESCE(CAST(:channel AS text), channel) RETURNING id
 """)
 
 
@@ -128,6 +128,7 @@ class TenantRows:
     async def report(self, notification_id: UUID, kind: str, channel: str | None) -> int:
         """Report a kind of receipt for the messages of a notification, and return their number."""
         values = {"tenant": self.tenant, "notification_id": notification_id, "kind": kind, "channel": channel}
-        values |= {"listener": SANDBOX_CHANNEL}
         async with self._database.transaction() as session:
-            return len((await session.execute(INSERT_REPORT, values)).all())
+            reported = (await session.execute(INSERT_REPORT, values)).all()
+            await notify(session, SANDBOX_CHANNEL)
+        return len(reported)
