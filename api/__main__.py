@@ -16,9 +16,9 @@ from dispatch.start_holds import hold_on_start
 from logs import configure_logging
 from metrics.page import MetricsPage
 from process_flags import hide_memory, raise_open_file_limit
-from storage.api_keys import SCOPES, ensure_tenant, upsert_key
+from storage.api_keys import SCOPES, upsert_key
 from storage.encryption_keys import verify_keys
-from storage.tenants import claim_installation
+from storage.tenants import claim_installation, ensure_tenant
 from supervision import run_on_uvloop
 from watchdog import Watchdog
 

@@ -10,8 +10,8 @@ from domain.audit import Caller
 from domain.clock import now
 from domain.validation_issues import issue_at
 from models.tenants import ApiKey
-from storage import key_changes, tenants
-from storage.key_changes import KeyChangeNotAllowed, NewKey, OperateScopeNotAllowed
+from storage import api_keys, tenants
+from storage.api_keys import KeyChangeNotAllowed, NewKey, OperateScopeNotAllowed
 
 VIEW_FIELDS = [name for name in KeyView.model_fields if name != "status"]
 
@@ -27,7 +27,7 @@ def key_view(row: ApiKey) -> KeyView:
 def key_status_of(row: ApiKey) -> KeyStatus:
     if row.revoked_at is not None:
         return KeyStatus.REVOKED
-    return KeyStatus.ACTIVE if key_changes.is_valid(row, now()) else KeyStatus.EXPIRED
+    return KeyStatus.ACTIVE if api_keys.is_valid(row, now()) else KeyStatus.EXPIRED
 
 
 async def issue_key(container: Container, tenant: UUID, body: KeyBody, caller: Caller) -> CreatedKey:
@@ -40,7 +40,7 @@ async def issue_key(container: Container, tenant: UUID, body: KeyBody, caller: C
     )
     async with container.database.transaction() as session:
         try:
-            row, secret = await key_changes.create_key(
+            row, secret = await api_keys.create_key(
                 session, await tenants.find_by_id(session, tenant), new, caller.actor
             )
         except KeyChangeNotAllowed as refused:

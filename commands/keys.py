@@ -12,9 +12,8 @@ from commands.tenants import command_line_actor, no_such_tenant_error
 from config import Settings
 from domain.durations import parse_duration
 from models.tenants import ApiKey, Tenant
-from storage import key_changes, tenants
-from storage.api_keys import SCOPES
-from storage.key_changes import KeyChangeNotAllowed, NewKey
+from storage import api_keys, tenants
+from storage.api_keys import SCOPES, KeyChangeNotAllowed, NewKey
 
 MAX_OVERLAP = timedelta(days=30)
 
@@ -22,7 +21,7 @@ MAX_OVERLAP = timedelta(days=30)
 async def list_key_lines(settings: Settings, tenant: str, *, ended: bool = False) -> Sequence[str]:
     """Return a line for each key, newest first."""
     async with _open_tenant(settings, tenant) as (session, owner):
-        return [_key_line(row) for row in await key_changes.list_page(session, owner.id, ended=ended)]
+        return [_key_line(row) for row in await api_keys.list_page(session, owner.id, ended=ended)]
 
 
 async def create(
@@ -34,7 +33,7 @@ async def create(
         raise CommandError(f"unknown scope {', '.join(unknown)}; choose from {', '.join(SCOPES)}")
     new = NewKey(name=name, scopes=scopes, env=settings.env, expires_in=_parse_option("--expires-in", expires_in))
     async with _open_tenant(settings, tenant) as (session, owner):
-        _, key = await key_changes.create_key(session, owner, new, command_line_actor())
+        _, key = await api_keys.create_key(session, owner, new, command_line_actor())
         return key
 
 
@@ -46,13 +45,13 @@ async def rotate(settings: Settings, tenant: str, id: str, overlap: str, expires
     duration = _parse_option("--expires-in", expires_in)
     async with _open_tenant(settings, tenant) as (session, owner):
         row = await _find_key(session, owner, id)
-        _, key = await key_changes.rotate_key(session, row, overlap_time, settings.env, command_line_actor(), duration)
+        _, key = await api_keys.rotate_key(session, row, overlap_time, settings.env, command_line_actor(), duration)
         return key
 
 
 async def revoke(settings: Settings, tenant: str, id: str) -> None:
     async with _open_tenant(settings, tenant) as (session, owner):
-        await key_changes.revoke_key(session, await _find_key(session, owner, id), command_line_actor())
+        await api_keys.revoke_key(session, await _find_key(session, owner, id), command_line_actor())
 
 
 @asynccontextmanager
@@ -74,7 +73,7 @@ async def _open_tenant(settings: Settings, tenant: str) -> AsyncIterator[tuple[A
 async def _find_key(session: AsyncSession, owner: Tenant, id: str) -> ApiKey:
     """Find a key by id or prefix, valid keys before ended ones."""
     for ended in (False, True):
-        rows = await key_changes.list_page(session, owner.id, ended=ended)
+        rows = await api_keys.list_page(session, owner.id, ended=ended)
         found = [row for row in rows if id in (str(row.id), row.prefix)]
         if len(found) > 1:
             raise CommandError(f"several keys begin with {id}; give the id of one")

@@ -15,7 +15,8 @@ from domain.json_types import Json
 from faults.pace import wait_seconds
 from faults.servers import Servers
 from faults.type_specs import BULK, TYPE_SPECS, TypeSpec, new_recipient, spec, templates
-from storage.api_keys import SCOPES, ensure_tenant, upsert_key
+from storage.api_keys import SCOPES, upsert_key
+from storage.tenants import ensure_tenant
 
 RETRY_AFTER = 0.25
 OTHER_TENANT_KEY = "other"

@@ -1,6 +1,6 @@
 """Create and change tenants and their defaults. Changes by an operator have an audit entry.
 
-`storage/key_changes.py` has their keys.
+`storage/api_keys.py` has their keys.
 """
 
 from collections.abc import Collection, Sequence
@@ -73,6 +73,13 @@ async def create(session: AsyncSession, key: str, actor: Actor, name: str | None
     if tenant is not None:
         await _record_change(session, tenant, actor, "tenant.created", None, {"key": key, "name": tenant.name})
     return tenant
+
+
+async def ensure_tenant(session: AsyncSession, key: str, name: str) -> Tenant:
+    """Return the tenant with this `key`, and create it if it does not exist. Concurrent calls are safe."""
+    insertion = insert(Tenant).values(id=new_id(), key=key, name=name, default_language="en", created_at=now())
+    await session.execute(insertion.on_conflict_do_nothing(index_elements=["key"]))
+    return (await session.execute(select(Tenant).where(Tenant.key == key))).scalar_one()
 
 
 async def claim_installation(session: AsyncSession, id: UUID) -> bool:

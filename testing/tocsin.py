@@ -14,7 +14,8 @@ from commands.client import ApiClient, open_api
 from domain.clock import now
 from domain.evidence import ReceiptKind
 from domain.json_types import Json
-from storage.api_keys import ensure_tenant, upsert_key
+from storage.api_keys import upsert_key
+from storage.tenants import ensure_tenant
 from testing.clock import TenantClock
 from testing.installation import LocalInstallation
 from testing.polling import eventually

@@ -17,8 +17,9 @@ from domain.names import tick_schedule
 from models.columns import new_id
 from models.tenants import Tenant
 from storage.acceptance import NewNotification, accept
-from storage.api_keys import ensure_tenant, upsert_key
+from storage.api_keys import upsert_key
 from storage.database import Database
+from storage.tenants import ensure_tenant
 from tests.apps import app_of
 from tests.engine import Engine, exists_in_temporal
 from tests.polling import DEFAULT_TIMEOUT, eventually

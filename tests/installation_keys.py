@@ -1,8 +1,8 @@
 """Create keys of the installation's own tenant, which may have the scope `operate`."""
 
-from storage.api_keys import SCOPES, ensure_tenant, upsert_key
+from storage.api_keys import SCOPES, upsert_key
 from storage.database import Database
-from storage.tenants import claim_installation
+from storage.tenants import claim_installation, ensure_tenant
 
 INSTALLATION = "installation"
 

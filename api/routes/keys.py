@@ -18,8 +18,8 @@ from api.schemas.keys import CreatedKey, KeyBody, KeyView, RotateBody, RotatedKe
 from domain.audit import Caller
 from domain.validation_issues import issue_at
 from models.tenants import ApiKey
-from storage import key_changes
-from storage.key_changes import KeyChangeNotAllowed
+from storage import api_keys
+from storage.api_keys import KeyChangeNotAllowed
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/keys", tags=["keys"])
 
@@ -36,7 +36,7 @@ async def list_keys(
 ) -> Page[KeyView]:
     """List valid keys, newest first; with `ended=true`, revoked and expired ones. Keys are not shown."""
     async with container.database.transaction() as session:
-        rows = await key_changes.list_page(
+        rows = await api_keys.list_page(
             session, caller.tenant, ended=ended, before=paging.after_id, limit=paging.fetch_limit
         )
     return paging.page(rows, lambda row: row.id, key_view)
@@ -69,7 +69,7 @@ async def get_key(id: Id, caller: CallerDep, container: ContainerDep) -> KeyView
 async def revoke_key(id: Id, caller: CallerDep, container: ContainerDep) -> None:
     """Revoke a key. Every process refuses it within 5 seconds. Idempotent."""
     async with container.database.transaction() as session:
-        await key_changes.revoke_key(session, await _get_key(session, caller, id), caller.actor)
+        await api_keys.revoke_key(session, await _get_key(session, caller, id), caller.actor)
     container.catalog.flush()
 
 
@@ -86,7 +86,7 @@ async def rotate_key(
         if not set(former.scopes) <= caller.scopes:
             raise Problem(403, "The key has a scope that the calling key does not have.")
         try:
-            row, secret = await key_changes.rotate_key(
+            row, secret = await api_keys.rotate_key(
                 session, former, overlap, container.settings.env, caller.actor, expires_in
             )
         except KeyChangeNotAllowed as refused:
@@ -97,7 +97,7 @@ async def rotate_key(
 
 
 async def _get_key(session: AsyncSession, caller: Caller, id: UUID) -> ApiKey:
-    row = await key_changes.find_by_id(session, caller.tenant, id)
+    row = await api_keys.find_by_id(session, caller.tenant, id)
     if row is None:
         raise not_found(UNKNOWN)
     return row

@@ -25,7 +25,8 @@ from schemathesis.specs.openapi.checks import (
 
 from bootstrap import open_container
 from config import Settings
-from storage.api_keys import SCOPES, ensure_tenant
+from storage.api_keys import SCOPES
+from storage.tenants import ensure_tenant
 from tests.api_tenants import in_process_client
 from tests.apps import app_of, openapi_document
 from tests.installation_keys import INSTALLATION, installation_key

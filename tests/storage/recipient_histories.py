@@ -16,7 +16,7 @@ from models.receipts import Receipt
 from models.recipients import TopicSubscriber
 from models.sandbox import SandboxMessage
 from models.schedules import Schedule, ScheduleOccurrence
-from storage import api_keys, devices, recipients
+from storage import devices, recipients, tenants
 from storage.database import Database
 from storage.devices import NewDevice
 
@@ -35,7 +35,7 @@ class StoredHistory:
 
 async def new_tenant(database: Database) -> UUID:
     async with database.transaction() as session:
-        return (await api_keys.ensure_tenant(session, f"tenant-{uuid4()}", "Tenant")).id
+        return (await tenants.ensure_tenant(session, f"tenant-{uuid4()}", "Tenant")).id
 
 
 async def new_recipient(database: Database, tenant: UUID, recipient_id: str = "ada") -> None:

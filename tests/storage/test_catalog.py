@@ -12,11 +12,12 @@ from domain.channels import Channel
 from domain.names import FLUSH_CHANNEL
 from models.tenants import Tenant
 from storage import api_keys, notification_types, templates
-from storage.api_keys import ensure_tenant, hash_secret, upsert_key
+from storage.api_keys import hash_secret, upsert_key
 from storage.catalog import MAX_KEY_LOOKUPS, Catalog
 from storage.database import Database
 from storage.statements import notify
 from storage.templates import TemplateKey
+from storage.tenants import ensure_tenant
 
 pytestmark = pytest.mark.postgres
 
