@@ -15,6 +15,11 @@ MIN_ID = UUID(int=0)
 SEPARATOR = "\x1f"
 
 
+def first_id_at(moment: datetime) -> UUID:
+    """Return the smallest id of a moment. The ids of all tables are UUIDv7, which begin with their time."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
+
+
 class Cursor(NamedTuple):
     """The position of a row in a list sorted by time and id."""
 

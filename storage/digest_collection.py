@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cron import parse_cron
+from domain.cursors import MIN_ID
 from domain.digests import CollectResult, DigestItem, DigestMember, DigestWindow, collect_items
 from domain.json_types import JsonObject
 from domain.local_times import known_zone_or_utc
@@ -192,7 +193,6 @@ SAVE_CLOSING_TIMES = text("""
 UPDATE digest d SET closes_at = x.closes_at
   FROM jsonb_to_recordset(CAST(:moved AS jsonb)) AS x(id uuid, closes_at timestamptz) WHERE d.id = x.id
 """)
-MIN_ID = UUID(int=0)
 
 
 async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.cursors import MIN_ID
+from domain.cursors import MIN_ID, first_id_at
 from domain.names import DISPATCH_CHANNEL, STORE_DUE
 from domain.temporal_stores import KnownNamespace, is_certain, observe_store
 from storage.statements import Executor, statement
@@ -201,8 +201,7 @@ async def begin_hold(session: Executor, name: str) -> None:
     """Hold everything under this name. Does nothing if that is the name of the last hold, released or not."""
     await session.execute(INSERT_STATE)
     at: datetime = (await session.execute(SELECT_NOW)).scalar_one()
-    before = UUID(int=int(at.timestamp() * 1000) << 80)  # the ids of all tables are UUIDv7
-    await session.execute(BEGIN_HOLD, {"name": name, "at": at, "before": before})
+    await session.execute(BEGIN_HOLD, {"name": name, "at": at, "before": first_id_at(at)})
 
 
 async def release_hold(session: Executor, name: str) -> int | None:

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
+from domain.cursors import MIN_ID
 from domain.json_types import JsonObject
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from domain.redaction import MIN_QUOTE_LENGTH, choose_replacement_id, redact
@@ -32,7 +33,7 @@ from storage.recipients import RecipientProfile
 from storage.statements import decoded, notify, statement
 
 BATCH_SIZE = 500  # notifications; a recipient with fewer is erased at once
-MIN_ID, MAX_ID = UUID(int=0), UUID(int=2**128 - 1)
+MAX_ID = UUID(int=2**128 - 1)
 
 # Open notifications are canceled, which the guard obeys; the revision fences writers that have read a row before. They
 # get the id `replacement_id`. After `erased_at` only rows are left whose ids were lower than others when they were

@@ -36,8 +36,6 @@ class StoredInboxMessage:
     archived_at: datetime | None
 
 
-COLUMNS = "id, recipient_id, notification_id, content, created_at, seen_at, read_at, archived_at"
-
 # Ids are those of deliveries and do not sort by time.
 SELECT_PAGE = statement("inbox/select_page")
 

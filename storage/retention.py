@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 import models  # noqa: F401 - fills SQLModel.metadata
-from domain.cursors import MIN_ID
+from domain.cursors import MIN_ID, first_id_at
 from metrics.engine import PrunedTable, ReachedLimit, count_limit_reached, count_pruned_rows
 from storage.database import Database
 from storage.statements import Executor, statement
@@ -46,7 +46,6 @@ SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORD
 """)
 DELETE_DIGESTS = statement("retention/delete_digests")
 ADD_COUNT = statement("retention/add_count")
-SELECT_COUNTS = text("SELECT name, rows FROM pruned_count ORDER BY name")
 # In this order: each row is deleted before those that it refers to.
 TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery", "notification")
 
@@ -124,11 +123,6 @@ async def _select_page(
     return [id for id, is_old in page if is_old], page[-1][0] if len(page) == limit else None
 
 
-def first_id_at(moment: datetime) -> UUID:
-    """Return the first UUIDv7 of a moment."""
-    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)
-
-
 RECEIPT_RETENTION = timedelta(days=30)
 RUN_RETENTION = timedelta(days=90)
 AUDIT_RETENTION = timedelta(days=400)
@@ -199,8 +193,3 @@ async def record_pruned(session: Executor, name: str, rows: int) -> None:
     if rows:
         await session.execute(ADD_COUNT, {"name": name, "rows": rows})
         count_pruned_rows(PrunedTable(name), rows)
-
-
-async def read_pruned_counts(session: Executor) -> dict[str, int]:
-    """Return the rows removed since the installation, by table; by `notification_content` those that were emptied."""
-    return {row["name"]: row["rows"] for row in (await session.execute(SELECT_COUNTS)).mappings()}

@@ -7,9 +7,10 @@ from sqlalchemy import text
 
 from domain.audit import Actor, AuditChange
 from domain.clock import now
+from domain.cursors import first_id_at
 from storage import audit
 from storage.database import Database
-from storage.retention import AUDIT_RETENTION, first_id_at, prune_table
+from storage.retention import AUDIT_RETENTION, prune_table
 from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres

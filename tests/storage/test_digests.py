@@ -9,6 +9,7 @@ import pytest
 
 from domain.cancellation import cancel_notification
 from domain.clock import now, set_offset
+from domain.cursors import MIN_ID
 from domain.names import DISPATCH_CHANNEL
 from models.notification_types import NotificationTypeVersion
 from storage import digest_collection, digests, erasures, recipients, ticks
@@ -258,9 +259,7 @@ async def test_only_recipients_without_a_zone_move_with_the_tenant(database: Dat
         "UPDATE digest SET closes_at = now() + interval '9 days' WHERE tenant = :t", t=database_tenant.tenant
     )
     async with database.transaction() as session:
-        await digest_collection.update_closing_times_of_tenant(
-            session, database_tenant.tenant, digest_collection.MIN_ID, 10
-        )
+        await digest_collection.update_closing_times_of_tenant(session, database_tenant.tenant, MIN_ID, 10)
     left = {window["recipient_id"]: window["closes_at"] - now() for window in await windows(database_tenant)}
     assert left["ada"] <= A_DAY
     assert left["bob"] > 8 * A_DAY
