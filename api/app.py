@@ -22,7 +22,6 @@ from api.routes import (
     health,
     inbox,
     keys,
-    metrics,
     notification_events,
     notification_types,
     notifications,
@@ -41,7 +40,6 @@ from api.routes import (
     templates,
     tenants,
     topics,
-    webhook_secret,
 )
 from bootstrap import Container
 from web import outbox as outbox_page
@@ -75,7 +73,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     inbox.router,
     outbox.router,
     settings.router,
-    webhook_secret.router,
     event_endpoints.router,
     keys.router,
     tenants.router,
@@ -85,7 +82,6 @@ ROUTERS: tuple[APIRouter, ...] = (
 # Served at the root, outside the API.
 PAGES: tuple[APIRouter, ...] = (
     health.router,
-    metrics.router,
     outbox_page.router,
     tracking.router,
 )

@@ -1,11 +1,10 @@
 """Identify the caller by the API key of the `Authorization` header: its tenant and scopes."""
 
 from hashlib import sha256
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
-from api.container import container_of
+from api.dependencies import container_of
 from api.problems import Problem
 from api.source_limits import SourceLimit
 from domain.audit import Caller
@@ -66,13 +65,3 @@ def check_validity(info: ApiKeyInfo, *, dev: bool) -> None:
 
 def _unauthenticated(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": "Bearer"})
-
-
-async def get_caller(request: Request) -> Caller:
-    """Return the caller that AuthenticatedRoute stored. Public routes have none. Asynchronous, because FastAPI runs
-    other dependencies in a thread."""
-    caller: Caller = request.state.caller
-    return caller
-
-
-CallerDep = Annotated[Caller, Depends(get_caller)]

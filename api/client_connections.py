@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from api.forwarded_for import IgnoredForwardedHeaders
-from api.request_sources import Sources
-from metrics.engine import ReachedLimit, count_limit_reached
+import structlog
+
+from api.source_limits import Sources
+from metrics.engine import ReachedLimit, count_ignored_forwarded_for, count_limit_reached
 from process_flags import release_free_memory
 
 SWEEP_INTERVAL = 0.5
@@ -19,6 +20,9 @@ EVICTION_GRACE = 1.0
 MEMORY_RELEASE_THRESHOLD = 200
 # To make room, one in this many connections is closed at a time.
 EVICTION_DIVISOR = 20
+MAX_LOGGED_PEERS = 100  # bounded, because any client can send the field
+
+log = structlog.get_logger(__name__)
 
 
 class Phase(Enum):
@@ -132,3 +136,19 @@ class Connections:
             self._peak_count = len(self._open)
             gc.collect()
             release_free_memory()
+
+
+class IgnoredForwardedHeaders:
+    """Report X-Forwarded-For from an address that is not a trusted proxy. It is ignored, and the operator must learn of
+    it."""
+
+    def __init__(self) -> None:
+        self._logged = set[str]()
+
+    def record(self, peer: str) -> None:
+        """Count the request, and log the first one of each peer."""
+        count_ignored_forwarded_for()
+        if peer in self._logged or len(self._logged) >= MAX_LOGGED_PEERS:
+            return
+        self._logged.add(peer)
+        log.warning("X-Forwarded-For is ignored; a reverse proxy must be in TOCSIN_TRUSTED_PROXIES", peer=peer)

@@ -8,8 +8,7 @@ from fastapi import Request
 
 from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
 from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
-from api.request_sources import Sources
-from api.source_limits import SourceLimit
+from api.source_limits import SourceLimit, Sources
 from config import Settings
 from domain.audit import Caller
 from metrics.engine import ReachedLimit

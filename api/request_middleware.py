@@ -1,8 +1,9 @@
-"""Give each request an id, and convert an unhandled exception to a 500 without details. The outermost layer of the
-API."""
+"""Give each request an id and its response the security headers, and convert an unhandled exception to a 500 without
+details. The outermost layer of the API."""
 
 import re
 import traceback
+from collections.abc import Iterable
 from types import TracebackType
 from uuid import uuid4
 
@@ -13,10 +14,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
 from api.rate_limits import header_fields
-from api.security_headers import missing_headers, security_headers
 
 REQUEST_ID_HEADER = "X-Request-Id"
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+# Responses contain personal data, so caches store nothing unless a route allows it. The policy lets a page load
+# nothing; pages that need more (`/docs`, `/outbox`) set their own policy.
+Header = tuple[bytes, bytes]
+
+DENY_ALL_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+DEFAULT_HEADERS: tuple[Header, ...] = (
+    (b"content-security-policy", DENY_ALL_POLICY.encode()),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+# A year. Browsers that received it use https only. They ignore it over plain http.
+HSTS: Header = (b"strict-transport-security", b"max-age=31536000")
 
 log = structlog.get_logger(__name__)
 
@@ -79,3 +93,13 @@ def own_frames(error: BaseException) -> list[str]:
     """Return our frames, innermost last, as file, line and function. Messages and values may be personal data."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{f.filename}:{f.lineno} {f.name}" for f in frames if "site-packages" not in f.filename]
+
+
+def security_headers(public_url: str) -> tuple[Header, ...]:
+    return (*DEFAULT_HEADERS, HSTS) if public_url.startswith("https://") else DEFAULT_HEADERS
+
+
+def missing_headers(wanted: Iterable[Header], given: Iterable[Header]) -> list[Header]:
+    """Return the wanted headers whose names (in lower case) are not given."""
+    names = {name for name, _ in given}
+    return [header for header in wanted if header[0] not in names]

@@ -46,6 +46,18 @@ class Actor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AuditChange:
+    """Describe one change of the configuration of `tenant`. `before` None: created; `after` None: removed."""
+
+    tenant: UUID
+    actor: Actor
+    action: str
+    subject: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
     """Identify the API key of a request, with what its tenant has set for sends."""
 
@@ -61,17 +73,17 @@ class Caller:
         """Return the caller as the audit log names it."""
         return Actor(name=self.key_name, key_id=self.key_id, tenant=self.tenant)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditChange:
-    """Describe one change of the configuration of `tenant`. `before` None: created; `after` None: removed."""
-
-    tenant: UUID
-    actor: Actor
-    action: str
-    subject: str
-    before: Mapping[str, Any] | None = None
-    after: Mapping[str, Any] | None = None
+    def change(
+        self,
+        action: str,
+        subject: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> AuditChange:
+        """Return a change of `subject`, which is `<kind>/<key or id>`, in the caller's tenant."""
+        return AuditChange(
+            tenant=self.tenant, actor=self.actor, action=action, subject=subject, before=before, after=after
+        )
 
 
 def changed_members(

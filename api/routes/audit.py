@@ -7,8 +7,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import Problem, invalid
 from api.schemas.audit import ActorView, AuditEntryView

@@ -3,8 +3,7 @@
 from fastapi import APIRouter, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId

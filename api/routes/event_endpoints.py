@@ -6,10 +6,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import conflict, invalid, not_found
@@ -31,7 +29,7 @@ from domain.event_webhooks import TEST_EVENT
 from domain.validation_issues import issue_at, raise_issues
 from models.event_webhooks import EventEndpoint, EventMessage
 from services.contact_rules import ContactRules
-from storage import event_endpoints, event_outbox
+from storage import audit, event_endpoints, event_outbox
 from storage.event_endpoints import enqueue_messages
 from storage.event_outbox import EventMessageStatus
 
@@ -61,8 +59,8 @@ async def put_event_endpoint(
             )
         except event_endpoints.TooManyEndpoints:
             raise conflict(f"There can be at most {event_endpoints.MAX_ENDPOINTS} event endpoints.") from None
-        await auditing.record_change(
-            session, caller, "event_endpoint.saved", _subject(key), before, _audited_values(container, row)
+        await audit.record_change(
+            session, caller.change("event_endpoint.saved", _subject(key), before, _audited_values(container, row))
         )
     if not is_new:
         return SavedEndpoint(**_view_fields(container, row))
@@ -99,7 +97,7 @@ async def delete_event_endpoint(key: str, caller: CallerDep, container: Containe
         before = _audited_values(container, await event_endpoints.find(session, caller.tenant, key, lock=True))
         if not await event_endpoints.remove(session, caller.tenant, key):
             raise endpoint_not_found()
-        await auditing.record_change(session, caller, "event_endpoint.deleted", _subject(key), before)
+        await audit.record_change(session, caller.change("event_endpoint.deleted", _subject(key), before))
 
 
 @router.post("/{key}/rotate-secret")
@@ -113,7 +111,7 @@ async def rotate_event_secret(
         if row is None or row.previous_until is None:
             raise endpoint_not_found()
         after = {"previous_secret_until": row.previous_until}
-        await auditing.record_change(session, caller, "event_endpoint.secret_rotated", _subject(key), None, after)
+        await audit.record_change(session, caller.change("event_endpoint.secret_rotated", _subject(key), None, after))
     response.headers["Cache-Control"] = "no-store"
     secret = event_endpoints.decrypt_secret(container.database.encryption, row)
     return RotatedSecret(secret=secret, previous_secret_until=row.previous_until)
@@ -140,15 +138,15 @@ async def replay_events(key: str, body: ReplayBody, caller: CallerDep, container
         if not row.enabled:
             raise conflict(DISABLED)
         if body.since is not None:
-            await auditing.record_change(
-                session, caller, REPLAY_ACTION, _subject(key), None, body.model_dump(exclude_unset=True)
+            await audit.record_change(
+                session, caller.change(REPLAY_ACTION, _subject(key), None, body.model_dump(exclude_unset=True))
             )
             replay = await event_outbox.replay_since(session, row.id, body.since, body.until, all=body.all)
             return ReplayAccepted(replayed=replay.count, through=replay.through, more=replay.more)
         if body.message_id is None or not await event_outbox.replay_one(session, row.id, body.message_id):
             raise invalid(issue_at("/message_id", "no such message was sent to this endpoint"))
-        await auditing.record_change(
-            session, caller, REPLAY_ACTION, _subject(key), None, {"message_id": body.message_id}
+        await audit.record_change(
+            session, caller.change(REPLAY_ACTION, _subject(key), None, {"message_id": body.message_id})
         )
     return ReplayAccepted(replayed=1)
 

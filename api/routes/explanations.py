@@ -6,8 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.notification_views import temporal_url, wait_fields
 from api.problems import not_found
 from api.routes.notifications import UNKNOWN

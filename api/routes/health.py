@@ -1,19 +1,23 @@
-"""Probes at the root: `/healthz` reports that the process runs, `/readyz` that it can accept notifications."""
+"""Probes and metrics at the root: `/healthz` reports that the process runs, `/readyz` that it can accept notifications.
+`/metrics` needs no key, so it is available only to direct requests."""
 
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse
 
-from api.container import ContainerDep
+from api.dependencies import ContainerDep
 from api.error_handlers import RETRY_AFTER
 from api.problems import Problem
 from bootstrap import Container
+from metrics.page import CONTENT_TYPE
 from storage.connections import DATABASE_ERRORS
 from storage.engine_state import StoreReport, read_hold, read_report
 
 CHECK_TIMEOUT = 2.0
+# Header fields that a proxy adds.
+FORWARDED_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,6 +45,14 @@ async def readyz(container: ContainerDep) -> JSONResponse:
         degraded.append("held")
         body_fields["hold"] = {"name": hold.name, "since": hold.since.isoformat()}
     return JSONResponse({"status": "ok"} | ({"degraded": degraded} if degraded else {}) | body_fields)
+
+
+@router.get("/metrics")
+async def metrics(request: Request, container: ContainerDep) -> PlainTextResponse:
+    """Respond with 404 to a request that came through a proxy, as the edge proxy does."""
+    if any(name in request.headers for name in FORWARDED_HEADERS):
+        raise Problem(404, "There is no such page.")
+    return PlainTextResponse(await container.page.text(), media_type=CONTENT_TYPE)
 
 
 def store_details(store: StoreReport) -> dict[str, Any]:

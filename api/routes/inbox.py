@@ -6,8 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.key_views import issue_key, key_fields_of, key_view, problem_of_refusal
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.problems import conflict, invalid, not_found
 from api.routes.notifications import UNKNOWN

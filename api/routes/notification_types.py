@@ -2,10 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import invalid, not_found
 from api.schemas.base import Key
@@ -17,7 +15,7 @@ from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
 from models.notification_types import NotificationTypeVersion
 from services.notification_type_checks import find_preference_warnings, find_template_warnings
-from storage import notification_types, ticks
+from storage import audit, notification_types, ticks
 from storage.statements import notify
 
 router = APIRouter(prefix="/notification-types", tags=["notification types"], route_class=AuthenticatedRoute)
@@ -40,7 +38,9 @@ async def put_notification_type(
         warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body.templates)
         if written:
             before = await notification_types.find_previous_spec(session, row)
-            await auditing.record_change(session, caller, "notification_type.saved", subject_of(key), before, row.spec)
+            await audit.record_change(
+                session, caller.change("notification_type.saved", subject_of(key), before, row.spec)
+            )
             await ticks.update_tick(session, caller.tenant, key)
             await notify(session, FLUSH_CHANNEL)
             warnings += await find_preference_warnings(session, caller.tenant, before, row.spec)
@@ -79,7 +79,7 @@ async def delete_notification_type(key: str, caller: CallerDep, container: Conta
         retired = await notification_types.retire(session, caller.tenant, key)
         if retired is None:
             raise type_not_found()
-        await auditing.record_change(session, caller, "notification_type.deleted", subject_of(key), retired.spec)
+        await audit.record_change(session, caller.change("notification_type.deleted", subject_of(key), retired.spec))
         await ticks.update_tick(session, caller.tenant, key)
         await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()

@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.notification_views import notification_view, summary_of
 from api.paging import Page, PagingDep
 from api.problems import not_found

@@ -5,13 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.contact import RecipientId
-from api.schemas.outbox import OutboxItem
+from api.schemas.inbox import OutboxItem
 from domain.channels import Channel
 from domain.cursors import Cursor
 from storage import sandbox

@@ -7,11 +7,8 @@ A pause holds only the caller's tenant. Once it is committed, the guard of every
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing
-from api.auditing import Values
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import Page, PagingDep
 from api.routes.notification_types import type_not_found
 from api.routes.providers import get_provider
@@ -20,7 +17,8 @@ from api.schemas.pauses import PauseBody, PauseState, PauseView
 from bootstrap import Container
 from domain.audit import Caller
 from domain.holds import HoldKind
-from storage import holds, notification_types
+from domain.json_types import Json
+from storage import audit, holds, notification_types
 from storage.holds import ListedPause
 
 router = APIRouter(tags=["pauses"], route_class=AuthenticatedRoute)
@@ -107,10 +105,10 @@ async def _resume(container: Container, caller: Caller, kind: HoldKind, name: st
 
 
 async def _record_change(
-    session: AsyncSession, caller: Caller, kind: HoldKind, name: str, verb: str, before: Values, after: Values
+    session: AsyncSession, caller: Caller, kind: HoldKind, name: str, verb: str, before: Json | None, after: Json | None
 ) -> None:
     word = _kind_name(kind)
-    await auditing.record_change(session, caller, f"{word}.{verb}", f"{word}/{name}", before, after)
+    await audit.record_change(session, caller.change(f"{word}.{verb}", f"{word}/{name}", before, after))
 
 
 def _kind_name(kind: HoldKind) -> str:

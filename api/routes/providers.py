@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.problems import not_found
 from api.schemas.providers import Capabilities, HealthView, ProviderChanges, ProviderList, ProviderView
 from bootstrap import Container
@@ -20,7 +18,7 @@ from domain.clock import now
 from domain.holds import HoldKind
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from providers.base import Provider
-from storage import holds, provider_health
+from storage import audit, holds, provider_health
 
 router = APIRouter(prefix="/providers", tags=["providers"], route_class=AuthenticatedRoute)
 
@@ -46,8 +44,8 @@ async def patch_provider(
     async with container.database.transaction() as session:
         before = (await provider_health.read_limits(session)).get(name, NO_RATE_LIMITS)
         after = await provider_health.update_limits(session, name, changes.model_dump(exclude_unset=True))
-        await auditing.record_change(
-            session, caller, "provider.changed", f"provider/{name}", asdict(before), asdict(after)
+        await audit.record_change(
+            session, caller.change("provider.changed", f"provider/{name}", asdict(before), asdict(after))
         )
         return _view(container, provider, await _read_states(session, caller))
 

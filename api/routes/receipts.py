@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import BATCH_THREAD, THREAD_THRESHOLD, AuthenticatedRoute, accepts_any_query, public
 from api.body_budget import BodyBudget
-from api.container import ContainerDep
+from api.dependencies import ContainerDep
 from api.json_values import has_more_values
 from api.openapi import problem_response, problem_responses
 from api.problems import Problem, not_found

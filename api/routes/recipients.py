@@ -8,8 +8,7 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.problems import invalid, not_found
 from api.routes.devices import device_view
 from api.schemas.contact import RecipientId

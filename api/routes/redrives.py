@@ -3,8 +3,7 @@
 from fastapi import APIRouter
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.problems import not_found
 from api.routes.notifications import UNKNOWN
 from api.schemas.base import Id

@@ -6,10 +6,9 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing, schedule_views
+from api import schedule_views
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import conflict, invalid, not_found
@@ -28,7 +27,7 @@ from domain.schedules import RunKind, backfill_times
 from domain.validation_issues import ValidationIssue, issue_at
 from models.columns import new_id
 from services.send_checks import find_schedule_issues
-from storage import recipients, schedule_occurrences, schedule_runs, schedules, tenants
+from storage import audit, recipients, schedule_occurrences, schedule_runs, schedules, tenants
 from storage.schedule_runs import NewScheduleRun, build_backfill_run
 from storage.schedules import StoredSchedule
 
@@ -55,8 +54,8 @@ async def put_schedule(
             raise invalid(*issues)
         former = await schedules.find(session, caller.tenant, key)
         row, created = await schedules.put(session, caller.tenant, key, body.notification_type, body.spec)
-        await auditing.record_change(
-            session, caller, "schedule.saved", _subject(key), _audited_values(former), _audited_values(row)
+        await audit.record_change(
+            session, caller.change("schedule.saved", _subject(key), _audited_values(former), _audited_values(row))
         )
         view = await _view(session, caller, row)
     response.status_code = 201 if created else 200
@@ -90,7 +89,7 @@ async def delete_schedule(key: Key, caller: CallerDep, container: ContainerDep) 
         former = await schedules.find(session, caller.tenant, key)
         if not await schedules.delete(session, caller.tenant, key):
             raise not_found(UNKNOWN)
-        await auditing.record_change(session, caller, "schedule.deleted", _subject(key), _audited_values(former))
+        await audit.record_change(session, caller.change("schedule.deleted", _subject(key), _audited_values(former)))
 
 
 @router.post("/{key}/pause")
@@ -100,8 +99,8 @@ async def pause_schedule(key: Key, caller: CallerDep, container: ContainerDep) -
     async with container.database.transaction() as session:
         former = await _get_schedule(session, caller.tenant, key)
         row = _require(await schedules.pause(session, caller.tenant, key))
-        await auditing.record_change(
-            session, caller, "schedule.paused", _subject(key), _audited_values(former), _audited_values(row)
+        await audit.record_change(
+            session, caller.change("schedule.paused", _subject(key), _audited_values(former), _audited_values(row))
         )
         return await _view(session, caller, row)
 
@@ -113,8 +112,8 @@ async def resume_schedule(key: Key, caller: CallerDep, container: ContainerDep) 
     async with container.database.transaction() as session:
         former = await _get_schedule(session, caller.tenant, key)
         row = _require(await schedules.resume(session, caller.tenant, key))
-        await auditing.record_change(
-            session, caller, "schedule.resumed", _subject(key), _audited_values(former), _audited_values(row)
+        await audit.record_change(
+            session, caller.change("schedule.resumed", _subject(key), _audited_values(former), _audited_values(row))
         )
         return await _view(session, caller, row)
 
@@ -127,7 +126,7 @@ async def trigger_schedule(key: Key, caller: CallerDep, container: ContainerDep)
         schedule = (await _get_schedule(session, caller.tenant, key)).value(caller.tenant)
         run = NewScheduleRun(schedule=schedule, kind=RunKind.TRIGGER, due_at=now(), id=new_id(), is_finished=False)
         await schedule_runs.record_runs(session, [run])
-        await auditing.record_change(session, caller, "schedule.triggered", _subject(key), None, {"run_id": run.id})
+        await audit.record_change(session, caller.change("schedule.triggered", _subject(key), None, {"run_id": run.id}))
     return TriggerResponse(run_id=run.id)
 
 
@@ -151,7 +150,7 @@ async def backfill_schedule(
             )
         await schedule_runs.record_runs(session, [build_backfill_run(schedule, due_at) for due_at in times])
         audited_request = {"from": body.start, "to": body.end, "times": len(times)}
-        await auditing.record_change(session, caller, "schedule.backfilled", _subject(key), None, audited_request)
+        await audit.record_change(session, caller.change("schedule.backfilled", _subject(key), None, audited_request))
     return BackfillResponse(times=times)
 
 

@@ -1,28 +1,27 @@
-"""Routes of the settings of a tenant."""
+"""Routes of the settings of a tenant, and of the secret that its webhooks are verified with."""
 
 from dataclasses import asdict
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.problems import invalid
-from api.schemas.settings import TenantChanges, TenantSettings
+from api.schemas.settings import TenantChanges, TenantSettings, WebhookSecret
 from domain.gates import GateReason
 from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
-from storage import reconsiderations, tenants
+from providers.webhook import derive_tenant_secret
+from storage import audit, reconsiderations, tenants
 from storage.statements import notify
 from storage.tenants import TenantDefaults
 
-router = APIRouter(route_class=AuthenticatedRoute, prefix="/settings", tags=["settings"])
+router = APIRouter(route_class=AuthenticatedRoute)
 
 CLEARABLE_FIELDS = ("frequency_cap", "phone_regions")
 
 
-@router.get("")
+@router.get("/settings", tags=["settings"])
 @scope("read")
 async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSettings:
     """Return default language, time zone, frequency cap, retention times and phone regions of the tenant."""
@@ -30,7 +29,7 @@ async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSett
         return _view(await tenants.read_defaults(session, caller.tenant))
 
 
-@router.patch("")
+@router.patch("/settings", tags=["settings"])
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, container: ContainerDep) -> TenantSettings:
     """Change settings. Null removes the cap or the regions. Affected waiting notifications are checked again."""
@@ -44,7 +43,7 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         if after.record_days < after.content_days:
             raise invalid(issue_at("/record_days", "must not be less than content_days"))
         await tenants.save_defaults(session, caller.tenant, after)
-        await auditing.record_change(session, caller, "settings.changed", "settings", asdict(before), asdict(after))
+        await audit.record_change(session, caller.change("settings.changed", "settings", asdict(before), asdict(after)))
         if after.timezone != before.timezone:
             await reconsiderations.apply_timezone_changes(session, caller.tenant, None)
         if after.frequency_cap != before.frequency_cap:
@@ -52,6 +51,14 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
     return _view(after)
+
+
+@router.get("/webhook-secret", tags=["webhooks"])
+@scope("manage")
+async def get_webhook_secret(caller: CallerDep, container: ContainerDep, response: Response) -> WebhookSecret:
+    """Return the secret that verifies webhooks. It changes only with the secret key of the installation."""
+    response.headers["Cache-Control"] = "no-store"
+    return WebhookSecret(secret=derive_tenant_secret(container.settings.secret, caller.tenant))
 
 
 def _view(choices: TenantDefaults) -> TenantSettings:

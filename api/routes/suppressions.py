@@ -5,10 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import invalid, not_found
 from api.schemas.suppressions import ReasonName, SuppressionBody, SuppressionView, parse_address
@@ -16,7 +14,7 @@ from domain.channels import Channel
 from domain.clock import now
 from domain.durations import parse_duration
 from domain.suppressions import CONTACT_BY_CHANNEL
-from storage import suppressions
+from storage import audit, suppressions
 from storage.encryption import Encryption
 from storage.suppressions import NewSuppression, SuppressionEntry, SuppressionFilter
 
@@ -69,8 +67,8 @@ async def add_suppression(
     async with container.database.transaction() as session:
         in_force, changed = await suppressions.add(session, caller.tenant, new)
         if changed:
-            await auditing.record_change(
-                session, caller, "suppression.added", _subject(in_force), None, _audited_values(in_force)
+            await audit.record_change(
+                session, caller.change("suppression.added", _subject(in_force), None, _audited_values(in_force))
             )
     response.status_code = 201 if changed else 200
     response.headers["Location"] = f"/api/v1/suppressions/{in_force.id}"
@@ -96,7 +94,7 @@ async def lift_suppression(id: UUID, caller: CallerDep, container: ContainerDep)
         found = await suppressions.find(session, caller.tenant, id)
         if found is None or not await suppressions.lift(session, caller.tenant, id):
             raise not_found("There is no such suppression in force.")
-        await auditing.record_change(session, caller, "suppression.lifted", _subject(found), _audited_values(found))
+        await audit.record_change(session, caller.change("suppression.lifted", _subject(found), _audited_values(found)))
 
 
 def _address_keys(encryption: Encryption, tenant: UUID, address: str) -> list[str]:

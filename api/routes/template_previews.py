@@ -3,8 +3,7 @@
 from fastapi import APIRouter, Request
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.problems import Problem, invalid, not_found
 from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.templates import PreviewBody, PreviewResponse

@@ -6,10 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import auditing
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import conflict, invalid, not_found
@@ -29,7 +27,7 @@ from domain.names import FLUSH_CHANNEL
 from domain.templates import version_before
 from domain.validation_issues import issue_at
 from services.template_checks import find_save_warnings
-from storage import notification_types, templates
+from storage import audit, notification_types, templates
 from storage.statements import notify
 from storage.templates import ListedTemplate, TemplateFilter, TemplateKey
 
@@ -56,7 +54,7 @@ async def save_template(
     async with container.database.transaction() as session:
         row = await templates.add_version(session, template_key, body.content)
         after = {"version": row.version, "template_id": row.id, "published": body.publish}
-        await auditing.record_change(session, caller, "template.saved", _subject(template_key), None, after)
+        await audit.record_change(session, caller.change("template.saved", _subject(template_key), None, after))
         if body.publish:
             await templates.publish_version(session, template_key, row)
             await notify(session, FLUSH_CHANNEL)
@@ -169,7 +167,7 @@ async def _note_publication(
 ) -> None:
     """Audit the version numbers. The content stays readable in the versions, so it is not repeated."""
     before, after = {"published_version": former}, {"published_version": version}
-    await auditing.record_change(session, caller, action, _subject(template_key), before, after)
+    await audit.record_change(session, caller.change(action, _subject(template_key), before, after))
 
 
 def template_response(listed: ListedTemplate) -> TemplateResponse:

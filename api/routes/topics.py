@@ -3,13 +3,12 @@
 from fastapi import APIRouter
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.callers import CallerDep
-from api.container import ContainerDep
+from api.dependencies import CallerDep, ContainerDep
 from api.paging import Page, PagingDep
 from api.problems import not_found
 from api.schemas.base import Key
 from api.schemas.contact import RecipientId
-from api.schemas.topics import SubscriberView, TopicView
+from api.schemas.recipients import SubscriberView, TopicView
 from storage import recipients
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/topics", tags=["topics"])

@@ -1,7 +1,7 @@
-"""Models of in-app messages."""
+"""Models of in-app messages, and of the outbox for tests of applications that use Tocsin."""
 
 from api.paging import Page
-from api.schemas.base import Id, Model, Timestamp
+from api.schemas.base import ChannelName, Id, Model, Timestamp
 from domain.json_types import Json
 
 
@@ -24,3 +24,15 @@ class InboxPage(Page[InboxItem]):
 
 class MarkedRead(Model):
     marked: int
+
+
+class OutboxItem(Model):
+    """One message. `address` is empty for `in_app`, which has no address."""
+
+    id: Id
+    channel: ChannelName
+    recipient_id: str
+    notification_id: Id
+    address: Json
+    content: Json
+    accepted_at: Timestamp

@@ -1,4 +1,4 @@
-"""Models of a recipient's profile, as given inline in a send, stored by its routes, and returned."""
+"""Models of a recipient's profile, as given inline in a send, stored by its routes, and returned; and of topics."""
 
 from typing import Annotated
 
@@ -71,6 +71,17 @@ class ErasureView(Model):
     requested_at: Timestamp
     finished_at: Timestamp | None
     counts: dict[str, int]
+
+
+class TopicView(Model):
+    """`subscribers` is the number of subscribers."""
+
+    key: str
+    subscribers: int
+
+
+class SubscriberView(Model):
+    recipient_id: str
 
 
 def profile_of(model: Profile) -> Json:

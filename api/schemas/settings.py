@@ -38,6 +38,7 @@ PhoneRegions = Annotated[
     AfterValidator(_check_regions),
 ]
 DayCount = Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)]
+WEBHOOK_EXAMPLE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 class FrequencyCap(LimitFields):
@@ -76,3 +77,9 @@ class TenantChanges(Model):
     content_days: DayCount | None = None
     record_days: DayCount | None = None
     phone_regions: PhoneRegions | None = None
+
+
+class WebhookSecret(Model):
+    secret: Annotated[
+        str, Field(description="`whsec_` and base64, the format of Standard Webhooks.", examples=[WEBHOOK_EXAMPLE])
+    ]

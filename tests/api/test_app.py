@@ -24,7 +24,10 @@ def client_of(database: Database, *, temporal: bool) -> httpx2.AsyncClient:
         return temporal
 
     container: Any = SimpleNamespace(
-        database=database, is_temporal_available=is_temporal_available, settings=Settings(env="dev", _env_file=None)
+        database=database,
+        is_temporal_available=is_temporal_available,
+        settings=Settings(env="dev", _env_file=None),
+        build_send_services=lambda: None,
     )
     return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=create_app(container)), base_url="http://test")
 

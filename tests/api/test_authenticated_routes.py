@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 
 from api import error_handlers, openapi
 from api.authenticated_route import BODY_LIMIT, AuthenticatedRoute, public, read_body, scope
-from api.callers import CallerDep
+from api.dependencies import CallerDep
 from api.key_uses import KeyUses
 from api.problems import MEDIA_TYPE
 from api.rate_limits import RateLimits

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from api.request_middleware import RequestIdMiddleware
-from api.security_headers import DENY_ALL_POLICY
+from api.request_middleware import DENY_ALL_POLICY, RequestIdMiddleware
 
 pytestmark = pytest.mark.postgres
 LOCAL = "http://localhost:8000"

@@ -15,7 +15,7 @@ from sqlmodel import select
 
 import api.app as application
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.container import ContainerDep
+from api.dependencies import ContainerDep
 from api.schemas.base import Id, Model, ShortText
 from bootstrap import Container
 from models.notifications import Notification

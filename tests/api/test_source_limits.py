@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.request_sources import Sources
+from api.source_limits import Sources
 from config_limits import PRIVATE_NETWORKS
 
 
