@@ -1,13 +1,13 @@
 """Route of dead letters: notifications that are FAILED or IN_DOUBT, grouped by reason."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.dependencies import CallerDep, ContainerDep
+from api.dependencies import CallerDep, ContainerDep, FilterDep
 from api.paging import Page, PagingDep
-from api.schemas.base import ChannelName, Timestamp
 from api.schemas.failures import FailureGroup
 from domain.clock import now
 from domain.cursors import join_texts, split_texts
@@ -15,7 +15,6 @@ from domain.durations import format_rounded
 from domain.reasons import failure_line, first_category, reason_line
 from storage import dead_letters
 from storage.dead_letters import DeadLetterGroup, FailureGroupCursor
-from storage.notifications import NotificationFilter
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["redrives"], prefix="/failures")
 
@@ -29,26 +28,12 @@ async def list_failures(
     caller: CallerDep,
     container: ContainerDep,
     paging: PagingDep,
-    notification_type: Annotated[str | None, Query(max_length=255)] = None,
+    shared_filter: FilterDep,
     status: Literal["FAILED", "IN_DOUBT"] | None = None,
-    channel: ChannelName | None = None,
     failure_reason: Annotated[str | None, Query(max_length=1_000, description=REASON_DESCRIPTION)] = None,
-    recipient_id: Annotated[str | None, Query(max_length=255)] = None,
-    tag: Annotated[str | None, Query(max_length=64)] = None,
-    created_from: Annotated[Timestamp | None, Query(description="Accepted at or after this time.")] = None,
-    created_before: Annotated[Timestamp | None, Query(description="Accepted before this time.")] = None,
 ) -> Page[FailureGroup]:
     """List groups of FAILED and IN_DOUBT notifications with the same reason, largest first, without redriven ones."""
-    wanted = NotificationFilter(
-        notification_type=notification_type,
-        status=status,
-        channel=channel,
-        failure_reason=failure_reason,
-        recipient_id=recipient_id,
-        tag=tag,
-        created_from=created_from,
-        created_before=created_before,
-    )
+    wanted = replace(shared_filter, status=status, failure_reason=failure_reason)
     async with container.database.transaction() as session:
         rows = await dead_letters.list_failure_groups(
             session, caller.tenant, wanted, after=paging.parse(_parse_group_cursor), limit=paging.fetch_limit

@@ -1,15 +1,16 @@
 """Routes that list, read and cancel notifications."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.authenticated_route import AuthenticatedRoute, scope
-from api.dependencies import CallerDep, ContainerDep
+from api.dependencies import CallerDep, ContainerDep, FilterDep
 from api.notification_views import notification_view, summary_of
 from api.paging import Page, PagingDep
 from api.problems import not_found
-from api.schemas.base import ChannelName, Id, Timestamp
+from api.schemas.base import Id
 from api.schemas.notifications import (
     CanceledNotification,
     CanceledNotifications,
@@ -24,7 +25,7 @@ from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
 from services.canceling import CanceledRow, cancel_row, read_channel_results
 from storage import gates, notifications
-from storage.notifications import NotificationFilter, find_open_by_cancel_key
+from storage.notifications import find_open_by_cancel_key
 from storage.statements import notify
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
@@ -39,32 +40,16 @@ async def list_notifications(
     caller: CallerDep,
     container: ContainerDep,
     paging: PagingDep,
-    recipient_id: Annotated[str | None, Query(max_length=255)] = None,
-    notification_type: Annotated[str | None, Query(max_length=255)] = None,
+    shared_filter: FilterDep,
     status: NotificationStatus | None = None,
-    channel: ChannelName | None = None,
-    tag: Annotated[str | None, Query(max_length=64)] = None,
     cancel_key: Annotated[str | None, Query(max_length=255)] = None,
     text: Annotated[str | None, Query(max_length=200, description="Words that the content contains.")] = None,
-    created_from: Annotated[Timestamp | None, Query(description="Accepted at or after this time.")] = None,
-    created_before: Annotated[Timestamp | None, Query(description="Accepted before this time.")] = None,
     digest: Annotated[
         Id | None, Query(description="Only the items of this digest and the notification made of them.")
     ] = None,
 ) -> Page[NotificationSummary]:
     """List notifications that match every given filter, newest first."""
-    wanted = NotificationFilter(
-        recipient_id=recipient_id,
-        notification_type=notification_type,
-        status=status,
-        channel=channel,
-        tag=tag,
-        cancel_key=cancel_key,
-        text=text,
-        created_from=created_from,
-        created_before=created_before,
-        digest_id=digest,
-    )
+    wanted = replace(shared_filter, status=status, cancel_key=cancel_key, text=text, digest_id=digest)
     async with container.database.transaction() as session:
         rows = await notifications.search(
             session, caller.tenant, wanted, before=paging.after_id, limit=paging.fetch_limit
