@@ -72,7 +72,9 @@ def api() -> None:
 
 @app.command()
 def worker(
-    queue: Annotated[list[str] | None, typer.Option(help="Serve only this task queue. Can be repeated.")] = None,
+    queue: Annotated[
+        list[str] | None, typer.Option(metavar="QUEUE", help="Serve only this task queue. Can be repeated.")
+    ] = None,
 ) -> None:
     """Run a worker for all task queues, or for the given ones."""
     replace_process("worker.py", *(queue or []))
@@ -106,7 +108,9 @@ def apply(
 
 @app.command("show")
 def show_notification(
-    id: Annotated[str, typer.Argument(help="Notification id, or its last characters as shown by 'tail'.")],
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="Notification id, or its last characters as shown by 'tail'.")
+    ],
 ) -> None:
     """Show the timeline of one notification."""
     from commands.client import resolve_id
@@ -119,10 +123,12 @@ def show_notification(
 
 @app.command()
 def tail(
-    recipient: Annotated[str | None, typer.Option(help="Only for this recipient.")] = None,
-    type: Annotated[str | None, typer.Option(help="Only of this notification type.")] = None,
+    recipient: Annotated[str | None, typer.Option(metavar="RECIPIENT", help="Only for this recipient.")] = None,
+    type: Annotated[str | None, typer.Option(metavar="TYPE", help="Only of this notification type.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", min=1, max=100, help="Number of newest notifications.")] = 20,
+    lines: Annotated[
+        int, typer.Option("-n", metavar="NUMBER", min=1, max=100, help="Number of newest notifications.")
+    ] = 20,
 ) -> None:
     """Show the timeline entries of notifications, oldest first."""
 
@@ -141,8 +147,10 @@ for command in (send, explain, failures, redrive, audit):
 
 @provider_commands.command("check")
 def check_provider(
-    name: Annotated[str, typer.Argument(help="Name such as sendgrid; see docs/providers.md.")],
-    send_to: Annotated[str | None, typer.Option(help="Send a test message to this address, number or token.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name such as sendgrid; see docs/providers.md.")],
+    send_to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send a test message to this address, number or token.")
+    ] = None,
 ) -> None:
     """Check that a provider's settings are complete and that its vendor accepts them. Sends nothing by default."""
     from commands.provider_checks import check_named_provider

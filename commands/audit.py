@@ -25,14 +25,23 @@ def audit(
         str | None, typer.Option("--actor", metavar="ID", help="Only changes by the key with this id.")
     ] = None,
     action: Annotated[
-        str | None, typer.Option("--action", help="Only this action, such as template.published.")
+        str | None, typer.Option("--action", metavar="ACTION", help="Only this action, such as template.published.")
     ] = None,
     subject: Annotated[
         str | None,
-        typer.Option("--object", "--subject", help="Only changes of this object, such as notification_type/news."),
+        typer.Option(
+            "--object",
+            "--subject",
+            metavar="OBJECT",
+            help="Only changes of this object, such as notification_type/news.",
+        ),
     ] = None,
-    tenant: Annotated[str | None, typer.Option(help="Entries of this tenant. Needs the scope operate.")] = None,
-    lines: Annotated[int, typer.Option("-n", min=1, max=10_000, help="Maximum number of entries.")] = 100,
+    tenant: Annotated[
+        str | None, typer.Option(metavar="TENANT", help="Entries of this tenant. Needs the scope operate.")
+    ] = None,
+    lines: Annotated[
+        int, typer.Option("-n", metavar="NUMBER", min=1, max=10_000, help="Maximum number of entries.")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
     """List configuration changes, newest first: time, actor, action, before and after. Needs the scope manage."""

@@ -1,7 +1,9 @@
 """Handle failed notifications: `tocsin explain`, `redrive` and `failures`. Registered by `cli.py`."""
 
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,19 +18,43 @@ from domain.json_types import Json
 console = Console(highlight=False)
 BLANK_TIME = " " * 12
 
-NotificationId = Annotated[str, typer.Argument(help="Notification id, or its last characters as shown by 'tail'.")]
+NotificationId = Annotated[
+    str, typer.Argument(metavar="ID", help="Notification id, or its last characters as shown by 'tail'.")
+]
 OptionalId = Annotated[str | None, typer.Argument(metavar="ID", help="One notification. Without it, give a filter.")]
-TypeFilter = Annotated[str | None, typer.Option("--type", help="Only of this notification type.")]
-ChannelFilter = Annotated[str | None, typer.Option("--channel", help="Only failures of this channel.")]
-ReasonFilter = Annotated[
-    str | None, typer.Option("--reason", help="Only with this reason code or cause: retries_exhausted, timeout.")
-]
-RecipientFilter = Annotated[str | None, typer.Option("--recipient", help="Only for this recipient.")]
-TagFilter = Annotated[str | None, typer.Option("--tag", help="Only with this tag.")]
-AcceptedFrom = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="Accepted at or after this time: 2026-11-22T09:00:00Z.")
-]
-AcceptedBefore = Annotated[str | None, typer.Option("--before", metavar="TIME", help="Accepted before this time.")]
+# The options of a filter, by the field of the API.
+FILTER_OPTIONS: dict[str, Any] = {
+    "notification_type": typer.Option("--type", metavar="TYPE", help="Only of this notification type."),
+    "channel": typer.Option("--channel", metavar="CHANNEL", help="Only failures of this channel."),
+    "failure_reason": typer.Option(
+        "--reason", metavar="REASON", help="Only with this reason code or cause: retries_exhausted, timeout."
+    ),
+    "recipient_id": typer.Option("--recipient", metavar="RECIPIENT", help="Only for this recipient."),
+    "tag": typer.Option("--tag", metavar="TAG", help="Only with this tag."),
+    "created_from": typer.Option(
+        "--from", metavar="TIME", help="Accepted at or after this time: 2026-11-22T09:00:00Z."
+    ),
+    "created_before": typer.Option("--before", metavar="TIME", help="Accepted before this time."),
+}
+
+
+def with_filter(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a filter to a command, whose first parameter gets those that were given."""
+
+    @wraps(command)
+    def run(**options: Any) -> None:
+        named = {name: options.pop(name) for name in FILTER_OPTIONS}
+        command({name: value for name, value in named.items() if value is not None}, **options)
+
+    _, *own = signature(command).parameters.values()
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option])
+        for name, option in FILTER_OPTIONS.items()
+    ]
+    parameters = [*added, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own)]
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by typer
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def explain(id: NotificationId) -> None:
@@ -42,16 +68,13 @@ def explain(id: NotificationId) -> None:
     run_with_api(work)
 
 
+@with_filter
 def redrive(
+    filter_fields: Json,
     id: OptionalId = None,
-    type: TypeFilter = None,
-    channel: ChannelFilter = None,
-    reason: ReasonFilter = None,
-    recipient: RecipientFilter = None,
-    tag: TagFilter = None,
-    since: AcceptedFrom = None,
-    before: AcceptedBefore = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number, oldest first.")] = 1_000,
+    limit: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, max=10_000, help="Maximum number, oldest first.")
+    ] = 1_000,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be redriven, and change nothing.")
     ] = False,
@@ -60,7 +83,6 @@ def redrive(
     ] = False,
 ) -> None:
     """Send failed notifications again: one notification, or all that match a filter."""
-    filter_fields = _filter_of(type, channel, reason, recipient, tag, since, before)
     if (id is None) is (not filter_fields):
         raise typer.BadParameter("give either an ID or a filter such as --type or --from")
     if id is not None and dry_run:
@@ -78,44 +100,15 @@ def redrive(
     run_with_api(work)
 
 
-def failures(
-    type: TypeFilter = None,
-    channel: ChannelFilter = None,
-    reason: ReasonFilter = None,
-    recipient: RecipientFilter = None,
-    tag: TagFilter = None,
-    since: AcceptedFrom = None,
-    before: AcceptedBefore = None,
-) -> None:
+@with_filter
+def failures(filter_fields: Json) -> None:
     """List failures by reason with their count, most frequent first, and one id of each to explain or redrive."""
-    filter_fields = _filter_of(type, channel, reason, recipient, tag, since, before)
 
     async def work(api: ApiClient) -> None:
         for group in await api.list_all("/failures", **filter_fields):
             console.print(_failure_line(group), soft_wrap=True)
 
     run_with_api(work)
-
-
-def _filter_of(
-    type: str | None,
-    channel: str | None,
-    reason: str | None,
-    recipient: str | None,
-    tag: str | None,
-    since: str | None,
-    before: str | None,
-) -> Json:
-    named = {
-        "notification_type": type,
-        "channel": channel,
-        "failure_reason": reason,
-        "recipient_id": recipient,
-        "tag": tag,
-        "created_from": since,
-        "created_before": before,
-    }
-    return {name: value for name, value in named.items() if value is not None}
 
 
 def _explanation_lines(explanation: Json) -> Iterator[str]:

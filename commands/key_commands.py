@@ -11,10 +11,13 @@ from config import Settings
 
 key_commands = typer.Typer(no_args_is_help=True, help="API keys and the webhook secret.")
 
-TenantOption = Annotated[str, typer.Option(help="Key of the tenant, as shown by 'tocsin tenants list'.")]
+TenantOption = Annotated[
+    str, typer.Option(metavar="TENANT", help="Key of the tenant, as shown by 'tocsin tenants list'.")
+]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id or prefix of the key, as shown by 'list'.")]
 LifetimeOption = Annotated[
-    str | None, typer.Option(help="Lifetime such as 90d. By default the key is valid until it is revoked.")
+    str | None,
+    typer.Option(metavar="DURATION", help="Lifetime such as 90d. By default the key is valid until it is revoked."),
 ]
 
 
@@ -36,8 +39,8 @@ def list_keys(
 @key_commands.command("create")
 def create_key(
     tenant: TenantOption,
-    name: Annotated[str, typer.Option(help="Purpose of the key.")],
-    scope: Annotated[list[str], typer.Option(help="send, read, manage or operate. Can be repeated.")],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Purpose of the key.")],
+    scope: Annotated[list[str], typer.Option(metavar="SCOPE", help="send, read, manage or operate. Can be repeated.")],
     expires_in: LifetimeOption = None,
 ) -> None:
     """Create an API key and print it; it cannot be shown again. Needs the database, not the API."""
@@ -54,10 +57,11 @@ def rotate_key(
     id: KeyId,
     tenant: TenantOption,
     overlap: Annotated[
-        str, typer.Option(help="How long the former key stays valid, at most 30d. 0 ends it at once.")
+        str,
+        typer.Option(metavar="DURATION", help="How long the former key stays valid, at most 30d. 0 ends it at once."),
     ] = ("1d"),
     expires_in: Annotated[
-        str | None, typer.Option(help="Lifetime of the new key. By default that of the former key.")
+        str | None, typer.Option(metavar="DURATION", help="Lifetime of the new key. By default that of the former key.")
     ] = None,
 ) -> None:
     """Create a key with the same name and scopes and print it. Needs the database, not the API."""

@@ -16,24 +16,44 @@ from domain.json_types import Json
 
 console = Console(highlight=False)
 
+RecipientIds = Annotated[
+    list[str] | None, typer.Argument(metavar="RECIPIENT", help="Recipient ids. Each gets a notification.")
+]
+TopicOption = Annotated[
+    str | None, typer.Option(metavar="TOPIC", help="Send to each subscriber of this topic instead of recipients.")
+]
+ChannelOption = Annotated[
+    list[str] | None, typer.Option(metavar="CHANNEL", help="Use only this channel. Can be repeated.")
+]
+EmailOption = Annotated[
+    str | None, typer.Option(metavar="EMAIL", help="Create or update the recipient with this address.")
+]
+PhoneOption = Annotated[
+    str | None, typer.Option(metavar="PHONE", help="The same with a phone number in E.164: +4917012345678.")
+]
+LocaleOption = Annotated[
+    str | None, typer.Option(metavar="LANGUAGE", help="The same with a language, such as de or de-AT.")
+]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="A repeated send with the same key returns the same notification.")
+]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait for the result. Exit code 1 if it was not sent.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")]
+
 
 def send(
-    type: Annotated[str, typer.Argument(help="Key of the notification type.")],
-    recipient: Annotated[list[str] | None, typer.Argument(help="Recipient ids. Each gets a notification.")] = None,
-    topic: Annotated[
-        str | None, typer.Option(help="Send to each subscriber of this topic instead of recipients.")
-    ] = None,
-    payload: Annotated[str, typer.Option(help="JSON, or @FILE with JSON.")] = "{}",
-    channel: Annotated[list[str] | None, typer.Option(help="Use only this channel. Can be repeated.")] = None,
-    email: Annotated[str | None, typer.Option(help="Create or update the recipient with this address.")] = None,
-    phone: Annotated[str | None, typer.Option(help="The same with a phone number in E.164: +4917012345678.")] = None,
-    locale: Annotated[str | None, typer.Option(help="The same with a language, such as de or de-AT.")] = None,
-    idempotency_key: Annotated[
-        str | None, typer.Option(help="A repeated send with the same key returns the same notification.")
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result. Exit code 1 if it was not sent.")] = False,
-    timeout: Annotated[float, typer.Option(help="Maximum seconds to wait.")] = 60,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="Key of the notification type.")],
+    recipient: RecipientIds = None,
+    topic: TopicOption = None,
+    payload: Annotated[str, typer.Option(metavar="JSON", help="JSON, or @FILE with JSON.")] = "{}",
+    channel: ChannelOption = None,
+    email: EmailOption = None,
+    phone: PhoneOption = None,
+    locale: LocaleOption = None,
+    idempotency_key: IdempotencyKey = None,
+    wait: WaitOption = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Maximum seconds to wait.")] = 60,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Send one notification, or one for each recipient. Prints their ids, or with --wait their results."""
     profile = {name: value for name, value in {"email": email, "phone": phone, "locale": locale}.items() if value}

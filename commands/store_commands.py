@@ -12,7 +12,7 @@ from config import Settings
 store_commands = typer.Typer(no_args_is_help=True, help="Temporal's database (its store), and recovery after its loss.")
 hold_commands = typer.Typer(no_args_is_help=True, help="The hold that TOCSIN_HOLD_ON_START begins after a restore.")
 HoldName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the hold, as shown by 'show'.")]
-NamespaceId = Annotated[str, typer.Argument(metavar="NAMESPACE_ID", help="Id of the other store, as shown by 'show'.")]
+NamespaceId = Annotated[str, typer.Argument(metavar="ID", help="Id of the other store, as shown by 'show'.")]
 
 
 @store_commands.command("show")

@@ -14,7 +14,10 @@ TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="Key of the ten
 
 @tenant_commands.command("create")
 def create_tenant(
-    tenant: Annotated[str, typer.Argument(help="Key of the new tenant, such as acme. 'keys create --tenant' uses it.")],
+    tenant: Annotated[
+        str,
+        typer.Argument(metavar="TENANT", help="Key of the new tenant, such as acme. 'keys create --tenant' uses it."),
+    ],
     installation: Annotated[
         bool,
         typer.Option(
@@ -45,7 +48,9 @@ def list_tenants() -> None:
 @tenant_commands.command("suspend")
 def suspend_tenant(
     tenant: TenantKey,
-    reason: Annotated[str | None, typer.Option(help="Shown in the list of tenants and in the audit log.")] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Shown in the list of tenants and in the audit log.")
+    ] = None,
 ) -> None:
     """Suspend a tenant: its keys get 403 within 5 seconds, its messages are held. Needs the database, not the API."""
     from commands.tenants import suspend

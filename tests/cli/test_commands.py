@@ -4,13 +4,17 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import typer
 
+from cli import app
 from commands.client import ApiClient
 from commands.local_stack import find_running_stack, not_running_error
 from commands.tail import Tail
@@ -394,6 +398,19 @@ def test_the_queues_that_may_be_named_are_those_that_are_served(api_tenant: ApiT
     for queue in ("deliver-twilio", "", "Notifications"):
         with pytest.raises(UnknownQueue, match="choose from " + ", ".join(served)):
             check_queues(container.settings, [queue])
+
+
+def list_commands(command: Any) -> Iterator[Any]:
+    yield command
+    for child in getattr(command, "commands", {}).values():
+        yield from list_commands(child)
+
+
+def test_every_value_in_the_help_of_a_command_has_a_name_in_capitals() -> None:
+    parameters = [one for command in list_commands(typer.main.get_command(app)) for one in command.params]
+    values = [one for one in parameters if not getattr(one, "is_flag", False)]
+    assert len(values) > 30
+    assert [one.name for one in values if not re.fullmatch("[A-Z]+", one.metavar or "")] == []
 
 
 def test_commands_of_the_api_load_no_library_of_the_servers() -> None:
