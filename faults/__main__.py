@@ -128,8 +128,8 @@ async def check_receipt_orders(environment: FaultEnvironment) -> list[str]:
 
 def main(options: argparse.Namespace) -> int:
     if options.list:
-        for name, act in sorted(FAULTS.items()):
-            print_line(f"{name:40} {act.__doc__}")
+        for name, inject in sorted(FAULTS.items()):
+            print_line(f"{name:40} {inject.__doc__}")
         return 0
     with tempfile.TemporaryDirectory(prefix="tocsin-faults-") as home:
         return 0 if asyncio.run(run(options, (options.keep or Path(home)).resolve())) else 1

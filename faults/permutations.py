@@ -100,7 +100,7 @@ async def write_notifications(url: str, count: int, rand: Random) -> list[Stored
     database = Database(url, encryption=ENCRYPTION)
     database_tenant = await open_database_tenant(database)
     items = [
-        database_tenant.new(f"person-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)
+        database_tenant.new(f"recipient-{n}", profile={"contact": {"email": f"p{n}@example.com"}}) for n in range(count)
     ]
     await database_tenant.accept(*items)
     stored_receipts: list[StoredReceipt] = []

@@ -95,7 +95,7 @@ def spec(type_spec: TypeSpec) -> Json:
 def new_recipient(tenant: int, number: int, word: str) -> Json:
     """Return a new recipient with unique addresses, which contain the tenant and the number."""
     return {
-        "recipient_id": f"person-{number}",
+        "recipient_id": f"recipient-{number}",
         "email": f"{CANARY}-{tenant}-{number}+{word or 'good'}@example.com",
         "phone": f"{PHONES}{tenant}{number:05}{DIGITS.get(word, 0)}",
         "webhook_url": f"https://hooks.example.com/{CANARY}/{tenant}/{number}/{word or 'good'}",

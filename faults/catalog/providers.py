@@ -47,15 +47,15 @@ async def send_some(scenario: Scenario, kinds: tuple[TypeSpec, ...]) -> list[Gen
 def add_vendor_fault(name: str, what: str, *modes: VendorMode) -> None:
     """Add a fault that sets these modes, one after the other, for both HTTP vendors."""
 
-    async def act(scenario: Scenario) -> None:
+    async def inject(scenario: Scenario) -> None:
         for mode in modes:
             async with scenario.vendor_control.with_mode(mode, "sendgrid", "twilio"):
                 sent = await send_some(scenario, (*MAILS, *TEXTS))
                 await wait_seconds(scenario.scale.moment / len(modes))
                 await wait_for_call(scenario, mode, sent)
 
-    act.__name__, act.__doc__ = name, what
-    fault(act)
+    inject.__name__, inject.__doc__ = name, what
+    fault(inject)
 
 
 async def wait_for_call(scenario: Scenario, mode: VendorMode, sent: list[GeneratedSend]) -> None:
@@ -90,7 +90,7 @@ add_vendor_fault("accepted_then_reset", "Accept the message and reset the connec
 add_vendor_fault("accepted_then_hang", "Accept the message and never respond.", VendorMode.ACCEPTS_AND_HANGS)
 add_vendor_fault("slow_loris", "Accept the message and send the response one byte at a time.", VendorMode.DRIPS)
 add_vendor_fault("malformed_response", "Return 2xx with an unreadable body.", VendorMode.GARBLES)
-add_vendor_fault("redirected", "Return 302 to another address.", VendorMode.REDIRECTS)
+add_vendor_fault("redirected", "Return 307 to another address.", VendorMode.REDIRECTS)
 add_vendor_fault("ten_megabytes", "Return 2xx with ten megabytes.", VendorMode.FLOODS)
 add_vendor_fault("connection_refused", "No server listens on the vendor's port.", VendorMode.CLOSED)
 

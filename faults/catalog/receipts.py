@@ -22,8 +22,8 @@ UPDATE attempt SET started_at = started_at - $2::interval, finished_at = finishe
 WRONG = "SELECT id::text, status FROM notification WHERE id::text = ANY($1) AND status <> ALL($2)"
 
 
-def reported(name: str, what: str, style: ReceiptStyle) -> None:
-    async def act(scenario: Scenario) -> None:
+def add_receipt_fault(name: str, what: str, style: ReceiptStyle) -> None:
+    async def inject(scenario: Scenario) -> None:
         async with scenario.vendor_control.reporting(style):
             words = [scenario.rand.choice(("", "open")) for _ in range(scenario.scale.burst)]
             kinds = (RECONCILE_EMAIL, RECONCILE_SMS, ESCALATION)
@@ -32,13 +32,13 @@ def reported(name: str, what: str, style: ReceiptStyle) -> None:
             )
             await wait_seconds(scenario.scale.moment / 2)
 
-    act.__name__, act.__doc__ = name, what
-    fault(act)
+    inject.__name__, inject.__doc__ = name, what
+    fault(inject)
 
 
-reported("receipts_duplicated", "Send every receipt three times.", ReceiptStyle.DUPLICATED)
-reported("receipts_reversed", "Report opened before delivered.", ReceiptStyle.REVERSED)
-reported(
+add_receipt_fault("receipts_duplicated", "Send every receipt three times.", ReceiptStyle.DUPLICATED)
+add_receipt_fault("receipts_reversed", "Report opened before delivered.", ReceiptStyle.REVERSED)
+add_receipt_fault(
     "receipts_early",
     "Send receipts before the response to the call, and so before Tocsin's own commit.",
     ReceiptStyle.EARLY,

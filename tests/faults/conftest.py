@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from faults.customer import Customer, customer_at
 from faults.invariants import EVERY_NOTIFICATION_ENDS, broken
 from faults.servers import Servers, running_servers
+from faults.stack_client import StackClient, open_stack_client
 from faults.stack_database import StackDatabase
 from faults.stack_run import StackRun, running_stack
 from tests.polling import eventually
@@ -29,7 +29,7 @@ RECEIPT_TIMEOUT = 60
 class RunningStack:
     run: StackRun
     stack_database: StackDatabase
-    customer: Customer
+    stack_client: StackClient
 
     async def wait_for_partial_send(self, ids: list[str], sent: int) -> None:
         """Wait until this many are sent, and check that not all are."""
@@ -45,7 +45,7 @@ class RunningStack:
         return await self.stack_database.statuses(ids)
 
     async def readiness(self) -> dict[str, Any]:
-        response: dict[str, Any] = (await self.customer.http.get(f"{self.customer.url}/readyz")).json()
+        response: dict[str, Any] = (await self.stack_client.http.get(f"{self.stack_client.url}/readyz")).json()
         return response
 
 
@@ -64,9 +64,9 @@ async def stack(shared_run: StackRun) -> AsyncIterator[RunningStack]:
 @asynccontextmanager
 async def open_stack(run: StackRun) -> AsyncIterator[RunningStack]:
     stack_database = StackDatabase(run.info.database_url)
-    async with customer_at(run.info) as customer:
-        await customer.type()
-        yield RunningStack(run=run, stack_database=stack_database, customer=customer)
+    async with open_stack_client(run.info) as stack_client:
+        await stack_client.type()
+        yield RunningStack(run=run, stack_database=stack_database, stack_client=stack_client)
     await stack_database.close()
 
 

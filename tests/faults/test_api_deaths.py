@@ -20,10 +20,10 @@ async def test_an_api_killed_under_load_loses_no_acknowledged_id(
         if accepted == 40 and not deaths:
             deaths.append(asyncio.create_task(stack.run.kill("api")))
 
-    responses = await stack.customer.load(100, "api-killed", kill_in_the_middle)
+    responses = await stack.stack_client.load(100, "api-killed", kill_in_the_middle)
     assert deaths
     assert responses.failed, "no request was interrupted"
-    retried = {key: await stack.customer.send_accepted(key) for key in responses.failed}
+    retried = {key: await stack.stack_client.send_accepted(key) for key in responses.failed}
     rows = {row["key"]: row["id"] for row in await stack.stack_database.rows(ROWS)}
     assert rows == responses.ids | retried
     assert len(rows) == 100

@@ -37,9 +37,9 @@ def test_the_long_run_has_every_outage_at_its_full_length() -> None:
 
 
 def test_every_fault_has_a_docstring_and_a_documented_row() -> None:
-    assert all(act.__doc__ for act in FAULTS.values())
+    assert all(inject.__doc__ for inject in FAULTS.values())
     documented = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|$", PAGE.read_text(), re.MULTILINE))
-    assert documented == {name: str(act.__doc__) for name, act in FAULTS.items()}
+    assert documented == {name: str(inject.__doc__) for name, inject in FAULTS.items()}
 
 
 def test_the_last_line_counts_sends_without_an_unknown_row_as_duplicates() -> None:

@@ -95,7 +95,7 @@ async def test_two_stacks_side_by_side_share_neither_ports_nor_processes_nor_key
     for name in ("api_url", "temporal_address", "temporal_ui_url", "database_url", "api_key"):
         assert getattr(one, name) != getattr(other, name)
     strange = {"Authorization": f"Bearer {other.api_key}"}
-    assert (await everyday.customer.http.get("/notifications", headers=strange)).status_code == 401
+    assert (await everyday.stack_client.http.get("/notifications", headers=strange)).status_code == 401
 
 
 @pytest.mark.long
@@ -109,9 +109,9 @@ async def test_a_used_port_ends_the_start_and_names_the_setting(everyday: Runnin
 
 @pytest.mark.long
 async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack) -> None:
-    bulk = await everyday.customer.batch(BULK, "bulk", priority=5)
+    bulk = await everyday.stack_client.batch(BULK, "bulk", priority=5)
     await everyday.wait_for_partial_send(bulk, 50)
-    urgent = [await everyday.customer.send_accepted(f"urgent-{number}", priority=1) for number in range(URGENT)]
+    urgent = [await everyday.stack_client.send_accepted(f"urgent-{number}", priority=1) for number in range(URGENT)]
     await eventually(lambda: everyday.stack_database.count_sent(urgent), lambda sent: sent == URGENT)
     places = [row["place"] for row in await everyday.stack_database.rows(PLACES, urgent)]
     assert len(places) == URGENT
@@ -121,10 +121,10 @@ async def test_urgent_messages_overtake_a_backlog_of_bulk(everyday: RunningStack
 async def test_data_survives_a_kill_and_ctrl_c_stops_every_process(everyday: RunningStack) -> None:
     """Kill this stack; the last test that uses it."""
     run, before = everyday.run, everyday
-    kept = await before.customer.send_accepted("kept")
+    kept = await before.stack_client.send_accepted("kept")
     await before.wait_for_end([kept])
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-    waiting = await before.customer.send_accepted("waiting", send_at=later)
+    waiting = await before.stack_client.send_accepted("waiting", send_at=later)
     await before.stack_database.until(STARTED, waiting, is_=True)
     key, family = run.info.api_key, run.identities
     run.process.kill()

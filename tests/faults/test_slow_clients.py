@@ -13,8 +13,8 @@ import pytest
 from bootstrap import prepare_database
 from embedded.temporary_servers import temporary_postgres
 from faults.api_process import running_api
-from faults.customer import Customer, customer_at
 from faults.slow_clients import CLIENTS
+from faults.stack_client import StackClient, open_stack_client
 from tests.code.tree import ROOT
 from tests.metrics.names import value
 from tests.polling import DEFAULT_TIMEOUT, eventually
@@ -37,14 +37,14 @@ async def slow_clients(port: int) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def milliseconds(customer: Customer, name: str) -> tuple[float, float]:
+async def milliseconds(stack_client: StackClient, name: str) -> tuple[float, float]:
     """Return the medians of `/healthz` and of a send."""
     health, sends = [], []
     for number in range(REQUESTS):
         started = time.perf_counter()
-        assert (await customer.http.get(f"{customer.url}/healthz")).status_code == 200
+        assert (await stack_client.http.get(f"{stack_client.url}/healthz")).status_code == 200
         between = time.perf_counter()
-        await customer.send_accepted(f"{name}-{number}")
+        await stack_client.send_accepted(f"{name}-{number}")
         health.append(between - started)
         sends.append(time.perf_counter() - between)
     return statistics.median(health) * 1000, statistics.median(sends) * 1000
@@ -55,8 +55,8 @@ def resident_mib(pid: int) -> float:
     return int(line.split()[1]) / 1024
 
 
-async def open_connections(customer: Customer) -> float:
-    page = (await customer.http.get(f"{customer.url}/metrics")).text
+async def open_connections(stack_client: StackClient) -> float:
+    page = (await stack_client.http.get(f"{stack_client.url}/metrics")).text
     return value(page, "tocsin_api_connections_open")
 
 
@@ -65,18 +65,18 @@ async def test_a_thousand_slow_clients_do_not_slow_down_others(tmp_path: Path) -
         await prepare_database(postgres.url)
         async with (
             running_api(postgres.url, tmp_path / "api.log", API_CONNECTIONS="1000") as (process, info),
-            customer_at(info) as customer,
+            open_stack_client(info) as stack_client,
         ):
-            await customer.wait_until_ready(within=DEFAULT_TIMEOUT)
-            await customer.type()
-            await milliseconds(customer, "warm")
-            port, idle = int(info.api_url.rpartition(":")[2]), await milliseconds(customer, "idle")
+            await stack_client.wait_until_ready(within=DEFAULT_TIMEOUT)
+            await stack_client.type()
+            await milliseconds(stack_client, "warm")
+            port, idle = int(info.api_url.rpartition(":")[2]), await milliseconds(stack_client, "idle")
             before = resident_mib(process.pid)
             async with slow_clients(port):
-                await eventually(lambda: open_connections(customer), lambda number: number > CLIENTS * 0.9)
-                busy = await milliseconds(customer, "busy")
+                await eventually(lambda: open_connections(stack_client), lambda number: number > CLIENTS * 0.9)
+                busy = await milliseconds(stack_client, "busy")
                 during = resident_mib(process.pid)
-            await eventually(lambda: open_connections(customer), lambda number: number < 10)
+            await eventually(lambda: open_connections(stack_client), lambda number: number < 10)
 
             async def memory() -> float:
                 return resident_mib(process.pid)

@@ -45,7 +45,7 @@ async def test_sends_during_a_temporal_outage_are_accepted_and_delivered_once_af
 ) -> None:
     with stack.run.frozen("temporal"):
         await eventually(stack.readiness, lambda seen: seen.get("degraded") == ["temporal"])
-        ids, seconds = await stack.customer.timed([f"quiet-{number}" for number in range(40)])
+        ids, seconds = await stack.stack_client.timed([f"quiet-{number}" for number in range(40)])
         assert median(seconds) < 0.1
         assert await stack.stack_database.count_sent(ids) == 0
     await sent_once(stack, ids)
@@ -56,28 +56,28 @@ async def test_an_api_started_during_a_temporal_outage_accepts_sends(stack: Runn
     with stack.run.frozen("temporal"):
         dead = await stack.run.kill("api")
         await stack.run.replaced("api", dead)
-        await stack.customer.wait_until_ready()
-        ids = [await stack.customer.send_accepted(f"deaf-{number}") for number in range(5)]
+        await stack.stack_client.wait_until_ready()
+        ids = [await stack.stack_client.send_accepted(f"deaf-{number}") for number in range(5)]
     await sent_once(stack, ids)
 
 
 async def test_temporal_killed_under_load_is_back_and_everything_is_sent_once(stack: RunningStack) -> None:
-    ids = await stack.customer.batch(100, "temporal-killed")
+    ids = await stack.stack_client.batch(100, "temporal-killed")
     await stack.wait_for_partial_send(ids, 20)
     dead = await stack.run.kill("temporal")
-    ids += [await stack.customer.send_accepted(f"temporal-killed-late-{number}") for number in range(5)]
+    ids += [await stack.stack_client.send_accepted(f"temporal-killed-late-{number}") for number in range(5)]
     await stack.run.replaced("temporal", dead)
     await sent_once(stack, ids)
 
 
 async def test_open_notifications_end_once_after_temporal_lost_its_store(stack: RunningStack) -> None:
-    customer, stack_database = stack.customer, stack.stack_database
+    stack_client, stack_database = stack.stack_client, stack.stack_database
     store = await store_of(stack)
     later = (datetime.now(UTC) + timedelta(seconds=8)).isoformat()
-    waiting = [await customer.send_accepted(f"store-later-{number}", send_at=later) for number in range(5)]
-    retrying = [await customer.send_accepted(f"store-flaky-{number}") for number in range(5)]
+    waiting = [await stack_client.send_accepted(f"store-later-{number}", send_at=later) for number in range(5)]
+    retrying = [await stack_client.send_accepted(f"store-flaky-{number}") for number in range(5)]
     await stack_database.until(NOT_ACCEPTED, retrying, is_=5)
-    ids = waiting + retrying + await customer.batch(40, "store-load")
+    ids = waiting + retrying + await stack_client.batch(40, "store-load")
     await stack.wait_for_partial_send(ids, 5)
     for file in stack.run.root.glob("temporal.db*"):
         file.unlink()

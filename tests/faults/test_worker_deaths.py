@@ -14,7 +14,7 @@ IN_THE_OUTBOX = "SELECT notification_id::text AS id FROM sandbox_message WHERE n
 
 
 async def test_a_worker_killed_twice_while_sending_sends_no_message_twice(stack: RunningStack) -> None:
-    ids = await stack.customer.batch(SENDS, "worker-killed")
+    ids = await stack.stack_client.batch(SENDS, "worker-killed")
     for sent in (40, 100):
         await stack.wait_for_partial_send(ids, sent)
         dead = await stack.run.kill("worker")
@@ -30,7 +30,7 @@ async def test_a_worker_killed_twice_while_sending_sends_no_message_twice(stack:
 
 
 async def test_a_worker_that_receives_sigterm_finishes_its_calls(stack: RunningStack) -> None:
-    ids = await stack.customer.batch(100, "worker-stopped")
+    ids = await stack.stack_client.batch(100, "worker-stopped")
     await stack.wait_for_partial_send(ids, 30)
     stopped = stack.run.send_signal("worker", signal.SIGTERM)
     await stack.run.replaced("worker", stopped)

@@ -29,7 +29,7 @@ class LoadResponses:
     cut: list[str] = field(default_factory=list)
 
 
-class Customer:
+class StackClient:
     """Call one stack. `http` is a client of the API; `url` is the server's root."""
 
     def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
@@ -78,7 +78,7 @@ class Customer:
 
         async def sender() -> None:
             for key in waiting:
-                if await self._try(key, responses):
+                if await self._attempt(key, responses):
                     on_accepted(len(responses.ids))
                 else:
                     responses.failed.append(key)
@@ -87,7 +87,7 @@ class Customer:
         await asyncio.gather(*(sender() for _ in range(CONCURRENT_SENDS)))
         return responses
 
-    async def _try(self, key: str, responses: LoadResponses) -> bool:
+    async def _attempt(self, key: str, responses: LoadResponses) -> bool:
         try:
             response = await self.send(key)
         except httpx2.TransportError as error:
@@ -118,16 +118,16 @@ class Customer:
         return ids, seconds
 
 
-def _message(person: str) -> dict[str, Any]:
-    recipient = {"recipient_id": person, "email": f"{person}@example.com"}
+def _message(recipient_id: str) -> dict[str, Any]:
+    recipient = {"recipient_id": recipient_id, "email": f"{recipient_id}@example.com"}
     return {"notification_type": TYPE, "recipient": recipient, "payload": {"name": "Ada"}}
 
 
 @asynccontextmanager
-async def customer_at(info: RunInfo) -> AsyncIterator[Customer]:
+async def open_stack_client(info: RunInfo) -> AsyncIterator[StackClient]:
     headers = {"Authorization": f"Bearer {info.api_key}"}
     base = f"{info.api_url}/api/v1"
     # The server closes a connection that was idle for 5 s; a call that uses it at that moment would fail.
     limits = httpx2.Limits(keepalive_expiry=2)
     async with httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=60, limits=limits) as http:
-        yield Customer(http, info.api_url)
+        yield StackClient(http, info.api_url)
