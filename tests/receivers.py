@@ -3,52 +3,38 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import standardwebhooks
 
-from testing.vendors.http import Reply, Request, read_request
+from testing.vendors.http import HOST, HttpListener, Reply, Request, VendorConnection
 from tests.polling import eventually
 
 
-class EventReceiver:
+class EventReceiver(HttpListener):
     """Respond with `reply`, but wait while `is_holding`. The port stays the same after `stop` and `start`."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.complaints = []
         self.reply = Reply(status=204)
         self.is_holding = False
-        self.port = 0
         self._released = asyncio.Event()
-        self._server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/events"
-
-    async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        """Refuse connections."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        return f"http://{HOST}:{self.port}/events"
 
     def release(self) -> None:
         self.is_holding = False
         self._released.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            self.requests.append(await read_request(reader))
-            if self.is_holding:
-                await self._released.wait()
-            writer.write(self.reply.wire)
-            await writer.drain()
-        writer.close()
+    async def handle(self, request: Request, connection: VendorConnection) -> None:
+        self.requests.append(request)
+        if self.is_holding:
+            await self._released.wait()
+        connection.write(self.reply)
 
     async def wait_for_requests(self, count: int) -> list[Request]:
         """Wait until at least `count` requests have arrived, and return all."""
@@ -70,10 +56,8 @@ def verify_request(request: Request, secret: str) -> Any:
 
 @asynccontextmanager
 async def open_event_receiver() -> AsyncIterator[EventReceiver]:
-    receiver = EventReceiver()
-    await receiver.start()
-    try:
-        yield receiver
-    finally:
-        receiver.release()
-        await receiver.stop()
+    async with EventReceiver().running() as receiver:
+        try:
+            yield receiver
+        finally:
+            receiver.release()

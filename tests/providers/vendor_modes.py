@@ -4,7 +4,7 @@ import pytest
 
 from domain.messages import CallResult
 from services.provider_calls import send_once as send
-from testing.vendors.modes import VendorMode
+from testing.vendors.modes import RETRY_AFTER_MODES, VendorMode
 from tests.providers.harness import ContractCase
 from tests.providers.harness_http import HttpBench
 from tests.providers.harnesses import HARNESSES
@@ -22,8 +22,13 @@ PROVED_RESULTS = {
     VendorMode.REFUSES: CallResult.REFUSED,
     VendorMode.THROTTLES: CallResult.NOT_ACCEPTED,
     VendorMode.BREAKS: CallResult.PERMANENT,
+    VendorMode.ACCEPTS_AND_FAILS: CallResult.UNKNOWN,
+    **dict.fromkeys(RETRY_AFTER_MODES, CallResult.NOT_ACCEPTED),
 }
-ACCEPTING_MODES = (VendorMode.GOOD, VendorMode.GARBLES, VendorMode.FLOODS, VendorMode.LOSES, VendorMode.DRIPS)
+ACCEPTING_MODES = (
+    *(VendorMode.GOOD, VendorMode.GARBLES, VendorMode.FLOODS),
+    *(VendorMode.LOSES, VendorMode.DRIPS, VendorMode.ACCEPTS_AND_FAILS),
+)
 every_mode = pytest.mark.parametrize("mode", PROVED_RESULTS)
 
 

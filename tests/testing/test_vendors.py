@@ -1,0 +1,45 @@
+"""Test what all fake vendors share beyond the contract suite: complaints, and what a user must install."""
+
+import tomllib
+
+import httpx2
+import pytest
+
+from testing.vendors.sendgrid import FakeSendGrid
+from tests.code.test_imports import imports
+from tests.code.tree import ROOT, python_files
+
+
+async def send_undocumented_request(vendor: FakeSendGrid) -> None:
+    async with vendor.running(), httpx2.AsyncClient(base_url=vendor.url, trust_env=False) as http:
+        assert (await http.post("/v3/mail/send", json={"to": "ada@example.com"})).status_code == 418
+
+
+async def test_an_undocumented_request_is_a_complaint_and_not_kept() -> None:
+    vendor = FakeSendGrid()
+    with pytest.raises(AssertionError, match="undocumented fields"):
+        await send_undocumented_request(vendor)
+    assert (len(vendor.log.requests), vendor.log.kept.total()) == (1, 0)
+
+
+async def test_a_vendor_listens_at_its_port_again() -> None:
+    async with FakeSendGrid().running() as vendor:
+        url = vendor.url
+        await vendor.stop()
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            with pytest.raises(httpx2.ConnectError):
+                await http.get(f"{url}/v3/scopes")
+            await vendor.start()
+            assert (await http.get(f"{url}/v3/scopes")).status_code == 401
+
+
+def test_only_the_mail_server_needs_a_development_dependency() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    development = {line.partition(">")[0].replace("-", "_") for line in groups["dev"]}
+    needed = {
+        (module.path, name.partition(".")[0])
+        for module in python_files("testing/vendors")
+        for name in imports(module)
+        if name.partition(".")[0] in development
+    }
+    assert needed == {("testing/vendors/smtp.py", "aiosmtpd")}
