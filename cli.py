@@ -49,7 +49,7 @@ def dev() -> None:
     from commands.demo import print_welcome
     from commands.provider_checks import require_complete_settings
     from embedded.stack import Stack
-    from process_flags import end_with_make
+    from supervision.process_flags import end_with_make
 
     end_with_make()
     os.chdir(CHECKOUT)  # its child processes read .env there too

@@ -21,7 +21,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.delivery import MAX_SHARED_QUEUE_CALLS
 from bootstrap import Container, check_settings, open_container
 from config import ServerSettings, Settings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.search_attributes import ensure_search_attributes
 from dispatch.start_holds import hold_on_start, wait_for_release
@@ -32,17 +32,16 @@ from logs import configure_logging
 from metrics.engine import FailureCause, count_background_failure
 from metrics.page import MetricsPage
 from metrics.server import MetricsSockets, open_metrics_sockets, serve_metrics
-from process_flags import hide_memory
 from storage.encryption_keys import verify_keys
-from supervision import (
+from supervision.process_flags import freeze_loaded_objects, hide_memory
+from supervision.watchdog import Watchdog, WorkflowThreads, do_nothing, liveness_writer
+from supervision.worker_processes import (
     USAGE_EXIT_CODE,
     WorkerProcesses,
-    freeze_loaded_objects,
     run_on_uvloop,
     settings_of_one_worker,
     worker_count,
 )
-from watchdog import Watchdog, WorkflowThreads, do_nothing, liveness_writer
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.tick import TickWorkflow

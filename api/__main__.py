@@ -10,17 +10,17 @@ import structlog
 from api.server import SHUTDOWN_GRACE, serve
 from bootstrap import Container, open_container
 from config import ServerSettings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.start_holds import hold_on_start
 from logs import configure_logging
 from metrics.page import MetricsPage
-from process_flags import hide_memory, raise_open_file_limit
 from storage.api_keys import SCOPES, upsert_key
 from storage.encryption_keys import verify_keys
 from storage.tenants import claim_installation, ensure_tenant
-from supervision import run_on_uvloop
-from watchdog import Watchdog
+from supervision.process_flags import hide_memory, raise_open_file_limit
+from supervision.watchdog import Watchdog
+from supervision.worker_processes import run_on_uvloop
 
 DEMO_TENANT = "demo"
 # Open files that are not client connections: Postgres, providers, logs, pipes of rendering processes.

@@ -11,7 +11,7 @@ import structlog
 
 from api.source_limits import Sources
 from metrics.engine import ReachedLimit, count_ignored_forwarded_for, count_limit_reached
-from process_flags import release_free_memory
+from supervision.process_flags import release_free_memory
 
 SWEEP_INTERVAL = 0.5
 # A connection that has waited less is not closed to make room, because a genuine request arrives sooner.

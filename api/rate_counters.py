@@ -10,7 +10,7 @@ from limits.aio.storage import MemoryStorage, Storage
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 
 # Counters that a process keeps; the oldest is dropped. A minute with fewer callers drops none.
 MAX_COUNTERS = 20_000

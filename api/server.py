@@ -18,8 +18,8 @@ from bootstrap import Container
 from config import Settings
 from metrics.registry import ProcessGauges
 from storage.connections import suppress_outages
-from supervision import freeze_loaded_objects
-from watchdog import do_nothing
+from supervision.process_flags import freeze_loaded_objects
+from supervision.watchdog import do_nothing
 
 SWITCH_INTERVAL = 0.001  # seconds; 0.005 by default
 SHUTDOWN_GRACE = 2  # seconds for requests in flight at shutdown

@@ -20,7 +20,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from api.server import ApiServer, reduce_event_loop_pauses, server_config
-from supervision import run_on_uvloop
+from supervision.worker_processes import run_on_uvloop
 
 READY = "bare ready"
 PATH = "/messages"

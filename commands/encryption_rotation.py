@@ -5,7 +5,7 @@ from collections.abc import Callable
 from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from storage.encryption import DecryptionError
 from storage.encryption_keys import (
     TABLES,

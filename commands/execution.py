@@ -13,7 +13,7 @@ from commands.client import ApiClient, open_api, resolve_address
 from commands.errors import CommandError
 from commands.local_stack import CHECKOUT
 from config import ClientSettings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from embedded.errors import StackError
 
 INTERRUPTED_EXIT_CODE = 130

@@ -13,7 +13,7 @@ import bootstrap
 from commands.errors import CommandError
 from commands.local_stack import CHECKOUT
 from config import Settings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider

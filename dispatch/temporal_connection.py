@@ -18,7 +18,7 @@ from temporalio.converter import (
 from temporalio.exceptions import ApplicationError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
-from config_temporal import TemporalSettings
+from config.temporal import TemporalSettings
 from domain.stored_enums import UnknownValue
 from storage.connections import is_permanent
 

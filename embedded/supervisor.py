@@ -12,8 +12,8 @@ from embedded.errors import StackError
 from embedded.orphan_processes import ProcessRecord, kill_group
 from embedded.process_identity import identity
 from embedded.processes import ProcessSpec, describe_exit, log_tail, spawn_child, stop_child
-from supervision import Backoff
-from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, StallDetector, read_liveness_time
+from supervision.watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, StallDetector, read_liveness_time
+from supervision.worker_processes import Backoff
 
 POLL_INTERVAL = 0.02
 HOOK_RETRY_DELAY = 0.5

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import generate_api_key, generate_secret, load_or_create_secret
 from embedded.ports import free_port

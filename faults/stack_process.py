@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.orphan_processes import kill_group
 from embedded.processes import ProcessSpec, describe_exit, log_tail, spawn_child, stop_child
 from embedded.readiness import Probe

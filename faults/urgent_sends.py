@@ -10,7 +10,7 @@ from itertools import cycle, islice
 
 import httpx2
 
-from config_sources import PREFIX
+from config.sources import PREFIX
 from domain.json_types import Json
 from embedded.ports import free_port
 from embedded.readiness import responds_ok

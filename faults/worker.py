@@ -21,7 +21,7 @@ from domain import circuits, clock
 from providers.sendgrid.adapter import SendGrid
 from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import Twilio
-from watchdog import Watchdog
+from supervision.watchdog import Watchdog
 from workflows.steps import StepResult, StepRun
 
 DEADLINE = 3.0

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 
-from config_sources import ProviderSettings
+from config.sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import Evidence, ReceiptKind
 from domain.json_types import Json

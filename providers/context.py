@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from config_sources import ProviderSettings
+from config.sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.transport import Transport

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 from firebase_admin import credentials, messaging
 from pydantic import SecretStr
 
-from config_sources import InvalidSettings, ProviderSettings
+from config.sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.json_types import Json
 from domain.notification_types import URGENT_PRIORITY

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from config import Settings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from domain.channels import Channel
 from domain.routing import PoolMember
 from providers.base import Provider

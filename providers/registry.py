@@ -6,7 +6,7 @@ An installed package adds its own by an entry point of the group `tocsin.provide
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp

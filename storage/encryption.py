@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from config_encryption import EncryptionSettings
+from config.encryption import EncryptionSettings
 from domain.json_types import JsonObject
 
 log = structlog.get_logger(__name__)

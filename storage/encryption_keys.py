@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause, text
 
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from domain.json_types import JsonObject
 from storage import devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json

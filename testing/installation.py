@@ -22,7 +22,7 @@ from dispatch.temporal_connection import connect
 from dispatch.temporal_preparation import prepare_temporal
 from embedded.ports import free_port
 from embedded.temporary_servers import temporary_postgres, temporary_temporal
-from supervision import run_on_uvloop
+from supervision.worker_processes import run_on_uvloop
 from testing.liveness import watch_task
 from testing.polling import eventually
 from testing.rows import add_clock

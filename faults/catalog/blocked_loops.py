@@ -9,9 +9,9 @@ from faults.catalog.table import fault
 from faults.catalog.workers import minimum_held, send_sms_burst
 from faults.scenario import Scenario
 from faults.stack_process import StackProcess
+from supervision.watchdog import HANG_EXIT_CODE
 from testing.vendors.modes import VendorMode
 from tests.polling import eventually
-from watchdog import HANG_EXIT_CODE
 
 PROCESSES = 2
 RESTART_TIMEOUT = 30.0  # seconds until the replacement runs, as documented

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from config_encryption import EncryptionSettings
+from config.encryption import EncryptionSettings
 from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 from faults.catalog.floods import MAX_PASSWORD_SECONDS, MAX_SLOWDOWN, latency, measure_few_sends, p95
 from faults.catalog.requests import TENANT

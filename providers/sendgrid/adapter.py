@@ -18,7 +18,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sendgrid.helpers.mail import CustomArg, From, Header, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
-from config_sources import InvalidSettings, ProviderSettings
+from config.sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import aiosmtplib
 from pydantic import Field, SecretStr, field_validator
 
-from config_sources import ProviderSettings
+from config.sources import ProviderSettings
 from domain.channels import Channel
 from domain.failure_reasons import is_account_code
 from domain.json_types import Json

@@ -19,7 +19,7 @@ from twilio.request_validator import (
     get_signature_algorithm,
 )
 
-from config_sources import ProviderSettings
+from config.sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
 from domain.failure_reasons import is_account_code

@@ -3,7 +3,7 @@
 import pytest
 
 from api.source_limits import Sources
-from config_limits import PRIVATE_NETWORKS
+from config.limits import PRIVATE_NETWORKS
 
 
 @pytest.mark.parametrize(

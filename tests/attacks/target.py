@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx2
 
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.ports import LOOPBACK, free_port
 from embedded.processes import ProcessSpec, with_parent_death_signal
 from embedded.readiness import responds_ok

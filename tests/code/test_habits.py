@@ -23,7 +23,7 @@ MAY_SLEEP: dict[str, str] = {
     "dispatch/notify_listener.py": "back-off before a database that went away is asked again",
     "commands/client.py": "asks the API about a notification until a deadline",
     "commands/tail.py": "asks the API for news until Ctrl-C",
-    "watchdog.py": "its clock: a beat every second, and a look at it that no event of a loop that hangs could cause",
+    "supervision/watchdog.py": "a beat every second, and a check that a blocked event loop cannot prevent",
     "tests/supervision/test_watchdog.py": "a process that is stopped for a time, longer than a beat may be late",
     "domain/time_slices.py": "a sleep of 0 lets the event loop serve other requests between two items",
     "testing/polling.py": "the one place where tests wait for a condition, with a deadline",

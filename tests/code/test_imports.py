@@ -27,8 +27,6 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         "providers storage rendering",
         "models",
         "config",
-        "config_encryption config_limits config_temporal",
-        "config_sources process_flags watchdog",
         "metrics",
         "domain",
     )
@@ -47,7 +45,7 @@ CHILD_ONLY = {"jsonschema_rs": {"rendering/schema_problems.py", "rendering/valid
 IN_THE_CHILD = {"rendering/child.py", *CHILD_ONLY["jsonschema_rs"]}
 SQL = {"models", "storage", "bootstrap", "testing"}
 SESSIONS_AS_TYPES = {"activities", "services", "dispatch", "api", "commands"}
-ENVIRONMENT = {"config", "config_sources", "config_temporal", "config_encryption", "embedded"}
+ENVIRONMENT = {"config", "embedded"}
 
 
 def imports(module: Module) -> Iterator[str]:
@@ -116,7 +114,7 @@ def environment_reads(module: Module) -> Iterator[str]:
     for node, name in full_names(module):
         forgets = module.package == "rendering" and (id(node) in cleared or name == "os.environ.clear")
         if name.startswith(("os.environ", "os.getenv", "os.putenv")) and not forgets:
-            yield f"{module.path}:{node.lineno}: {name}; settings come from config.py"
+            yield f"{module.path}:{node.lineno}: {name}; settings come from config"
 
 
 def test_imports_point_down_the_tree() -> None:
@@ -182,7 +180,7 @@ def test_an_import_that_points_up_or_sideways_is_found(path: str, source: str) -
         ("cli.py", "from embedded.stack import up\nfrom bootstrap import build"),
         ("workflows/sweep.py", "from workflows.options import SQL\nfrom activities.deliver import Deliver"),
         ("models/deliveries.py", "from .notifications import Notification\nimport uuid\nimport sqlmodel"),
-        ("config.py", "from domain.channels import Channel"),
+        ("config/__init__.py", "from domain.channels import Channel"),
     ],
 )
 def test_an_import_that_points_down_is_allowed(path: str, source: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from config import Settings
-from config_sources import PREFIX, ProviderSettings
+from config.sources import PREFIX, ProviderSettings
 from providers.registry import PROVIDERS
 from tests.code.tree import ROOT
 

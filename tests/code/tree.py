@@ -13,6 +13,7 @@ FOLDERS = (
     "activities",
     "api",
     "commands",
+    "config",
     "dispatch",
     "domain",
     "embedded",
@@ -22,6 +23,7 @@ FOLDERS = (
     "rendering",
     "services",
     "storage",
+    "supervision",
     "testing",
     "web",
     "workflows",
@@ -29,15 +31,7 @@ FOLDERS = (
 FILES = (
     "bootstrap",
     "cli",
-    "config",
-    "config_limits",
-    "config_sources",
-    "config_encryption",
-    "config_temporal",
     "logs",
-    "process_flags",
-    "supervision",
-    "watchdog",
     "worker",
 )
 NOT_PRODUCT = ("benchmarks", "deploy", "docs", "examples", "faults", "tests")
@@ -65,7 +59,7 @@ class Module:
 
     @property
     def package(self) -> str:
-        """Return `storage` for `storage/notifications.py`, `config` for `config.py`."""
+        """Return `storage` for `storage/notifications.py`, `worker` for `worker.py`."""
         return self.path.split("/")[0].removesuffix(".py")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from config import PLACEHOLDERS, ServerSettings, Settings
-from config_sources import PREFIX, InvalidSettings
+from config.sources import PREFIX, InvalidSettings
 from domain.channels import Channel
 from domain.target_urls import WEB_PORTS
 from tests.production import KEY_VARIABLES, STRONG_SECRET

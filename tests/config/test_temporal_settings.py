@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from config import Settings
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 
 CANARY = "a-secret"
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from config import Settings
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.temporal import DYNAMIC_CONFIG, find_binary
 from tests.code.tree import ROOT
 from tests.deploy.compose import COMPOSE, VARIABLE, compose, seconds, services

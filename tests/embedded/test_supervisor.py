@@ -9,7 +9,7 @@ import pytest
 from embedded.errors import StackError
 from embedded.process_identity import identity
 from embedded.supervisor import Supervisor
-from supervision import Backoff
+from supervision.worker_processes import Backoff
 from tests.embedded.conftest import Eventually, MakeChild
 
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(300)"

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from bootstrap import open_container
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.ports import free_port
 from faults.metric_recorder import AFTER, RULES, MetricRecorder, Shows, Values, has
 from faults.proxy import Proxy

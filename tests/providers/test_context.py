@@ -7,7 +7,7 @@ import pytest
 
 from bootstrap import Container, open_container
 from config import Settings
-from config_sources import InvalidSettings, ProviderSettings
+from config.sources import InvalidSettings, ProviderSettings
 
 NOWHERE = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from providers.base import Provider
 from providers.registry import PROVIDERS, available_providers
 

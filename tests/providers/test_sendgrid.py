@@ -15,7 +15,7 @@ from sendgrid.helpers.eventwebhook import EventWebhook
 
 from api.routes.receipts import VALUE_LIMIT
 from api.routes.receipts import _stored_receipt as stored
-from config_sources import ProviderSettings
+from config.sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import (

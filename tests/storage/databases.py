@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from config_encryption import EncryptionSettings
+from config.encryption import EncryptionSettings
 from storage.database import Database
 from storage.encryption import Encryption
 from storage.migrate import migrate

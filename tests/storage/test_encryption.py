@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from config_encryption import EncryptionSettings
+from config.encryption import EncryptionSettings
 from domain.channels import DeviceKind
 from storage.devices import NewDevice
 from storage.encryption import DecryptionError, Encryption, SecretOwner

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import event, text
 
-from config_sources import InvalidSettings
+from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.clock import now
 from domain.outgoing_messages import OutgoingMessage

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from config import Settings
-from config_sources import PREFIX
+from config.sources import PREFIX
 from domain.channels import Channel
 from embedded.processes import ProcessSpec, with_parent_death_signal
 from embedded.stack import CHECKOUT

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from supervision.watchdog import HANG_EXIT_CODE
 from tests.api_tenants import open_api_tenant
 from tests.polling import eventually
 from tests.supervision.worker_commands import WorkerCommand, worker_command
-from watchdog import HANG_EXIT_CODE
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 PROGRAM = """
-import os, time, watchdog, worker
+import os, time, worker
+from supervision.worker_processes import watchdog
 from workflows.notification import NotificationWorkflow
 
 send = NotificationWorkflow._send

@@ -20,7 +20,8 @@ sys.argv = ["{name}"]
 runpy.{run}("{name}", run_name="__main__")
 """
 FORKED = """
-import ctypes, os, sys, process_flags
+import ctypes, os, sys
+from supervision.worker_processes import process_flags
 process_flags.hide_memory()
 if os.fork():
     os.wait()

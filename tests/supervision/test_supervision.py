@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-import supervision
 from config import Settings
 from embedded.process_identity import identity
-from supervision import available_cores, settings_of_one_worker, worker_count
+from supervision.worker_processes import available_cores, settings_of_one_worker, worker_count, worker_processes
 from tests.code.tree import ROOT
 from tests.polling import eventually
 
@@ -24,14 +23,14 @@ COUNT = 2
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-import supervision
+from supervision.worker_processes import worker_processes
 
 def end(*_):
     {ending}
 
-supervision.KILL_DELAY = 0.5
-supervision.CHECKS_BEFORE_KILL = 10_000  # they do not beat
-code = supervision.WorkerProcesses({count}, drain=0).supervise()
+worker_processes.KILL_DELAY = 0.5
+worker_processes.CHECKS_BEFORE_KILL = 10_000  # they do not beat
+code = worker_processes.WorkerProcesses({count}, drain=0).supervise()
 if code is not None:
     sys.exit(code)
 signal.signal(signal.SIGTERM, end)
@@ -149,7 +148,7 @@ def test_the_cores_are_those_of_the_container(
     quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(supervision, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(worker_processes, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     assert available_cores() == cores
 
@@ -158,7 +157,7 @@ def test_the_cores_are_those_of_the_container(
 def test_workers_are_as_many_as_cores_or_as_set(
     given: dict[str, Any], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervision, "available_cores", lambda: 8)
+    monkeypatch.setattr(worker_processes, "available_cores", lambda: 8)
     assert worker_count(Settings(env="dev", _env_file=None, **given)) == count
 
 

@@ -12,21 +12,21 @@ from pathlib import Path
 
 import pytest
 
-import watchdog
 import worker
 from embedded import supervisor as embedded
 from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
+from supervision.watchdog import HANG_EXIT_CODE, StallDetector, WorkflowThreads, read_liveness_time
+from supervision.worker_processes import watchdog
 from tests.code.tree import ROOT
 from tests.polling import eventually, wait_until
-from watchdog import HANG_EXIT_CODE, StallDetector, WorkflowThreads, read_liveness_time
 
 # A server process with short times; `{work}` runs once it sends heartbeats.
 PROGRAM = """
 import asyncio, signal, sys, time
 from pathlib import Path
-import watchdog
-from supervision import run_on_uvloop
+from supervision.worker_processes import watchdog
+from supervision.worker_processes import run_on_uvloop
 
 watchdog.HEARTBEAT_INTERVAL, watchdog.CHECKS_BEFORE_EXIT, watchdog.EXIT_TIMEOUT = 0.2, 5, 0.5
 
@@ -45,11 +45,11 @@ run_on_uvloop(main(), dog)
 SILENT = """
 import os, sys, time
 from pathlib import Path
-import supervision, watchdog
+from supervision.worker_processes import watchdog, worker_processes
 
-supervision.HEARTBEAT_INTERVAL = 0.2
-supervision.CHECKS_BEFORE_KILL = 5
-processes = supervision.WorkerProcesses(1, 0, watchdog.liveness_writer(Path(sys.argv[1], "alive")))
+worker_processes.HEARTBEAT_INTERVAL = 0.2
+worker_processes.CHECKS_BEFORE_KILL = 5
+processes = worker_processes.WorkerProcesses(1, 0, watchdog.liveness_writer(Path(sys.argv[1], "alive")))
 code = processes.supervise()
 if code is not None:
     sys.exit(code)

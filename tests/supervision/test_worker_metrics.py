@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from config_sources import PREFIX
+from config.sources import PREFIX
 from embedded.ports import free_port
 from metrics.fetch import fetch_page
 from metrics.page import UP_METRIC

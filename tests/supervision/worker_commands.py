@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap import open_container
-from config_sources import PREFIX
+from config.sources import PREFIX
 from testing.installation import running_api
 from tests.code.tree import ROOT
 from tests.engine import Engine, engine_servers

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from config_encryption import EncryptionSettings
-from config_limits import LimitSettings, RateLimitSettings
-from config_sources import PREFIX, EnvironmentSettings, ProviderSettings
-from config_temporal import TemporalSettings
+from config.encryption import EncryptionSettings
+from config.limits import LimitSettings, RateLimitSettings
+from config.sources import PREFIX, EnvironmentSettings, ProviderSettings
+from config.temporal import TemporalSettings
 from domain.channels import Channel
 from domain.hosts import host_of, is_loopback
 from domain.secret_strength import find_weakness

@@ -1,6 +1,7 @@
-"""Set kernel flags of the own process. Without kernel support these functions do nothing."""
+"""Set flags of the own process: of the kernel, which do nothing without its support, and of the garbage collector."""
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -53,3 +54,9 @@ def release_free_memory() -> None:
     heap."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+def freeze_loaded_objects() -> None:
+    """Exempt loaded objects from garbage collection, which takes 0.1 s and more for all of them."""
+    gc.collect()
+    gc.freeze()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, EnvironmentSettings
+from config.sources import PREFIX, EnvironmentSettings
 
 
 class TemporalSettings(EnvironmentSettings):

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, EnvironmentSettings
+from config.sources import PREFIX, EnvironmentSettings
 
 # Loopback, private and shared addresses. Clients on the internet do not have them, reverse proxies usually do.
 PRIVATE_NETWORKS = (

@@ -2,7 +2,6 @@
 the embedded stack."""
 
 import asyncio
-import gc
 import math
 import os
 import select
@@ -19,8 +18,15 @@ import structlog
 import uvloop
 
 from config import MIN_CONNECTIONS_PER_WORKER, MIN_SLOTS, Settings
-from process_flags import end_with_parent
-from watchdog import CHECKS_BEFORE_KILL, HEARTBEAT_INTERVAL, SharedHeartbeats, StallDetector, Watchdog, do_nothing
+from supervision.process_flags import end_with_parent, freeze_loaded_objects
+from supervision.watchdog import (
+    CHECKS_BEFORE_KILL,
+    HEARTBEAT_INTERVAL,
+    SharedHeartbeats,
+    StallDetector,
+    Watchdog,
+    do_nothing,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -64,12 +70,6 @@ async def _run_watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> N
         await main
     finally:
         beating.cancel()
-
-
-def freeze_loaded_objects() -> None:
-    """Exempt loaded objects from garbage collection, which takes 0.1 s and more for all of them."""
-    gc.collect()
-    gc.freeze()
 
 
 def available_cores() -> int:

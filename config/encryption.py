@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from config_sources import PREFIX, EnvironmentSettings
+from config.sources import PREFIX, EnvironmentSettings
 
 KEY_PATTERN = re.compile(r"([a-z0-9_-]{1,32}):([0-9a-fA-F]{64})")
 HEX_KEY_PATTERN = re.compile(r"[0-9a-fA-F]{64}")
