@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 PROGRAM = """
 import os, time, worker
-from supervision.worker_processes import watchdog
+from supervision import watchdog
 from workflows.notification import NotificationWorkflow
 
 send = NotificationWorkflow._send

@@ -21,7 +21,7 @@ runpy.{run}("{name}", run_name="__main__")
 """
 FORKED = """
 import ctypes, os, sys
-from supervision.worker_processes import process_flags
+from supervision import process_flags
 process_flags.hide_memory()
 if os.fork():
     os.wait()

@@ -14,7 +14,8 @@ import pytest
 
 from config import Settings
 from embedded.process_identity import identity
-from supervision.worker_processes import available_cores, settings_of_one_worker, worker_count, worker_processes
+from supervision import worker_processes
+from supervision.worker_processes import available_cores, settings_of_one_worker, worker_count
 from tests.code.tree import ROOT
 from tests.polling import eventually
 
@@ -23,7 +24,7 @@ COUNT = 2
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
-from supervision.worker_processes import worker_processes
+from supervision import worker_processes
 
 def end(*_):
     {ending}

@@ -16,8 +16,8 @@ import worker
 from embedded import supervisor as embedded
 from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
+from supervision import watchdog
 from supervision.watchdog import HANG_EXIT_CODE, StallDetector, WorkflowThreads, read_liveness_time
-from supervision.worker_processes import watchdog
 from tests.code.tree import ROOT
 from tests.polling import eventually, wait_until
 
@@ -25,7 +25,7 @@ from tests.polling import eventually, wait_until
 PROGRAM = """
 import asyncio, signal, sys, time
 from pathlib import Path
-from supervision.worker_processes import watchdog
+from supervision import watchdog
 from supervision.worker_processes import run_on_uvloop
 
 watchdog.HEARTBEAT_INTERVAL, watchdog.CHECKS_BEFORE_EXIT, watchdog.EXIT_TIMEOUT = 0.2, 5, 0.5
@@ -45,7 +45,7 @@ run_on_uvloop(main(), dog)
 SILENT = """
 import os, sys, time
 from pathlib import Path
-from supervision.worker_processes import watchdog, worker_processes
+from supervision import watchdog, worker_processes
 
 worker_processes.HEARTBEAT_INTERVAL = 0.2
 worker_processes.CHECKS_BEFORE_KILL = 5
