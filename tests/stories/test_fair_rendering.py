@@ -23,11 +23,7 @@ async def start_flood(api_tenant: ApiTenant) -> tuple[list[str], list["asyncio.T
     """Send ten notifications with each slow template, and preview the templates."""
     await api_tenant.put_recipient("ada", email="ada@example.com")
     for number in range(TEMPLATES):
-        key = f"slow-{number}"
-        await api_tenant.add_template(key, "email", f"{number}{SLOW_LOOP}")
-        await api_tenant.call(
-            "PUT", f"/notification-types/{key}", {"route": [{"channels": ["email"]}], "templates": {"email": key}}
-        )
+        await api_tenant.put_type(f"slow-{number}", ["email"], template={"body": f"{number}{SLOW_LOOP}"})
     ids = [await api_tenant.send(f"slow-{number % TEMPLATES}") for number in range(SENDS)]
     preview = {"channel": "email", "payload": {"name": "Ada"}}
     previews = [
