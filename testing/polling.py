@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 # A condition that becomes true costs nothing however long it may take, and a machine can be slow.
 DEFAULT_TIMEOUT = 120.0
 # Each look may cost as much as a request. An early look saves time only for a condition that becomes true early.
-MIN_INTERVAL, MAX_INTERVAL = 0.02, 0.1
+MIN_INTERVAL, MAX_INTERVAL = 0.02, 0.25
 WAITED_SHARE = 0.1  # of the time waited so far
 
 
