@@ -29,10 +29,9 @@ from storage.statements import Executor, decoded, parse_time, statement
 
 LOCK_NOTIFICATION = text("SELECT 1 FROM notification WHERE id = :id AND tenant = :tenant FOR UPDATE")
 LOAD_LEDGER = statement("ledgers/load")
-# Each also inserts the messages to the tenant's event endpoints. They wait for no other lock of a notification, so they
+# It also inserts the messages to the tenant's event endpoints. It does not wait for the lock of a notification, so it
 # cannot deadlock with statements that lock in another order.
-SAVE_ONE = statement("ledgers/save_one")
-SAVE_MANY = statement("ledgers/save_many")
+SAVE = statement("ledgers/save")
 
 LedgerChange = Callable[[Ledger], Ledger]
 
@@ -83,17 +82,22 @@ async def save(
     has locked the row, or if receipts of the provider's message are waiting.
 
     If `before` has revision 0, the caller must hold the row's lock."""
-    one = [(before, after)]
-    values = {"id": before.notification_id, "provider": provider, "message_id": message_id}
-    result = await session.execute(SAVE_ONE, {**_difference_values(one), **values})
-    return bool(count_status_changes(one, result.scalars()))
+    return bool(await _save_all(session, [(before, after)], provider, message_id))
 
 
 async def save_many(session: Executor, changes: Sequence[tuple[Ledger, Ledger]]) -> set[UUID]:
     """Write the differences of several notifications, each given once, in one statement. Return the ids of those that
     were written: not written are those whose row or deliveries have moved on, or that another transaction has locked.
     None may be of revision 0."""
-    return count_status_changes(changes, (await session.execute(SAVE_MANY, _difference_values(changes))).scalars())
+    return await _save_all(session, changes, None, None)
+
+
+async def _save_all(
+    session: Executor, changes: Sequence[tuple[Ledger, Ledger]], provider: str | None, message_id: str | None
+) -> set[UUID]:
+    ids = [before.notification_id for before, _ in changes]
+    values = {**_difference_values(changes), "ids": ids, "provider": provider, "message_id": message_id}
+    return count_status_changes(changes, (await session.execute(SAVE, values)).scalars())
 
 
 def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> JsonObject:

@@ -6,13 +6,12 @@ WITH changed AS (
          failures jsonb)
    LIMIT (SELECT jsonb_array_length(CAST(:notifications AS jsonb)))
 ), locked AS (
-  -- The id is a parameter too: without it Postgres reads a small table as a whole.
-  SELECT x.* FROM (SELECT * FROM changed WHERE id = CAST(:id AS uuid)) x
-    JOIN notification n ON n.id = x.id AND n.revision = x.revision
-   WHERE NOT EXISTS (
-    SELECT 1 FROM receipt WHERE applied_at IS NULL AND provider = :provider AND provider_message_id = :message_id
-                            AND attempt_id IS NULL)
-     FOR NO KEY UPDATE OF n SKIP LOCKED
+  -- The ids are a parameter too: without it Postgres reads a small table as a whole.
+  SELECT x.* FROM changed x JOIN notification n ON n.id = x.id AND n.revision = x.revision
+   WHERE n.id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
+         SELECT 1 FROM receipt WHERE applied_at IS NULL AND provider = :provider
+                                 AND provider_message_id = :message_id AND attempt_id IS NULL)
+   ORDER BY n.id FOR NO KEY UPDATE OF n SKIP LOCKED
 ), fenced AS (
   UPDATE notification n SET status = x.status, failure_reason = x.failure_reason, failures = x.failures,
          finished_at = x.finished_at, cancel_requested_at = x.cancel_requested_at, revision = n.revision + 1
