@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Index
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -28,5 +28,5 @@ class AuditEntry(SQLModel, table=True):
     actor_name: str
     action: str
     subject: str
-    before: JsonObject | None = json_column(nullable=True)
-    after: JsonObject | None = json_column(nullable=True)
+    before: Json | None = json_column(nullable=True)
+    after: Json | None = json_column(nullable=True)

@@ -7,7 +7,7 @@ from sqlalchemy import Column, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import new_id, time_column
 
 IS_OPEN = text("closed_at IS NULL")
@@ -77,6 +77,6 @@ class Tick(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     notification_type: str = Field(primary_key=True)
     interval_minutes: int
-    schedules: JsonObject = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
+    schedules: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     synced_at: datetime | None = time_column()
     sync_attempted_at: datetime | None = time_column()

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Column, Integer, SmallInteger, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, time_column
 
 
@@ -49,4 +49,4 @@ class EngineState(SQLModel, table=True):
     restored_at: datetime | None = time_column()
     restored_before: UUID | None = None
     workflows_ended_at: datetime | None = time_column()
-    key_fingerprints: JsonObject | None = json_column(nullable=True)
+    key_fingerprints: Json | None = json_column(nullable=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -35,7 +35,7 @@ class Erasure(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     requested_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
-    counts: JsonObject = json_column()
+    counts: Json = json_column()
     recipient_id: str | None = None
     replacement_id: str | None = None
     after: UUID | None = None

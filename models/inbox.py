@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, time_column
 
 
@@ -23,7 +23,7 @@ class InboxMessage(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     recipient_id: str
     notification_id: UUID = Field(foreign_key="notification.id")
-    content: JsonObject = json_column()
+    content: Json = json_column()
     created_at: datetime = time_column(nullable=False)
     seen_at: datetime | None = time_column()
     read_at: datetime | None = time_column()

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -21,6 +21,6 @@ class NotificationTypeVersion(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     key: str
     version: int
-    spec: JsonObject = json_column()
+    spec: Json = json_column()
     created_at: datetime = time_column(nullable=False)
     retired_at: datetime | None = time_column()

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from domain.evidence import AttemptState, Evidence
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.statuses import DeliveryStatus, NotificationStatus
 from models.columns import json_column, new_id, time_column
 
@@ -87,7 +87,7 @@ class Notification(SQLModel, table=True):
     recipient_id: str
     notification_type: str
     type_id: UUID = Field(foreign_key="notification_type.id")
-    event_payload: JsonObject = json_column()
+    event_payload: Json = json_column()
     status: str
     priority: int
     channels: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
@@ -100,7 +100,7 @@ class Notification(SQLModel, table=True):
     expires_at: datetime | None = time_column()
     finished_at: datetime | None = time_column()
     failure_reason: str | None = None
-    failures: list[JsonObject] | None = json_column(nullable=True)
+    failures: list[Json] | None = json_column(nullable=True)
     generation: int = 1
     revision: int = 0
     cancel_requested_at: datetime | None = time_column()
@@ -148,13 +148,13 @@ class Delivery(SQLModel, table=True):
     template_name: str | None = None
     template_version: int | None = None
     language: str | None = None
-    rendered_content: JsonObject | None = json_column(nullable=True)
+    rendered_content: Json | None = json_column(nullable=True)
     status: str
     provider: str | None = None
     provider_message_id: str | None = None
-    provider_response: JsonObject | None = json_column(nullable=True)
+    provider_response: Json | None = json_column(nullable=True)
     failure_reason: str | None = None
-    failure_args: JsonObject | None = json_column(nullable=True)
+    failure_args: Json | None = json_column(nullable=True)
     created_at: datetime = time_column(nullable=False)
     sent_at: datetime | None = time_column()
     delivered_at: datetime | None = time_column()
@@ -198,7 +198,7 @@ class Attempt(SQLModel, table=True):
     receipt_reason: str | None = None
     cost: Decimal | None = Field(default=None, sa_column=Column(Numeric(12, 6)))
     provider_message_id: str | None = None
-    provider_response: JsonObject | None = json_column(nullable=True)
+    provider_response: Json | None = json_column(nullable=True)
     started_at: datetime = time_column(nullable=False)
     finished_at: datetime | None = time_column()
     next_at: datetime | None = time_column()
@@ -223,7 +223,7 @@ class Event(SQLModel, table=True):
     kind: str
     channel: str | None = None
     reason: str | None = None
-    detail: JsonObject | None = json_column(nullable=True)
+    detail: Json | None = json_column(nullable=True)
     delivery_id: UUID | None = None
     delivery_status: str | None = None
     status: str | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, time_column
 
 NO_TENANT = UUID(int=0)
@@ -53,7 +53,7 @@ class Receipt(SQLModel, table=True):
     reason: str | None = None
     occurred_at: datetime = time_column(nullable=False)
     received_at: datetime = time_column(nullable=False)
-    raw: JsonObject = json_column()
+    raw: Json = json_column()
     attempt_count: int = 0
     next_attempt_at: datetime | None = time_column()
     applied_at: datetime | None = time_column()

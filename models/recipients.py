@@ -7,7 +7,7 @@ from sqlalchemy import Column, ForeignKeyConstraint, Index, Text, UniqueConstrai
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -24,14 +24,14 @@ class Recipient(SQLModel, table=True):
 
     tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
     recipient_id: str = Field(primary_key=True)
-    contact: JsonObject = json_column()
-    address_hashes: JsonObject = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
+    contact: Json = json_column()
+    address_hashes: Json = Field(default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'")))
     former_address_hashes: list[str] = Field(
         default=[], sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'"))
     )
     locale: str | None = None
     timezone: str | None = None
-    attributes: JsonObject = json_column()
+    attributes: Json = json_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)
 
@@ -51,7 +51,7 @@ class Device(SQLModel, table=True):
     recipient_id: str
     device: str
     kind: str
-    address: JsonObject = json_column()
+    address: Json = json_column()
     address_hash: str | None = None
     locale: str | None = None
     created_at: datetime = time_column(nullable=False)
@@ -67,9 +67,9 @@ class UserPreference(SQLModel, table=True):
 
     tenant: UUID = Field(primary_key=True)
     user_id: str = Field(primary_key=True)
-    global_channel_opt_in: JsonObject = json_column()
-    type_channel_preferences: JsonObject = json_column()
-    quiet_hours: JsonObject | None = json_column(nullable=True)
+    global_channel_opt_in: Json = json_column()
+    type_channel_preferences: Json = json_column()
+    quiet_hours: Json | None = json_column(nullable=True)
     updated_at: datetime = time_column(nullable=False)
 
 

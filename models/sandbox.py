@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -37,8 +37,8 @@ class SandboxMessage(SQLModel, table=True):
     attempt_id: UUID
     endpoint_id: str
     channel: str
-    address: JsonObject = json_column()
-    content: JsonObject = json_column()
+    address: Json = json_column()
+    content: Json = json_column()
     accepted_at: datetime = time_column(nullable=False)
 
 

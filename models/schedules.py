@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -20,7 +20,7 @@ class Schedule(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     key: str
     notification_type: str
-    spec: JsonObject = json_column()
+    spec: Json = json_column()
     paused_at: datetime | None = time_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)
@@ -93,7 +93,7 @@ class ScheduleRun(SQLModel, table=True):
     due_at: datetime = time_column(nullable=False)
     ran_at: datetime = time_column(nullable=False)
     accepted: int = 0
-    skipped_recipients: JsonObject = json_column()
+    skipped_recipients: Json = json_column()
     skip_reason: str | None = None
     after: str | None = None
     finished_at: datetime | None = time_column()

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Index, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -31,7 +31,7 @@ class Suppression(SQLModel, table=True):
     tenant: UUID = Field(foreign_key="tenant.id")
     channel: str
     address_hash: str
-    address: JsonObject | None = json_column(nullable=True)
+    address: Json | None = json_column(nullable=True)
     reason: str
     source: str
     notification_id: UUID | None = None

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from models.columns import json_column, new_id, time_column
 
 
@@ -24,7 +24,7 @@ class Template(SQLModel, table=True):
     subject_template: str | None = None
     body_template: str
     text_template: str | None = None
-    variables_schema: JsonObject = json_column()
+    variables_schema: Json = json_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS
 from models.columns import json_column, new_id, time_column
 
@@ -27,7 +27,7 @@ class Tenant(SQLModel, table=True):
     name: str
     default_language: str = "en"
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
-    frequency_cap: JsonObject | None = json_column(nullable=True)
+    frequency_cap: Json | None = json_column(nullable=True)
     phone_regions: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
     is_installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     content_days: int = Field(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.languages import fallback_languages
 from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
@@ -112,7 +112,7 @@ def rate_limited_provider(steps: Sequence[StepPlan]) -> str | None:
     return providers[0].name
 
 
-def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> JsonObject:
+def _single_item_variables(notification_type: NotificationType, template_context: TemplateContext) -> Json:
     """Return the variables of a digest with one item, for an item that is sent alone with the same template."""
     return (
         {"items": [template_context.payload], "total": 1}
@@ -136,9 +136,7 @@ def _failure_reason(failure: RenderFailure) -> Reason:
     return reason_with_cause("template_error", f"{failure.reason}{where}{line}")
 
 
-def _new_delivery(
-    step: int, plan: ChannelPlan, template: TemplateVersion | None, content: JsonObject | None
-) -> NewDelivery:
+def _new_delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:
     return NewDelivery(
         id=plan.delivery_id,
         step=step,

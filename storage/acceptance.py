@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, QUEUE_DUE
 from domain.time_slices import in_slices
 from models.columns import new_id
@@ -34,9 +34,9 @@ class NewNotification:
     recipient_id: str
     notification_type: str
     type_id: UUID
-    event_payload: JsonObject
+    event_payload: Json
     priority: int
-    profile: JsonObject | None = None
+    profile: Json | None = None
     channels: list[str] | None = None
     tags: tuple[str, ...] = ()
     idempotency_key: str | None = None
@@ -118,9 +118,9 @@ async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNo
     return f"[{','.join([to_json(item_columns(encryption, tenant, item)) async for item in in_slices(items)])}]"
 
 
-def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> JsonObject:
+def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
     """Return the values of an item in the form that the statement reads, without those that are not given."""
-    values: JsonObject = {name: getattr(item, name) for name in item.__slots__}
+    values: Json = {name: getattr(item, name) for name in item.__slots__}
     values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
     if item.profile is not None:
         contact = item.profile.get("contact", {})
@@ -182,7 +182,7 @@ class StoredResults:
     notifications by id, as they are now."""
 
     idempotency_hash: str
-    results: list[JsonObject]
+    results: list[Json]
     recipients: dict[str, str]
 
 
@@ -204,7 +204,7 @@ REPLACE_KEYS = statement("acceptance/replace_keys")
 
 
 async def store_results(
-    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[JsonObject], window: float
+    session: AsyncSession, tenant: UUID, key: str, hash: str, results: list[Json], window: float
 ) -> bool:
     """Hold the key for `window` seconds. Return False if a concurrent request holds it, which is committed by then: the
     caller rolls back."""

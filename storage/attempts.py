@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from domain.evidence import AttemptState
 from domain.holds import DeliveryHold, HoldKind, pause_hold
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.names import attempt_id, derived_id
 from domain.notification_types import NotificationType, from_spec
@@ -43,8 +43,8 @@ class CallAddress:
     """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's.
     `is_decrypted` False: the channel needs a secret whose key is missing, and both lack it."""
 
-    contact: JsonObject = field(repr=False)
-    device: JsonObject | None = field(repr=False)
+    contact: Json = field(repr=False)
+    device: Json | None = field(repr=False)
     is_decrypted: bool = True
 
 
@@ -103,7 +103,7 @@ class AttemptClaim:
     quiet_hours: QuietHours | None
     timezone: str
     address: CallAddress
-    content: JsonObject
+    content: Json
     suppressed: str | None
     hold: DeliveryHold | None
     started_at: datetime | None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.channels import Channel
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import derived_id
 from domain.reasons import Reason, category_of, reason_columns
 from domain.statuses import DeliveryStatus
@@ -26,7 +26,7 @@ class NewDelivery:
     channel: Channel
     rule: str | None
     template: TemplateVersion | None = None
-    content: JsonObject | None = None
+    content: Json | None = None
     skipped: Reason | None = None
     is_skipped_by_rule: bool = False
     devices: int = 0
@@ -61,7 +61,7 @@ async def insert_deliveries(
     return bool((await session.execute(INSERT_DELIVERIES, values)).scalar_one())
 
 
-def _delivery_columns(item: NewDelivery) -> JsonObject:
+def _delivery_columns(item: NewDelivery) -> Json:
     event_kind = _event_kind(item)
     template = item.template
     return {

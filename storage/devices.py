@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import DeviceKind
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.stored_limits import MAX_DEVICES
 from models.columns import new_id
 from storage.database import to_json
@@ -30,7 +30,7 @@ class TooManyDevices(Exception):
 class NewDevice:
     device: str
     kind: DeviceKind
-    address: JsonObject = field(repr=False)
+    address: Json = field(repr=False)
     locale: str | None = None
 
 
@@ -41,7 +41,7 @@ class RegisteredDevice:
     id: UUID
     device: str
     kind: DeviceKind
-    address: JsonObject = field(repr=False)
+    address: Json = field(repr=False)
     locale: str | None
     created_at: datetime
     updated_at: datetime
@@ -85,7 +85,7 @@ async def save(
 
     Raises TooManyDevices.
     """
-    recipient: JsonObject = {"tenant": tenant, "recipient_id": recipient_id}
+    recipient: Json = {"tenant": tenant, "recipient_id": recipient_id}
     encryption, owner = encryption_of(session), secret_owner_of(tenant, recipient_id, new.device)
     address_hash = address_hash_of(encryption, tenant, new.address)
     await session.execute(LOCK_ADDRESS, {"address_hash": address_hash})
@@ -117,7 +117,7 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
     return (await session.execute(DELETE_DEVICE, values)).scalar() is not None
 
 
-async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: JsonObject) -> bool:
+async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
     """Delete a device whose address the vendor reported as dead, unless the device has another address now. Return
     whether it was deleted."""
     values = {"tenant": tenant, "id": id, "address_hash": address_hash_of(encryption_of(session), tenant, address)}
@@ -129,7 +129,7 @@ def secret_owner_of(tenant: UUID, recipient_id: str, device: str) -> SecretOwner
     return SecretOwner(table="device", tenant=tenant, id=json.dumps([recipient_id, device]))
 
 
-def address_hash_of(encryption: Encryption, tenant: UUID, address: JsonObject) -> str:
+def address_hash_of(encryption: Encryption, tenant: UUID, address: Json) -> str:
     """Return the hash of the members that identify the address: a browser may renew the keys of its endpoint."""
     identity = address["token"] if "token" in address else address["subscription"]["endpoint"]
     return encryption.lookup_hash(f"device:{tenant}:{identity}")

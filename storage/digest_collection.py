@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.cron import parse_cron
 from domain.cursors import MIN_ID
 from domain.digests import CollectResult, DigestItem, DigestMember, DigestWindow, collect_items
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.local_times import known_zone_or_utc
 from domain.names import DIGEST_DUE, DISPATCH_CHANNEL, QUEUE_DUE, derived_id
 from domain.notification_types import NotificationType
@@ -133,7 +133,7 @@ async def _release_items(
         await session.execute(RELEASE_ITEMS, {"released": to_json(rows), **NOTIFY_QUEUE})
 
 
-def _window_row(group: WaitingGroup, window: DigestWindow) -> JsonObject:
+def _window_row(group: WaitingGroup, window: DigestWindow) -> Json:
     return {
         "tenant": group.tenant,
         "notification_type": group.notification_type,

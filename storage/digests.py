@@ -16,7 +16,7 @@ from sqlmodel import col, select
 
 from domain.digests import DigestMember, MergedItems, merge_items
 from domain.durations import parse_duration
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import derived_id, timed_id
 from domain.statuses import NotificationStatus
 from models.digests import Digest
@@ -220,7 +220,7 @@ async def _create_notification(session: AsyncSession, window: ClosingWindow, mer
     return id if accepted[id].created_at else None
 
 
-def _member_end(id: UUID, status: NotificationStatus, made: UUID | None) -> JsonObject:
+def _member_end(id: UUID, status: NotificationStatus, made: UUID | None) -> Json:
     """Return the end of a collected notification. Without a digest it is canceled: the recipient was erased."""
     if status is NotificationStatus.DIGESTED and made is None:
         status = NotificationStatus.CANCELED

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from config.encryption import EncryptionSettings
-from domain.json_types import JsonObject
+from domain.json_types import Json
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Encryption:
         except (InvalidTag, ValueError):
             raise DecryptionError(f"{column} of {owner} was not encrypted for it by the key {match[1]!r}") from None
 
-    def encrypt_members(self, values: JsonObject, owner: SecretOwner) -> JsonObject:
+    def encrypt_members(self, values: Json, owner: SecretOwner) -> Json:
         """Return the object with its secret members encrypted; merging in SQL keeps them apart."""
         return {name: self._encrypt_member(name, value, owner) for name, value in values.items()}
 
@@ -97,12 +97,12 @@ class Encryption:
             return value
         return self.encrypt(json.dumps(value) if name in JSON_MEMBERS else value, owner, name)
 
-    def decrypt_members(self, stored: JsonObject, owner: SecretOwner) -> JsonObject:
+    def decrypt_members(self, stored: Json, owner: SecretOwner) -> Json:
         return {name: self._decrypt_member(name, value, owner) for name, value in stored.items()}
 
-    def readable_members(self, stored: JsonObject, owner: SecretOwner) -> JsonObject:
+    def readable_members(self, stored: Json, owner: SecretOwner) -> Json:
         """Decrypt the members whose keys are known, and leave the others out."""
-        readable: JsonObject = {}
+        readable: Json = {}
         for name, value in stored.items():
             try:
                 readable[name] = self._decrypt_member(name, value, owner)
@@ -116,7 +116,7 @@ class Encryption:
         plain = self.decrypt(value, owner, name)
         return json.loads(plain) if name in JSON_MEMBERS else plain
 
-    def reencrypt_members(self, stored: JsonObject, owner: SecretOwner) -> JsonObject:
+    def reencrypt_members(self, stored: Json, owner: SecretOwner) -> Json:
         """Encrypt members of other keys, and those that are not encrypted, by the current key."""
         reencrypted = dict(stored)
         for name, value in stored.items():
@@ -138,7 +138,7 @@ class Encryption:
         plain = value.lower() if contact == "email" else value
         return self.lookup_hash(hashlib.sha256(f"{tenant}:{contact}:{plain}".encode()).hexdigest())
 
-    def address_hashes(self, tenant: UUID, contact: JsonObject) -> JsonObject:
+    def address_hashes(self, tenant: UUID, contact: Json) -> Json:
         """Return the hash of each address in `contact`, or None for an address that is to be cleared."""
         named = [name for name in ("email", "phone") if name in contact]
         return {name: self.address_hash(tenant, name, contact[name]) if contact[name] else None for name in named}

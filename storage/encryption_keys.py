@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 
 from config.sources import InvalidSettings
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from storage import devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json
 from storage.encryption import SECRET_MEMBERS, Encryption, SecretOwner
@@ -125,10 +125,10 @@ class EncryptedTable:
     name: str
     update: TextClause
     owner: Callable[[Any], SecretOwner]
-    derived_columns: Callable[[Encryption, UUID, JsonObject], JsonObject] = lambda encryption, tenant, plain: {}
+    derived_columns: Callable[[Encryption, UUID, Json], Json] = lambda encryption, tenant, plain: {}
 
 
-def _device_hash(encryption: Encryption, tenant: UUID, plain: JsonObject) -> JsonObject:
+def _device_hash(encryption: Encryption, tenant: UUID, plain: Json) -> Json:
     return {"address_hash": devices.address_hash_of(encryption, tenant, plain)}
 
 
@@ -198,7 +198,7 @@ async def reencrypt_table(database: Database, table: EncryptedTable, report: Cal
             report(len(items))
 
 
-def _reencrypt_row(encryption: Encryption, table: EncryptedTable, row: Any) -> JsonObject:
+def _reencrypt_row(encryption: Encryption, table: EncryptedTable, row: Any) -> Json:
     owner, stored = table.owner(row), decoded(row["document"])
     new = encryption.reencrypt_members(stored, owner)
     derived_columns = table.derived_columns(encryption, row["tenant"], encryption.decrypt_members(new, owner))

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from domain.cursors import MIN_ID
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import DISPATCH_CHANNEL, ERASURE_DUE
 from domain.redaction import MIN_QUOTE_LENGTH, choose_replacement_id, redact
 from models.columns import new_id
@@ -75,7 +75,7 @@ async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) 
         return None
     id = new_id()
     replacement_id = choose_replacement_id(*_quoted_values(profile), erasure=id)
-    values: JsonObject = {"tenant": tenant, "recipient_id": recipient_id, "replacement_id": replacement_id}
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id, "replacement_id": replacement_id}
     counts = await erase_recipient(session, {**values, "after": MIN_ID})
     if not counts:
         return None
@@ -84,7 +84,7 @@ async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) 
     return (await session.execute(record)).scalar_one()
 
 
-async def erase_recipient(session: AsyncSession, values: JsonObject) -> Counter[str]:
+async def erase_recipient(session: AsyncSession, values: Json) -> Counter[str]:
     """Erase the recipient with all notifications behind `after`. Return no counts if there is no such recipient."""
     values = {**values, "until": MAX_ID, "erased_at": None, "limit": None}
     await rename_digests(session, values)
@@ -103,7 +103,7 @@ async def erase_recipient(session: AsyncSession, values: JsonObject) -> Counter[
     return counts
 
 
-async def blank_notifications(session: AsyncSession, values: JsonObject) -> Counter[str]:
+async def blank_notifications(session: AsyncSession, values: Json) -> Counter[str]:
     """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them. Rename up to `limit`
     digests: there are fewer than notifications."""
     await rename_digests(session, values)
@@ -114,7 +114,7 @@ async def blank_notifications(session: AsyncSession, values: JsonObject) -> Coun
     return counts
 
 
-async def _blank_and_cancel(session: AsyncSession, values: JsonObject) -> Counter[str]:
+async def _blank_and_cancel(session: AsyncSession, values: Json) -> Counter[str]:
     row = dict((await session.execute(BLANK_NOTIFICATIONS, values)).mappings().one())
     entries = {"ids": row.pop("ids"), "to_cancel": row.pop("to_cancel"), "replacement_id": values["replacement_id"]}
     await session.execute(REQUEST_CANCEL_SIGNALS, entries)
@@ -134,7 +134,7 @@ async def begin_erasure(
     profile = await recipients.find(session, tenant, recipient_id)
     if profile is None:
         return None
-    values: JsonObject = {"tenant": tenant, "recipient_id": recipient_id}
+    values: Json = {"tenant": tenant, "recipient_id": recipient_id}
     if not (await session.execute(EXCEEDS_LIMIT, {**values, "limit": limit})).scalar_one():
         return await erase_at_once(session, tenant, recipient_id)
     id = new_id()
@@ -158,7 +158,7 @@ async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bo
     if row is None:
         return False
     names = ("tenant", "recipient_id", "replacement_id", "after", "erased_at")
-    values: JsonObject = {"limit": limit, **{name: row[name] for name in names}}
+    values: Json = {"limit": limit, **{name: row[name] for name in names}}
     ids = await _select_batch(session, values)
     is_last = len(ids) < limit
     counts = Counter(decoded(row["counts"]))
@@ -169,7 +169,7 @@ async def erase_next_batch(session: AsyncSession, limit: int = BATCH_SIZE) -> bo
     return True
 
 
-async def _select_batch(session: AsyncSession, values: JsonObject) -> Sequence[UUID]:
+async def _select_batch(session: AsyncSession, values: Json) -> Sequence[UUID]:
     batch = select(Notification.id).where(
         Notification.tenant == values["tenant"],
         Notification.recipient_id == values["recipient_id"],
@@ -180,7 +180,7 @@ async def _select_batch(session: AsyncSession, values: JsonObject) -> Sequence[U
     return (await session.execute(batch.order_by(col(Notification.id)).limit(values["limit"]))).scalars().all()
 
 
-def _progress(row: RowMapping, ids: Sequence[UUID], counts: Counter[str], is_last: bool) -> JsonObject:
+def _progress(row: RowMapping, ids: Sequence[UUID], counts: Counter[str], is_last: bool) -> Json:
     """Return the new values of the erasure. The last batch of the second pass finishes it and forgets the recipient."""
     if is_last and row["erased_at"] is not None:
         ended = {"recipient_id": None, "replacement_id": None, "after": None}
@@ -201,9 +201,7 @@ async def postpone_failed(session: AsyncSession) -> None:
     await session.execute(POSTPONE_FAILED)
 
 
-async def _erase_batch(
-    session: AsyncSession, values: JsonObject, ids: Sequence[UUID], *, is_last: bool
-) -> Counter[str]:
+async def _erase_batch(session: AsyncSession, values: Json, ids: Sequence[UUID], *, is_last: bool) -> Counter[str]:
     if values["erased_at"] is None and is_last:
         return await erase_recipient(session, values)
     if not ids:
@@ -221,7 +219,7 @@ SAVE_SPEC = text("UPDATE schedule SET spec = CAST(:spec AS jsonb), updated_at = 
 RENAME_DIGESTS = statement("erasures/rename_digests")
 
 
-async def rename_digests(session: AsyncSession, values: JsonObject) -> None:
+async def rename_digests(session: AsyncSession, values: Json) -> None:
     """Replace the recipient id of `limit` digests."""
     if values["replacement_id"] != values["recipient_id"]:
         await session.execute(RENAME_DIGESTS, values)

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 
 from domain.clock import now
 from domain.event_webhooks import DISABLED_EVENT, SECRET_OVERLAP, failing_since, has_failed_too_long
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventEndpoint
 from storage.encryption import Encryption, SecretOwner, encryption_of
@@ -157,7 +157,7 @@ RETURNING id
 """)
 
 
-async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: JsonObject) -> list[UUID]:
+async def enqueue_messages(session: AsyncSession, endpoints: list[UUID], kind: str, data: Json) -> list[UUID]:
     """Insert a message to each of these endpoints that is enabled, whatever events it subscribes to. Return the ids."""
     at = now()
     timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

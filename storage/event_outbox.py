@@ -16,7 +16,7 @@ from sqlmodel import col, select
 
 from domain.cursors import Cursor
 from domain.event_webhooks import MESSAGE_RETENTION, TEST_EVENT
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import EVENTS_CHANNEL
 from models.event_webhooks import EventMessage
 from storage.database import to_json
@@ -102,7 +102,7 @@ async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: C
     return [_build_post(encryption, dict(row)) for row in (await session.execute(CLAIM_POSTS, values)).mappings()]
 
 
-def _build_post(encryption: Encryption, row: JsonObject) -> DuePost:
+def _build_post(encryption: Encryption, row: Json) -> DuePost:
     """Without a URL and secrets if they cannot be decrypted: the other posts of the claim are not affected."""
     owner = secret_owner_of(row["tenant"], row["endpoint_id"])
     stored, keys = row.pop("url"), (row.pop("secret"), row.pop("previous"))
@@ -125,7 +125,7 @@ async def record_failed(session: AsyncSession, post: DuePost, result: PostResult
     await session.execute(MARK_FAILED, values)
 
 
-def _result_values(post: DuePost, result: PostResult) -> JsonObject:
+def _result_values(post: DuePost, result: PostResult) -> Json:
     attempt_json = to_json([{"at": result.at, "status": result.status, "ms": result.ms, "error": result.error}])
     return {"id": post.id, "status": result.status, "attempt": attempt_json}
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.durations import parse_duration
 from domain.evidence import AttemptState, Evidence
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, derived_id
 from domain.waits import HoldState, NotificationWaits, WaitingCall, WaitingDelivery, WaitingRows, find_waits
@@ -68,7 +68,7 @@ def _waiting_rows(row: RowMapping) -> WaitingRows:
     return WaitingRows(**{name: row[name] for name in plain}, deliveries=deliveries)
 
 
-def _waiting_delivery(value: JsonObject) -> WaitingDelivery:
+def _waiting_delivery(value: Json) -> WaitingDelivery:
     return WaitingDelivery(
         id=UUID(value["id"]),
         awaited_evidence=Evidence(value["awaited_evidence"]) if value["awaited_evidence"] else None,
@@ -82,7 +82,7 @@ def _waiting_delivery(value: JsonObject) -> WaitingDelivery:
     )
 
 
-def _hold_state(value: JsonObject | None) -> HoldState | None:
+def _hold_state(value: Json | None) -> HoldState | None:
     if value is None:
         return None
     times = {name: parse_time(value[name]) for name in ("probe_at", "throttled_until")}

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cursors import Cursor
 from domain.evidence import ReceiptKind, Reporter
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from storage import receipts
 from storage.database import Database, to_json
@@ -29,7 +29,7 @@ class StoredInboxMessage:
     id: UUID
     recipient_id: str
     notification_id: UUID
-    content: JsonObject
+    content: Json
     created_at: datetime
     seen_at: datetime | None
     read_at: datetime | None

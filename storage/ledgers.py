@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import DISPATCH_CHANNEL, EVIDENCE_DUE, derived_id
 from domain.notification_overview import delivery_facts
 from domain.reasons import failures_from_json, first_category, reason_columns
@@ -100,8 +100,8 @@ async def _save_all(
     return count_status_changes(changes, (await session.execute(SAVE, values)).scalars())
 
 
-def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> JsonObject:
-    rows: dict[str, list[JsonObject]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
+def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> Json:
+    rows: dict[str, list[Json]] = {"notifications": [], "attempts": [], "deliveries": [], "events": []}
     for before, after in changes:
         attempts = [a for a in after.attempts.values() if before.attempts.get(a.id) != a]
         changed = {d.id for d in after.deliveries.values() if before.deliveries.get(d.id) != d}
@@ -115,20 +115,20 @@ def _difference_values(changes: Sequence[tuple[Ledger, Ledger]]) -> JsonObject:
     return {"evidence": EVIDENCE_DUE, "dispatch": DISPATCH_CHANNEL, **json}
 
 
-def _notification_row(before: Ledger, after: Ledger) -> JsonObject:
+def _notification_row(before: Ledger, after: Ledger) -> Json:
     names = ("status", "failure_reason", "finished_at", "cancel_requested_at", "evidence_due")
-    fields: JsonObject = {name: getattr(after, name) for name in names}
+    fields: Json = {name: getattr(after, name) for name in names}
     fields["failure_category"] = first_category(after.failures)
     fields["failures"] = reasons_json(after.failures) or None
     fields["cancel_due"] = after.cancel_requested_at is not None and before.cancel_requested_at is None
     return {"id": after.notification_id, "revision": before.revision, "known": len(before.deliveries), **fields}
 
 
-def _attempt_row(value: AttemptRecord) -> JsonObject:
+def _attempt_row(value: AttemptRecord) -> Json:
     return {name: getattr(value, name) for name in value.__slots__}
 
 
-def _delivery_row(ledger: Ledger, delivery_id: UUID) -> JsonObject:
+def _delivery_row(ledger: Ledger, delivery_id: UUID) -> Json:
     delivery = ledger.deliveries[delivery_id]
     status = {
         "id": delivery_id,
@@ -139,7 +139,7 @@ def _delivery_row(ledger: Ledger, delivery_id: UUID) -> JsonObject:
     return {**status, **reason_columns(delivery.failure), **delivery_facts(ledger, delivery_id)}
 
 
-def _event_rows(after: Ledger, before: Ledger) -> list[JsonObject]:
+def _event_rows(after: Ledger, before: Ledger) -> list[Json]:
     new = after.events[len(before.events) :]
     return [
         {"id": derived_id("event", after.notification_id, before.revision, ordinal), "ordinal": ordinal}
@@ -167,7 +167,7 @@ def ledger_of(row: dict[str, Any]) -> Ledger:
     )
 
 
-def _delivery_of(value: JsonObject) -> DeliveryRecord:
+def _delivery_of(value: Json) -> DeliveryRecord:
     return DeliveryRecord(
         id=UUID(value["id"]),
         channel=Channel(value["channel"]),
@@ -187,10 +187,8 @@ PLAIN_FIELDS = (
 )
 
 
-def _attempt_of(value: JsonObject) -> AttemptRecord:
-    plain: JsonObject = {name: value[name] for name in PLAIN_FIELDS} | {
-        name: parse_time(value[name]) for name in TIME_FIELDS
-    }
+def _attempt_of(value: Json) -> AttemptRecord:
+    plain: Json = {name: value[name] for name in PLAIN_FIELDS} | {name: parse_time(value[name]) for name in TIME_FIELDS}
     return AttemptRecord(
         id=UUID(value["id"]),
         delivery_id=UUID(value["delivery_id"]),

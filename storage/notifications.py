@@ -14,7 +14,7 @@ from sqlmodel import col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from domain.channels import Channel
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.redrives import DEAD_LETTER_STATUSES
 from domain.waits import NO_WAITS, NotificationWaits
 from models.digests import Digest
@@ -180,11 +180,11 @@ def _reason_conditions(criteria: NotificationFilter) -> list[ColumnElement[bool]
     return [or_(failures.contains(codes), failures.contains(causes))]
 
 
-def _parse_failure(text: str, channel: str | None) -> JsonObject:
+def _parse_failure(text: str, channel: str | None) -> Json:
     """Return what a failure with this text contains, such as `email: retries_exhausted: timeout`."""
     first, _, rest = text.partition(": ")
     if first in set(Channel):
         channel, text = channel or first, rest
     code, _, cause = text.partition(": ")
-    given: JsonObject = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
+    given: Json = {"code": code.partition(" (")[0]} | ({"channel": channel} if channel else {})
     return given | ({"args": {"cause": cause}} if cause else {})

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel, DeviceKind
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
 from domain.rates import ProviderRateLimits
@@ -29,9 +29,9 @@ from storage.statements import Executor, decoded, statement
 class StoredPreferences:
     """`channels` is by channel, `types` by type or category and then channel, as the recipient chose."""
 
-    channels: JsonObject
-    types: JsonObject
-    quiet_hours: JsonObject | None
+    channels: Json
+    types: Json
+    quiet_hours: Json | None
     updated_at: datetime
 
     def differs_from(self, other: "StoredPreferences") -> bool:
@@ -59,9 +59,9 @@ async def save(
     session: AsyncSession,
     tenant: UUID,
     recipient_id: str,
-    channels: JsonObject,
-    types: JsonObject,
-    quiet_hours: JsonObject | None,
+    channels: Json,
+    types: Json,
+    quiet_hours: Json | None,
 ) -> StoredPreferences | None:
     """Replace the preferences. Return None for an unknown recipient."""
     values = {
@@ -128,8 +128,8 @@ class TemplateContext:
 
     type_id: UUID
     created_at: datetime
-    payload: JsonObject
-    recipient: JsonObject
+    payload: Json
+    recipient: Json
     locale: str | None
     default_language: str
     digest: bool

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from domain.channels import Channel
 from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind, Reporter
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.ledger import record_receipt
 from domain.names import derived_id
 from domain.records import Ledger
@@ -47,7 +47,7 @@ class StoredReceipt:
     provider_message_id: str | None
     reason: str | None
     occurred_at: datetime
-    raw: JsonObject
+    raw: Json
 
 
 INSERT_RECEIPTS = statement("receipts/insert")

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.json_types import JsonObject, apply_merge_patch
+from domain.json_types import Json, apply_merge_patch
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 from storage import schedule_occurrences
 from storage.database import to_json
@@ -26,10 +26,10 @@ class RecipientProfile:
     """`contact` lacks a secret whose key is missing."""
 
     recipient_id: str
-    contact: JsonObject
+    contact: Json
     locale: str | None
     timezone: str | None
-    attributes: JsonObject
+    attributes: Json
     created_at: datetime
     updated_at: datetime
 
@@ -63,7 +63,7 @@ async def find(
 
 
 async def replace_profile(
-    session: AsyncSession, tenant: UUID, recipient_id: str, profile: JsonObject
+    session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json
 ) -> tuple[RecipientProfile, bool]:
     """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
     encryption = encryption_of(session)
@@ -79,7 +79,7 @@ async def replace_profile(
 
 
 async def merge_profile(
-    session: AsyncSession, tenant: UUID, recipient_id: str, changes: JsonObject
+    session: AsyncSession, tenant: UUID, recipient_id: str, changes: Json
 ) -> RecipientProfile | None:
     """Merge the changes into the profile, where None clears, and return it, or None for an unknown recipient. Secrets
     that do not change stay as they are encrypted, also by a key that is missing.
@@ -117,7 +117,7 @@ async def lock_known(session: AsyncSession, tenant: UUID, recipient_ids: Sequenc
     return set((await session.execute(LOCK_KNOWN, {"tenant": tenant, "recipient_ids": list(recipient_ids)})).scalars())
 
 
-def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: JsonObject) -> JsonObject:
+def contact_columns(encryption: Encryption, tenant: UUID, recipient_id: str, contact: Json) -> Json:
     """Return the columns of these contact points."""
     return {
         "contact": encryption.encrypt_members(contact, secret_owner_of(tenant, recipient_id)),
@@ -129,11 +129,11 @@ def secret_owner_of(tenant: UUID, recipient_id: str) -> SecretOwner:
     return SecretOwner(table="recipient", tenant=tenant, id=recipient_id)
 
 
-def _encrypt_contact(encryption: Encryption, tenant: UUID, recipient_id: str, profile: JsonObject) -> JsonObject:
+def _encrypt_contact(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
     return encryption.encrypt_members(profile.get("contact", {}), secret_owner_of(tenant, recipient_id))
 
 
-def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: JsonObject) -> JsonObject:
+def _profile_values(encryption: Encryption, tenant: UUID, recipient_id: str, profile: Json) -> Json:
     """Return the values of a profile whose contact already has encrypted secrets."""
     return {
         "tenant": tenant,

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.cursors import Cursor
 from domain.evidence import ReceiptKind
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import SANDBOX_CHANNEL
 from domain.outgoing_messages import OutgoingMessage
 from models.columns import new_id
@@ -44,7 +44,7 @@ class PostgresSandboxStore:
     ) -> UUID:
         new_message_id = new_id()
         plain = ("attempt_id", "delivery_id", "notification_id", "tenant", "recipient_id", "channel", "endpoint_id")
-        values: JsonObject = {name: getattr(message, name) for name in plain}
+        values: Json = {name: getattr(message, name) for name in plain}
         due = [{"kind": kind, "after": after.total_seconds()} for kind, after in receipts]
         address = self._database.encryption.encrypt_members(
             message.address, secret_owner_of(message.tenant, new_message_id)
@@ -96,8 +96,8 @@ class OutboxEntry:
     recipient_id: str
     notification_id: UUID
     generation: int
-    address: JsonObject
-    content: JsonObject
+    address: Json
+    content: Json
     accepted_at: datetime
 
 
@@ -117,7 +117,7 @@ async def list_page(
     return [_entry_of(encryption, dict(row)) for row in (await session.execute(SELECT_PAGE, values)).mappings()]
 
 
-def _entry_of(encryption: Encryption, row: JsonObject) -> OutboxEntry:
+def _entry_of(encryption: Encryption, row: Json) -> OutboxEntry:
     owner = secret_owner_of(row.pop("tenant"), row["id"])
     address = encryption.readable_members(decoded(row["address"]), owner)
     return OutboxEntry(**{**row, "address": address, "content": decoded(row["content"])})

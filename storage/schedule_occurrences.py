@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.schedules import RECIPIENT_ZONE, ScheduleDefinition, schedule_of
 from storage import ticks
 from storage.database import to_json
@@ -66,10 +66,10 @@ class PlanTarget:
     paused: bool = False
 
     @property
-    def recipient_values(self) -> JsonObject:
+    def recipient_values(self) -> Json:
         """Return the values by which the statements choose recipients with an occurrence: one for all together
         (`is_shared`), those of the ids, or the subscribers of the topic."""
-        values: JsonObject = {
+        values: Json = {
             "id": self.id,
             "tenant": self.tenant,
             "is_shared": False,

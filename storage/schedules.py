@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain import schedules as domain
 from domain.clock import now
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import DISPATCH_CHANNEL, PLANS_DUE
 from domain.schedules import ALL_RECIPIENTS, ScheduleDefinition, has_same_occurrences, has_same_times, schedule_of
 from models.columns import new_id
@@ -34,7 +34,7 @@ class StoredSchedule:
     id: UUID
     key: str
     notification_type: str
-    spec: JsonObject
+    spec: Json
     paused_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -72,7 +72,7 @@ async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limi
 
 
 async def put(
-    session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: JsonObject
+    session: AsyncSession, tenant: UUID, key: str, notification_type: str, spec: Json
 ) -> tuple[StoredSchedule, bool]:
     """Create or replace a schedule; return True if it is new. Due occurrences stay due unless its times change."""
     await lock_schedule(session, tenant, key)

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.suppressions import (
     CONTACT_BY_CHANNEL,
     GROUP_PREFIX,
@@ -37,7 +37,7 @@ class NewSuppression:
 
     channel: Channel
     address_hash: str
-    address: JsonObject | None
+    address: Json | None
     reason: SuppressionReason
     source: str
     notification_id: UUID | None = None
@@ -92,7 +92,7 @@ LIFT_OPT_OUTS = statement("suppressions/lift_opt_outs")
 
 async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[SuppressionEntry, bool]:
     """Return the suppression now in force for that address, and whether this call changed it."""
-    address_values: JsonObject = {"tenant": tenant, "channel": new.channel, "address_hash": new.address_hash}
+    address_values: Json = {"tenant": tenant, "channel": new.channel, "address_hash": new.address_hash}
     await session.execute(LIFT_EXPIRED, address_values)
     values = address_values | {
         "id": new_id(),
@@ -206,7 +206,7 @@ async def opt_in(session: AsyncSession, source: str, phone: str) -> None:
     await session.execute(LIFT_OPT_OUTS, await _hashes_by_tenant(session, phone) | lift_values)
 
 
-async def _hashes_by_tenant(session: AsyncSession, phone: str) -> JsonObject:
+async def _hashes_by_tenant(session: AsyncSession, phone: str) -> Json:
     """Return the hash of the number for each tenant. The hash of one tenant reveals nothing about those of others."""
     tenants: list[UUID] = list((await session.execute(SELECT_TENANTS)).scalars())
     encryption = encryption_of(session)

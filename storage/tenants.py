@@ -18,7 +18,7 @@ from sqlmodel import col, select
 from domain.audit import Actor, AuditChange
 from domain.clock import now
 from domain.holds import HoldKind
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
 from models.columns import new_id
 from models.holds import Hold
@@ -153,7 +153,7 @@ class TenantDefaults:
 
     default_language: str
     timezone: str
-    frequency_cap: JsonObject | None
+    frequency_cap: Json | None
     content_days: int
     record_days: int
     phone_regions: list[str] | None

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from config import Settings
 from domain.channels import Channel
 from domain.cursors import Cursor, parse_cursor
-from domain.json_types import JsonObject
+from domain.json_types import Json
 from domain.names import workflow_id
 from storage import sandbox
 from storage.database import Database
@@ -102,7 +102,7 @@ def outbox_card(entry: OutboxEntry, settings: Settings) -> OutboxCard:
     )
 
 
-def _address_text(address: JsonObject) -> str:
+def _address_text(address: Json) -> str:
     """Return the values of an address. Of a browser's subscription only the endpoint is useful to a reader."""
     subscription = address.get("subscription")
     values = subscription if isinstance(subscription, dict) else address

@@ -16,7 +16,7 @@ from api.schemas.preferences import (
     SavedPreferences,
     validate_merged,
 )
-from domain.json_types import JsonObject, apply_merge_patch
+from domain.json_types import Json, apply_merge_patch
 from storage import preferences, reconsiderations
 from storage.notification_types import find_unknown_names
 from storage.preferences import StoredPreferences
@@ -72,7 +72,7 @@ async def _save(
     return SavedPreferences.model_validate(view.model_dump() | ({"warnings": warnings} if warnings else {}))
 
 
-def _columns(wanted: PreferencesBody) -> JsonObject:
+def _columns(wanted: PreferencesBody) -> Json:
     values = wanted.model_dump(mode="json", exclude_none=True)
     return {
         "channels": values["global_channel_opt_in"],
