@@ -112,11 +112,11 @@ def _build_delivery_worker(container: Container, client: Client, provider: str, 
 
 
 async def wait_for_temporal(settings: Settings) -> Client:
-    """Wait until the server is available and has our search attributes and Schedules. The process does not exit,
-    because a restart would not help.
+    """Wait until the server is available and has our search attributes. The process does not exit, because a
+    restart would not help.
 
-    A worker cannot start before its namespace exists, so it creates what is missing. The sweep does the same for a
-    store that is lost later. Several processes may do so at once; the later ones find it done.
+    A worker cannot start before its namespace exists, so it creates what is missing. `StoreMonitor` does the same
+    for a store that is replaced later. Several processes may do so at once; the later ones find it done.
     """
     while True:
         try:

@@ -12,7 +12,7 @@ from storage.database import Database
 
 
 class TickActivities:
-    """Run works. `works` maps the names that the outcome counts to the functions, in order."""
+    """Run the due work of a type. `work_by_name` maps the names that the outcome counts to the functions, in order."""
 
     def __init__(self, database: Database, work_by_name: Mapping[str, DueWork]) -> None:
         self._database = database

@@ -35,7 +35,7 @@ class ReconciliationActivities:
         claim = await self._read_claim(request.call)
         if claim is None:
             return DeliverResult(result=CallResult.UNKNOWN, reason="recipient_erased")
-        if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.reached:
+        if claim.attempt.state is AttemptState.UNKNOWN and not claim.attempt.was_sent:
             return await self._look_up_at_provider(request, claim) or result_from_attempt(claim.ledger, claim.attempt)
         return result_from_attempt(claim.ledger, claim.attempt)
 

@@ -96,7 +96,8 @@ def _cause_of(error: Exception) -> FailureCause:
 
 
 def align_wait(seconds: float, now: float) -> float:
-    """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock, or at most SLACK later.
+    """Shorten a wait of a second or more so that it ends at a whole second of `now`'s clock, or at most TIMER_SLACK
+    later.
 
     All loops of a machine then wake together: one query of a burst takes a tenth of the CPU time of one that finds
     cold caches.

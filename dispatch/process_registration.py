@@ -17,8 +17,8 @@ REMOVE_TIMEOUT = 2.0
 
 
 class ProcessRegistration:
-    """Register this process. `role` is `worker` or `api`; `isolation` returns the isolation that its rendering
-    processes lack."""
+    """Register this process. `role` is `worker` or `api`; `isolation` returns the isolation layers in force in its
+    rendering processes, None before one has started."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
 """Admit notifications that wait for a limit: for the next window of a throttle, or for a place in the queue of a
-provider with a rate. Run by the leader. The evidence loop then signals the workflows of a throttle to check again."""
+provider with a rate. Run by the leader. Dispatchers then claim and resume them."""
 
 from collections.abc import Sequence
 

@@ -23,7 +23,7 @@ class WorkAnnouncer:
         self._next_at = 0.0
 
     def announce(self, payload: str) -> None:
-        """Announce `due`, a payload of DISPATCH_CHANNEL."""
+        """Announce `payload`, one of those of DISPATCH_CHANNEL."""
         self._pending.add(payload)
         self._loop.wake()
 

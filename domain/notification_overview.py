@@ -37,7 +37,7 @@ def _status_without_arrival(ledger: Ledger, decided_status: NotificationStatus |
     statuses = {delivery.status for delivery in deliveries}
     if DeliveryStatus.IN_DOUBT in statuses:
         return NotificationStatus.IN_DOUBT
-    if any(attempt.reached for attempt in ledger.attempts.values()):
+    if any(attempt.was_sent for attempt in ledger.attempts.values()):
         return NotificationStatus.FAILED  # sent and bounced: neither expired nor canceled
     if decided_status is not None and decided_status is not NotificationStatus.FAILED:
         return decided_status
@@ -57,7 +57,7 @@ def deciding_deliveries(ledger: Ledger) -> list[DeliveryRecord]:
             deciding += [delivery] if delivery.status is DeliveryStatus.IN_DOUBT else []
         elif delivery.failure is not None and delivery.failure.code == ALREADY_SENT:
             deciding += [
-                one for one in ledger.earlier(delivery.id) if any(a.reached for a in ledger.attempts_of(one.id))
+                one for one in ledger.earlier(delivery.id) if any(a.was_sent for a in ledger.attempts_of(one.id))
             ]
         else:
             deciding.append(delivery)

@@ -41,8 +41,9 @@ class AttemptRecord:
     clicked_at: datetime | None = None
 
     @property
-    def reached(self) -> bool:
-        """Return whether the endpoint has the message by the provider's response or a receipt: never send it again."""
+    def was_sent(self) -> bool:
+        """Return whether a response or a receipt proves that the provider accepted the message, even if it bounced
+        later. Such a call is never repeated."""
         return self.proves(Evidence.SENT)
 
     def proves(self, goal: Evidence) -> bool:
@@ -108,10 +109,10 @@ class Ledger:
     def attempts_of(self, delivery_id: UUID) -> list[AttemptRecord]:
         return [attempt for attempt in self.attempts.values() if attempt.delivery_id == delivery_id]
 
-    def reached(self, delivery_id: UUID, endpoint_id: str) -> AttemptRecord | None:
-        """Return the attempt by which this endpoint has the message, if any."""
+    def find_sent_attempt(self, delivery_id: UUID, endpoint_id: str) -> AttemptRecord | None:
+        """Return the attempt that was sent to this endpoint, if any, even if it bounced later."""
         for attempt in self.attempts_of(delivery_id):
-            if attempt.endpoint_id == endpoint_id and attempt.reached:
+            if attempt.endpoint_id == endpoint_id and attempt.was_sent:
                 return attempt
         return None
 
@@ -122,11 +123,11 @@ class Ledger:
         before = [delivery for delivery in same if delivery.generation < mine.generation]
         return sorted(before, key=lambda delivery: -delivery.generation)
 
-    def reached_before(self, delivery_id: UUID, endpoint_id: str) -> DeliveryRecord | None:
-        """Return the delivery of an earlier generation by which this endpoint has the message, unless it bounced."""
+    def find_earlier_unbounced(self, delivery_id: UUID, endpoint_id: str) -> DeliveryRecord | None:
+        """Return the latest delivery of an earlier generation that was sent to this endpoint and did not bounce."""
         for delivery in self.earlier(delivery_id):
             calls = [attempt for attempt in self.attempts_of(delivery.id) if attempt.endpoint_id == endpoint_id]
-            if any(attempt.reached and attempt.evidence is not Evidence.BOUNCED for attempt in calls):
+            if any(attempt.was_sent and attempt.evidence is not Evidence.BOUNCED for attempt in calls):
                 return delivery
         return None
 

@@ -38,8 +38,9 @@ class SandboxStore(Protocol):
 class ProviderContext:
     """Hold the dependencies of the adapters.
 
-    `guarded` sends to URLs that users choose, as far as `Targets` allows. `secret` is the installation's secret, from
-    which keys are derived. `receipts_url` maps a provider name to the URL of its vendor's callbacks.
+    `guarded_transport` sends to URLs that users choose, as far as `GuardedBackend` allows. `secret` is the
+    installation's secret, from which keys are derived. `receipts_url` maps a provider name to the URL of its vendor's
+    callbacks.
     """
 
     transport: Transport

@@ -33,7 +33,7 @@ NOT_SENT_ERRORS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VendorResponse:
-    """Hold a response. `body` is cut at the limit (`is_cut`). `json()` is {} for a body that is not a JSON object."""
+    """Hold a response. `body` is cut at the limit (`is_truncated`). `json()` is {} if the body is not a JSON object."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Run templates and schemas in isolated child processes. Used by activities (`render`) and the API."""
+"""Run templates and schemas in isolated child processes. Used by activities and the API."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ CALL_SECONDS = 1.0
 # call takes milliseconds.
 STARVED_CPU_SECONDS = 0.1
 FAST_CALL_SECONDS = 0.1
-# The extended deadline; after 3 s in total the kernel ends the child (`limits`).
+# The extended deadline; after 3 s in total the kernel ends the child (`child_limits`).
 STARVED_EXTRA_SECONDS = 1.5
 
 

@@ -81,7 +81,7 @@ def replace_unsafe_urls(html: str, literals: frozenset[str]) -> str:
 
 
 def find_literal_urls(skeleton: str) -> frozenset[str]:
-    """Return the author's URLs with other schemes. `skeleton` has `EXPRESSION` in place of expressions."""
+    """Return the author's URLs with other schemes. `skeleton` has `EXPRESSION_MARK` in place of expressions."""
     found = (address for value in _find_values(skeleton) for address in value.addresses)
     return frozenset(address for address in found if EXPRESSION_MARK not in address and not is_allowed(address))
 

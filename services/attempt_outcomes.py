@@ -119,7 +119,7 @@ def result_from_attempt(ledger: Ledger, attempt: AttemptRecord, retry_after: tim
 def _call_result(attempt: AttemptRecord) -> CallResult:
     if attempt.evidence is Evidence.BOUNCED:
         return CallResult.REFUSED
-    if attempt.reached:
+    if attempt.was_sent:
         return CallResult.ACCEPTED
     if attempt.state is AttemptState.NOT_ACCEPTED:
         return CallResult.PERMANENT if attempt.error_type == "permanent" else CallResult.NOT_ACCEPTED

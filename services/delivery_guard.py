@@ -37,13 +37,13 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
     if not claim.is_new:
         has_answer = claim.attempt.state is not AttemptState.SUBMITTING
         return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
-    if reaching_attempt := claim.ledger.reached(call.delivery_id, call.endpoint_id):
-        return result_from_attempt(claim.ledger, reaching_attempt)
-    if earlier := claim.ledger.reached_before(call.delivery_id, call.endpoint_id):
+    if sent_attempt := claim.ledger.find_sent_attempt(call.delivery_id, call.endpoint_id):
+        return result_from_attempt(claim.ledger, sent_attempt)
+    if earlier := claim.ledger.find_earlier_unbounced(call.delivery_id, call.endpoint_id):
         return stopped_result(already_sent_decision(earlier.generation))
     delivery = claim.ledger.deliveries[call.delivery_id]
     # Closed by an earlier decision, for example after a lost workflow. One of several devices may have the message.
-    if delivery.status not in OPEN_STATUSES and not any(a.reached for a in claim.ledger.attempts_of(call.delivery_id)):
+    if delivery.status not in OPEN_STATUSES and not any(a.was_sent for a in claim.ledger.attempts_of(call.delivery_id)):
         return stopped_result(DeliveryDecision(status=delivery.status, reason=delivery.failure or Reason("")))
     if claim.ledger.finished_at is not None:
         return DeliverResult(result=CallResult.STOPPED, status=claim.ledger.status, finished=True)

@@ -34,7 +34,7 @@ class ProviderCaller:
             # The database was restored to a state before this call, which may have been made: the outcome is unknown.
             return UnknownOutcome("restored")
         may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
-        if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.reached)):
+        if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.was_sent)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
             message = self._tracker.add_tracking(
                 outgoing_message_of(call, claim), provider.name, claim.notification_type.tracking

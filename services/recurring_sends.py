@@ -48,9 +48,7 @@ class RecurringSends:
                 catch_up_result = catch_up(
                     occurrence.schedule.rule, occurrence.timezone, occurrence.due_at, occurrence.now
                 )
-                await schedule_runs.record_runs(
-                    session, await _last_run_by_tenant(session, occurrence.schedule, catch_up_result)
-                )
+                await schedule_runs.record_runs(session, await _due_runs(session, occurrence.schedule, catch_up_result))
                 await schedule_occurrences.advance(session, [_next_occurrence(occurrence, catch_up_result)])
         return len(occurrences)
 
@@ -157,7 +155,7 @@ def _first_batch(occurrences: Sequence[DueOccurrence]) -> Sequence[DueOccurrence
     return occurrences[: batch_size_for(max((len(to_json(payload)) for payload in payloads.values()), default=0))]
 
 
-async def _last_run_by_tenant(
+async def _due_runs(
     session: AsyncSession, schedule: ScheduleDefinition, catch_up_result: CatchUpResult
 ) -> list[NewScheduleRun]:
     missed = [build_due_run(schedule, at, skip_reason=SkipReason.MISSED) for at in catch_up_result.missed]
@@ -183,7 +181,7 @@ async def _next_recipients(session: AsyncSession, schedule: ScheduleDefinition, 
     limit = batch_size_for(len(to_json(schedule.payload)))
     if schedule.topic is not None:
         return await recipients.list_subscribers(session, schedule.tenant, schedule.topic, after, limit)
-    return [recipient_id_ for recipient_id_ in schedule.recipients or () if recipient_id_ > after][:limit]
+    return [recipient for recipient in schedule.recipients or () if recipient > after][:limit]
 
 
 async def _recipients_with_that_time(
@@ -195,4 +193,4 @@ async def _recipients_with_that_time(
         return recipient_ids
     zones = await recipients.read_timezones(session, schedule.tenant, recipient_ids)
     due = {zone: schedule.rule.is_due(zone, run.due_at) for zone in set(zones.values())}
-    return [recipient_id_ for recipient_id_ in recipient_ids if recipient_id_ not in zones or due[zones[recipient_id_]]]
+    return [recipient for recipient in recipient_ids if recipient not in zones or due[zones[recipient]]]

@@ -84,8 +84,8 @@ async def record_skipped_device(session: Executor, call: DeliverInput) -> None:
 class AttemptClaim:
     """Describe the claimed attempt and the facts for the guard.
 
-    `is_new` False: the row existed already, since `started_at`. `same_address`: the recipient still has the address of
-    that call. `suppressed` is the reason of a suppression of the address. `hold`: the provider, channel or type is
+    `is_new` False: the row existed already, since `started_at`. `is_same_address`: the recipient still has the address
+    of that call. `suppressed` is the reason of a suppression of the address. `hold`: the provider, channel or type is
     paused. `limits` are the provider's rates that operators have set. `predates_restore`: the call may have been made
     before a restore of the database. `address` is encrypted if the key of its secret is missing."""
 

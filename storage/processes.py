@@ -26,8 +26,8 @@ RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessInfo:
-    """What a process reports about itself. `kind` is `worker` or `api`; `isolation` is that of its rendering
-    processes, None before one has started."""
+    """What a process reports about itself. `role` is `worker` or `api` (column `kind`); `isolation` names the
+    layers in force in its rendering processes, None before one has started."""
 
     id: UUID
     role: str

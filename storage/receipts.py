@@ -111,7 +111,7 @@ async def update_suppressions(
     session: Executor, ref: NotificationRef, attempt_id: UUID, received: list[StoredReceipt], refusal: str | None = None
 ) -> list[SuppressionFinding]:
     """Apply what the receipts of a call, or its own refusal, prove about the address, and return the findings for
-    `noted`. Call it before `amend`: the suppression list is locked before a notification is."""
+    `with_suppression_events`. Call it before `amend`: the suppression list is locked before a notification is."""
     received = [receipt for receipt in received if not await _is_revoked(session, ref.tenant, attempt_id, receipt)]
     for receipt in received:
         if is_group_receipt(kind := ReceiptKind(receipt.kind), receipt.reason) and kind is ReceiptKind.RESUBSCRIBED:

@@ -145,16 +145,16 @@ class NotificationWorkflow:
         step, delivery_status = step_result.step, step_result.combined_status
         if step.goal is not None and not step_run.is_last and delivery_status is not DeliveryStatus.CANCELED:
             return await self._wait_for_goal(step.goal, step_result)
-        if delivery_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.has_arrived:
+        if delivery_status in STATUS_BY_DELIVERY_STATUS or step_run.is_last or step_result.is_accepted:
             status = STATUS_BY_DELIVERY_STATUS.get(delivery_status, NotificationStatus.FAILED)
-            return await self._finish(status, step_result.failed_deliveries)
+            return await self._finish(status, step_result.unsent_deliveries)
         return await self._settle_before_next_step(step_result)
 
     async def _settle_before_next_step(self, step_result: StepResult) -> NotificationOutcome | None:
-        """Record the failed deliveries. Return the outcome if a receipt has shown that the step arrived."""
+        """Record the unsent deliveries. Return the outcome if a receipt has shown that the step arrived."""
         outcome = await self._settle(
             None,
-            step_result.failed_deliveries,
+            step_result.unsent_deliveries,
             step=step_result.step.number,
             has_always_step=self._always_step_task is not None,
         )
@@ -164,8 +164,8 @@ class NotificationWorkflow:
 
     async def _wait_for_goal(self, goal: Evidence, step_result: StepResult) -> NotificationOutcome | None:
         """Wait for the goal of the step. Return None if the deadline passed or the step failed."""
-        if step_result.failed_deliveries:
-            await self._settle(None, step_result.failed_deliveries, step=step_result.step.number, waits_for=goal)
+        if step_result.unsent_deliveries:
+            await self._settle(None, step_result.unsent_deliveries, step=step_result.step.number, waits_for=goal)
         goal_wait = GoalWait(self._waits, self._ids(), self._start.expires_at)
         if await goal_wait.run(goal, step_result):
             return await self._finish(NotificationStatus.FAILED)  # The rows decide the status.
@@ -178,7 +178,7 @@ class NotificationWorkflow:
     ) -> NotificationOutcome:
         """Settle after the deliveries of the always step have ended too."""
         if self._always_step_task is not None:
-            ends += (await self._always_step_task).failed_deliveries
+            ends += (await self._always_step_task).unsent_deliveries
         return await self._settle(status, ends, reason)
 
     async def _settle(

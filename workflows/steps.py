@@ -40,7 +40,8 @@ class StepResult:
     is_closed: bool = False
 
     @property
-    def failed_deliveries(self) -> tuple[DeliveryEnd, ...]:
+    def unsent_deliveries(self) -> tuple[DeliveryEnd, ...]:
+        """Return the ends of the channels without an accepted call, such as failed, skipped, expired or in doubt."""
         return tuple(
             DeliveryEnd(
                 delivery_id=channel.delivery_id,
@@ -53,8 +54,9 @@ class StepResult:
         )
 
     @property
-    def has_arrived(self) -> bool:
-        return len(self.failed_deliveries) < len(self.channel_results)
+    def is_accepted(self) -> bool:
+        """Return whether a provider has accepted the message of at least one channel."""
+        return len(self.unsent_deliveries) < len(self.channel_results)
 
     @property
     def combined_status(self) -> DeliveryStatus | None:

@@ -131,7 +131,3 @@ class WorkflowWaits:
         if self.is_continuing and not condition():
             raise ContinueAsNew
         return True
-
-
-with workflow.unsafe.imports_passed_through():
-    from workflows import options

@@ -97,10 +97,10 @@ class SendGrid(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        # SendGrid accepts an empty subject and then drops the email as invalid:
-        # https://github.com/sendgrid/sendgrid-csharp/issues/656
         if not email_of(message).isascii():
             return ProviderRefusal(reason="international_address_not_supported")
+        # SendGrid accepts an empty subject and then drops the email as invalid:
+        # https://github.com/sendgrid/sendgrid-csharp/issues/656
         if refusal := self.content_refusal(message.content):
             return refusal
         try:

@@ -25,15 +25,15 @@ DOCUMENTED_FIELDS = frozenset(
 
 
 def parse_events(body: bytes) -> list[Any]:
-    """Return the events, if Postgres can store them: no NaN and no lone surrogates."""
+    """Return the events in a form that Postgres can store: NaN becomes null, a lone surrogate becomes `?`."""
     try:
-        events = json.loads(body, parse_constant=lambda _: None)
-        stored_raw = json.loads(json.dumps(events, ensure_ascii=False).encode(errors="replace"))
+        parsed = json.loads(body, parse_constant=lambda _: None)
+        events = json.loads(json.dumps(parsed, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError) as error:
         raise UnreadableReceipt("the body is not a list of events") from error
-    if not isinstance(stored_raw, list) or not stored_raw:
+    if not isinstance(events, list) or not events:
         raise UnreadableReceipt("the body is not a list of events")
-    return stored_raw
+    return events
 
 
 def build_unreadable_receipt(event: Any) -> ProviderReceipt:

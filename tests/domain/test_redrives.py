@@ -110,24 +110,24 @@ def test_late_evidence_of_an_earlier_generation_moves_the_notification() -> None
 
 def test_a_recipient_with_a_late_receipt_is_skipped_unless_it_bounced() -> None:
     before = redriven_ledger(NEW)
-    assert before.reached_before(NEW.id, "email") is None
-    have = with_receipt(before, Evidence.DELIVERED).reached_before(NEW.id, "email")
+    assert before.find_earlier_unbounced(NEW.id, "email") is None
+    have = with_receipt(before, Evidence.DELIVERED).find_earlier_unbounced(NEW.id, "email")
     assert (have and have.id) == OLD.id
-    assert with_receipt(before, Evidence.BOUNCED).reached_before(NEW.id, "email") is None
+    assert with_receipt(before, Evidence.BOUNCED).find_earlier_unbounced(NEW.id, "email") is None
 
 
 def test_another_device_another_step_and_another_channel_do_not_have_it() -> None:
     others = [delivery(step=2, generation=2), delivery(Channel.SMS, generation=2)]
     after = with_receipt(redriven_ledger(NEW, *others), Evidence.DELIVERED)
-    assert after.reached_before(NEW.id, "tablet") is None
-    assert [after.reached_before(one.id, "email") for one in others] == [None, None]
+    assert after.find_earlier_unbounced(NEW.id, "tablet") is None
+    assert [after.find_earlier_unbounced(one.id, "email") for one in others] == [None, None]
 
 
 def test_a_second_accepted_call_counts_after_a_bounced_first() -> None:
     second = attempt(OLD, number=2)
     start = redriven(finish_notification(with_outcome(ledger(OLD, CALL, second), CALL, S.UNKNOWN), later(5)), NEW)
     after = record_receipt(with_receipt(start, Evidence.BOUNCED), second.id, Evidence.DELIVERED, later(21), later(21))
-    have = after.reached_before(NEW.id, "email")
+    have = after.find_earlier_unbounced(NEW.id, "email")
     assert (have and have.id) == OLD.id
 
 
@@ -191,7 +191,7 @@ def test_a_notification_can_fail_and_be_redriven_repeatedly() -> None:
     second = finish_notification(with_outcome(redriven_ledger(NEW, attempt(NEW)), attempt(NEW), S.REFUSED, 8), later(9))
     assert second.status is N.FAILED
     after = with_receipt(redriven(second, third), Evidence.DELIVERED)
-    have = after.reached_before(third.id, "email")
+    have = after.find_earlier_unbounced(third.id, "email")
     assert (have and have.id, after.status) == (OLD.id, N.DELIVERED)
 
 
