@@ -71,7 +71,7 @@ class Container:
     listener: NotifyListener
     work_announcer: WorkAnnouncer
     recurring: RecurringSends
-    receipts: ReceiptApplier
+    receipt_applier: ReceiptApplier
     receipt_poster: SandboxReceiptPoster | None
     event_poster: EventPoster
     process_registration: ProcessRegistration
@@ -85,14 +85,12 @@ class Container:
     async def is_temporal_available(self) -> bool:
         return await is_server_available(self.temporal)
 
-    @property
-    def on_receipts(self) -> Callable[[], None]:
-        return self.receipts.wake
+    def wake_receipt_applier(self) -> None:
+        self.receipt_applier.wake()
 
-    @property
-    def activities(self) -> Sequence[Callable[..., Any]]:
-        """Activities that call no provider, on the notifications queue."""
-        database, services = self.database.for_activities, self.services
+    def build_activities(self) -> Sequence[Callable[..., Any]]:
+        """Build the activities that call no provider, on the notifications queue."""
+        database, services = self.database.for_activities, self.build_services()
         planning = PlanningActivities(services.planner, services.delivery_renderer)
         settlement = SettlementActivities(database)
         return (
@@ -103,26 +101,29 @@ class Container:
             TickActivities(database, build_due_work(database, self.recurring)).run_tick,
         )
 
-    @property
-    def provider_activities(self) -> Sequence[Callable[..., Any]]:
-        """Activities that call a provider: on its own queue, or on the notifications queue if it has no rate limit."""
-        database, providers, recorder = self.database.for_activities, self.providers, self.services.outcome_recorder
+    def build_provider_activities(self) -> Sequence[Callable[..., Any]]:
+        """Build the activities that call a provider: on its own queue, or on the notifications queue if it has no
+        rate limit."""
+        database, providers, recorder = (
+            self.database.for_activities,
+            self.providers,
+            self.build_services().outcome_recorder,
+        )
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
         caller = ProviderCaller(providers, self.circuits, tracker)
         delivery = DeliveryActivities(database, providers, self.circuits, recorder, caller, rates)
         return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 
-    @property
-    def services(self) -> Services:
-        """The use cases that the API and activities share."""
+    def build_services(self) -> Services:
+        """Build the use cases that the API and activities share."""
         database, secret = self.database.for_activities, self.settings.secret
         return build_services(database, self.catalog, self.renderer, self.providers, self.pools, self.circuits, secret)
 
     def build_send_services(self) -> SendServices:
         """Build what accepts the sends of one application."""
         return build_send_services(
-            *(self.services, self.database, self.catalog, self.renderer, self.providers, self.circuits),
+            *(self.build_services(), self.database, self.catalog, self.renderer, self.providers, self.circuits),
             *(self.settings, self.work_announcer.announce),
         )
 
@@ -134,7 +135,7 @@ class Container:
         """Return the loops that the API process runs in addition to its requests."""
         event_poster = partial(run_after_release, self.database, self.event_poster.run)
         loops: list[Callable[[], Coroutine[Any, Any, None]]] = [event_poster, self.listener.run]
-        loops += [self.work_announcer.run, self.receipts.run, self.process_registration.run]
+        loops += [self.work_announcer.run, self.receipt_applier.run, self.process_registration.run]
         return [*loops, self.receipt_poster.run] if self.receipt_poster else loops
 
 
@@ -230,7 +231,7 @@ def _assemble(
         ),
         work_announcer=WorkAnnouncer(database),
         recurring=dependencies.recurring,
-        receipts=ReceiptApplier(database),
+        receipt_applier=ReceiptApplier(database),
         receipt_poster=receipt_poster,
         event_poster=event_poster,
         process_registration=process_registration,

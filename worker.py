@@ -88,7 +88,7 @@ def _build_workflow_worker(
         workflows=[NotificationWorkflow, DigestWorkflow, TickWorkflow],
         # Calls of providers without a rate run here: only on the workflow's own queue, and only without a rate, the
         # server returns an activity directly to the worker that schedules it.
-        activities=[*container.activities, *container.provider_activities],
+        activities=[*container.build_activities(), *container.build_provider_activities()],
         max_concurrent_activities=2 * MAX_SHARED_QUEUE_CALLS,
         max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
@@ -104,7 +104,7 @@ def _build_delivery_worker(container: Container, client: Client, provider: str, 
     return Worker(
         client,
         task_queue=delivery_queue(provider),
-        activities=container.provider_activities,
+        activities=container.build_provider_activities(),
         max_concurrent_activity_task_polls=ACTIVITY_POLLS,
         graceful_shutdown_timeout=drain,
         max_task_queue_activities_per_second=container.settings.rate(provider) or None,

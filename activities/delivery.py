@@ -1,4 +1,4 @@
-"""Implement `deliver`: guard, send, record, in that order and idempotently. One call to one provider for one
+"""Implement `deliver`: claim if allowed, call, record, in that order and idempotently. One call to one provider for one
 endpoint."""
 
 import time
@@ -81,7 +81,7 @@ class DeliveryActivities:
 
     async def _deliver(self, call: DeliverInput) -> DeliverResult:
         started = time.monotonic()
-        claim = await self._claim(call)
+        claim = await self._claim_if_allowed(call)
         if isinstance(claim, DeliverResult):
             return await self._return_to_provider_queue(call) if claim is NEEDS_PROVIDER_QUEUE else claim
         claimed_at = time.monotonic()
@@ -99,7 +99,7 @@ class DeliveryActivities:
             )
             return unrecorded_result(outcome)
 
-    async def _claim(self, call: DeliverInput) -> AttemptClaim | DeliverResult:
+    async def _claim_if_allowed(self, call: DeliverInput) -> AttemptClaim | DeliverResult:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             if claim is None:

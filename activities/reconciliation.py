@@ -48,7 +48,7 @@ class ReconciliationActivities:
         return await self._recorder.record_call(request.call, outcome)
 
     async def _read_claim(self, call: DeliverInput) -> AttemptClaim | None:
-        """Read the claim like the guard, and write nothing."""
+        """Run the claim statement, and roll it back: a lookup writes no attempt."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             claim = await claim_attempt(session, call)
             await session.rollback()

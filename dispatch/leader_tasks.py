@@ -72,7 +72,7 @@ def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -
         EVIDENCE_DUE: signals.send_evidence_signals,
         RECONSIDER_DUE: batches.reconsider,
         ERASURE_DUE: batches.erase,
-        RELEASE_DUE: signals.releases,
+        RELEASE_DUE: signals.release_held,
         RATES_DUE: QueueRateTask(database, dependencies.client, dependencies.rates).update_rates,
         "provider queues": throttles.admit,
         COLLECT_DUE: digests.collect_items,

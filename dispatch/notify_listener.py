@@ -66,7 +66,7 @@ class NotifyListener:
         """Check that the session is alive, by a renewal if there is a lease."""
         async with asyncio.timeout(RESPONSE_TIMEOUT):
             if self._lease is None:
-                await notify(session, DISPATCH_CHANNEL, [])
+                await _ping(session)
             elif await self._lease.acquire(session):
                 self._notify_all()  # a new leader has not run the tasks until now
 
@@ -96,6 +96,11 @@ def build_api_listener(
         EVENTS_CHANNEL: lambda _: on_events(),
     }
     return NotifyListener(database, on_notify)
+
+
+async def _ping(session: QuickSession) -> None:
+    """Run a statement that notifies no listener."""
+    await notify(session, DISPATCH_CHANNEL, [])
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

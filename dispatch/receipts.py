@@ -1,4 +1,8 @@
-"""Apply stored receipts in batches through the ledgers of their notifications. Runs in the API process."""
+"""Apply stored receipts in batches through the ledgers of their notifications. Runs in the API process.
+
+A receipt that a workflow waits for sets `evidence_due` of its ledger. The statement that saves the ledger marks the
+queue entry and notifies the leader. The leader's `SignalTasks` then send the signal `evidence_arrived` to the workflow.
+"""
 
 import asyncio
 
@@ -42,8 +46,8 @@ class ReceiptApplier:
             async with self._database.quick_transaction() as session:
                 batch = await lease_batch(session, BATCH_SIZE)
         applied = list(batch.applied)
-        for first in range(0, len(batch.rest), SINGLE_CONCURRENCY):
-            applied += await self._apply_each(batch.rest[first : first + SINGLE_CONCURRENCY])
+        for first in range(0, len(batch.to_apply_alone), SINGLE_CONCURRENCY):
+            applied += await self._apply_each(batch.to_apply_alone[first : first + SINGLE_CONCURRENCY])
         await report_account_errors(self._database, applied)
         return batch.size
 
@@ -51,14 +55,14 @@ class ReceiptApplier:
         async with self._database.quick_transaction() as session:
             return await apply_batch(session, BATCH_SIZE)
 
-    async def _apply_each(self, rest: list[ClaimedReceipt]) -> list[StoredReceipt]:
+    async def _apply_each(self, receipt_claims: list[ClaimedReceipt]) -> list[StoredReceipt]:
         """Return the receipts that were applied."""
-        errors = await asyncio.gather(*(self._apply_single(one) for one in rest), return_exceptions=True)
-        for one, error in zip(rest, errors, strict=True):
+        errors = await asyncio.gather(*(self._apply_single(one) for one in receipt_claims), return_exceptions=True)
+        for one, error in zip(receipt_claims, errors, strict=True):
             if error is not None:
                 # Its lease has postponed it already: it does not block the others.
                 log.error("a receipt was not applied", receipt=str(one.receipt.id), error=type(error).__name__)
-        return [one.receipt for one, error in zip(rest, errors, strict=True) if error is None]
+        return [one.receipt for one, error in zip(receipt_claims, errors, strict=True) if error is None]
 
     async def _apply_single(self, claimed: ClaimedReceipt) -> None:
         if claimed.ref is None or claimed.attempt_id is None:

@@ -52,7 +52,7 @@ class SignalTasks:
                 await claims.mark_evidence_signaled(session, signaled)
         return POLL_INTERVAL if len(signaled) < BATCH_SIZE else 0.0
 
-    async def releases(self) -> float:
+    async def release_held(self) -> float:
         """Make held deliveries due; worker processes then claim them like any other."""
         allowed = self._release_bucket.available(RELEASE_BATCH_SIZE)
         if not allowed:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from domain.audit import Caller
 from domain.json_types import Json
 from domain.validation_issues import InvalidInput, issue_at
@@ -127,21 +129,21 @@ class MultiSends:
             rows = await self._acceptance.store(session, tenant, items)
             send_results = [_entry_result(entry, prepared.get(index), rows) for index, entry in enumerate(entries)]
             results = _stored_results(send_results)
-            if (
-                send.key is not None
-                and send.body_hash is not None
-                and any(isinstance(send_result, AcceptedSend) for send_result in send_results)
-                and not await acceptance.store_results(
-                    session, tenant, send.key, send.body_hash, results, self._key_window
-                )
-            ):
-                raise IdempotencyKeyConflict
+            if any(isinstance(send_result, AcceptedSend) for send_result in send_results):
+                await self._hold_key(session, tenant, send, results)
         self._acceptance.announce_accepted(items)
         count_accepted(items, rows)
         return [
             EntryResult(recipient_id=entry.recipient_id, result=result)
             for entry, result in zip(entries, results, strict=True)
         ]
+
+    async def _hold_key(self, session: AsyncSession, tenant: UUID, send: MultiSendCommand, results: list[Json]) -> None:
+        """Store the results under the idempotency key, if the send has one."""
+        if send.key is None or send.body_hash is None:
+            return
+        if not await acceptance.store_results(session, tenant, send.key, send.body_hash, results, self._key_window):
+            raise IdempotencyKeyConflict
 
 
 def _raise_shared_issues(send: MultiSendCommand, prepared: Mapping[int, PreparedSend]) -> None:

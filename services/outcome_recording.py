@@ -14,7 +14,7 @@ from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.names import attempt_id
 from domain.notification_overview import ARRIVED_STATUSES
 from domain.records import Ledger
-from domain.suppressions import SuppressionFinding, with_suppression_events
+from domain.suppressions import with_suppression_events
 from metrics.attempts import KeptOutcome, count_recording_failure
 from providers.base import Provider
 from providers.outcomes import ProviderAcceptance, ProviderOutcome
@@ -131,20 +131,20 @@ class OutcomeRecorder:
         attempt_uuid = attempt_id(call.delivery_id, call.endpoint_id, call.attempt_number)
         ref = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
         early_receipts: list[StoredReceipt] = []
-        found: list[SuppressionFinding] = []
         refusal = outcome.reason if outcome.result is CallResult.REFUSED else None
         provider = self._providers.get(call.provider)
         settles_within = timedelta(seconds=0 if provider is None else provider.settle_window)
         due = next_at(call, outcome, at, settles_within)
+
+        if outcome.message_id and provider is not None and provider.parses_receipts:
+            early_receipts += await receipts.find_early(session, call.provider, outcome.message_id)
+        found = await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, refusal)
 
         def change(ledger: Ledger) -> Ledger:
             return with_suppression_events(
                 _ledger_with_outcome(ledger, call, outcome, early_receipts, at, due), attempt_uuid, found, at
             )
 
-        if outcome.message_id and provider is not None and provider.parses_receipts:
-            early_receipts += await receipts.find_early(session, call.provider, outcome.message_id)
-        found += await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, refusal)
         after = await amend(session, ref, change, known_ledger)
         if early_receipts:
             await receipts.mark_applied(session, early_receipts, attempt_uuid)

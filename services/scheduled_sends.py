@@ -50,6 +50,7 @@ class ScheduledSends:
             session,
             schedule.tenant,
             [self._new_notification(schedule, notification_type, recipient, id) for recipient, id in ids.items()],
+            notify=True,
         )
         return _occurrence_result([results[id] for id in ids.values()])
 

@@ -120,7 +120,7 @@ class SendStatementGroups:
 
     async def _insert(self, tenant: UUID, items: Sequence[NewNotification]) -> list[AcceptResult]:
         async with self._database.statement() as session:
-            rows = await accept_without_profiles(session, tenant, list(items), notify=False)
+            rows = await accept_without_profiles(session, tenant, list(items))
         self._announce(items)
         return [rows[item.id] for item in items]
 

@@ -68,12 +68,13 @@ NOTIFY_PARAMETERS = {"channel": DISPATCH_CHANNEL, "queue_due": QUEUE_DUE, "colle
 
 
 async def accept(
-    session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool = True
+    session: AsyncSession, tenant: UUID, items: list[NewNotification], *, notify: bool
 ) -> dict[UUID, AcceptResult]:
     """Insert what can be, and return the results by id.
 
     Nothing is inserted for an unknown recipient or a taken key, and no item with attributes for a recipient who would
-    have too many. Without `notify` the caller wakes the dispatchers."""
+    have too many. The transactions of schedules and digests notify the dispatchers (`notify`). For sends of the API,
+    `WorkAnnouncer` does so after the commit."""
     rejected: dict[UUID, AcceptResult] = {}
     while any(map(_has_attributes, items)):
         savepoint = await session.begin_nested()
@@ -90,10 +91,10 @@ async def accept(
 
 
 async def accept_without_profiles(
-    session: Executor, tenant: UUID, items: list[NewNotification], *, notify: bool = True
+    session: Executor, tenant: UUID, items: list[NewNotification]
 ) -> dict[UUID, AcceptResult]:
-    """Accept items without a profile, like `accept`, in one statement."""
-    return _results_by_id(await _insert_items(session, tenant, items, notify=notify))
+    """Accept items without a profile, like `accept`, in one statement. The caller announces them after the commit."""
+    return _results_by_id(await _insert_items(session, tenant, items, notify=False))
 
 
 def _has_attributes(item: NewNotification) -> bool:

@@ -1,7 +1,8 @@
 """Queue entries of open notifications: claims by worker processes, waits for providers, and signals to workflows.
 
-A claim is a lease: no lock outlives the statement. The function `claim_due` of the database (migration 0001) counts the
-slots of the process and serves tenants round-robin. Few notifications wait for the rate of a provider in Temporal,
+A claim is a lease: no lock outlives the statement. The database function `claim_due`
+(storage/migrations/versions/0001_functions/claim_due.sql) counts the slots of the process and serves tenants
+round-robin. Few notifications wait for the rate of a provider in Temporal,
 whose queue orders by priority only and cannot reroute a call; the others wait in Postgres.
 
 Locks are taken in this order: the notification, the preferences of its recipient, its queue entry. Statements that
@@ -63,7 +64,8 @@ class ClaimedNotification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartedClaim:
-    """What became of a claim: the workflow was started or resumed. It has its slot until `waits_until` is set."""
+    """Describe a claim whose workflow was started or resumed. With `waits_until`, the mark frees the slot and the entry
+    waits until then."""
 
     id: UUID
     generation: int

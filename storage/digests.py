@@ -216,7 +216,7 @@ async def _create_notification(session: AsyncSession, window: ClosingWindow, mer
         expires_in=parse_duration(window.expires_in) if window.expires_in else None,
         digest_id=window.id,
     )
-    accepted = await accept(session, window.tenant, [new])
+    accepted = await accept(session, window.tenant, [new], notify=True)
     return id if accepted[id].created_at else None
 
 

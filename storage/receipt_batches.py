@@ -23,12 +23,13 @@ SETTLE_RECEIPTS = statement("receipt_batches/settle")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedReceipt:
-    """`attempt_id` is None if no attempt matches. `ledger` is the row of the notification as it was claimed."""
+    """`attempt_id` is None if no attempt matches. `ledger_row` is the row of the notification as it was
+    claimed."""
 
     receipt: StoredReceipt
     attempt_id: UUID | None
     ref: NotificationRef | None
-    ledger: dict[str, Any]
+    ledger_row: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,15 +37,15 @@ class ReceiptBatch:
     """How many receipts were claimed, which are to be applied alone (each has a lease), and which are applied."""
 
     size: int
-    rest: list[ClaimedReceipt]
+    to_apply_alone: list[ClaimedReceipt]
     applied: Sequence[StoredReceipt] = ()
 
 
 async def apply_batch(session: Executor, limit: int) -> ReceiptBatch:
     """Claim up to `limit` waiting receipts and apply them, in the caller's transaction.
 
-    Leaves in `rest`, for `apply_receipt`, the receipts of a notification that another transaction has changed or
-    locked, and those that change suppressions, because they lock the recipient first.
+    Leaves in `to_apply_alone`, for `apply_receipt`, the receipts of a notification that another transaction has
+    changed or locked, and those that change suppressions, because they lock the recipient first.
     """
     claimed = await claim_receipts(session, limit)
     applied = await _apply_receipts(
@@ -55,17 +56,21 @@ async def apply_batch(session: Executor, limit: int) -> ReceiptBatch:
             if receipt_claim.ref and not _changes_suppressions(receipt_claim.receipt)
         ],
     )
-    await _settle_receipts(session, claimed, applied)
-    rest = [receipt_claim for receipt_claim in claimed if receipt_claim.ref and receipt_claim.receipt.id not in applied]
+    await _mark_or_postpone(session, claimed, applied)
+    to_apply_alone = [
+        receipt_claim for receipt_claim in claimed if receipt_claim.ref and receipt_claim.receipt.id not in applied
+    ]
     applied_receipts = [receipt_claim.receipt for receipt_claim in claimed if receipt_claim.receipt.id in applied]
-    return ReceiptBatch(size=len(claimed), rest=rest, applied=applied_receipts)
+    return ReceiptBatch(size=len(claimed), to_apply_alone=to_apply_alone, applied=applied_receipts)
 
 
 async def lease_batch(session: Executor, limit: int) -> ReceiptBatch:
     """Claim up to `limit` waiting receipts without applying any."""
     claimed = await claim_receipts(session, limit)
-    await _settle_receipts(session, claimed, set())
-    return ReceiptBatch(size=len(claimed), rest=[receipt_claim for receipt_claim in claimed if receipt_claim.ref])
+    await _mark_or_postpone(session, claimed, set())
+    return ReceiptBatch(
+        size=len(claimed), to_apply_alone=[receipt_claim for receipt_claim in claimed if receipt_claim.ref]
+    )
 
 
 async def claim_receipts(session: Executor, limit: int) -> list[ClaimedReceipt]:
@@ -77,12 +82,12 @@ async def _apply_receipts(session: Executor, claimed: Sequence[ClaimedReceipt]) 
     """Apply the receipts. Return the ids of those whose notification now has what they report."""
     by_notification: dict[UUID, list[ClaimedReceipt]] = {}
     for receipt_claim in claimed:
-        if receipt_claim.ref and receipt_claim.ledger["id"] is not None:
+        if receipt_claim.ref and receipt_claim.ledger_row["id"] is not None:
             by_notification.setdefault(receipt_claim.ref.notification_id, []).append(receipt_claim)
     at = now()
     changes: list[tuple[Ledger, Ledger]] = []
     for group in by_notification.values():
-        before = after = ledger_of(group[0].ledger)
+        before = after = ledger_of(group[0].ledger_row)
         for receipt_claim in group:
             if receipt_claim.attempt_id:
                 after = with_receipts(after, receipt_claim.attempt_id, [receipt_claim.receipt], at)
@@ -98,7 +103,8 @@ async def _apply_receipts(session: Executor, claimed: Sequence[ClaimedReceipt]) 
     }
 
 
-async def _settle_receipts(session: Executor, claimed: Sequence[ClaimedReceipt], applied: set[UUID]) -> None:
+async def _mark_or_postpone(session: Executor, claimed: Sequence[ClaimedReceipt], applied: set[UUID]) -> None:
+    """Mark the applied receipts, and postpone the others by a lease."""
     if not claimed:
         return
     rows = [
@@ -126,5 +132,5 @@ def _claimed_receipt(row: dict[str, Any]) -> ClaimedReceipt:
         receipt=StoredReceipt(id=row["receipt_id"], raw={}, **fields),
         attempt_id=row["matched_id"],
         ref=NotificationRef(notification_id=matched, tenant=row["matched_tenant"]) if matched else None,
-        ledger=row,
+        ledger_row=row,
     )

@@ -35,7 +35,7 @@ class Tocsin:
         self._installation = installation
         self._api = api
         self._rows = TenantRows(installation.container.database, tenant)
-        self._clock = TenantClock(self._rows, installation.workflows, installation.container.on_receipts)
+        self._clock = TenantClock(self._rows, installation.workflows, installation.container.wake_receipt_applier)
 
     def apply(self, folder: Path | str) -> None:
         """Apply the types and templates of a folder like `tocsin apply`. Its warnings become Python warnings."""
@@ -135,7 +135,9 @@ async def _create_tenant(installation: LocalInstallation, stack: AsyncExitStack)
     async with container.database.transaction() as session:
         tenant = await ensure_tenant(session, uuid4().hex, "Test")
         _, key = await upsert_key(session, tenant.id, "test", SCOPES)
-    clock = TenantClock(TenantRows(container.database, tenant.id), installation.workflows, container.on_receipts)
+    clock = TenantClock(
+        TenantRows(container.database, tenant.id), installation.workflows, container.wake_receipt_applier
+    )
     await clock.reset()
     stack.push_async_callback(clock.reset)
     return Tocsin(installation, tenant.id, await stack.enter_async_context(open_api(container.settings.base_url, key)))

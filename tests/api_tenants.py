@@ -93,7 +93,7 @@ class ApiTenant:
             expires_in=timedelta(seconds=1),
         )
         async with self.database.transaction() as session:
-            await accept(session, self.tenant, [new])
+            await accept(session, self.tenant, [new], notify=True)
         return str(new.id)
 
     async def cancel(self, id: str) -> Json:

@@ -6,7 +6,6 @@ and applied later.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -41,8 +40,7 @@ class TrackingContainer(Protocol):
     def settings(self) -> Settings: ...
     @property
     def database(self) -> Database: ...
-    @property
-    def on_receipts(self) -> Callable[[], None]: ...
+    def wake_receipt_applier(self) -> None: ...
 
 
 @router.api_route("/t/o/{token}", methods=["GET", "HEAD"])
@@ -77,7 +75,7 @@ async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
             "tracking event not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__
         )
     else:
-        container.on_receipts()
+        container.wake_receipt_applier()
 
 
 def receipt_of(trace: TrackedAction) -> StoredReceipt:

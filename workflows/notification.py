@@ -174,23 +174,26 @@ class NotificationWorkflow:
         return None
 
     async def _finish(
-        self, status: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
+        self, status_if_unsent: NotificationStatus, ends: tuple[DeliveryEnd, ...] = (), reason: str | None = None
     ) -> NotificationOutcome:
-        """Settle after the deliveries of the always step have ended too."""
+        """Settle after the deliveries of the always step have ended too. If anything was sent, the rows decide the
+        status."""
         if self._always_step_task is not None:
             ends += (await self._always_step_task).unsent_deliveries
-        return await self._settle(status, ends, reason)
+        return await self._settle(status_if_unsent, ends, reason)
 
     async def _settle(
         self,
-        status: NotificationStatus | None,
+        status_if_unsent: NotificationStatus | None,
         ends: tuple[DeliveryEnd, ...] = (),
         reason: str | None = None,
         **step: Any,
     ) -> NotificationOutcome:
-        request = SettleInput(**self._ids(), ends=ends, verdict=status, reason=reason, **step)
+        request = SettleInput(**self._ids(), ends=ends, verdict=status_if_unsent, reason=reason, **step)
         return await run_local_then_remote(
-            SettlementActivities.settle, request, f"settle: {status}" if status else "settle the step"
+            SettlementActivities.settle,
+            request,
+            f"settle: {status_if_unsent}" if status_if_unsent else "settle the step",
         )
 
     def _step_run(self, step: StepPlan, plan: Plan) -> StepRun:

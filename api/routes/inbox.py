@@ -63,7 +63,7 @@ async def mark_inbox_read(recipient_id: RecipientIdQuery, caller: CallerDep, con
         ):  # a batch that is not full may not be the last: some of its messages may just have been read
             break
         marked += message_cursors
-        container.on_receipts()
+        container.wake_receipt_applier()
     return MarkedRead(marked=len(marked))
 
 
@@ -94,7 +94,7 @@ async def _mark(id: UUID, mark: InboxMark, caller: Caller, container: Container)
     if message is None:
         raise not_found("There is no such message.")
     if mark is InboxMark.READ:
-        container.on_receipts()
+        container.wake_receipt_applier()
     return _item(message)
 
 

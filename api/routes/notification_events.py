@@ -30,7 +30,7 @@ async def report_event(id: Id, body: NotificationEvent, caller: CallerDep, conta
         deliveries = await receipts.find_sent_deliveries(session, caller.tenant, [id])
         chosen = _find_delivery(deliveries, body.channel)
         await receipts.store_application_receipts(session, [chosen], ReceiptKind(body.event), Reporter.APPLICATION)
-    container.on_receipts()
+    container.wake_receipt_applier()
     return Response(status_code=204)
 
 

@@ -52,7 +52,7 @@ async def receive_receipts(provider: str, request: Request, container: Container
     async with rates.receipts.count_unverified(request):
         parsed = await _read_and_parse(_get_adapter(container, provider), request)
     await _store(container.database, parsed)
-    container.on_receipts()
+    container.wake_receipt_applier()
     return Response(status_code=204)
 
 

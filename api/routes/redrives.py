@@ -29,7 +29,10 @@ async def redrive_notifications(body: RedriveManyBody, caller: CallerDep, contai
         rate=container.settings.resume_rate,
     )
     result = await redrive_all(
-        container.database, container.services.route_resolver, NotificationFilter(**body.filter.model_dump()), command
+        container.database,
+        container.build_services().route_resolver,
+        NotificationFilter(**body.filter.model_dump()),
+        command,
     )
     return RedriveResponse(matched=result.matched, redriven=result.redriven, skipped=_skipped_notifications(result))
 
@@ -43,7 +46,7 @@ async def redrive_notification(
     command = RedriveCommand(
         tenant=caller.tenant, key_id=caller.key_id, key_name=caller.key_name, force=body is not None and body.force
     )
-    outcome = await redrive_one(container.database, container.services.route_resolver, id, command)
+    outcome = await redrive_one(container.database, container.build_services().route_resolver, id, command)
     if outcome is None:
         raise not_found(UNKNOWN)
     found, result = outcome

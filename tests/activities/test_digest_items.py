@@ -22,7 +22,7 @@ async def collected(container: Container) -> DatabaseSend:
 
 async def test_a_repeated_hand_over_returns_the_digest(container: Container, collected: DatabaseSend) -> None:
     asked = ResolveInput(notification_id=collected.id, tenant=collected.database_tenant.tenant, generation=1)
-    plan: Plan = await container.services.planner.plan(asked)
+    plan: Plan = await container.build_services().planner.plan(asked)
     assert plan.final_outcome is not None
     assert plan.final_outcome.status is NotificationStatus.DIGESTED
     assert (await collected.row())["status"] == "PENDING"

@@ -54,7 +54,7 @@ async def test_the_guard_stops_a_call_to_an_expensive_number(
 async def test_the_channel_is_skipped_when_channels_are_chosen(container: Container) -> None:
     sent = await (await open_german_tenant(container.database)).send(Channel.PUSH)
     asked = ResolveInput(notification_id=sent.id, tenant=sent.database_tenant.tenant, generation=1)
-    await container.services.planner.plan(asked)
+    await container.build_services().planner.plan(asked)
     rows = await sent.rows("delivery")
     reasons = {row["channel"]: (row["failure_reason"], decoded(row["failure_args"])) for row in rows}
     assert reasons["sms"] == ("number_refused", {"rule": "region"})

@@ -108,7 +108,9 @@ async def test_redriven_notifications_are_due_at_the_resume_rate_most_urgent_fir
     order = RedriveCommand(
         tenant=api_tenant.tenant, key_id=new_id(), key_name="test", force=False, max_redriven=5, rate=20
     )
-    assert (await redrive_all(database, container.services.route_resolver, NotificationFilter(), order)).redriven == 5
+    assert (
+        await redrive_all(database, container.build_services().route_resolver, NotificationFilter(), order)
+    ).redriven == 5
     urgent, *others = [ids[-1], *ids[:-1]]
     assert await starts(database, ids) == dict(zip([urgent, *others], [0, 0.05, 0.1, 0.15, 0.2], strict=True))
 

@@ -42,7 +42,7 @@ class DatabaseTenant:
 
     async def accept(self, *items: NewNotification) -> dict[UUID, AcceptResult]:
         async with self.database.transaction() as session:
-            return await accept(session, self.tenant, list(items))
+            return await accept(session, self.tenant, list(items), notify=True)
 
     def new(self, recipient_id: str | None = None, **more: Any) -> NewNotification:
         fields: dict[str, Any] = {"id": new_id(), "event_payload": {}, "priority": 3, **more}

@@ -84,9 +84,9 @@ async def test_a_recipient_of_another_tenant_is_unknown(database_tenant: Databas
     other = await open_database_tenant(database)
     async with database.transaction() as session:
         item = database_tenant.new("only-here", profile={"contact": {}})
-        await accept(session, database_tenant.tenant, [item])
+        await accept(session, database_tenant.tenant, [item], notify=True)
         foreign = other.new("only-here")
-        accepted = await accept(session, other.tenant, [foreign])
+        accepted = await accept(session, other.tenant, [foreign], notify=True)
     assert not accepted[foreign.id].known_recipient
 
 
@@ -152,7 +152,7 @@ async def test_the_same_key_twice_in_one_batch_is_one_notification(database_tena
 async def test_a_duplicate_waits_for_the_first_and_stores_nothing(database_tenant: DatabaseTenant) -> None:
     first, duplicate = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
     async with database_tenant.database.transaction() as session:
-        await accept(session, database_tenant.tenant, [first])
+        await accept(session, database_tenant.tenant, [first], notify=True)
         waiting = asyncio.create_task(database_tenant.accept(duplicate))
         await until_blocked(database_tenant.database, waiting)
     assert (await waiting)[duplicate.id].created_at is None
@@ -162,7 +162,7 @@ async def test_a_duplicate_waits_for_the_first_and_stores_nothing(database_tenan
 async def test_a_concurrent_duplicate_of_a_rolled_back_send_is_accepted(database_tenant: DatabaseTenant) -> None:
     first, duplicate = (database_tenant.new(idempotency_key="k", idempotency_hash="h") for _ in range(2))
     async with database_tenant.database.transaction() as session:
-        await accept(session, database_tenant.tenant, [first])
+        await accept(session, database_tenant.tenant, [first], notify=True)
         waiting = asyncio.create_task(database_tenant.accept(duplicate))
         await until_blocked(database_tenant.database, waiting)
         await session.rollback()

@@ -150,7 +150,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
 
     async def every_one(session: AsyncSession, database_tenant: DatabaseTenant) -> None:
         item = database_tenant.new()
-        await accept(session, database_tenant.tenant, [item])
+        await accept(session, database_tenant.tenant, [item], notify=True)
         ref = NotificationRef(notification_id=item.id, tenant=database_tenant.tenant)
         await claims.make_waiting_due(session, look_back=NO_LOOK_BACK_LIMIT, limit=16)
         await claims.mark_started(session, PROCESS, [StartedClaim(id=item.id, generation=1)])
@@ -173,7 +173,7 @@ async def test_statements_planned_while_the_queue_is_empty_read_its_indexes(empt
 async def sequential_scans_of_a_claim(database_tenant: DatabaseTenant) -> int:
     """EXPLAIN does not show the statements of its function."""
     async with database_tenant.database.transaction() as session:
-        await accept(session, database_tenant.tenant, [database_tenant.new()])
+        await accept(session, database_tenant.tenant, [database_tenant.new()], notify=True)
         before = (await session.execute(text(SEQUENTIAL_SCANS))).scalar_one()
         claimed, _ = await claims.claim_due(
             session, PROCESS, Slots(total=16, reserved=4), batch_size=16, look_back=NO_LOOK_BACK_LIMIT

@@ -183,7 +183,7 @@ async def test_two_appliers_with_receipts_of_one_notification_apply_both(databas
     some = [receipt(attempt_id=sent.attempt()), receipt("opened", attempt_id=sent.attempt())]
     await store(database_tenant.database, some[0])
     async with database_tenant.database.transaction() as one:
-        assert (await apply_batch(one, 100)).rest == []
+        assert (await apply_batch(one, 100)).to_apply_alone == []
         await store(database_tenant.database, some[1])
         waiting = asyncio.create_task(apply_waiting(database_tenant.database))
         await until_blocked(database_tenant.database, waiting)
