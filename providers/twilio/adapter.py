@@ -79,7 +79,7 @@ class Twilio(Provider):
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
 
     # https://www.twilio.com/docs/iam/api/account
-    INACTIVE_REASONS: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
+    INACTIVE_STATUSES: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
     # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks `sent` adds nothing: a
     # carrier has the message, and its arrival is not reported.
     RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
@@ -132,7 +132,7 @@ class Twilio(Provider):
         async with query_timeout(self.deadline):
             listing = parse_json(await self._transport.get(f"{self._account}.json", headers=self._headers))
         if listing.get("status") != "active":
-            raise PermanentError(self.INACTIVE_REASONS.get(str(listing.get("status")), "account_not_active"))
+            raise PermanentError(self.INACTIVE_STATUSES.get(str(listing.get("status")), "account_not_active"))
         return "the credentials are valid and the account is active"
 
     async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:

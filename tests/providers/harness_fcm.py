@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from domain.channels import Channel
 from providers.fcm import Fcm, FcmSettings
 from storage.database import Database
 from testing.vendors.fcm import FakeFcm, new_key
-from tests.providers.harness import NO_RECEIPTS, NOT_FOUND, Bench, Harness
-from tests.providers.harness_http import HttpBench, running_vendor
+from testing.vendors.http import Reply
+from tests.providers.harness import NO_RECEIPTS, NOT_FOUND
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
 
 SAMPLES = Path(__file__).parent / "payloads" / "fcm"
 STATUS = {"invalid_token": 400, "invalid_argument": 400, "unauthenticated": 401, "sender_mismatch": 403} | {
@@ -63,10 +64,9 @@ async def fcm_bench() -> AsyncIterator[FcmBench]:
         yield FcmBench(vendor, transport)
 
 
-class FcmHarness(Harness):
+class FcmHarness(HttpHarness):
+    success = Reply(status=200, body={"name": "projects/p/messages/1"})
     without = NO_RECEIPTS | NOT_FOUND
 
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        async with fcm_bench() as bench:
-            yield bench
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[FcmBench]:
+        return fcm_bench()

@@ -2,8 +2,8 @@
 
 import re
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, ClassVar
@@ -13,10 +13,12 @@ from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.transport import Transport, outgoing_client
+from storage.database import Database
+from testing.vendors.http import Reply
 from testing.vendors.log import VendorMessage
 from testing.vendors.modes import VendorMode
 from testing.vendors.vendor import FakeVendor
-from tests.providers.harness import Bench, ContractCase
+from tests.providers.harness import Bench, ContractCase, Harness
 
 MODE_OF_CASE = {
     ContractCase.ACCEPTS: VendorMode.GOOD,
@@ -70,6 +72,7 @@ class HttpBench(Bench):
         """Build the adapter for the vendor, with some settings changed."""
 
     def unreachable(self) -> Provider:
+        """Return the adapter with another setting `base_url`. Override this for an adapter without that setting."""
         return self.adapter(base_url="http://127.0.0.1:1")
 
     def address(self, mode: VendorMode) -> dict[str, str]:
@@ -127,3 +130,18 @@ class HttpBench(Bench):
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         return (self.vendor if genuine else self.forger).sign_receipt(body, self.callback, at)
+
+
+class HttpHarness(Harness):
+    """Define the harness of an HTTP provider.
+
+    `success` is the response that the vendor documents for an accepted message, or None if every 2xx is one.
+    `bad_content` and `bad_addresses` list values that the adapter refuses without a call, each with the reason.
+    """
+
+    success: ClassVar[Reply | None]
+    bad_content: ClassVar[Sequence[tuple[Mapping[str, str], str]]] = ()
+    bad_addresses: ClassVar[Sequence[tuple[Mapping[str, str], str]]] = ()
+
+    @abstractmethod
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[HttpBench]: ...

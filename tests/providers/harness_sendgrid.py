@@ -1,7 +1,7 @@
 """Adapt SendGrid to the contract suite."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -10,9 +10,10 @@ from domain.channels import Channel
 from domain.messages import CallResult
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from storage.database import Database
+from testing.vendors.http import Reply
 from testing.vendors.sendgrid import API_KEY, FakeSendGrid, shown
-from tests.providers.harness import Bench, ContractCase, Harness
-from tests.providers.harness_http import HttpBench, running_vendor
+from tests.providers.harness import ContractCase, Harness
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
 
 
 class SendGridBench(HttpBench):
@@ -45,11 +46,15 @@ async def sendgrid_bench() -> AsyncIterator[SendGridBench]:
         yield SendGridBench(vendor, transport)
 
 
-class SendGridHarness(Harness):
+class SendGridHarness(HttpHarness):
+    success = Reply(status=202)
+    bad_content = (
+        (SendGridBench.content | {"subject": " "}, "empty_subject"),
+        (SendGridBench.content | {"text": "", "html": " "}, "empty_message"),
+    )
+    bad_addresses = (({"email": "pepé@example.com"}, "international_address_not_supported"),)
     # The status alone is the response.
     after_error = {**Harness.after_error, ContractCase.MALFORMS: CallResult.ACCEPTED}
 
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        async with sendgrid_bench() as bench:
-            yield bench
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[SendGridBench]:
+        return sendgrid_bench()

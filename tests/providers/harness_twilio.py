@@ -1,7 +1,7 @@
 """Adapt Twilio to the contract suite."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from providers.twilio.adapter import Twilio, TwilioSettings
 from storage.database import Database
+from testing.vendors.http import Reply
 from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio
-from tests.providers.harness import Bench, ContractCase, Harness
-from tests.providers.harness_http import HttpBench, running_vendor
+from tests.providers.harness import ContractCase
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
 
 CALLBACK = "https://tocsin.example/api/v1/receipts/twilio"
 
@@ -47,10 +48,15 @@ async def twilio_bench() -> AsyncIterator[TwilioBench]:
         yield TwilioBench(vendor, transport)
 
 
-class TwilioHarness(Harness):
+class TwilioHarness(HttpHarness):
+    success = Reply(status=201, body={"sid": "SM1"})
+    bad_content = (({"text": " \n"}, "empty_message"), ({"text": "a" * 1_601}, "too_long"))
+    bad_addresses = (
+        ({"phone": "4917012345678"}, "invalid_address"),
+        ({"phone": "+49 170 12345678"}, "invalid_address"),
+        ({"phone": "+1234567890123456"}, "invalid_address"),
+    )
     without = {ContractCase.SIGNS_TIME: "its signature covers no time; a repeated callback is the same receipt"}
 
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        async with twilio_bench() as bench:
-            yield bench
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[TwilioBench]:
+        return twilio_bench()

@@ -1,7 +1,7 @@
 """Adapt webhooks to the contract suite."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.webhook import Webhook, derive_tenant_secret
 from storage.database import Database
 from testing.vendors.webhook import FakeWebhook
-from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, Bench, ContractCase, Harness, tools_with
-from tests.providers.harness_http import HttpBench, running_vendor
+from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, ContractCase, tools_with
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
 
 SECRET = b"the installation's key"
 TENANT = UUID(int=7)
@@ -36,7 +36,8 @@ async def webhook_bench() -> AsyncIterator[WebhookBench]:
         yield WebhookBench(receiver, transport)
 
 
-class WebhookHarness(Harness):
+class WebhookHarness(HttpHarness):
+    success = None
     without = (
         {ContractCase.BREAKS: "it has no credentials of Tocsin's; 401 concerns one endpoint"}
         | NO_RECEIPTS
@@ -49,7 +50,5 @@ class WebhookHarness(Harness):
         ContractCase.MALFORMS: CallResult.ACCEPTED,
     }
 
-    @asynccontextmanager
-    async def bench(self, database: Database) -> AsyncIterator[Bench]:
-        async with webhook_bench() as bench:
-            yield bench
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[WebhookBench]:
+        return webhook_bench()

@@ -2,6 +2,7 @@
 
 from tests.providers.harness import Harness
 from tests.providers.harness_fcm import FcmHarness
+from tests.providers.harness_http import HttpHarness
 from tests.providers.harness_own import InAppHarness, SandboxHarness
 from tests.providers.harness_sendgrid import SendGridHarness
 from tests.providers.harness_smtp import SmtpHarness
@@ -17,3 +18,5 @@ HARNESSES: dict[str, Harness] = {
     "twilio": TwilioHarness(),
     "webhook": WebhookHarness(),
 }
+
+HTTP_HARNESSES = {name: harness for name, harness in HARNESSES.items() if isinstance(harness, HttpHarness)}

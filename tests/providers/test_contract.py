@@ -21,7 +21,7 @@ from services.attempt_outcomes import unrecorded_result
 from services.provider_calls import send_once as send
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase
-from tests.providers.harnesses import HARNESSES
+from tests.providers.harnesses import HARNESSES, HTTP_HARNESSES
 
 pytestmark = pytest.mark.postgres
 LATER = timedelta(seconds=2)
@@ -54,6 +54,18 @@ def for_providers_with(*cases: ContractCase) -> pytest.MarkDecorator:
 
 def test_every_provider_has_a_harness() -> None:
     assert set(HARNESSES) == set(PROVIDERS)
+
+
+def test_every_http_provider_has_an_http_harness() -> None:
+    """The tests of undocumented successes and of bad content take their vendors from these harnesses."""
+    http = {name for name, harness in HARNESSES.items() if ContractCase.REDIRECTS not in harness.without}
+    assert set(HTTP_HARNESSES) == http
+
+
+@pytest.mark.parametrize("name", HTTP_HARNESSES)
+def test_a_harness_lists_bad_content_if_the_adapter_refuses_any(name: str) -> None:
+    refuses = PROVIDERS[name].content_refusal is not Provider.content_refusal
+    assert bool(HTTP_HARNESSES[name].bad_content) is refuses
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

@@ -1,6 +1,8 @@
 """Test every documented reason of every vendor: its code, category, suppression, and effect on the circuit."""
 
 import json
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from domain.suppressions import (
     finding_from_receipt,
     finding_from_refusal,
 )
+from providers.registry import PROVIDERS
 from providers.sendgrid import reasons as sendgrid_reasons
 from providers.smtp import reasons as smtp_reasons
 from providers.smtp.reasons import find_retry_reason
@@ -255,6 +258,27 @@ def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
     assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.BOUNCE_CLASSIFICATIONS)
     assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
     assert set(SMTP) == set(smtp_reasons.REASONS)
+
+
+def reason_tables(name: str) -> Iterator[tuple[str, Mapping[Any, str]]]:
+    """Yield each table that is named `…REASONS`, of the provider's class and of the modules of its package."""
+    adapter = PROVIDERS[name]
+    package = adapter.__module__.removesuffix(".adapter")
+    owned = [module for path, module in sys.modules.items() if path == package or path.startswith(f"{package}.")]
+    for owner in (adapter, *owned):
+        for attribute, value in vars(owner).items():
+            if attribute.endswith("REASONS") and isinstance(value, Mapping) and value is not REASONS:
+                yield f"{package}: {attribute}", value
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_reason_table_maps_to_the_vocabulary(name: str) -> None:
+    unknown = {table: set(values.values()) - set(REASONS) for table, values in reason_tables(name)}
+    assert {table: codes for table, codes in unknown.items() if codes} == {}
+
+
+def test_the_reason_tables_of_an_adapter_are_found() -> None:
+    assert {name for name in PROVIDERS if list(reason_tables(name))} >= {"sendgrid", "smtp", "twilio"}
 
 
 def test_only_a_reason_of_the_recipient_suppresses() -> None:

@@ -1,9 +1,8 @@
 """Test that content which a vendor refuses on every call is refused without a call."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,47 +11,25 @@ from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import build_validity_period
 from testing.vendors.modes import VendorMode
 from testing.vendors.smtp import MailServer
-from tests.providers.harness_http import HttpBench
-from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_smtp import to
 from tests.providers.harness_twilio import twilio_bench
+from tests.providers.harnesses import HTTP_HARNESSES
 
 MAIL = {"subject": "Hi", "text": "Text", "html": "<p>Text</p>"}
-Opened = Callable[[], AbstractAsyncContextManager[HttpBench]]
+REFUSED_WITHOUT_CALL = [
+    (name, changed, reason)
+    for name, harness in HTTP_HARNESSES.items()
+    for changed, reason in (
+        *(({"content": content}, reason) for content, reason in harness.bad_content),
+        *(({"address": address}, reason) for address, reason in harness.bad_addresses),
+    )
+]
 
 
-@pytest.mark.parametrize(
-    ("opened", "content", "reason"),
-    [
-        (sendgrid_bench, MAIL | {"subject": " "}, "empty_subject"),
-        (sendgrid_bench, MAIL | {"text": "", "html": " "}, "empty_message"),
-        (twilio_bench, {"text": " \n"}, "empty_message"),
-        (twilio_bench, {"text": "a" * 1_601}, "too_long"),
-    ],
-)
-async def test_known_bad_content_is_refused_without_a_call(
-    opened: Opened, content: dict[str, str], reason: str
-) -> None:
-    async with opened() as bench:
-        result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
-        assert result == ProviderRefusal(reason=reason)
-        assert bench.vendor.log.requests == []
-
-
-@pytest.mark.parametrize(
-    ("opened", "address", "reason"),
-    [
-        (sendgrid_bench, {"email": "pepé@example.com"}, "international_address_not_supported"),
-        (twilio_bench, {"phone": "4917012345678"}, "invalid_address"),
-        (twilio_bench, {"phone": "+49 170 12345678"}, "invalid_address"),
-        (twilio_bench, {"phone": "+1234567890123456"}, "invalid_address"),
-    ],
-)
-async def test_an_address_that_the_vendor_cannot_take_is_refused_without_a_call(
-    opened: Opened, address: dict[str, str], reason: str
-) -> None:
-    async with opened() as bench:
-        result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), address=address))
+@pytest.mark.parametrize(("name", "changed", "reason"), REFUSED_WITHOUT_CALL)
+async def test_a_known_bad_message_is_refused_without_a_call(name: str, changed: dict[str, Any], reason: str) -> None:
+    async with HTTP_HARNESSES[name].bench() as bench:
+        result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **changed))
         assert result == ProviderRefusal(reason=reason)
         assert bench.vendor.log.requests == []
 

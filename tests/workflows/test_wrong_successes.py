@@ -19,7 +19,8 @@ from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.engine import Engine
 from tests.providers.harness_http import HttpBench
-from tests.providers.test_wrong_successes import BENCHES, HTML
+from tests.providers.harnesses import HTTP_HARNESSES
+from tests.providers.test_wrong_successes import HTML, SUCCESSES
 from tests.workflows.test_activity_failures import Scripted, channel, plan_of
 from workflows import options
 
@@ -37,7 +38,7 @@ CASES: list[tuple[Guarantee, DeliverResult, int, list[Ended]]] = [
 
 
 class AtVendor(Scripted):
-    """Make calls through the adapter to a vendor that returns a web page with status 200."""
+    """Make calls through the adapter to a vendor that returns a web page with status 203, which no vendor documents."""
 
     bench: HttpBench
 
@@ -60,8 +61,8 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: DeliverResult) -> tuple[int, list[Ended]]:
     """Return the number of calls and the ends of the delivery."""
-    async with BENCHES[name]() as bench:
-        bench.vendor.reply = Reply(status=200, body=HTML)
+    async with HTTP_HARNESSES[name].bench() as bench:
+        bench.vendor.reply = Reply(status=203, body=HTML)
         plan = channel(bench.channel, name)
         [endpoint] = plan.endpoints
         [provider] = endpoint.providers
@@ -77,6 +78,6 @@ async def ends_at(engine: Engine, name: str, guarantee: Guarantee, found: Delive
 
 async def test_undocumented_successes_end_by_the_guarantee_of_the_type(engine: Engine) -> None:
     """All run concurrently and take as long as one."""
-    cells = [(name, guarantee, found) for name in BENCHES for guarantee, found, *_ in CASES]
+    cells = [(name, guarantee, found) for name in SUCCESSES for guarantee, found, *_ in CASES]
     ended = await asyncio.gather(*(ends_at(engine, *cell) for cell in cells))
-    assert ended == [(calls, ends) for _ in BENCHES for *_, calls, ends in CASES]
+    assert ended == [(calls, ends) for _ in SUCCESSES for *_, calls, ends in CASES]
