@@ -1,7 +1,7 @@
 """Define the interface of an adapter: a class that sends one message once and parses its vendor's receipts.
 
-An adapter never retries or sleeps, and knows neither Temporal nor the database. `docs/providers.md` explains how to add
-one.
+An adapter never retries or sleeps, and knows neither Temporal nor the database. `docs/adding-a-provider.md` explains
+how to add one.
 """
 
 import json
@@ -80,9 +80,10 @@ class Provider:
     `deadline` limits the whole call, in seconds. `idempotent`: the same attempt may be sent again without harm.
     `max_events` is the most events of one callback. A larger callback is refused and the vendor repeats it until it
     gives up, so the value must be at least the vendor's own maximum. `max_evidence` is the most that the vendor reports
-    about a message. A goal beyond that causes a warning. `lookup` states what a lookup proves: `definitive`,
-    `positive_only` or `none`. `settle_window` is the lag, in seconds after the call, of the vendor's records behind its
-    acceptance. `has_circuit` is False where a failing endpoint of one recipient proves nothing about those of others.
+    about a message of every type. A goal beyond that causes a warning. `lookup` states what a missing message proves:
+    `definitive` (absence, after `settle_window`), `positive_only` (nothing), or `none` (no lookup). `settle_window` is
+    the lag, in seconds after the call, of the vendor's records behind its acceptance.
+    `has_circuit` is False where a failing endpoint of one recipient proves nothing about those of others.
     `settings` is the class that `build` loads.
     """
 
@@ -111,7 +112,7 @@ class Provider:
         raise NotImplementedError
 
     def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
-        """Return why `send` would refuse this content without a call."""
+        """Return why `send` refuses this content without a call. Dry runs call it too."""
         return None
 
     async def check(self) -> str:
@@ -125,7 +126,8 @@ class Provider:
         """Return the vendor's messages that may belong to this attempt, oldest first, with one request.
 
         `since` is when the attempt row was written. An empty list proves absence only where `lookup` is `definitive`,
-        and only after `settle_window`. Raises TemporaryError or PermanentError, within `deadline`.
+        and only after `settle_window`. Raises TemporaryError, also for an unreadable or incomplete response,
+        LookupRefused if the account has no lookup, or PermanentError, within `deadline`.
         """
         raise NotImplementedError
 

@@ -70,7 +70,7 @@ def test_the_documented_values_are_the_providers_defaults() -> None:
 def test_every_setting_has_a_comment_above_it() -> None:
     lines = EXAMPLE.read_text().splitlines()
     bare = [line for above, line in zip(["", *lines], lines, strict=False) if LINE.match(line) and above[:2] != "# "]
-    assert bare == []
+    assert bare == [], "write one comment line directly above each of these settings in .env.example"
 
 
 def test_a_copy_of_the_example_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def main() -> None:
     except SkeletonRefused as error:
         sys.exit(f"make provider: {error}")
     print("Written or changed:", *paths, sep="\n  ")
-    print(f"\nIts tests pass now: make test ARGS='-k {given.name}'. CONTRIBUTING.md says what to replace.")
+    print(f"\nIts tests pass now: make test ARGS='-k {given.name}'. Then follow CONTRIBUTING.md#adding-a-provider.")
+    print("docs/adding-a-provider.md describes outcomes, receipts, the harness, and when to write a package.")
 
 
 if __name__ == "__main__":
