@@ -5,6 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
+from domain.email_options import NO_EMAIL_OPTIONS, EmailOptions
 from domain.json_types import Json
 
 
@@ -15,7 +16,7 @@ class OutgoingMessage:
     `address` is `{email}`, `{phone}`, `{url}`, `{token}`, `{subscription}` or, for in-app, `{}`. An email address
     with an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
     `priority` is 1 (immediate) to 5. The message expires at `expires_at`. `tags` are those of the send;
-    `vendor_tracking`: the vendor may track opens and clicks as its account is set.
+    `vendor_tracking`: the vendor may track opens and clicks as its account is set. `email` has the options of an email.
     """
 
     attempt_id: UUID
@@ -34,3 +35,4 @@ class OutgoingMessage:
     expires_at: datetime | None = None
     tags: tuple[str, ...] = ()
     vendor_tracking: bool = False
+    email: EmailOptions = field(default=NO_EMAIL_OPTIONS, repr=False)

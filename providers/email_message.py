@@ -1,7 +1,6 @@
-"""Build emails for `smtp`: headers safe from injection, and bodies in seven bits."""
+"""Build MIME messages: headers safe from injection, and bodies in seven bits."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import policy
 from email.header import Header
@@ -10,12 +9,12 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Any
 
+from domain.email_options import EmailAttachment
 from domain.outgoing_messages import OutgoingMessage
-from providers.outcomes import ProviderRefusal
+from providers.email_fields import build_headers
 
 LINE_LIMIT = 998
-REFERENCE_HEADER = "X-Tocsin-Attempt"
-UNPARSED_HEADERS = ("Subject", "To")
+UNPARSED_HEADERS = ("Subject", "To", "Cc")
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # One space, and the 75 characters that an encoded word may have (RFC 2047).
 ENCODED_WORD_LIMIT = 76
@@ -49,29 +48,30 @@ ASCII_POLICY = UnparsedHeaderPolicy(linesep="\r\n", raise_on_defect=True, cte_ty
 INTERNATIONAL_POLICY = ASCII_POLICY.clone(utf8=True)
 
 
-def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
-    """Return why no server should get this content: an empty subject, or no text in either part."""
-    if not str(content.get("subject") or "").strip():
-        return ProviderRefusal(reason="empty_subject")
-    parts = (content.get("text"), content.get("html"))
-    return None if any(str(part or "").strip() for part in parts) else ProviderRefusal(reason="empty_message")
-
-
 def build_email(message: OutgoingMessage, sender: Address, address: str) -> EmailMessage:
-    """Build the email, plain text first, then HTML.
+    """Build the email, plain text first, then HTML, then the attachments.
 
-    `send` has already checked `address`. The Message-ID is that of the delivery, so that mail programs show a repeated
-    email once.
+    `send` has already checked `address`. Blind copies are in the envelope only.
     """
     email_message = EmailMessage(policy=ASCII_POLICY if address.isascii() else INTERNATIONAL_POLICY)
     email_message["From"] = sender
     email_message["To"] = address
+    if message.email.cc:
+        email_message["Cc"] = ", ".join(message.email.cc)
+    if reply_to := message.email.reply_to:
+        email_message["Reply-To"] = Address(reply_to.name, addr_spec=reply_to.email)
     email_message["Subject"] = CONTROL_CHARACTERS.sub(" ", message.content["subject"])
     email_message["Date"] = format_datetime(datetime.now(UTC))
-    email_message["Message-ID"] = f"<{message.delivery_id}@{sender.domain}>"
-    email_message[REFERENCE_HEADER] = str(message.attempt_id)
-    email_message["Auto-Submitted"] = "auto-generated"
+    for name, value in build_headers(message, sender.domain).items():
+        email_message[name] = value
     email_message.set_content(message.content["text"])
     if message.content.get("html"):
         email_message.add_alternative(message.content["html"], subtype="html")
+    for attachment in message.email.attachments:
+        _attach(email_message, attachment)
     return email_message
+
+
+def _attach(email_message: EmailMessage, attachment: EmailAttachment) -> None:
+    maintype, _, subtype = attachment.content_type.partition("/")
+    email_message.add_attachment(attachment.content, maintype=maintype, subtype=subtype, filename=attachment.name)

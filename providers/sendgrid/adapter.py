@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import EmailStr, Field, SecretStr
 from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
-from sendgrid.helpers.mail import CustomArg, From, Header, Mail, To
+from sendgrid.helpers.mail import CustomArg, From, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from config.sources import InvalidSettings, ProviderSettings
@@ -24,10 +24,10 @@ from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
 from providers.context import ProviderContext
-from providers.email_message import find_refusal
+from providers.email_fields import email_of, find_refusal, is_about_copy, sender_of
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sendgrid.lookup import REFERENCE, build_query, email_of, message_id_of, parse_matches
-from providers.sendgrid.options import build_options
+from providers.sendgrid.lookup import REFERENCE, build_query, message_id_of, parse_matches
+from providers.sendgrid.options import COPY_DIGEST, add_options
 from providers.sendgrid.reasons import receipt_reason
 from providers.sendgrid.receipts import build_unreadable_receipt, parse_events
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
@@ -115,18 +115,17 @@ class SendGrid(Provider):
         return self._parse_refusal(http_response)
 
     def _build_mail(self, message: OutgoingMessage) -> dict[str, Any]:
+        sender = sender_of(message, self._settings.sender, self._settings.from_name)
         mail = Mail(
-            from_email=From(self._settings.sender, self._settings.from_name or None),
+            from_email=From(sender.email, sender.name or None),
             to_emails=To(email_of(message)),
             subject=message.content["subject"],
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
         )
-        # The delivery's id: mail programs show a repeated email once.
-        mail.add_header(Header("Message-ID", f"<{message.delivery_id}@{self._settings.sender.rpartition('@')[2]}>"))
         mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
-        built: dict[str, Any] = mail.get() | build_options(message)
-        return built
+        built: dict[str, Any] = mail.get()
+        return add_options(built, message, sender)
 
     async def check(self) -> str:
         """Read the scopes of the key. A valid key may lack the permission to send:
@@ -206,12 +205,15 @@ class SendGrid(Provider):
             raise ForgedReceipt("the timestamp differs by more than five minutes from the clock of this machine")
 
     def _parse_event(self, event: dict[str, Any]) -> ProviderReceipt:
+        attempt_id = parse_reference(str(event.get(REFERENCE)))
         kind = self.RECEIPT_KINDS.get(event["event"], ReceiptKind.UNKNOWN)
+        if is_about_copy(attempt_id, event.get("email"), event.get(COPY_DIGEST)):
+            kind = ReceiptKind.UNKNOWN
         message_id = message_id_of(event.get("sg_message_id"))
         return ProviderReceipt(
             kind=kind,
             occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
-            attempt_id=parse_reference(str(event.get(REFERENCE))),
+            attempt_id=attempt_id,
             provider_message_id=message_id,
             reason=receipt_reason(event, kind),
             # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event

@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
+from providers.email_fields import email_of
 from providers.outcomes import ProviderAcceptance, TemporaryError
 from providers.vendor_queries import parse_records
 
@@ -34,10 +35,6 @@ def build_acceptance(record: Json) -> ProviderAcceptance:
     if message_id is None:
         raise TemporaryError("malformed_response")
     return ProviderAcceptance(message_id=message_id, response={"status": 200, "message_status": record.get("status")})
-
-
-def email_of(message: OutgoingMessage) -> str:
-    return str(message.address.get("email_ascii") or message.address["email"])
 
 
 def message_id_of(text: Any) -> str | None:

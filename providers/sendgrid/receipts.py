@@ -9,6 +9,7 @@ import structlog
 from domain.evidence import ReceiptKind
 from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference
 from providers.sendgrid.lookup import REFERENCE
+from providers.sendgrid.options import COPY_DIGEST
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +20,7 @@ DOCUMENTED_FIELDS = frozenset(
         *("asm_group_id", "attempt", "bounce_classification", "category", "email", "event", "ip", "newsletter"),
         *("pool", "reason", "response", "send_at", "sg_content_type", "sg_event_id", "sg_machine_open"),
         *("sg_message_id", "sg_template_id", "smtp-id", "status", "timestamp", "tls", "type", "url", "url_offset"),
-        *("useragent", REFERENCE),
+        *("useragent", REFERENCE, COPY_DIGEST),
     }
 )
 

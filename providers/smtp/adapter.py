@@ -6,11 +6,9 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
-from ipaddress import ip_address
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import aiosmtplib
-from pydantic import Field, SecretStr, field_validator
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
@@ -19,49 +17,15 @@ from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.email_message import build_email, find_refusal
+from providers.email_fields import find_refusal, sender_of
+from providers.email_message import build_email
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.smtp.reasons import STORAGE_EXCEEDED, find_reason, find_retry_reason
+from providers.smtp.settings import PLAINTEXT_LOGIN_WARNING, SmtpSettings
 
-DEFAULT_PORTS = {"starttls": 587, "implicit": 465, "none": 25}
 # Seconds until the server has accepted the recipient: a call that stalls before that has sent nothing.
 PRE_DATA_TIMEOUT = 12.0
 QUIT_TIMEOUT = 1.0
-PLAINTEXT_LOGIN_WARNING = "the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit"
-PLAIN_ADDRESS = re.compile(r"[^@\s<>()\[\],;:\\\"]+@[^@\s<>()\[\],;:\\\"]+")
-
-
-class SmtpSettings(ProviderSettings, env_prefix="TOCSIN_SMTP_"):
-    """Hold the settings. `tls` = `starttls` requires STARTTLS; there is no fallback. `port` None selects the usual port
-    of `tls`.
-    """
-
-    host: str
-    port: int | None = Field(None, ge=1, le=65535)
-    tls: Literal["starttls", "implicit", "none"] = "starttls"
-    username: str | None = None
-    password: SecretStr = SecretStr("")
-    sender: str = Field(alias="from")
-    from_name: str = ""
-
-    @property
-    def has_plaintext_login(self) -> bool:
-        """Return whether the password crosses a network unencrypted."""
-        return bool(self.username) and self.tls == "none" and not _is_loopback(self.host)
-
-    @field_validator("sender")
-    @classmethod
-    def _validate_sender(cls, value: str) -> str:
-        if not (value.isascii() and PLAIN_ADDRESS.fullmatch(value)):
-            raise ValueError("must be an email address, such as shop@example.com")
-        return value
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class Smtp(Provider):
@@ -109,7 +73,9 @@ class Smtp(Provider):
         client = self._client()
         try:
             refusal = await self._open_transaction(client, address)
-            outcome = refusal or await self._send_data(client, message, address)
+            outcome = refusal or await self._send_data(
+                client, message, address, await self._add_copies(client, message)
+            )
             await _quit(client)
         finally:
             client.close()
@@ -119,7 +85,7 @@ class Smtp(Provider):
         settings = self._settings
         return aiosmtplib.SMTP(
             hostname=settings.host,
-            port=settings.port or DEFAULT_PORTS[settings.tls],
+            port=settings.effective_port,
             username=settings.username,
             password=settings.password.get_secret_value(),
             use_tls=settings.tls == "implicit",
@@ -181,12 +147,23 @@ class Smtp(Provider):
         await client.rcpt(address, encoding="utf-8")
         return None
 
+    async def _add_copies(self, client: aiosmtplib.SMTP, message: OutgoingMessage) -> int:
+        """Add the copies to the envelope, and return how many the server refuses. They do not stop the message."""
+        refused = 0
+        async with self._pre_data_phase():
+            for copy in (*message.email.cc, *message.email.bcc):
+                try:
+                    await client.rcpt(copy, encoding="utf-8")
+                except aiosmtplib.SMTPRecipientRefused:
+                    refused += 1
+        return refused
+
     async def _send_data(
-        self, client: aiosmtplib.SMTP, message: OutgoingMessage, address: str
+        self, client: aiosmtplib.SMTP, message: OutgoingMessage, address: str, refused_copies: int
     ) -> ProviderAcceptance | ProviderRefusal:
         """Send the content. A response lost after DATA may belong to an accepted email."""
-        sender = Address(self._settings.from_name, addr_spec=self._settings.sender)
-        mail = build_email(message, sender, address)
+        sender = sender_of(message, self._settings.sender, self._settings.from_name)
+        mail = build_email(message, Address(sender.name, addr_spec=sender.email), address)
         try:
             code, text = await client.data(mail.as_bytes())
         except aiosmtplib.SMTPResponseException as error:
@@ -197,7 +174,9 @@ class Smtp(Provider):
             raise UnknownOutcome("timeout") from error
         except OSError as error:
             raise UnknownOutcome("connection_lost", {"error": type(error).__name__}) from error
-        evidence = {"code": code, "text": _redact(address, text)}
+        evidence: Json = {"code": code, "text": _redact(address, text)}
+        if refused_copies:
+            evidence["refused_copies"] = refused_copies
         return ProviderAcceptance(message_id=mail["Message-ID"].strip("<>"), response=evidence)
 
     def _parse_refusal(

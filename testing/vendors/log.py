@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from testing.vendors.emails import VendorEmail
 from testing.vendors.http import Request
 from testing.vendors.modes import VendorMode
 
@@ -11,13 +12,14 @@ from testing.vendors.modes import VendorMode
 @dataclass(frozen=True, kw_only=True)
 class VendorMessage:
     """Describe a message as its request states it. `callback` is the target of its receipts, if the request names it.
-    `message_id` is the id that the vendor gives it.
+    `message_id` is the id that the vendor gives it. `email` is set for emails.
     """
 
     reference: str
     to: str
     message_id: Any
     callback: str = ""
+    email: VendorEmail | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from domain.json_types import Json
 from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from providers.sendgrid.lookup import REFERENCE
+from testing.vendors.emails import VendorEmail, lower_headers
 from testing.vendors.http import Reply, Request, require
 from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
@@ -26,11 +28,39 @@ QUERY = re.compile(rf"^\(unique_args\['{REFERENCE}'\]=\"([0-9a-f-]{{36}})\"\)$")
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
 REQUIRED = {"from", "subject", "personalizations", "content", "custom_args"}
 OPTIONAL = {"headers", "categories", "tracking_settings", "reply_to", "attachments"}
+RESERVED_HEADERS = {
+    *("x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"),
+    *("to", "from", "subject", "reply-to", "cc", "bcc"),
+}
 
 
 def shown(key: EllipticCurvePrivateKey) -> str:
     """Return the public key as the vendor's page shows it: base64 of DER, without the PEM lines."""
     return base64.b64encode(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
+
+
+def read_email(mail: Json) -> VendorEmail:
+    [person] = mail["personalizations"]
+    parts = {part["type"]: part["value"] for part in mail["content"]}
+    return VendorEmail(
+        sender=_mailbox(mail["from"]),
+        to=[each["email"] for each in person["to"]],
+        cc=[each["email"] for each in person.get("cc", ())],
+        bcc=[each["email"] for each in person.get("bcc", ())],
+        reply_to=_mailbox(mail["reply_to"]) if "reply_to" in mail else None,
+        subject=mail["subject"],
+        text=parts.get("text/plain", ""),
+        html=parts.get("text/html", ""),
+        headers=lower_headers(mail.get("headers", {}).items()),
+        attachments=[
+            (each["filename"], each["type"], base64.b64decode(each["content"], validate=True))
+            for each in mail.get("attachments", ())
+        ],
+    )
+
+
+def _mailbox(field: Json) -> tuple[str, str]:
+    return field.get("name", ""), field["email"]
 
 
 class FakeSendGrid(FakeVendor):
@@ -59,8 +89,12 @@ class FakeSendGrid(FakeVendor):
         require(REQUIRED <= set(mail) <= REQUIRED | OPTIONAL, f"undocumented fields: {sorted(mail)}")
         require({part["type"] for part in mail["content"]} <= {"text/plain", "text/html"}, "another type of content")
         require(all(part["value"] for part in mail["content"]), "an empty part")
-        [[to]] = [person["to"] for person in mail["personalizations"]]
-        return VendorMessage(reference=mail["custom_args"][REFERENCE], to=to["email"], message_id=uuid4().hex)
+        [person] = mail["personalizations"]
+        [to] = person["to"]
+        require(not RESERVED_HEADERS & {name.lower() for name in mail.get("headers", {})}, "a reserved header")
+        return VendorMessage(
+            reference=mail["custom_args"][REFERENCE], to=to["email"], message_id=uuid4().hex, email=read_email(mail)
+        )
 
     def accept(self, message: VendorMessage, request: Request) -> Reply:
         mail = request.json

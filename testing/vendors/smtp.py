@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
 
-from providers.smtp.adapter import SmtpSettings
+from providers.smtp.settings import SmtpSettings
+from testing.vendors.emails import email_of_mime
 from testing.vendors.http import HOST, VendorListener
 from testing.vendors.log import VendorCall, VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
@@ -134,7 +135,7 @@ class MailServer(VendorListener):
     ) -> str:
         if reply := self.replies.get("RCPT"):
             return reply
-        if self.mode is MailMode.REFUSE:
+        if self.mode is MailMode.REFUSE or "refuse" in address.partition("@")[0]:
             return f"550 5.1.1 <{address}>: Recipient address rejected: User unknown"
         if self.mode is MailMode.STALL:
             await self._closing.wait()
@@ -174,7 +175,12 @@ class MailServer(VendorListener):
         if max(len(line) for line in raw.split(b"\r\n")) > 998:
             self.complaints.append("a line of more than 998 characters")
         self.ledger.append(kept)
-        message = VendorMessage(reference=str(mail["X-Tocsin-Attempt"]), to=kept.recipients[0], message_id=message_id)
+        message = VendorMessage(
+            reference=str(mail["X-Tocsin-Attempt"]),
+            to=kept.recipients[0],
+            message_id=message_id,
+            email=email_of_mime(mail, kept.recipients),
+        )
         self.log.call("smtp", VendorCall(at=time.monotonic(), message=message, mode=VendorMode.GOOD))
         self.log.accepted("smtp", message)
 

@@ -24,7 +24,8 @@ from faults.vendor.vendor_log import VendorLogReader
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
-from providers.smtp.adapter import Smtp, SmtpSettings
+from providers.smtp.adapter import Smtp
+from providers.smtp.settings import SmtpSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
 from testing.vendors.http import Reply, Request, read_request

@@ -18,6 +18,7 @@ from providers.base import Provider
 from providers.context import ProviderContext
 from providers.transport import Transport
 from storage.database import Database
+from testing.vendors.emails import VendorEmail
 from tests.storage.sends import DatabaseTenant
 
 
@@ -67,6 +68,10 @@ class Bench(ABC):
     @abstractmethod
     async def called(self, message: OutgoingMessage) -> int:
         """Count the vendor's requests to send the message, whatever their result."""
+
+    def email(self) -> VendorEmail:
+        """Return the last email that the vendor read. Only for email vendors."""
+        raise NotImplementedError
 
     def sends(self) -> int:
         """Count all requests to send. This method and the following ones exist only for vendors with queries."""

@@ -14,8 +14,9 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.transport import Transport, outgoing_client
 from storage.database import Database
+from testing.vendors.emails import VendorEmail
 from testing.vendors.http import Reply
-from testing.vendors.log import VendorMessage
+from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
 from testing.vendors.vendor import FakeVendor
 from tests.providers.harness import Bench, ContractCase, Harness
@@ -50,6 +51,13 @@ async def running_vendor(vendor: FakeVendor) -> AsyncIterator[Transport]:
     vendor.mode_of = mode_of
     async with vendor.running(), outgoing_client() as client:
         yield Transport(client)
+
+
+def last_email(log: VendorLog) -> VendorEmail:
+    message = log.calls[-1].message
+    if message is None or message.email is None:
+        raise LookupError("the vendor read no email")
+    return message.email
 
 
 class HttpBench(Bench):
@@ -110,6 +118,9 @@ class HttpBench(Bench):
 
     async def called(self, message: OutgoingMessage) -> int:
         return self.vendor.log.called[self.reference(message)]
+
+    def email(self) -> VendorEmail:
+        return last_email(self.vendor.log)
 
     def sends(self) -> int:
         return len(self.vendor.log.requests)

@@ -11,8 +11,10 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.smtp.adapter import Smtp
 from storage.database import Database
+from testing.vendors.emails import VendorEmail
 from testing.vendors.smtp import MailMode, MailServer
 from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Bench, ContractCase, Harness, message_to
+from tests.providers.harness_http import last_email
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 ADA = "ada@example.com"
@@ -58,6 +60,9 @@ class SmtpBench(Bench):
     async def called(self, message: OutgoingMessage) -> int:
         """Count connections: each bench has its own server, so connections are calls."""
         return self._server.connections
+
+    def email(self) -> VendorEmail:
+        return last_email(self._server.log)
 
     def sends(self) -> int:
         return self._server.mails

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +18,7 @@ from api.routes.receipts import _stored_receipt as stored
 from config.sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
+from providers.email_fields import recipient_digest
 from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
@@ -28,7 +29,7 @@ from providers.outcomes import (
 )
 from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
 from providers.sendgrid.lookup import REFERENCE
-from providers.sendgrid.options import build_options
+from providers.sendgrid.options import COPY_DIGEST
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.sendgrid import API_KEY, shown
@@ -108,9 +109,8 @@ async def test_tags_that_the_vendor_supports_become_categories(
 @pytest.mark.parametrize("is_wanted", [False, True])
 async def test_the_vendor_tracks_only_if_the_type_enables_it(bench: SendGridBench, is_wanted: bool) -> None:
     """Otherwise the account decides."""
-    settings = build_options(replace(bench.message_in_mode(VendorMode.GOOD), vendor_tracking=is_wanted)).get(
-        "tracking_settings"
-    )
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), vendor_tracking=is_wanted))
+    settings = bench.vendor.log.requests[0].json.get("tracking_settings")
     off = {"click_tracking": {"enable": False, "enable_text": False}, "open_tracking": {"enable": False}}
     assert settings == (None if is_wanted else off | {"ganalytics": {"enable": False}})
 
@@ -251,6 +251,16 @@ async def test_every_vendor_term_has_its_receipt_kind(bench: SendGridBench) -> N
         ("group_unsubscribe", ReceiptKind.UNSUBSCRIBED, "group_10"),
         ("group_resubscribe", ReceiptKind.RESUBSCRIBED, "group_10"),
     ]
+
+
+async def test_an_event_of_a_copy_proves_nothing_about_the_recipient(bench: SendGridBench) -> None:
+    attempt_id = uuid4()
+    marks = {REFERENCE: str(attempt_id), COPY_DIGEST: recipient_digest(attempt_id, "ada@example.com")}
+    events = [
+        {"email": email, "event": "bounce", "timestamp": 1, "sg_message_id": "m", **marks}
+        for email in ("bob@example.com", "ada@example.com")
+    ]
+    assert [receipt.kind for receipt in parsed(bench, raw(events))] == [ReceiptKind.UNKNOWN, ReceiptKind.BOUNCED]
 
 
 async def test_a_receipt_names_attempt_message_and_time(bench: SendGridBench) -> None:

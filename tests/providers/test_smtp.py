@@ -14,9 +14,11 @@ import trustme
 from pydantic import ValidationError
 
 import providers.smtp.adapter
+from domain.email_options import EmailOptions
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
-from providers.smtp.adapter import Smtp, SmtpSettings
+from providers.smtp.adapter import Smtp
+from providers.smtp.settings import SmtpSettings
 from testing.vendors.smtp import NAME, SENDER, KeptMail, MailMode, MailServer
 from tests.providers.harness_smtp import ADA, to
 
@@ -126,6 +128,14 @@ async def test_the_longest_address_goes_out_in_one_header_line(server: MailServe
     kept = await sent(server, to(address))
     assert kept.recipients == [address]
     assert f"To: {address}\r\n".encode() in kept.raw
+
+
+async def test_a_refused_copy_does_not_stop_the_email(server: MailServer) -> None:
+    message = replace(to(), email=EmailOptions(cc=("bob+refuse@example.com",), bcc=("cleo@example.com",)))
+    outcome = await Smtp(server.settings()).send(message)
+    assert isinstance(outcome, ProviderAcceptance)
+    assert outcome.response["refused_copies"] == 1
+    assert server.accepted == [ADA, "cleo@example.com"]
 
 
 async def test_an_international_domain_is_called_by_its_ascii_form(server: MailServer) -> None:

@@ -1,0 +1,69 @@
+"""Derive the fields that an email has at every vendor: its addresses, its headers and the marks of its copies."""
+
+from collections.abc import Mapping
+from email.utils import parseaddr
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from domain.email_options import Mailbox
+from domain.outgoing_messages import OutgoingMessage
+from providers.outcomes import ProviderRefusal
+
+REFERENCE_HEADER = "X-Tocsin-Attempt"
+# The last part identifies the sender to mailbox providers: https://support.google.com/a/answer/6254652
+FEEDBACK_SENDER = "tocsin"
+DIGEST_LENGTH = 24
+
+
+def email_of(message: OutgoingMessage) -> str:
+    """Return the recipient's address, with the domain in its ASCII form."""
+    return str(message.address.get("email_ascii") or message.address["email"])
+
+
+def sender_of(message: OutgoingMessage, email: str, name: str) -> Mailbox:
+    """Return the sender: that of the notification type or the tenant, else the provider's own."""
+    return message.email.sender or Mailbox(email=email, name=name)
+
+
+def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
+    """Return why no server should get this content: an empty subject, or no text in either part."""
+    if not str(content.get("subject") or "").strip():
+        return ProviderRefusal(reason="empty_subject")
+    parts = (content.get("text"), content.get("html"))
+    return None if any(str(part or "").strip() for part in parts) else ProviderRefusal(reason="empty_message")
+
+
+def build_headers(message: OutgoingMessage, sender_domain: str) -> dict[str, str]:
+    """Return the headers other than addresses, subject and date.
+
+    The Message-ID is that of the delivery, so that mail programs show a repeated email once.
+    """
+    headers = {
+        **message.email.headers,
+        "Message-ID": f"<{message.delivery_id}@{sender_domain}>",
+        "Auto-Submitted": "auto-generated",
+        "Feedback-ID": f"{message.notification_type.replace(':', '-')}:{message.tenant.hex}:{FEEDBACK_SENDER}",
+        REFERENCE_HEADER: str(message.attempt_id),
+    }
+    if url := message.email.unsubscribe_url:
+        headers |= {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+    return headers
+
+
+def domain_of(email: str) -> str:
+    return email.rpartition("@")[2]
+
+
+def recipient_digest(attempt_id: UUID, email: str) -> str:
+    """Return a digest of the recipient's address, for the vendor's metadata of an email with copies.
+
+    Vendors report events of `cc` and `bcc` addresses with the same metadata.
+    """
+    address = parseaddr(email)[1].lower()
+    return sha256(f"{attempt_id}:{address}".encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def is_about_copy(attempt_id: UUID | None, email: object, digest: object) -> bool:
+    """Return whether an event is about a `cc` or `bcc` address: it proves nothing about the recipient."""
+    return bool(digest) and attempt_id is not None and digest != recipient_digest(attempt_id, str(email))
