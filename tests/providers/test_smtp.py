@@ -14,6 +14,7 @@ import trustme
 from pydantic import ValidationError
 
 import providers.smtp.adapter
+import providers.smtp.settings
 from domain.email_options import EmailOptions
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
@@ -449,7 +450,7 @@ def test_an_unencrypted_password_is_detected_beyond_this_machine(changed: dict[s
 
 
 async def test_a_check_warns_of_an_unencrypted_password(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(providers.smtp.adapter, "_is_loopback", lambda host: False)
+    monkeypatch.setattr(providers.smtp.settings, "_is_loopback", lambda host: False)
     report = await Smtp(server.settings()).check()
     assert report.endswith(
         "; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit"
