@@ -29,6 +29,7 @@ TENANT: Json = {
     "name": "Acme Corporation",
     "default_language": "en",
     "installation": False,
+    "email_domains": [],
     "created_at": CREATED_AT,
     "suspended_at": None,
     "suspension_reason": None,
@@ -58,5 +59,6 @@ ACCESS_EXAMPLES: dict[str, Json] = {
     "list_tenants": _page(TENANT),
     **dict.fromkeys(("get_tenant", "create_tenant", "resume_tenant"), TENANT),
     "suspend_tenant": SUSPENDED,
+    "set_email_domains": TENANT | {"email_domains": ["acme.example", "mail.acme.example"]},
     "list_audit_entries": _page(AUDIT_ENTRY),
 }

@@ -35,6 +35,7 @@ async def authenticate(request: Request) -> Caller:
         scopes=info.scopes,
         default_language=info.default_language,
         phone_regions=info.phone_regions,
+        email_domains=info.email_domains,
     )
 
 

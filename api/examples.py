@@ -191,7 +191,7 @@ EXAMPLES: dict[str, Json] = {
     "send_batch": BATCH,
     "list_notifications": page(NOTIFICATION_SUMMARY),
     "get_notification": NOTIFICATION_SUMMARY
-    | {"event_payload": {"name": "Ada"}, "digest": None, "deliveries": [DELIVERY], "timeline": TIMELINE},
+    | {"event_payload": {"name": "Ada"}, "email": None, "digest": None, "deliveries": [DELIVERY], "timeline": TIMELINE},
     "cancel_notification": CANCELED,
     "cancel_notifications": {"items": [CANCELED], "more": False},
     "redrive_notifications": {"matched": 41, "redriven": 40, "skipped": [SKIPPED]},

@@ -27,6 +27,7 @@ def notification_view(record: NotificationRecord, settings: Settings) -> Notific
     return NotificationView(
         **summary,
         event_payload=record.notification.event_payload,
+        email=record.notification.email_options,
         digest=_digest_view(record.digest),
         deliveries=[_delivery_view(delivery, record) for delivery in record.deliveries],
         timeline=[_timeline_entry(event) for event in record.events],

@@ -43,6 +43,7 @@ def send_command(request: SendRequest, key: str | None = None, body_hash: str | 
         expires_in=request.expires_in_duration,
         tags=request.tags,
         cancel_key=request.cancel_key,
+        email_options=request.email_options,
         key=key,
         body_hash=body_hash,
     )

@@ -72,5 +72,21 @@ def resume_tenant(tenant: TenantKey) -> None:
     run_and_exit(work())
 
 
+@tenant_commands.command("email-domains")
+def set_email_domains(
+    tenant: TenantKey,
+    domains: Annotated[
+        list[str] | None, typer.Argument(metavar="DOMAIN...", help="The domains; without any the tenant has none.")
+    ] = None,
+) -> None:
+    """Set the domains of a tenant's senders and reply addresses. Needs the database, not the API."""
+    from commands.tenants import set_email_domains as set_domains
+
+    async def work() -> None:
+        await set_domains(_load_settings(), tenant, domains or [])
+
+    run_and_exit(work())
+
+
 def _load_settings() -> Settings:
     return load_settings(Settings, **local_settings(load_settings(LocalSettings)))

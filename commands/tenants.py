@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.schemas.base import Key
+from api.schemas.tenants import EmailDomainsBody
 from commands.database import open_database
 from commands.errors import CommandError
 from config import Settings
@@ -52,6 +53,15 @@ async def suspend(settings: Settings, key: str, reason: str | None) -> None:
 async def resume(settings: Settings, key: str) -> None:
     async with _open_tenant(settings, key) as (session, tenant):
         await tenants.resume(session, tenant, command_line_actor())
+
+
+async def set_email_domains(settings: Settings, key: str, domains: Sequence[str]) -> None:
+    try:
+        checked = EmailDomainsBody(email_domains=list(domains)).email_domains
+    except ValidationError as error:
+        raise CommandError(f"{error.errors()[0]['input']} is not a domain, such as acme.example") from None
+    async with _open_tenant(settings, key) as (session, tenant):
+        await tenants.set_email_domains(session, tenant, list(dict.fromkeys(checked)), command_line_actor())
 
 
 async def no_such_tenant_error(database: Database, key: str) -> CommandError:

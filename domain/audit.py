@@ -67,6 +67,7 @@ class Caller:
     scopes: frozenset[str]
     default_language: str
     phone_regions: frozenset[str] | None = None
+    email_domains: frozenset[str] = frozenset()
 
     @property
     def actor(self) -> Actor:

@@ -1,7 +1,20 @@
-"""Define what an email has beside its recipient and its rendered content: sender, copies, headers and attachments."""
+"""Define the options of an email: sender, reply address, copies, headers and attachments."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+
+from domain.json_types import Json
+
+# Headers of a send. A caller's own headers begin with `X-`.
+HEADER_LIMIT = 20
+ALLOWED_HEADERS = frozenset(
+    {
+        *("comments", "importance", "in-reply-to", "keywords", "list-help", "list-id", "list-post", "organization"),
+        *("precedence", "priority", "references", "sensitivity", "thread-index", "thread-topic"),
+    }
+)
+# Vendors read their own options from some headers, and Tocsin writes its own.
+RESERVED_PREFIXES = ("x-tocsin", "x-smtpapi", "x-sg-", "x-mailgun-", "x-ses-", "x-amz", "x-mc-", "x-pm-", "x-mj-")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,3 +52,19 @@ class EmailOptions:
 
 
 NO_EMAIL_OPTIONS = EmailOptions()
+
+
+def is_header_allowed(name: str) -> bool:
+    """Return whether a send may set this header."""
+    lowered = name.lower()
+    return lowered in ALLOWED_HEADERS or (lowered.startswith("x-") and not lowered.startswith(RESERVED_PREFIXES))
+
+
+def mailbox_of(stored: Json | None) -> Mailbox | None:
+    """Build a mailbox from its stored JSON, which the API has validated."""
+    return None if stored is None else Mailbox(**stored)
+
+
+def is_in_domains(email: str, domains: Collection[str]) -> bool:
+    """Return whether the domain of the address is one of these. A subdomain is another domain."""
+    return email.rpartition("@")[2].lower() in domains

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.durations import parse_duration
+from domain.email_options import Mailbox, mailbox_of
 from domain.evidence import Evidence
 from domain.stored_enums import StoredEnum
 from domain.timing import Timing, timing_of
@@ -55,7 +56,8 @@ class TrackingOptions:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
     """Hold the rules of a type. `default` is on (True), off (False) or a switch per channel; `guarantee` None lets
-    the provider decide. `max_resends` limits resends after unknown outcomes under `at_least_once`."""
+    the provider decide. `max_resends` limits resends after unknown outcomes under `at_least_once`. `sender` and
+    `reply_to` are those of its emails; None leaves them to the tenant."""
 
     id: UUID
     key: str
@@ -72,6 +74,8 @@ class NotificationType:
     give_up_after: timedelta | None = None
     max_resends: int = MAX_RESENDS
     tracking: TrackingOptions = TrackingOptions()
+    sender: Mailbox | None = None
+    reply_to: Mailbox | None = None
     timing: Timing = field(default_factory=Timing)
 
     @property
@@ -112,6 +116,8 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         give_up_after=_duration(spec.get("give_up_after")),
         max_resends=spec.get("max_resends", MAX_RESENDS),
         tracking=TrackingOptions(**(spec.get("tracking") or {})),
+        sender=mailbox_of(spec.get("from")),
+        reply_to=mailbox_of(spec.get("reply_to")),
         timing=timing_of(spec),
     )
 

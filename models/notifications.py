@@ -40,7 +40,7 @@ class Notification(SQLModel, table=True):
     and arguments of `failure_reason`, channel by channel; the text is for reading only. `digest_key`: it is an item of
     a digest and belongs to the window `digest_id` once that is known. A notification that was made of a window has
     `digest_id` alone. `schedule_id` is the recurring send that created it. `cancel_key` is the caller's name for the
-    notifications that one event makes obsolete.
+    notifications that one event makes obsolete. `email_options` is `{reply_to, cc, bcc, headers, attachments}`.
     """
 
     __table_args__ = (
@@ -109,6 +109,7 @@ class Notification(SQLModel, table=True):
     digest_id: UUID | None = Field(default=None, foreign_key="digest.id")
     schedule_id: UUID | None = Field(default=None, foreign_key="schedule.id")
     cancel_key: str | None = None
+    email_options: Json | None = json_column(nullable=True)
 
 
 class Delivery(SQLModel, table=True):

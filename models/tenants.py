@@ -14,7 +14,9 @@ from models.columns import json_column, new_id, time_column
 class Tenant(SQLModel, table=True):
     """Store one tenant. `timezone` applies to recipients without one. `frequency_cap` is `{limit, per}`: the maximum
     that one recipient gets of all types together, except required ones. `phone_regions`: numbers of other regions get
-    nothing; null allows all. `is_installation`: the tenant of the operator, at most one, whose keys may have the scope
+    nothing; null allows all. `email_sender` and `email_reply_to` are `{email, name}` for emails whose type has
+    none; only addresses of `email_domains`, which the operator sets, are used.
+    `is_installation`: the tenant of the operator, at most one, whose keys may have the scope
     `operate`. A suspended tenant has a row in `hold`. The content of a notification is removed `content_days` after its
     end, the notification after `record_days`."""
 
@@ -29,6 +31,11 @@ class Tenant(SQLModel, table=True):
     timezone: str = Field(default="UTC", sa_column_kwargs={"server_default": "UTC"})
     frequency_cap: Json | None = json_column(nullable=True)
     phone_regions: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text)))
+    email_domains: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default="{}")
+    )
+    email_sender: Json | None = json_column(nullable=True)
+    email_reply_to: Json | None = json_column(nullable=True)
     is_installation: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     content_days: int = Field(
         default=DEFAULT_CONTENT_DAYS, sa_column_kwargs={"server_default": text(str(DEFAULT_CONTENT_DAYS))}

@@ -111,9 +111,11 @@ class Acceptance:
     def _find_issues(
         self, caller: Caller, command: SendCommand, notification_type: NotificationType, issues: list[ValidationIssue]
     ) -> list[ValidationIssue]:
+        rules = ContactRules.of(self._settings, caller)
         if command.profile is not None:
-            rules = ContactRules.of(self._settings, caller)
             issues = issues + rules.find_profile_issues(command.profile, "recipient")
+        if command.email_options is not None:
+            issues = issues + rules.find_email_issues(command.email_options, notification_type)
         return issues + find_expiry_issues(command, notification_type)
 
     def _new_notification(
@@ -134,6 +136,7 @@ class Acceptance:
             send_at=command.send_at,
             expires_in=notification_type.effective_expires_in(command.expires_in),
             cancel_key=command.cancel_key,
+            email_options=command.email_options,
             digest_key=self._digest_key(tenant, command, notification_type)
             if notification_type.timing.collects
             else None,

@@ -1,8 +1,10 @@
 """Build the message for an adapter, with its one address, from the data that the guard has read."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
+from domain.email_options import NO_EMAIL_OPTIONS, EmailOptions, Mailbox, is_in_domains, mailbox_of
 from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
@@ -33,6 +35,7 @@ def number_refused(call: DeliverInput, claim: AttemptClaim) -> str | None:
 
 
 def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMessage:
+    address = address_of(call, claim) or {}
     return OutgoingMessage(
         attempt_id=claim.attempt.id,
         delivery_id=call.delivery_id,
@@ -43,14 +46,44 @@ def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMess
         created_at=claim.created_at,
         channel=call.channel,
         endpoint_id=call.endpoint_id,
-        address=address_of(call, claim) or {},
+        address=address,
         content=claim.content,
         device_kind=DeviceKind(claim.address.device["kind"]) if claim.address.device else None,
         priority=claim.priority,
         expires_at=claim.ledger.expires_at,
         tags=claim.tags,
         vendor_tracking=claim.notification_type.tracking.vendor,
+        email=_email_options(call, claim, address),
     )
+
+
+def _email_options(call: DeliverInput, claim: AttemptClaim, recipient: Json) -> EmailOptions:
+    """Return the options of the send, else of the type, else of the tenant. An address whose domain was withdrawn is
+    not used."""
+    if call.channel is not Channel.EMAIL:
+        return NO_EMAIL_OPTIONS
+    given, notification_type = claim.email.given, claim.notification_type
+    copied = {str(recipient.get("email_ascii") or recipient.get("email")).lower()}
+    return EmailOptions(
+        sender=_first_allowed(claim, notification_type.sender, claim.email.sender),
+        reply_to=_first_allowed(
+            claim, mailbox_of(given.get("reply_to")), notification_type.reply_to, claim.email.reply_to
+        ),
+        cc=_without(given.get("cc", ()), copied),
+        bcc=_without(given.get("bcc", ()), copied),
+        headers=given.get("headers", {}),
+    )
+
+
+def _first_allowed(claim: AttemptClaim, *mailboxes: Mailbox | None) -> Mailbox | None:
+    return next((each for each in mailboxes if each and is_in_domains(each.email, claim.email.domains)), None)
+
+
+def _without(addresses: Sequence[str], copied: set[str]) -> tuple[str, ...]:
+    """Return the addresses that are not yet in `copied`, and add them to it: an address gets one copy."""
+    left = tuple(address for address in addresses if address.lower() not in copied)
+    copied.update(address.lower() for address in left)
+    return left
 
 
 def invalid_device_of(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:

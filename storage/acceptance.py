@@ -47,6 +47,7 @@ class NewNotification:
     digest_id: UUID | None = None
     schedule_id: UUID | None = None
     cancel_key: str | None = None
+    email_options: Json | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,17 +25,16 @@ from models.tenants import ApiKey, Tenant
 from storage import audit
 from storage.statements import Executor, notify, statement
 
-SCOPES = ("send", "read", "manage", "operate")
+OPERATE_SCOPE = "operate"
+SCOPES = ("send", "read", "manage", OPERATE_SCOPE)
 # What tells keys apart in lists: the part that names the environment, and six of the 43 random characters.
 PREFIX_PATTERN = re.compile(r"tk_[a-z]+_.{6}")
-OPERATE_SCOPE = "operate"
 DEV_ENVIRONMENT = "dev"
 MAX_VALID_KEYS = 100  # of one tenant
 AUDITED_FIELDS = ("name", "prefix", "scopes", "expires_at", "revoked_at", "replaces")
 
 # The scope operate works in the installation's own tenant only, whatever the row says.
 SELECT_BY_HASH = statement("api_keys/select_by_hash")
-
 # At most once a minute per key, whatever the number of processes.
 UPDATE_LAST_USED = text("""
 UPDATE api_key k SET last_used_at = used.at
@@ -46,8 +45,8 @@ UPDATE api_key k SET last_used_at = used.at
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiKeyInfo:
-    """A key that is not revoked. `is_dev`: made in development; `is_suspended`: its tenant is. `phone_regions` are the
-    tenant's; None allows all."""
+    """A key that is not revoked. `is_dev`: made in development; `is_suspended`: its tenant is. `phone_regions` and
+    `email_domains` are the tenant's; None allows all regions."""
 
     id: UUID
     tenant: UUID
@@ -58,6 +57,7 @@ class ApiKeyInfo:
     is_dev: bool
     is_suspended: bool
     phone_regions: frozenset[str] | None = None
+    email_domains: frozenset[str] = frozenset()
 
 
 def hash_secret(secret: str) -> str:
@@ -80,7 +80,8 @@ async def find_by_hash(session: AsyncSession, hash: str) -> ApiKeyInfo | None:
     if row is None:
         return None
     regions = None if row["phone_regions"] is None else frozenset(row["phone_regions"])
-    return ApiKeyInfo(**{**row, "scopes": frozenset(row["scopes"]), "phone_regions": regions})
+    sets = {name: frozenset(row[name]) for name in ("scopes", "email_domains")}
+    return ApiKeyInfo(**{**row, **sets, "phone_regions": regions})
 
 
 async def upsert_key(

@@ -25,6 +25,7 @@ from domain.routing import CONTACT_OF
 from domain.statuses import DeliveryStatus
 from domain.suppressions import CONTACT_BY_CHANNEL
 from storage import devices, recipients
+from storage.email_settings import EmailSettings, email_settings_of
 from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encryption_of
 from storage.ledgers import NotificationRef, ledger_of, load
 from storage.preferences import preferences_of, quiet_hours_of
@@ -111,6 +112,7 @@ class AttemptClaim:
     limits: ProviderRateLimits
     predates_restore: bool
     phone_regions: list[str] | None
+    email: EmailSettings
 
     @property
     def waited(self) -> timedelta:
@@ -190,6 +192,7 @@ def _build_claim(
         limits=limits_of(row["limits"]).get(call.provider, NO_RATE_LIMITS),
         predates_restore=row["predates_restore"],
         phone_regions=row["phone_regions"],
+        email=email_settings_of(row),
     )
 
 

@@ -34,7 +34,8 @@ UPDATE tenant SET is_installation = true
 """)
 SUSPENSION = (col(Hold.tenant) == col(Tenant.id)) & (col(Hold.kind) == HoldKind.TENANT)
 TENANT_COLUMNS = [
-    getattr(Tenant, name) for name in ("key", "name", "default_language", "is_installation", "created_at")
+    getattr(Tenant, name)
+    for name in ("key", "name", "default_language", "is_installation", "email_domains", "created_at")
 ]
 HOLD_COLUMNS: list[Any] = [col(Hold.created_at).label("suspended_at"), col(Hold.reason).label("suspension_reason")]
 SELECT_TENANTS = sqlalchemy.select(*TENANT_COLUMNS, *HOLD_COLUMNS).outerjoin(Hold, SUSPENSION)
@@ -52,6 +53,7 @@ class TenantState:
     name: str
     default_language: str
     is_installation: bool
+    email_domains: list[str]
     created_at: datetime
     suspended_at: datetime | None
     suspension_reason: str | None
@@ -108,6 +110,15 @@ async def resume(session: AsyncSession, tenant: Tenant, actor: Actor) -> None:
         await notify(session, FLUSH_CHANNEL)
 
 
+async def set_email_domains(session: AsyncSession, tenant: Tenant, domains: Sequence[str], actor: Actor) -> None:
+    """Set the domains of the tenant's senders and reply addresses. Other addresses are not used from now on."""
+    before = {"email_domains": tenant.email_domains}
+    await session.execute(update(Tenant).where(col(Tenant.id) == tenant.id).values(email_domains=list(domains)))
+    after = {"email_domains": list(domains)}
+    await _record_change(session, tenant, actor, "tenant.email_domains_set", before, after)
+    await notify(session, FLUSH_CHANNEL)
+
+
 async def read_state(session: AsyncSession, key: str) -> TenantState | None:
     row = (await session.execute(SELECT_TENANTS.where(col(Tenant.key) == key))).mappings().one_or_none()
     return None if row is None else TenantState(**row)
@@ -149,7 +160,8 @@ async def _record_change(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantDefaults:
-    """`frequency_cap` is `{limit, per}`; `phone_regions` None allows all."""
+    """`frequency_cap` is `{limit, per}`; `phone_regions` None allows all. `email_sender` and `email_reply_to` are
+    `{email, name}`."""
 
     default_language: str
     timezone: str
@@ -157,6 +169,8 @@ class TenantDefaults:
     content_days: int
     record_days: int
     phone_regions: list[str] | None
+    email_sender: Json | None
+    email_reply_to: Json | None
 
 
 DEFAULT_COLUMNS = [getattr(Tenant, name) for name in TenantDefaults.__slots__]

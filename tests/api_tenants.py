@@ -12,6 +12,7 @@ from httpx2 import ASGITransport, AsyncClient, Response
 
 from bootstrap import Container
 from config import Settings
+from domain.audit import Actor
 from domain.json_types import Json
 from domain.names import tick_schedule
 from models.columns import new_id
@@ -19,7 +20,7 @@ from models.tenants import Tenant
 from storage.acceptance import NewNotification, accept
 from storage.api_keys import upsert_key
 from storage.database import Database
-from storage.tenants import ensure_tenant
+from storage.tenants import ensure_tenant, find_by_id, set_email_domains
 from tests.apps import app_of
 from tests.engine import Engine, exists_in_temporal
 from tests.polling import DEFAULT_TIMEOUT, eventually
@@ -57,6 +58,12 @@ class ApiTenant:
             await self.add_template(key, channel, **(template or {}))
         body = {"route": route, "templates": dict.fromkeys(channels, key), **fields}
         await self.call("PUT", f"/notification-types/{key}", body)
+
+    async def allow_email_domains(self, *domains: str) -> None:
+        """Set the email domains of the tenant, as the operator does. The API caches them for up to five seconds."""
+        async with self.database.transaction() as session:
+            tenant = await find_by_id(session, self.tenant)
+            await set_email_domains(session, tenant, domains, Actor(name="operator"))
 
     async def put_recipient(self, recipient_id: str = "ada", **profile: Any) -> str:
         """Return the recipient's path."""

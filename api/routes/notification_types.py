@@ -14,6 +14,7 @@ from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
 from models.notification_types import NotificationTypeVersion
+from services.contact_rules import ContactRules
 from services.notification_type_checks import find_preference_warnings, find_template_warnings
 from storage import audit, notification_types, ticks
 from storage.statements import notify
@@ -32,7 +33,7 @@ async def put_notification_type(
     key: Key, body: TypeBody, request: Request, response: Response, caller: CallerDep, container: ContainerDep
 ) -> SavedType:
     """Create or replace a type. A change creates a new version, used from now on; an equal body changes nothing."""
-    _check_body(key, body)
+    _check_body(key, body, ContactRules.of(container.settings, caller))
     async with container.database.transaction() as session:
         row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
         warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body.templates)
@@ -89,7 +90,7 @@ def type_response(row: NotificationTypeVersion) -> TypeResponse:
     return TypeResponse.model_validate(_type_fields(row))
 
 
-def _check_body(key: str, body: TypeBody) -> None:
+def _check_body(key: str, body: TypeBody, rules: ContactRules) -> None:
     if body.key not in (None, key):
         raise invalid(issue_at("/key", "must be the key in the path"))
     if twice := body.channels_sent_twice:
@@ -99,6 +100,9 @@ def _check_body(key: str, body: TypeBody) -> None:
     if lacking := body.channels_without_template:
         detail = "is required, because the route has this channel"
         raise invalid(*(issue_at(f"/templates/{channel}", detail) for channel in lacking))
+    spec = body.spec(key)
+    if foreign := [issue for name in ("from", "reply_to") for issue in rules.find_mailbox_issues(spec.get(name), name)]:
+        raise invalid(*foreign)
 
 
 def _type_fields(row: NotificationTypeVersion) -> Json:

@@ -12,19 +12,20 @@ from domain.gates import GateReason
 from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
 from providers.webhook import derive_tenant_secret
+from services.contact_rules import ContactRules
 from storage import audit, reconsiderations, tenants
 from storage.statements import notify
 from storage.tenants import TenantDefaults
 
 router = APIRouter(route_class=AuthenticatedRoute)
 
-CLEARABLE_FIELDS = ("frequency_cap", "phone_regions")
+CLEARABLE_FIELDS = ("frequency_cap", "phone_regions", "email_sender", "email_reply_to")
 
 
 @router.get("/settings", tags=["settings"])
 @scope("read")
 async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """Return default language, time zone, frequency cap, retention times and phone regions of the tenant."""
+    """Return the defaults of the tenant's recipients, its limits, retention times and email mailboxes."""
     async with container.database.transaction() as session:
         return _view(await tenants.read_defaults(session, caller.tenant))
 
@@ -32,7 +33,7 @@ async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSett
 @router.patch("/settings", tags=["settings"])
 @scope("manage")
 async def patch_settings(changes: TenantChanges, caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """Change settings. Null removes the cap or the regions. Affected waiting notifications are checked again."""
+    """Change settings. Null removes a member. Affected waiting notifications are checked again."""
     given = changes.model_dump(mode="json", exclude_unset=True)
     changed_fields = {name: value for name, value in given.items() if value is not None or name in CLEARABLE_FIELDS}
     async with container.database.transaction() as session:
@@ -40,6 +41,13 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         after = TenantDefaults(
             **{name: changed_fields.get(name, getattr(before, name)) for name in TenantDefaults.__slots__}
         )
+        rules = ContactRules.of(container.settings, caller)
+        if issues := [
+            issue
+            for name in ("email_sender", "email_reply_to")
+            for issue in rules.find_mailbox_issues(changed_fields.get(name), name)
+        ]:
+            raise invalid(*issues)
         if after.record_days < after.content_days:
             raise invalid(issue_at("/record_days", "must not be less than content_days"))
         await tenants.save_defaults(session, caller.tenant, after)

@@ -10,7 +10,7 @@ from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import conflict, not_found
 from api.schemas.keys import CreatedKey, KeyBody
-from api.schemas.tenants import SuspensionBody, TenantBody, TenantView
+from api.schemas.tenants import EmailDomainsBody, SuspensionBody, TenantBody, TenantView
 from models.tenants import Tenant
 from storage import tenants
 from storage.tenants import TenantChangeNotAllowed, TenantState
@@ -71,6 +71,18 @@ async def suspend_tenant(
             await tenants.suspend(session, tenant, body.reason if body else None, caller.actor)
         except TenantChangeNotAllowed:
             raise conflict("The installation's own tenant cannot be suspended.") from None
+        view = await _tenant_view(session, key)
+    container.catalog.flush()
+    return view
+
+
+@router.put("/{key}/email-domains")
+@scope("operate")
+async def set_email_domains(key: str, body: EmailDomainsBody, caller: CallerDep, container: ContainerDep) -> TenantView:
+    """Set the domains in which the tenant may have senders and reply addresses. By default it has none."""
+    async with container.database.transaction() as session:
+        tenant = await _get_tenant(session, key)
+        await tenants.set_email_domains(session, tenant, list(dict.fromkeys(body.email_domains)), caller.actor)
         view = await _tenant_view(session, key)
     container.catalog.flush()
     return view

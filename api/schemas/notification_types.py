@@ -27,6 +27,7 @@ from api.schemas.base import (
     check_unique_channels,
     max_members,
 )
+from api.schemas.emails import MailboxBody
 from api.schemas.timing import DigestSpec, SendWindowSpec, ThrottleSpec
 from domain.channels import Channel
 from domain.durations import parse_duration
@@ -159,8 +160,8 @@ class TypeFields(Model):
     send_window: SendWindowSpec | None = None
     throttle: ThrottleSpec | None = None
     digest: Annotated[DigestSpec | None, Field(validate_default=True)] = None
-    from_: Unsupported = Field(None, alias="from")
-    reply_to: Unsupported = None
+    from_: MailboxBody | None = Field(None, alias="from")
+    reply_to: MailboxBody | None = None
     tracking: Annotated[TrackingSpec | None, BeforeValidator(_false_to_none)] = None
     sensitive: Unsupported = None
     variants: Unsupported = None

@@ -139,6 +139,10 @@ class NotificationView(NotificationSummary):
     """If several deliveries wait, `waits_for` of the notification is the wait that ends first."""
 
     event_payload: Json
+    email: Annotated[
+        Json | None,
+        Field(description="Email options of the send; null without any, or once the content is removed."),
+    ]
     digest: NotificationDigest | None
     deliveries: list[DeliveryView]
     timeline: list[TimelineEntry]

@@ -3,10 +3,16 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from api.schemas.base import Channels, Duration, Id, Key, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
+from api.schemas.emails import EmailBody
 from api.schemas.recipients import InlineRecipient
 from domain.durations import parse_duration
 from domain.json_types import Json
@@ -66,11 +72,20 @@ class SendEntry(Model):
         Field(description="`POST /notifications/cancel` cancels all notifications with the same key."),
     ] = None
 
+    email: Annotated[EmailBody | None, Field(description="Options of the email: copies, headers and attachments.")] = (
+        None
+    )
+
     @model_validator(mode="after")
     def _check_one_recipient(self) -> "SendEntry":
         if (self.recipient_id is None) == (self.recipient is None):
             raise ValueError("needs either recipient_id or recipient")
         return self
+
+    @property
+    def email_options(self) -> Json | None:
+        """Return the given options in the form that is stored."""
+        return None if self.email is None else self.email.model_dump(mode="json", exclude_unset=True) or None
 
     @property
     def expires_in_duration(self) -> timedelta | None:
@@ -136,6 +151,14 @@ class SendBody(SendRequest):
     def _check_one_recipient(self) -> "SendBody":
         if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:
             raise ValueError("needs exactly one of recipient_id, recipient, recipients and topic")
+        return self
+
+    @model_validator(mode="after")
+    def _check_no_shared_copies(self) -> "SendBody":
+        """Reject copies of a send to several recipients: each copy would get one email per recipient."""
+        is_shared = self.recipients is not None or self.topic is not None
+        if is_shared and self.email is not None and (self.email.cc or self.email.bcc):
+            raise ValueError("cc and bcc belong to one recipient: set them in the entries of `recipients`")
         return self
 
 

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from api.schemas.base import Model
 from api.schemas.contact import Locale, TimeZone
+from api.schemas.emails import MailboxBody
 from api.schemas.timing import LimitFields
 from domain.json_types import Json
 from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_RETENTION_DAYS
@@ -18,6 +19,8 @@ EXAMPLE: Json = {
     "content_days": DEFAULT_CONTENT_DAYS,
     "record_days": DEFAULT_RECORD_DAYS,
     "phone_regions": ["AT", "DE"],
+    "email_sender": {"email": "orders@example.com", "name": "Orders"},
+    "email_reply_to": None,
 }
 
 
@@ -66,10 +69,12 @@ class TenantSettings(Model):
         ),
     ]
     phone_regions: PhoneRegions | None
+    email_sender: MailboxBody | None
+    email_reply_to: MailboxBody | None
 
 
 class TenantChanges(Model):
-    """Absent members stay. A cap and the regions are replaced as a whole; null removes them."""
+    """Absent members stay. A cap, the regions and the mailboxes are replaced as a whole; null removes them."""
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None
@@ -77,6 +82,8 @@ class TenantChanges(Model):
     content_days: DayCount | None = None
     record_days: DayCount | None = None
     phone_regions: PhoneRegions | None = None
+    email_sender: MailboxBody | None = None
+    email_reply_to: MailboxBody | None = None
 
 
 class WebhookSecret(Model):

@@ -220,7 +220,7 @@ def test_protocol_errors_are_shared_responses(status: int) -> None:
 def test_constraints_beyond_the_schema_are_described() -> None:
     fields = DOCUMENT["components"]["schemas"]["TypeBody"]["properties"]
     refused = {name for name, field in fields.items() if field.get("description") == "Refused: not supported yet."}
-    assert refused == {"from", "reply_to", "sensitive", "variants"}
+    assert refused == {"sensitive", "variants"}
 
 
 def test_relevant_headers_are_documented() -> None:

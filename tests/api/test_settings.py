@@ -16,6 +16,8 @@ FIRST = {
     "content_days": 90,
     "record_days": 400,
     "phone_regions": None,
+    "email_sender": None,
+    "email_reply_to": None,
 }
 CAP = {"limit": 20, "per": "1d"}
 

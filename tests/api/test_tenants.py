@@ -81,6 +81,18 @@ async def test_a_suspended_tenant_is_refused_until_it_is_resumed(operator: Async
     assert (await operator.get("/notification-types", headers=headers)).status_code == 200
 
 
+async def test_the_email_domains_of_a_tenant_are_set_whole_and_audited(operator: AsyncClient) -> None:
+    tenant = await made(operator)
+    path = f"/tenants/{tenant['key']}/email-domains"
+    response = await operator.put(path, json={"email_domains": ["Acme.example", "müller.example", "acme.example"]})
+    assert response.json() == tenant | {"email_domains": ["acme.example", "xn--mller-kva.example"]}
+    assert (await operator.put(path, json={"email_domains": []})).json() == tenant
+    refused = await operator.put(path, json={"email_domains": ["acme.example", "a@b"]})
+    assert set(validation_errors(refused)) == {"/email_domains/1"}
+    entries = (await operator.get("/audit", params={"tenant": tenant["key"]})).json()["items"]
+    assert [entry["action"] for entry in entries][:2] == ["tenant.email_domains_set"] * 2
+
+
 async def test_the_installations_own_tenant_cannot_be_suspended(operator: AsyncClient) -> None:
     assert (await operator.post(f"/tenants/{INSTALLATION}/suspend")).status_code == 409
 
@@ -90,6 +102,7 @@ async def test_an_unknown_tenant_is_not_found(operator: AsyncClient) -> None:
         ("GET", "", None),
         ("POST", "/suspend", None),
         ("POST", "/resume", None),
+        ("PUT", "/email-domains", {"email_domains": []}),
         ("POST", "/keys", {"name": "n", "scopes": ["read"]}),
     ):
         response = await operator.request(method, f"/tenants/unknown{tail}", json=body)

@@ -42,6 +42,7 @@ PLAIN = frozenset(
         ),
         *("webhook_url", "phone_regions", "per", "start", "end", "within", "window", "max_window", "schedule"),
         *("body_template", "subject_template", "text_template", "endpoint", "auth", "p256dh"),
+        *("cc", "bcc", "headers", "email_domains"),
     }
 )
 NAME = frozenset({"name"})
@@ -82,10 +83,12 @@ ROUTES: Mapping[str, RouteExample] = {
     "send_notification": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
         bodies=(SEND, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC, SEND | DRY_RUN, SEND_INLINE | DRY_RUN),
+        plain=NAME,
     ),
     "send_batch": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
         bodies=({"items": [SEND | {"idempotency_key": ResourceType.IDEMPOTENCY_KEY}, SEND_INLINE]},),
+        plain=NAME,
     ),
     "list_notifications": RouteExample(
         query=SEARCH
@@ -157,7 +160,7 @@ ROUTES: Mapping[str, RouteExample] = {
         path={"key": ResourceType.NOTIFICATION_TYPE},
         bodies=({"route": [{"channels": [CHANNEL]}], "templates": {CHANNEL: ResourceType.TEMPLATE}},),
         plain=frozenset(
-            {"key"}
+            {"key", "name"}
         ),  # that of the body equals that of the path; that of the digest is the name of a payload field
     ),
     "get_notification_type": TYPE,
@@ -176,7 +179,7 @@ ROUTES: Mapping[str, RouteExample] = {
     "archive_message": INBOX_MESSAGE,
     "list_outbox": RouteExample(query={"recipient_id": ResourceType.RECIPIENT}),
     "get_settings": RouteExample(),
-    "patch_settings": RouteExample(bodies=({"record_days": 300},)),
+    "patch_settings": RouteExample(bodies=({"record_days": 300},), plain=NAME),
     "get_webhook_secret": RouteExample(),
     "put_event_endpoint": RouteExample(
         path={"key": ResourceType.EVENT_ENDPOINT}, bodies=({"url": "https://example.com/"},)
@@ -201,6 +204,7 @@ ROUTES: Mapping[str, RouteExample] = {
     "create_tenant_key": RouteExample(path={"key": ResourceType.TENANT}, bodies=(NEW_KEY,), plain=NAME),
     "suspend_tenant": TENANT,
     "resume_tenant": TENANT,
+    "set_email_domains": RouteExample(path={"key": ResourceType.TENANT}, bodies=({"email_domains": ["acme.example"]},)),
     "list_audit_entries": RouteExample(
         query={"subject": ResourceType.AUDIT_SUBJECT, "actor_id": ResourceType.KEY, "tenant": ResourceType.TENANT},
     ),

@@ -3,7 +3,7 @@ WITH item AS (
     id uuid, recipient_id text, profile jsonb, notification_type text, type_id uuid, event_payload jsonb,
     priority int, channels text[], tags text[], idempotency_key text, idempotency_hash text,
     send_at timestamptz, expires_in float8, digest_key text, digest_id uuid, schedule_id uuid,
-    cancel_key text)
+    cancel_key text, email_options jsonb)
 ), profile AS (
   INSERT INTO recipient AS r (tenant, recipient_id, contact, address_hashes, locale, timezone, attributes, created_at,
          updated_at)
@@ -29,12 +29,12 @@ WITH item AS (
 ), accepted AS (
   INSERT INTO notification (id, tenant, recipient_id, notification_type, type_id, event_payload, status, priority,
          channels, tags, idempotency_key, idempotency_hash, holds_idempotency_key, created_at, send_at, expires_at,
-         generation, revision, digest_key, digest_id, schedule_id, cancel_key)
+         generation, revision, digest_key, digest_id, schedule_id, cancel_key, email_options)
   SELECT id, :tenant, recipient_id, notification_type, type_id, event_payload, 'PENDING', priority, channels, tags,
          idempotency_key, idempotency_hash, idempotency_key IS NOT NULL, now(), send_at,
          CASE WHEN expires_in IS NOT NULL
      THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END, 1, 0,
-         digest_key, digest_id, schedule_id, cancel_key
+         digest_key, digest_id, schedule_id, cancel_key, email_options
     FROM item JOIN known USING (recipient_id) ORDER BY idempotency_key, id
   ON CONFLICT DO NOTHING
   RETURNING id, generation, notification_type, priority, created_at, send_at, expires_at, digest_key

@@ -5,6 +5,7 @@ WITH target AS (
   SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
          n.recipient_id, n.type_id, t.spec, r.contact, r.address_hashes, p.global_channel_opt_in,
          p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone, o.phone_regions,
+         o.email_domains, o.email_sender, o.email_reply_to, n.email_options,
          CASE WHEN n.id < e.restored_before THEN COALESCE(n.send_at <= e.restored_at, true)
          AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = :delivery_id AND a.endpoint_id = :endpoint_id
                             AND a.finished_at > e.restored_at)
@@ -54,7 +55,7 @@ SELECT n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.f
   (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
 , target.recipient_id, target.type_id, target.spec, target.contact,
        target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
-       target.phone_regions,
+       target.phone_regions, target.email_domains, target.email_sender, target.email_reply_to, target.email_options,
        claimed.id IS NOT NULL AS is_new, target.predates_restore,
        target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority, n.tags,
        d.rendered_content,

@@ -1,0 +1,67 @@
+"""Follow emails with options from the send to the wire of a vendor."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testing.vendors.emails import VendorEmail
+from testing.vendors.sendgrid import FakeSendGrid
+from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.engine import running_engine
+from tests.stories.vendors import run_vendors, vendor_environment
+
+pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
+
+OPTIONS = {
+    "reply_to": {"email": "help@shop.example", "name": "Help"},
+    "cc": ["bob@example.com", "ADA@example.com"],
+    "bcc": ["archive@example.com", "Bob@example.com"],
+    "headers": {"X-Order": "4711"},
+}
+
+
+@pytest.fixture
+async def sendgrid(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSendGrid]:
+    async with run_vendors() as (sendgrid, mail_server):
+        for name, value in vendor_environment(sendgrid, mail_server).items():
+            monkeypatch.setenv(name, value)
+        yield sendgrid
+
+
+@pytest.fixture
+async def shop(sendgrid: FakeSendGrid, database_url: str, tmp_path: Path) -> AsyncIterator[ApiTenant]:
+    async with (
+        running_engine(database_url, tmp_path, email_providers=["sendgrid"]) as engine,
+        open_api_tenant(engine) as api_tenant,
+    ):
+        await api_tenant.allow_email_domains("shop.example")
+        sender = {"email": "orders@shop.example", "name": "Orders"}
+        await api_tenant.put_type("news", ["email"], **{"from": sender})
+        await api_tenant.put_recipient(email="ada@example.com")
+        yield api_tenant
+
+
+async def sent_email(shop: ApiTenant, sendgrid: FakeSendGrid, **fields: Any) -> VendorEmail:
+    id = await shop.send("news", **fields)
+    assert (await shop.wait_until_finished(id))["status"] == "SENT"
+    message = sendgrid.log.calls[-1].message
+    assert message is not None
+    assert message.email is not None
+    return message.email
+
+
+async def test_an_email_is_sent_with_the_options_of_send_type_and_tenant(
+    shop: ApiTenant, sendgrid: FakeSendGrid
+) -> None:
+    email = await sent_email(shop, sendgrid, email=OPTIONS)
+    assert (email.sender, email.reply_to) == (("Orders", "orders@shop.example"), ("Help", "help@shop.example"))
+    assert (email.to, email.cc, email.bcc) == (["ada@example.com"], ["bob@example.com"], ["archive@example.com"])
+    assert email.headers["x-order"] == "4711"
+
+
+async def test_an_address_in_a_withdrawn_domain_is_not_used(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
+    await shop.allow_email_domains()
+    email = await sent_email(shop, sendgrid)
+    assert (email.sender[1], email.reply_to) == ("shop@shop.example", None)
