@@ -44,6 +44,7 @@ from services.circuits import CircuitMonitor
 from services.due_work import build_due_work
 from services.provider_calls import ProviderCaller
 from services.recurring_sends import RecurringSends
+from services.unsubscribing import UnsubscribeLinks
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
@@ -111,7 +112,8 @@ class Container:
         )
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
-        caller = ProviderCaller(providers, self.circuits, tracker)
+        links = UnsubscribeLinks(self.settings.secret, self.settings.base_url)
+        caller = ProviderCaller(providers, self.circuits, tracker, links)
         delivery = DeliveryActivities(database, providers, self.circuits, recorder, caller, rates)
         return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 

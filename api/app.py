@@ -43,7 +43,7 @@ from api.routes import (
 )
 from bootstrap import Container
 from web import outbox as outbox_page
-from web import tracking
+from web import tracking, unsubscribe
 
 PREFIX = "/api/v1"
 VERSION = "1"
@@ -84,6 +84,7 @@ PAGES: tuple[APIRouter, ...] = (
     health.router,
     outbox_page.router,
     tracking.router,
+    unsubscribe.router,
 )
 
 

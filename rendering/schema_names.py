@@ -8,7 +8,7 @@ from rendering.schema_costs import target_steps
 
 Schema = dict[str, Any]
 
-ALWAYS_DEFINED = {"recipient"}
+ALWAYS_DEFINED = {"recipient", "unsubscribe_url"}
 # Variables of a digest's template; the schema describes one of its items.
 DIGEST_NAMES = frozenset({"items", "total"})
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jinja2 import Template, TemplateSyntaxError, meta, nodes
 
 from domain.channels import Channel
+from domain.email_options import UNSUBSCRIBE_PLACEHOLDER
 from domain.json_types import JsonValue
 from rendering.failures import TEMPLATE_ERRORS, TOO_LONG, UNSTORABLE, TemplateRuleError, explain_error
 from rendering.messages import Inspection, RenderedContent, RenderFailure, TemplateSource
@@ -62,12 +63,15 @@ class TemplateEngine:
         self, source: TemplateSource, variables: dict[str, JsonValue], locale: str
     ) -> RenderedContent | RenderFailure:
         outputs: dict[str, str] = {}
+        defaults: dict[str, JsonValue] = {"locale": locale}
+        if source.channel is Channel.EMAIL:
+            defaults["unsubscribe_url"] = UNSUBSCRIBE_PLACEHOLDER
         for part in _split_parts(source):
             line_of: Callable[[int], int] | None = None
             try:
                 compiled = self._compile(part)
                 line_of = compiled.template.get_corresponding_lineno
-                output = _render(compiled.template, {"locale": locale, **variables})
+                output = _render(compiled.template, defaults | variables)
                 outputs[part.name] = replace_unsafe_urls(output, compiled.literals) if part.html else output
                 if part.html and source.text is None:
                     outputs["text"] = _join_limited([html_to_text(outputs[part.name])])

@@ -12,16 +12,24 @@ from providers.outcomes import ProviderError, ProviderOutcome, TemporaryError, U
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor, ObservedCall
 from services.outgoing_messages import outgoing_message_of
+from services.unsubscribing import UnsubscribeLinks
 from storage.attempts import AttemptClaim
 
 STALLED_AFTER = 4.0  # seconds; less than the activity timeout adds to the provider's deadline
 
 
 class ProviderCaller:
-    def __init__(self, providers: Mapping[str, Provider], circuits: CircuitMonitor, tracker: Tracker) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        circuits: CircuitMonitor,
+        tracker: Tracker,
+        unsubscribe_links: UnsubscribeLinks,
+    ) -> None:
         self._providers = providers
         self._circuits = circuits
         self._tracker = tracker
+        self._unsubscribe_links = unsubscribe_links
 
     async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> ProviderOutcome:
         """Return the outcome. `started` is the start of the activity, from `time.monotonic`."""
@@ -36,12 +44,14 @@ class ProviderCaller:
         may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
         if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.was_sent)):
             observe_first_attempt(claim.ledger, claim.priority, claim.waited)
-            message = self._tracker.add_tracking(
-                outgoing_message_of(call, claim), provider.name, claim.notification_type.tracking
-            )
-            return await self._send(provider, message)
+            return await self._send(provider, self._complete(outgoing_message_of(call, claim), provider, claim))
         # The row was written and no outcome recorded: a worker called, or died just before the call. Never call again.
         return UnknownOutcome("worker_lost")
+
+    def _complete(self, message: OutgoingMessage, provider: Provider, claim: AttemptClaim) -> OutgoingMessage:
+        """Add the links that the stored content does not have."""
+        with_link = self._unsubscribe_links.add_link(message, claim.notification_type)
+        return self._tracker.add_tracking(with_link, provider.name, claim.notification_type.tracking)
 
     async def _send(self, provider: Provider, message: OutgoingMessage) -> ProviderOutcome:
         started = time.monotonic()

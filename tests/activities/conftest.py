@@ -21,6 +21,7 @@ from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
 from services.outcome_recording import OutcomeRecorder
 from services.provider_calls import ProviderCaller
+from services.unsubscribing import UnsubscribeLinks
 from storage.database import Database
 from storage.inbox import InboxStore
 from storage.sandbox import PostgresSandboxStore
@@ -76,7 +77,7 @@ class ActivityWorker:
         self._reconciling = ReconciliationActivities(worker, providers, recorder)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
         circuits = CircuitMonitor(worker)
-        caller = ProviderCaller(providers, circuits, tracker)
+        caller = ProviderCaller(providers, circuits, tracker, UnsubscribeLinks(b"key", "http://127.0.0.1"))
         self._delivering = DeliveryActivities(worker, providers, circuits, recorder, caller, {})
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:

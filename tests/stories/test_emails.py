@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -43,8 +44,10 @@ async def shop(sendgrid: FakeSendGrid, database_url: str, tmp_path: Path) -> Asy
         yield api_tenant
 
 
-async def sent_email(shop: ApiTenant, sendgrid: FakeSendGrid, **fields: Any) -> VendorEmail:
-    id = await shop.send("news", **fields)
+async def sent_email(
+    shop: ApiTenant, sendgrid: FakeSendGrid, notification_type: str = "news", **fields: Any
+) -> VendorEmail:
+    id = await shop.send(notification_type, **fields)
     assert (await shop.wait_until_finished(id))["status"] == "SENT"
     message = sendgrid.log.calls[-1].message
     assert message is not None
@@ -59,6 +62,31 @@ async def test_an_email_is_sent_with_the_options_of_send_type_and_tenant(
     assert (email.sender, email.reply_to) == (("Orders", "orders@shop.example"), ("Help", "help@shop.example"))
     assert (email.to, email.cc, email.bcc) == (["ada@example.com"], ["bob@example.com"], ["archive@example.com"])
     assert email.headers["x-order"] == "4711"
+
+
+async def test_a_recipient_unsubscribes_by_the_header_of_an_email(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
+    body = '<p>{{ name }}</p><a href="{{ unsubscribe_url }}">Leave</a>'
+    await shop.put_type("offer", ["email"], template={"body_template": body}, category="MARKETING")
+    email = await sent_email(shop, sendgrid, notification_type="offer")
+    url = email.headers["list-unsubscribe"].strip("<>")
+    assert email.headers["list-unsubscribe-post"] == "List-Unsubscribe=One-Click"
+    assert f'<a href="{url}">' in email.html
+    assert url in email.text
+    page = urlsplit(url).path
+    assert (
+        await shop.http.post(f"{shop.engine.api_url}{page}", data={"List-Unsubscribe": "One-Click"})
+    ).status_code == 200
+    later = await shop.wait_until_finished(await shop.send("offer"))
+    assert (later["status"], later["failure_reason"]) == (
+        "SUPPRESSED",
+        "email: opted_out (type_channel_preferences.MARKETING.email)",
+    )
+
+
+async def test_an_email_of_a_required_type_has_no_unsubscribe_header(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
+    await shop.put_type("invoice", ["email"], required=True)
+    email = await sent_email(shop, sendgrid, notification_type="invoice")
+    assert not {"list-unsubscribe", "list-unsubscribe-post"} & set(email.headers)
 
 
 async def test_an_address_in_a_withdrawn_domain_is_not_used(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
