@@ -1,6 +1,7 @@
 """Test one-click unsubscribing: a GET changes nothing, a POST does, once and repeatably, and tokens show nothing."""
 
 from base64 import urlsafe_b64decode
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from httpx2 import ASGITransport, AsyncClient
 
 from bootstrap import Container
 from services.unsubscribing import UnsubscribeLinks, Unsubscription
-from tests.api_tenants import ApiTenant
+from tests.api_tenants import ApiTenant, open_in_process_tenant
 from tests.apps import app_of
 
 pytestmark = pytest.mark.postgres
@@ -19,7 +20,13 @@ TODAY = datetime.now(UTC).date().isoformat()
 
 
 @pytest.fixture
-async def mail_program(container: Container) -> Any:
+async def api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
+    async with open_in_process_tenant(container) as api_tenant:
+        yield api_tenant
+
+
+@pytest.fixture
+async def mail_program(container: Container) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(transport=ASGITransport(app_of(container)), base_url="http://t.test") as client:
         yield client
 
