@@ -12,7 +12,7 @@ from api.authenticated_route import BODY_LIMIT
 from api.json_values import has_more_values
 from api.problems import Problem
 from api.pydantic_errors import issues_of
-from api.schemas.recipients import profile_of
+from api.schemas.recipients import Profile, profile_of
 from api.schemas.sends import SendBody, SendEntry, SendItem, SendRequest
 from api.strict_json import VALUE_LIMIT
 from domain.json_types import Json
@@ -35,18 +35,25 @@ def send_command(request: SendRequest, key: str | None = None, body_hash: str | 
     return SendCommand(
         notification_type=request.notification_type,
         recipient_id=request.resolved_recipient_id,
-        profile=None if request.recipient is None else profile_of(request.recipient),
-        payload=request.payload,
+        profile=_profile_of(request),
+        payload=request.payload if request.content is None else request.content.payload,
         channels=request.channels,
         priority=request.priority,
         send_at=request.send_at,
         expires_in=request.expires_in_duration,
         tags=request.tags,
         cancel_key=request.cancel_key,
+        is_inline=request.content is not None,
         email_options=request.email_options,
         key=key,
         body_hash=body_hash,
     )
+
+
+def _profile_of(request: SendRequest) -> Json | None:
+    if request.content is not None:
+        return profile_of(Profile(email=request.content.to))
+    return None if request.recipient is None else profile_of(request.recipient)
 
 
 def parse_item(item: Json, key: str | None) -> SendCommand | RejectedItem:

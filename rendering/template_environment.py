@@ -12,6 +12,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from rendering.failures import TOO_LARGE, TemplateRuleError
+from rendering.plain_text import html_to_text
 
 REPEAT_LIMIT = 100_000
 NUMBER_BITS = 8_192
@@ -100,6 +101,7 @@ def build_environment(*, html: bool) -> TemplateEnvironment:
     """Build an environment without a loader: `templates` refuses `include`, `import` and `extends` when parsing."""
     sandbox = TemplateEnvironment(autoescape=html, undefined=UndefinedName, cache_size=0, keep_trailing_newline=True)
     sandbox.filters = {name: filter_ for name, filter_ in FILTERS.items() if name not in REMOVED_FILTERS}
+    sandbox.filters["plain_text"] = html_to_text
     sandbox.globals = {name: value for name, value in DEFAULT_NAMESPACE.items() if name not in REMOVED_GLOBALS}
     sandbox.globals["range"] = limited_range
     sandbox.globals["locale"] = ""

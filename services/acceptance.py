@@ -19,6 +19,7 @@ from metrics.sends import ACCEPT_SECONDS, ACCEPTED
 from models.columns import new_id
 from rendering.renderer import Renderer
 from services.contact_rules import ContactRules
+from services.inline_emails import INLINE_TYPE, ensure_inline_type
 from services.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
 from services.send_commands import AcceptedSend, SendCommand, SendResult
 from services.statement_groups import SendStatementGroups
@@ -92,6 +93,8 @@ class Acceptance:
     async def prepare(self, caller: Caller, commands: Mapping[int, SendCommand]) -> dict[int, PreparedSend]:
         """Check all commands together. Return a row to insert or the issues of each. Idempotency keys are not looked
         up."""
+        if any(command.notification_type == INLINE_TYPE for command in commands.values()):
+            await ensure_inline_type(self._database, self._catalog, caller.tenant, caller.default_language)
         types = {
             key: await self._catalog.current_type(caller.tenant, key)
             for key in {command.notification_type for command in commands.values()}
@@ -111,11 +114,12 @@ class Acceptance:
     def _find_issues(
         self, caller: Caller, command: SendCommand, notification_type: NotificationType, issues: list[ValidationIssue]
     ) -> list[ValidationIssue]:
-        rules = ContactRules.of(self._settings, caller)
+        rules, issues = ContactRules.of(self._settings, caller), list(issues)
         if command.profile is not None:
-            issues = issues + rules.find_profile_issues(command.profile, "recipient")
+            found = rules.find_profile_issues(command.profile, "recipient")
+            issues += [issue_at("/content/to", each["detail"]) for each in found] if command.is_inline else found
         if command.email_options is not None:
-            issues = issues + rules.find_email_issues(command.email_options, notification_type)
+            issues += rules.find_email_issues(command.email_options, notification_type)
         return issues + find_expiry_issues(command, notification_type)
 
     def _new_notification(

@@ -17,8 +17,8 @@ BATCH_ERROR_LIMIT = 1_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SendCommand:
     """One send to one recipient. `profile` is `{contact, locale, timezone, attributes}` of a recipient given inline.
-    `email_options` is `{reply_to, cc, bcc, headers, attachments}`. `body_hash` is the hash of the canonical body, set
-    only with an idempotency key."""
+    `is_inline`: address and content are in the send. `email_options` is `{reply_to, cc, bcc, headers, attachments}`.
+    `body_hash` is the hash of the canonical body, set only with an idempotency key."""
 
     notification_type: str
     recipient_id: str
@@ -30,6 +30,7 @@ class SendCommand:
     expires_in: timedelta | None
     tags: Sequence[str]
     cancel_key: str | None
+    is_inline: bool = False
     email_options: Json | None = None
     key: str | None = None
     body_hash: str | None = None

@@ -11,16 +11,14 @@ from api.dry_run_views import dry_run_view
 from api.problems import invalid
 from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.dry_runs import DryRunResponse
-from api.schemas.sends import (
+from api.schemas.send_responses import (
     BatchItemResponse,
-    BatchRequest,
     BatchResponse,
-    IdempotencyKey,
     MultiSendResponse,
-    SendBody,
     SendEntryResponse,
     SendResponse,
 )
+from api.schemas.sends import BatchRequest, IdempotencyKey, SendBody
 from api.send_bodies import BATCH_LIMIT, BATCH_VALUE_LIMIT, parse_item, read_entries, send_command
 from domain.json_types import Json
 from domain.statuses import NotificationStatus

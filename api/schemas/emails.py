@@ -1,13 +1,14 @@
 """Models of the options of an email: mailboxes, copies, headers and attachments."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from api.schemas.base import Model, max_members
 from api.schemas.contact import Email, ascii_email
 from domain.email_options import HEADER_LIMIT, is_header_allowed
+from domain.json_types import Json
 
 MAX_COPIES = 20
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}")
@@ -44,6 +45,26 @@ class MailboxBody(Model):
     name: Annotated[
         str, Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f\u0085\u2028\u2029]*$", examples=["Orders"])
     ] = ""
+
+
+class InlineEmail(Model):
+    """An email whose content is in the send, to an address that need not be stored. At least one of `html` and `text`
+    is needed; the text is derived from the HTML if it is absent."""
+
+    to: Email
+    subject: Annotated[str, Field(min_length=1, max_length=998)]
+    html: Annotated[str | None, Field(min_length=1)] = None
+    text: Annotated[str | None, Field(min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        if self.html is None and self.text is None:
+            raise ValueError("needs html or text")
+        return self
+
+    @property
+    def payload(self) -> Json:
+        return self.model_dump(mode="json", exclude={"to"}, exclude_none=True)
 
 
 class EmailBody(Model):

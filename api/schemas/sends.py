@@ -1,21 +1,25 @@
 """Models of sends: to one recipient, to several in one request, and in batches."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from api.schemas.base import Channels, Duration, Id, Key, Model, ShortText, Timestamp
+from api.schemas.base import Channels, Duration, Key, Model, ShortText, Timestamp
 from api.schemas.contact import RecipientId
-from api.schemas.emails import EmailBody
+from api.schemas.emails import EmailBody, InlineEmail
 from api.schemas.recipients import InlineRecipient
 from domain.durations import parse_duration
 from domain.json_types import Json
+from services.inline_emails import INLINE_TYPE, inline_recipient_id
 from services.multi_sends import MAX_SUBSCRIBERS
 
 MAX_RECIPIENTS = 100
@@ -37,6 +41,14 @@ MULTI_SEND_EXAMPLE: Json = {
         {"recipient_id": "mia", "payload": {"order": "4711"}},
         {"recipient_id": "jonas", "payload": {"order": "4712"}, "priority": 2},
     ],
+}
+INLINE_EXAMPLE: Json = {
+    "content": {
+        "to": "ada@example.com",
+        "subject": "Your report",
+        "text": "It is ready.",
+        "html": "<p>It is ready.</p>",
+    }
 }
 TOPIC_EXAMPLE: Json = {"notification_type": "newsletter", "topic": "lamps", "payload": {"headline": "Lamps"}}
 
@@ -77,7 +89,7 @@ class SendEntry(Model):
     )
 
     @model_validator(mode="after")
-    def _check_one_recipient(self) -> "SendEntry":
+    def _check_one_recipient(self) -> Self:
         if (self.recipient_id is None) == (self.recipient is None):
             raise ValueError("needs either recipient_id or recipient")
         return self
@@ -97,9 +109,41 @@ class SendEntry(Model):
 
 
 class SendRequest(SendEntry):
-    """One message to one recipient: known by `recipient_id`, or given inline as `recipient`."""
+    """One message to one recipient: known by `recipient_id`, or given inline as `recipient`; or an email with its
+    content."""
 
-    notification_type: ShortText
+    content: Annotated[
+        InlineEmail | None,
+        Field(description="Instead of type, recipient and payload: one email with its content."),
+    ] = None
+    notification_type: Annotated[
+        ShortText, Field(default_factory=str, validate_default=True, description="Required, except with `content`.")
+    ]
+
+    @field_validator("notification_type", mode="before")
+    @classmethod
+    def _default_type(cls, given: object, info: ValidationInfo) -> object:
+        if given != "":
+            return given
+        if "content" in info.data and info.data["content"] is None:
+            raise PydanticCustomError("missing", "Field required")
+        return INLINE_TYPE
+
+    @model_validator(mode="after")
+    def _check_one_recipient(self) -> Self:
+        if sum(given is not None for given in (self.recipient_id, self.recipient, self.content)) != 1:
+            raise ValueError("needs exactly one of recipient_id, recipient and content")
+        return self
+
+    @model_validator(mode="after")
+    def _check_content_alone(self) -> Self:
+        if self.content is not None and (self.payload or self.channels):
+            raise ValueError("`content` takes the place of payload and channels")
+        return self
+
+    @property
+    def resolved_recipient_id(self) -> str:
+        return super().resolved_recipient_id if self.content is None else inline_recipient_id(self.content.to)
 
 
 def _list_schema(model: type[Model], max_items: int) -> dict[str, Any]:
@@ -113,7 +157,7 @@ class SendBody(SendRequest):
     """One message to one recipient, known by `recipient_id` or given inline as `recipient`, to each of `recipients`, or
     to each subscriber of a `topic`."""
 
-    model_config = {"json_schema_extra": {"examples": [EXAMPLE, MULTI_SEND_EXAMPLE, TOPIC_EXAMPLE]}}
+    model_config = {"json_schema_extra": {"examples": [EXAMPLE, MULTI_SEND_EXAMPLE, TOPIC_EXAMPLE, INLINE_EXAMPLE]}}
 
     recipients: Annotated[
         list[Json] | None,
@@ -148,13 +192,14 @@ class SendBody(SendRequest):
     ] = False
 
     @model_validator(mode="after")
-    def _check_one_recipient(self) -> "SendBody":
-        if sum(given is not None for given in (self.recipient_id, self.recipient, self.recipients, self.topic)) != 1:
-            raise ValueError("needs exactly one of recipient_id, recipient, recipients and topic")
+    def _check_one_recipient(self) -> Self:
+        audiences = (self.recipient_id, self.recipient, self.recipients, self.topic, self.content)
+        if sum(given is not None for given in audiences) != 1:
+            raise ValueError("needs exactly one of recipient_id, recipient, recipients, topic and content")
         return self
 
     @model_validator(mode="after")
-    def _check_no_shared_copies(self) -> "SendBody":
+    def _check_no_shared_copies(self) -> Self:
         """Reject copies of a send to several recipients: each copy would get one email per recipient."""
         is_shared = self.recipients is not None or self.topic is not None
         if is_shared and self.email is not None and (self.email.cc or self.email.bcc):
@@ -172,51 +217,3 @@ class BatchRequest(Model):
     model_config = {"json_schema_extra": {"examples": [{"items": [EXAMPLE | {"idempotency_key": "signup-4711"}]}]}}
 
     items: Annotated[list[Json], Field(min_length=1, max_length=1000), WithJsonSchema(_list_schema(SendItem, 1000))]
-
-
-class SendResponse(Model):
-    id: Id
-    status: str
-    notification_type: str
-    recipient_id: str
-    priority: int
-    created_at: Timestamp
-    send_at: Timestamp | None
-    expires_at: Timestamp | None
-
-
-class BatchItemResponse(Model):
-    """`status` is that of a single send: 202 with an `id`, or 413 or 422 with `errors`.
-
-    An item lists at most 50 errors. Once the response lists 1,000 errors, each further item lists only its first.
-    `more_errors`: the item has more errors than it lists.
-    """
-
-    index: int
-    status: int
-    id: Id | None = None
-    replayed: bool = False
-    errors: list[dict[str, str]] | None = None
-    more_errors: bool = False
-
-
-class BatchResponse(Model):
-    items: list[BatchItemResponse]
-
-
-class SendEntryResponse(Model):
-    """`status` is that of a send to this recipient alone: 202 with an `id`, or 422 with `errors`, whose pointers are
-    relative to the entry."""
-
-    index: int
-    recipient_id: Annotated[str | None, Field(description="Null if the entry cannot be read.")]
-    status: int
-    id: Id | None = None
-    errors: list[dict[str, str]] | None = None
-    more_errors: bool = False
-
-
-class MultiSendResponse(Model):
-    """The entries of `recipients` in order, or the subscribers of the topic by id."""
-
-    items: list[SendEntryResponse]

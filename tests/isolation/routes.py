@@ -42,10 +42,11 @@ PLAIN = frozenset(
         ),
         *("webhook_url", "phone_regions", "per", "start", "end", "within", "window", "max_window", "schedule"),
         *("body_template", "subject_template", "text_template", "endpoint", "auth", "p256dh"),
-        *("cc", "bcc", "headers", "email_domains"),
+        *("cc", "bcc", "headers", "email_domains", "to", "subject", "html"),
     }
 )
 NAME = frozenset({"name"})
+INLINE_TEXT = NAME | {"text"}
 
 INLINE = {"recipient": {"recipient_id": ResourceType.RECIPIENT}}
 ENTRY = {"recipient_id": ResourceType.RECIPIENT, "cancel_key": ResourceType.CANCEL_KEY, "tags": [ResourceType.TAG]}
@@ -83,12 +84,12 @@ ROUTES: Mapping[str, RouteExample] = {
     "send_notification": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
         bodies=(SEND, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC, SEND | DRY_RUN, SEND_INLINE | DRY_RUN),
-        plain=NAME,
+        plain=INLINE_TEXT,
     ),
     "send_batch": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
         bodies=({"items": [SEND | {"idempotency_key": ResourceType.IDEMPOTENCY_KEY}, SEND_INLINE]},),
-        plain=NAME,
+        plain=INLINE_TEXT,
     ),
     "list_notifications": RouteExample(
         query=SEARCH
