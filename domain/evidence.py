@@ -51,6 +51,10 @@ EVIDENCE_OF_STATE: dict[AttemptState, Evidence] = {
 
 
 class ReceiptKind(StoredEnum):
+    """Name what a receipt reports. DELAYED: the vendor has the message and tries again to hand it over. UNKNOWN is kept
+    without effect."""
+
+    DELAYED = "delayed"
     DELIVERED = "delivered"
     OPENED = "opened"
     CLICKED = "clicked"

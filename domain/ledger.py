@@ -67,6 +67,15 @@ def record_receipt(
     return _with_evidence_due(after, attempt.delivery_id)
 
 
+def record_delay(
+    ledger: Ledger, attempt_id: UUID, occurred_at: datetime, at: datetime, reason: str | None = None
+) -> Ledger:
+    """Record in the timeline that the provider tries again to hand over the message. It changes no status."""
+    attempt = ledger.attempts[attempt_id]
+    detail = {"provider": attempt.provider, "occurred_at": occurred_at.isoformat()}
+    return _with_event(ledger, attempt.delivery_id, "delayed", at, detail, reason)
+
+
 def await_evidence(ledger: Ledger, delivery_id: UUID, goal: Evidence) -> Ledger:
     """Mark the delivery so that this much evidence wakes the workflow, unless the goal is decided already."""
     delivery = ledger.deliveries[delivery_id]

@@ -45,16 +45,25 @@ class SandboxMode(StrEnum):
     OPEN = "open"
     BOUNCE = "bounce"
     COMPLAIN = "complain"
+    DELAY = "delay"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 MODES_BY_DIGITS = {f"{number:04}": mode for number, mode in enumerate(SandboxMode, start=1)}
 
 # Earlier calls do not matter: one write instead of two.
-ACCEPTING_MODES = (None, SandboxMode.SILENT, SandboxMode.OPEN, SandboxMode.BOUNCE, SandboxMode.COMPLAIN)
+ACCEPTING_MODES = (
+    *(None, SandboxMode.SILENT, SandboxMode.OPEN, SandboxMode.BOUNCE),
+    *(SandboxMode.COMPLAIN, SandboxMode.DELAY, SandboxMode.UNSUBSCRIBE),
+)
 # Reported after "delivered".
-FOLLOW_UP_RECEIPTS = {SandboxMode.OPEN: ReceiptKind.OPENED, SandboxMode.COMPLAIN: ReceiptKind.COMPLAINED}
-# Reported with the kind: bounces of this vendor are always hard.
-RECEIPT_REASONS = {ReceiptKind.BOUNCED: "invalid_address"}
+FOLLOW_UP_RECEIPTS = {
+    SandboxMode.OPEN: ReceiptKind.OPENED,
+    SandboxMode.COMPLAIN: ReceiptKind.COMPLAINED,
+    SandboxMode.UNSUBSCRIBE: ReceiptKind.UNSUBSCRIBED,
+}
+# Reported with the kind. Bounces of this vendor are always hard.
+RECEIPT_REASONS = {ReceiptKind.BOUNCED: "invalid_address", ReceiptKind.DELAYED: "mailbox_unavailable"}
 
 
 class Sandbox(Provider):
@@ -152,6 +161,8 @@ def plan_receipts(mode: SandboxMode | None, call_number: int) -> list[tuple[Rece
         return []
     if mode is SandboxMode.BOUNCE:
         return [(ReceiptKind.BOUNCED, DELIVERED_DELAY)]
+    if mode is SandboxMode.DELAY:
+        return [(ReceiptKind.DELAYED, DELIVERED_DELAY), (ReceiptKind.DELIVERED, OPENED_DELAY)]
     delay = LOST_RECEIPT_DELAY if mode is SandboxMode.LOST and call_number == 1 else timedelta()
     reports = [(ReceiptKind.DELIVERED, DELIVERED_DELAY + delay)]
     return [*reports, (FOLLOW_UP_RECEIPTS[mode], OPENED_DELAY)] if mode in FOLLOW_UP_RECEIPTS else reports

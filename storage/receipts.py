@@ -18,7 +18,7 @@ from domain.channels import Channel
 from domain.clock import now
 from domain.evidence import EVIDENCE_OF_RECEIPT, ReceiptKind, Reporter
 from domain.json_types import Json
-from domain.ledger import record_receipt
+from domain.ledger import record_delay, record_receipt
 from domain.names import derived_id
 from domain.records import Ledger
 from domain.suppressions import (
@@ -147,6 +147,8 @@ async def _is_revoked(session: Executor, tenant: UUID, attempt_id: UUID, receipt
 def with_receipts(ledger: Ledger, attempt_id: UUID, received: list[StoredReceipt], at: datetime) -> Ledger:
     """Return the ledger after these receipts of one attempt."""
     for receipt in received:
+        if receipt.kind == ReceiptKind.DELAYED:
+            ledger = record_delay(ledger, attempt_id, receipt.occurred_at, at, receipt.reason)
         evidence = EVIDENCE_OF_RECEIPT.get(ReceiptKind(receipt.kind))
         if evidence is not None:
             ledger = record_receipt(

@@ -96,6 +96,11 @@ def _digested(event: TimelineEvent, history: NotificationHistory) -> str:
     return f"It went into the digest {(event.detail or {}).get('notification_id')}."
 
 
+def _delayed(event: TimelineEvent, history: NotificationHistory) -> str:
+    why = f": {code_text(event.reason)}" if event.reason else ""
+    return f"{event.channel}: {(event.detail or {}).get('provider')} has not handed it over yet and tries again{why}."
+
+
 def _rerouted(event: TimelineEvent, history: NotificationHistory) -> str:
     return f"{event.channel} goes to another provider: {sentence_of(event)}."
 
@@ -178,6 +183,7 @@ SENTENCE_BUILDERS: dict[str, SentenceBuilder] = {
     "waiting": _waiting,
     "collected": _collected,
     "digested": _digested,
+    "delayed": _delayed,
     "rerouted": _rerouted,
     "devices_skipped": _devices_skipped,
     "device_skipped": _device_skipped,

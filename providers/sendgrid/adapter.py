@@ -68,9 +68,10 @@ class SendGrid(Provider):
     max_events: ClassVar[int] = 5_000
     settings: ClassVar[type[ProviderSettings]] = SendGridSettings
 
-    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events `processed` and `deferred` add
+    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events `processed` adds
     # nothing: the message was accepted and has not arrived.
     RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
+        "deferred": ReceiptKind.DELAYED,
         "delivered": ReceiptKind.DELIVERED,
         "open": ReceiptKind.OPENED,
         "click": ReceiptKind.CLICKED,

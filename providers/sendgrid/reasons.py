@@ -36,8 +36,8 @@ BLOCKED_TYPE = "blocked"
 
 
 def receipt_reason(event: Mapping[str, Any], kind: ReceiptKind) -> str | None:
-    """Return why a message did not arrive, or which unsubscribe group the recipient left or rejoined."""
-    if kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED):
+    """Return why a message did not arrive or is late, or which unsubscribe group the recipient left or rejoined."""
+    if kind in (ReceiptKind.DELAYED, ReceiptKind.BOUNCED, ReceiptKind.FAILED):
         return reason_of(event)
     group = event.get("asm_group_id")
     return f"{GROUP_PREFIX}{group}" if event["event"] in GROUP_EVENTS and isinstance(group, int) else None

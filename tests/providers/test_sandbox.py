@@ -39,6 +39,8 @@ WORDS = {
     "open": "0009",
     "bounce": "0010",
     "complain": "0011",
+    "delay": "0012",
+    "unsubscribe": "0013",
 }
 ACCEPTED, REFUSED, TEMPORARY, PERMANENT, UNKNOWN = (
     ProviderAcceptance,
@@ -84,7 +86,7 @@ def test_a_contact_point_of_any_channel_may_contain_a_sandbox_word(word: str, di
         {},
         {"email": "ada@example.com"},
         {"phone": "+447700900123"},
-        {"phone": "+447700900012"},
+        {"phone": "+447700900014"},
         {"phone": "+447700000100"},
         {"token": "abc"},
         {"url": "https://hooks.example.com/in"},
@@ -109,6 +111,8 @@ def test_an_ordinary_contact_point_contains_no_sandbox_word(address: dict[str, A
         ("open", [ACCEPTED], 1),
         ("bounce", [ACCEPTED], 1),
         ("complain", [ACCEPTED], 1),
+        ("delay", [ACCEPTED], 1),
+        ("unsubscribe", [ACCEPTED], 1),
     ],
 )
 async def test_one_delivery_gets_these_results_in_order(
@@ -215,6 +219,8 @@ DELIVERED, OPENED = ReceiptKind.DELIVERED, ReceiptKind.OPENED
         ("flaky", 3, [(DELIVERED, 0.2)]),
         ("bounce", 1, [(ReceiptKind.BOUNCED, 0.2)]),
         ("complain", 1, [(DELIVERED, 0.2), (ReceiptKind.COMPLAINED, 0.5)]),
+        ("delay", 1, [(ReceiptKind.DELAYED, 0.2), (DELIVERED, 0.5)]),
+        ("unsubscribe", 1, [(DELIVERED, 0.2), (ReceiptKind.UNSUBSCRIBED, 0.5)]),
     ],
 )
 def test_each_receipt_has_its_event_and_delay(word: str, call: int, reports: list[tuple[ReceiptKind, float]]) -> None:

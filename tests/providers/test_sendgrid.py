@@ -239,7 +239,7 @@ async def test_every_vendor_term_has_its_receipt_kind(bench: SendGridBench) -> N
     ]
     assert receipts == [
         ("processed", ReceiptKind.UNKNOWN, None),
-        ("deferred", ReceiptKind.UNKNOWN, None),
+        ("deferred", ReceiptKind.DELAYED, None),
         ("delivered", ReceiptKind.DELIVERED, None),
         ("open", ReceiptKind.OPENED, None),
         ("click", ReceiptKind.CLICKED, None),

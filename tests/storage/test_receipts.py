@@ -84,6 +84,18 @@ async def test_a_receipt_with_our_reference_moves_the_notification(sent: Databas
     assert row["next_attempt_at"] is None
 
 
+async def test_a_delay_is_an_entry_of_the_timeline_and_changes_no_status(sent: DatabaseSend) -> None:
+    await sent.answer(AttemptState.ACCEPTED, "m-delayed")
+    delayed = receipt("delayed", attempt_id=sent.attempt(), reason="mailbox_unavailable")
+    for _ in range(2):
+        await store(sent.database_tenant.database, delayed)
+        await apply_waiting(sent.database_tenant.database)
+    assert (await sent.row())["status"] == "SENT"
+    [event] = [event for event in await sent.rows("event") if event["kind"] == "delayed"]
+    assert (event["channel"], event["reason"], event["status"]) == ("email", "mailbox_unavailable", None)
+    assert event["detail"]["provider"] == "sandbox"
+
+
 async def test_by_the_vendors_message_id_it_moves_the_notification(sent: DatabaseSend) -> None:
     await sent.answer(AttemptState.ACCEPTED, "m-by-id")
     await store(sent.database_tenant.database, receipt(provider_message_id="m-by-id"))

@@ -45,6 +45,17 @@ async def test_a_refused_recipient_is_not_retried(sandbox_failures: SandboxFailu
     assert await sandbox_failures.list_outbox(notification["id"]) == []
 
 
+async def test_a_delay_is_explained_before_the_delivery(sandbox_failures: SandboxFailures) -> None:
+    await sandbox_failures.api_tenant.put_recipient("delayed", email="ada+delay@example.com")
+    id = await sandbox_failures.api_tenant.send("by-email", "delayed")
+    notification = await sandbox_failures.api_tenant.wait_for_status(id, "DELIVERED")
+    kinds = [entry["kind"] for entry in notification["timeline"]]
+    assert kinds.index("delayed") < kinds.index("delivered")
+    explanation = await sandbox_failures.api_tenant.call("GET", f"/notifications/{notification['id']}/explain")
+    sentence = "sandbox has not handed it over yet and tries again: the mailbox is unavailable."
+    assert any(sentence in line for line in str(explanation).splitlines()), explanation
+
+
 @on_every_channel
 async def test_refused_credentials_fail_the_delivery_with_provider_failed(
     sandbox_failures: SandboxFailures, channel: str
