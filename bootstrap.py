@@ -13,22 +13,22 @@ from uuid import UUID
 import httpx2
 from temporalio.client import Client
 
-from activities.clocks import DigestActivities, TickActivities
 from activities.delivery import DeliveryActivities
+from activities.digests_and_ticks import DigestActivities, TickActivities
 from activities.planning import PlanningActivities
 from activities.reconciliation import ReconciliationActivities
 from activities.settlement import SettlementActivities
 from config import Settings
-from dispatch.assembly import build_dispatcher, build_leader_dependencies, build_process_gauges
 from dispatch.background_loops import Loop
 from dispatch.dispatcher import Dispatcher
 from dispatch.event_poster import EventPoster
 from dispatch.notify_listener import NotifyListener, build_api_listener
 from dispatch.process_registration import ProcessRegistration
-from dispatch.receipts import ReceiptApplier
-from dispatch.sandbox_receipts import SandboxReceiptPoster
+from dispatch.receipt_applier import ReceiptApplier
+from dispatch.sandbox_receipt_poster import SandboxReceiptPoster
 from dispatch.start_holds import run_after_release
-from dispatch.temporal_connection import connect_with_settings, is_server_available
+from dispatch.temporal.connection import connect_with_settings, is_server_available
+from dispatch.wiring import build_dispatcher, build_leader_dependencies, build_process_gauges
 from dispatch.work_announcer import WorkAnnouncer
 from domain.tracking import TraceSigner
 from metrics.page import MetricsPage
@@ -39,12 +39,12 @@ from providers.pools import Pools, build_pools, build_providers
 from providers.transport import Transport, outgoing_client
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
-from services.assembly import SendServices, Services, build_send_services, build_services
 from services.circuits import CircuitMonitor
-from services.due_work import build_due_work
 from services.provider_calls import ProviderCaller
 from services.recurring_sends import RecurringSends
+from services.tick_work import build_tick_work
 from services.unsubscribing import UnsubscribeLinks
+from services.wiring import SendServices, Services, build_send_services, build_services
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.encryption import Encryption
@@ -99,7 +99,7 @@ class Container:
             *(settlement.settle, settlement.check_step),
             ReconciliationActivities(database, self.providers, services.outcome_recorder).record_outcome,
             DigestActivities(database).close_digest,
-            TickActivities(database, build_due_work(database, self.recurring)).run_tick,
+            TickActivities(database, build_tick_work(database, self.recurring)).run_tick,
         )
 
     def build_provider_activities(self) -> Sequence[Callable[..., Any]]:

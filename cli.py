@@ -168,12 +168,12 @@ def check_provider(
 async def prepare_temporal(settings: Settings, address: str, database_url: str | None) -> None:
     from temporalio.service import RPCError
 
-    from dispatch import temporal_preparation
+    from dispatch.temporal import preparation
     from storage.connections import DATABASE_ERRORS
 
     try:
         given = settings if settings.temporal_address else None
-        await temporal_preparation.prepare_temporal(address, settings.temporal_namespace, database_url, given)
+        await preparation.prepare_temporal(address, settings.temporal_namespace, database_url, given)
     except (RPCError, RuntimeError) as error:
         raise StackError(f"Temporal rejects the search attributes or Schedules of Tocsin: {error}") from error
     except DATABASE_ERRORS as error:

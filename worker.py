@@ -22,10 +22,10 @@ from activities.delivery import MAX_SHARED_QUEUE_CALLS
 from bootstrap import Container, check_settings, open_container
 from config import ServerSettings, Settings
 from config.sources import InvalidSettings
-from dispatch.sdk_metrics import serve_sdk_metrics
-from dispatch.search_attributes import ensure_search_attributes
 from dispatch.start_holds import hold_on_start, wait_for_release
-from dispatch.temporal_connection import connect_with_settings
+from dispatch.temporal.connection import connect_with_settings
+from dispatch.temporal.sdk_metrics import serve_sdk_metrics
+from dispatch.temporal.search_attributes import ensure_search_attributes
 from domain.channels import Channel
 from domain.names import NOTIFICATIONS_QUEUE, delivery_queue
 from logs import configure_logging

@@ -17,10 +17,10 @@ from domain.statuses import DeliveryStatus
 from metrics.attempts import count_attempt, count_unreadable_address
 from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
-from services.attempt_outcomes import attempt_state, unrecorded_result
 from services.circuits import CircuitMonitor
 from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
 from services.outcome_recording import OutcomeRecorder
+from services.outcome_translation import attempt_state, unrecorded_result
 from services.outgoing_messages import invalid_device_of
 from services.provider_calls import ProviderCaller
 from storage import gates, holds, processes

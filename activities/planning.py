@@ -14,7 +14,8 @@ class PlanningActivities:
 
     @activity.defn
     async def resolve_preferences(self, start: ResolveInput) -> Plan:
-        """Return the plan, the gate to wait at, or the final outcome. Render the steps that start immediately."""
+        """Plan the notification with the recipient's preferences as they are now. Return the plan, the gate to wait
+        at, or the final outcome. Render the steps that start immediately."""
         return await self._planner.plan(start)
 
     @activity.defn

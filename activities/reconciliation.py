@@ -11,8 +11,8 @@ from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverRes
 from domain.records import AttemptRecord
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, TemporaryError
-from services.attempt_outcomes import bare_outcome, result_from_attempt
 from services.outcome_recording import OutcomeRecorder
+from services.outcome_translation import bare_outcome, result_from_attempt
 from services.outgoing_messages import outgoing_message_of
 from storage import provider_health
 from storage.attempts import AttemptClaim, claim_attempt, has_concurrent_call

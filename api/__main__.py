@@ -11,8 +11,8 @@ from api.server import SHUTDOWN_GRACE, serve
 from bootstrap import Container, open_container
 from config import ServerSettings
 from config.sources import InvalidSettings
-from dispatch.sdk_metrics import serve_sdk_metrics
 from dispatch.start_holds import hold_on_start
+from dispatch.temporal.sdk_metrics import serve_sdk_metrics
 from logs import configure_logging
 from metrics.page import MetricsPage
 from storage.api_keys import SCOPES, upsert_key

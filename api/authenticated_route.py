@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api import strict_json
-from api.callers import PUBLIC_SCOPE, authenticate
+from api.authentication import PUBLIC_SCOPE, authenticate
 from api.json_values import count_values
 from api.problems import Problem, invalid, not_found
 from api.query_names import declared_names, find_query_issues

@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from api.authenticated_route import BODY_LIMIT, BodyLimits
-from api.callers import PUBLIC_SCOPE
+from api.authentication import PUBLIC_SCOPE
 from api.examples import EXAMPLES
 from api.problems import MEDIA_TYPE, PROBLEM_TYPES, TYPE_PREFIX
 from api.schemas.dry_runs import EXAMPLE as DRY_RUN_EXAMPLE

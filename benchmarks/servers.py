@@ -13,7 +13,7 @@ import asyncpg
 
 from bootstrap import prepare_database
 from config import Settings
-from dispatch.temporal_preparation import prepare_temporal
+from dispatch.temporal.preparation import prepare_temporal
 from embedded.cluster import Cluster
 from embedded.datadir import DataDir
 from embedded.environment import StackAddresses, StackSecrets, child_environment

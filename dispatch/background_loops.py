@@ -10,7 +10,7 @@ import httpx2
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.temporal_connection import OUTAGE_STATUSES
+from dispatch.temporal.connection import OUTAGE_STATUSES
 from domain.stored_enums import UnknownValue
 from metrics.engine import FailureCause, count_background_failure, initialize_bug_count
 from storage.connections import DATABASE_ERRORS, is_outage

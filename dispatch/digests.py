@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from storage import digests
 from storage.catalog import Catalog
 from storage.database import Database

@@ -17,9 +17,9 @@ from dispatch.leader_tasks import LeaderTasks
 from dispatch.leases import ProcessLease
 from dispatch.notify_listener import NotifyListener
 from dispatch.orphan_sweep import OrphanSweep
-from dispatch.starter import WorkflowStarter
-from dispatch.temporal_store_monitor import StoreMonitor
+from dispatch.temporal.store_monitor import StoreMonitor
 from dispatch.token_bucket import TokenBucket
+from dispatch.workflow_starter import WorkflowStarter
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
 from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached
 from storage import claims

@@ -10,7 +10,7 @@ import random
 import structlog
 
 from dispatch.background_loops import Loop
-from dispatch.event_calls import post_event
+from dispatch.event_requests import post_event
 from domain.clock import now
 from domain.event_webhooks import retry_delay
 from models.event_webhooks import EventEndpoint

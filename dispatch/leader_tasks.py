@@ -10,17 +10,17 @@ from datetime import timedelta
 
 from temporalio.client import Client
 
-from dispatch.batches import BatchTasks, SchedulePlanTask
 from dispatch.digests import DigestTasks
 from dispatch.gauge_sampling import SamplingTask
+from dispatch.large_changes import LargeChangeTasks, SchedulePlanTask
+from dispatch.limit_admission import LimitAdmissionTasks
 from dispatch.pruning import PruningTask
-from dispatch.queue_rates import QueueRateTask
-from dispatch.recoveries import RecoveryTask
-from dispatch.signals import SignalTasks
-from dispatch.starter import WorkflowStarter
-from dispatch.throttles import ThrottleTasks
-from dispatch.ticks import TickTasks
-from dispatch.unknown_workflows import UnknownWorkflowTask
+from dispatch.temporal.queue_rates import QueueRateTask
+from dispatch.temporal.schedules import TickTasks
+from dispatch.temporal.store_recovery import StoreRecoveryTask
+from dispatch.temporal.unknown_workflows import UnknownWorkflowTask
+from dispatch.workflow_signals import WorkflowSignalTasks
+from dispatch.workflow_starter import WorkflowStarter
 from domain.names import (
     CANCEL_DUE,
     COLLECT_DUE,
@@ -61,25 +61,25 @@ class LeaderDependencies:
 def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -> LeaderTasks:
     """Build the tasks by name. `min_retention`: for how many seconds no notification is removed."""
     database = dependencies.database
-    signals = SignalTasks(database, dependencies.starter, dependencies.resume_rate)
+    signals = WorkflowSignalTasks(database, dependencies.starter, dependencies.resume_rate)
     digests = DigestTasks(database, dependencies.catalog, dependencies.starter)
-    throttles = ThrottleTasks(database, list(dependencies.rates))
-    batches = BatchTasks(database)
+    admission = LimitAdmissionTasks(database, list(dependencies.rates))
+    changes = LargeChangeTasks(database)
     ticks = TickTasks(database, dependencies.client, dependencies.recurring)
     return {
-        RECOVERY_DUE: RecoveryTask(database).recover,
+        RECOVERY_DUE: StoreRecoveryTask(database).recover,
         CANCEL_DUE: signals.send_cancel_signals,
         EVIDENCE_DUE: signals.send_evidence_signals,
-        RECONSIDER_DUE: batches.reconsider,
-        ERASURE_DUE: batches.erase,
+        RECONSIDER_DUE: changes.reconsider,
+        ERASURE_DUE: changes.erase,
         RELEASE_DUE: signals.release_held,
         RATES_DUE: QueueRateTask(database, dependencies.client, dependencies.rates).update_rates,
-        "provider queues": throttles.admit,
+        "provider queues": admission.admit,
         COLLECT_DUE: digests.collect_items,
         DIGEST_DUE: digests.signal_pending_windows,
-        THROTTLE_DUE: throttles.open_next,
+        THROTTLE_DUE: admission.open_next,
         "lost rows": UnknownWorkflowTask(database, dependencies.client).terminate_unknown_workflows,
-        "throttle purge": throttles.purge,
+        "throttle purge": admission.purge,
         "pruning": PruningTask(database, timedelta(seconds=min_retention)).prune,
         TICKS_DUE: ticks.ensure_schedules,
         PLANS_DUE: SchedulePlanTask(database, dependencies.recurring).plan_batch,

@@ -6,7 +6,7 @@ from uuid import UUID
 import structlog
 from temporalio.client import WorkflowExecutionStatus
 
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from domain.clock import now
 from domain.ledger import finish_notification
 from domain.reasons import Reason

@@ -1,6 +1,6 @@
 """Define the messages of notifications in Temporal: ids and facts, never addresses, names, bodies or payloads.
-`domain/clock_messages.py` has those of digests and ticks, `domain/goal_messages.py` those of a step that waits for
-its goal."""
+`domain/digest_and_tick_messages.py` has those of digests and ticks, `domain/goal_messages.py` those of a step that
+waits for its goal."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

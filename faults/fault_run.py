@@ -14,7 +14,7 @@ import httpx2
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
 from faults.background_load import running_background_load
 from faults.catalog import FAULTS
 from faults.invariants import EVERY_NOTIFICATION_ENDS, broken, figures

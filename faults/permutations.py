@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from dispatch.receipts import ReceiptApplier
+from dispatch.receipt_applier import ReceiptApplier
 from domain.channels import Channel
 from domain.evidence import AttemptState, ReceiptKind
 from domain.ledger import finish_notification, record_outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bootstrap import prepare_database
-from dispatch.temporal_preparation import prepare_temporal
+from dispatch.temporal.preparation import prepare_temporal
 from embedded.cluster import Cluster
 from embedded.datadir import DataDir
 from embedded.postgres import Postgres

@@ -17,7 +17,7 @@ from domain.messages import CallResult
 from domain.names import derived_id
 from domain.retries import INTERNAL_REASONS
 from providers.outcomes import ProviderOutcome
-from services.attempt_outcomes import retry_delay
+from services.outcome_translation import retry_delay
 from storage import provider_health
 from storage.database import Database
 from storage.statements import Executor

@@ -9,7 +9,7 @@ from domain.reasons import Reason
 from domain.records import DeliveryDecision
 from domain.redrives import already_sent_decision
 from domain.statuses import DeliveryStatus
-from services.attempt_outcomes import result_from_attempt
+from services.outcome_translation import result_from_attempt
 from services.outgoing_messages import address_of, number_refused
 from storage.attempts import NOT_DECRYPTED, AttemptClaim
 

@@ -18,7 +18,7 @@ from domain.suppressions import with_suppression_events
 from metrics.attempts import KeptOutcome, count_recording_failure
 from providers.base import Provider
 from providers.outcomes import ProviderAcceptance, ProviderOutcome
-from services.attempt_outcomes import (
+from services.outcome_translation import (
     attempt_state,
     attempt_with_outcome,
     bare_outcome,

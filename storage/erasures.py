@@ -1,6 +1,6 @@
 """Erase a recipient: their data is deleted, the history of their notifications stays. Called by the route.
 
-One transaction erases the recipient and records the erasure. With many notifications, `dispatch/batches.py` first
+One transaction erases the recipient and records the erasure. With many notifications, `dispatch/large_changes.py` first
 blanks, cancels and, if the recipient id is an address, renames them in batches, from the oldest on; the last of these
 batches erases the recipient. A second pass blanks what calls in flight have recorded since, and what was accepted with
 an id that the first had passed. The cursor moves in the transaction of its batch, and `finished_at` is written last:

@@ -1,8 +1,8 @@
 """Write and list pauses, mark the deliveries that the guard held back, and release those that nothing holds any more.
 
-`hold` rows are written by the pause routes, deliveries are marked by `deliver` and released by `dispatch/signals.py`.
-Deliveries with the same `hold_key` (channel, notification type, providers) are held by the same pauses and circuits. So
-a batch examines each cause once, however many deliveries wait for it.
+`hold` rows are written by the pause routes, deliveries are marked by `deliver` and released by
+`dispatch/workflow_signals.py`. Deliveries with the same `hold_key` (channel, notification type, providers) are held by
+the same pauses and circuits. So a batch examines each cause once, however many deliveries wait for it.
 """
 
 from collections.abc import Sequence

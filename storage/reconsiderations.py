@@ -1,7 +1,7 @@
 """Reconsider waiting notifications and due times after a change of time zones, quiet hours or frequency caps.
 
 A change of one recipient is applied in its transaction. A change of a tenant is only recorded there, and applied in
-batches by `dispatch/batches.py`. The cursor moves in the transaction of its batch, so that another process
+batches by `dispatch/large_changes.py`. The cursor moves in the transaction of its batch, so that another process
 continues after it and no notification is woken twice.
 """
 

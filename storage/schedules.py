@@ -1,7 +1,7 @@
 """Create, change, pause and delete recurring sends, and plan their occurrences. Recipient ids are stored in the spec
 only.
 
-A change plans the occurrences of the first recipients; `dispatch/batches.py` plans the others in batches. The
+A change plans the occurrences of the first recipients; `dispatch/large_changes.py` plans the others in batches. The
 cursor moves in the transaction of its batch, and another process continues after it. Occurrences after the cursor are
 not due yet. All are computed from the time of the change.
 """

@@ -18,8 +18,8 @@ import worker
 from api.server import serve
 from bootstrap import Container, open_container, prepare_database
 from config import Settings
-from dispatch.temporal_connection import connect
-from dispatch.temporal_preparation import prepare_temporal
+from dispatch.temporal.connection import connect
+from dispatch.temporal.preparation import prepare_temporal
 from embedded.ports import free_port
 from embedded.temporary_servers import temporary_postgres, temporary_temporal
 from supervision.worker_processes import run_on_uvloop

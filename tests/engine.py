@@ -14,8 +14,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bootstrap import Container
 from config import Settings
-from dispatch.temporal_connection import connect
-from dispatch.temporal_preparation import prepare_temporal
+from dispatch.temporal.connection import connect
+from dispatch.temporal.preparation import prepare_temporal
 from domain.names import workflow_id
 from embedded.ports import free_port
 from embedded.temporary_servers import temporary_temporal

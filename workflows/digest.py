@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.clocks import DigestActivities
-    from domain.clock_messages import DigestCloseInput, DigestStart
+    from activities.digests_and_ticks import DigestActivities
+    from domain.digest_and_tick_messages import DigestCloseInput, DigestStart
     from workflows import options
-    from workflows.local_steps import run_local_then_remote
+    from workflows.local_activities import run_local_then_remote
     from workflows.waits import is_history_long
 
 

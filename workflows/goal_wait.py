@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.goals import goal_deadline
     from domain.messages import StepPlan
     from workflows import options
-    from workflows.local_steps import run_local_then_remote
+    from workflows.local_activities import run_local_then_remote
     from workflows.steps import StepResult
     from workflows.waits import WorkflowWaits
 

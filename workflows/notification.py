@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import options
     from workflows.concurrency import EndpointConcurrency
     from workflows.goal_wait import GoalWait
-    from workflows.local_steps import run_local_then_remote
+    from workflows.local_activities import run_local_then_remote
     from workflows.steps import StepResult, StepRun
     from workflows.waits import ContinueAsNew, WorkflowWaits
 

@@ -27,7 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.concurrency import EndpointConcurrency
     from workflows.endpoint import EndpointDelivery
     from workflows.endpoint_results import EndpointResult, combined_result
-    from workflows.local_steps import run_local_then_remote
+    from workflows.local_activities import run_local_then_remote
     from workflows.waits import WorkflowWaits
 
 

@@ -3,8 +3,8 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.clocks import TickActivities
-    from domain.clock_messages import TickInput, TickOutcome
+    from activities.digests_and_ticks import TickActivities
+    from domain.digest_and_tick_messages import TickInput, TickOutcome
     from workflows import options
 
 

@@ -24,9 +24,9 @@ from domain.json_types import Json
 from domain.statuses import NotificationStatus
 from domain.time_slices import in_slices
 from domain.validation_issues import issue_at
-from services.assembly import SendServices
 from services.multi_sends import EntryResult, MultiSendCommand
 from services.send_commands import AcceptedSend, ErrorListing, RejectedItem, SendCommand, SendResult, body_hash_of
+from services.wiring import SendServices
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 

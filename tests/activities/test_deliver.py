@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from dispatch.receipts import ReceiptApplier
+from dispatch.receipt_applier import ReceiptApplier
 from domain import clock
 from domain.channels import Channel, DeviceKind
 from domain.evidence import AttemptState

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import PayloadConverter
 
-from dispatch.temporal_connection import RedactingFailureConverter
+from dispatch.temporal.connection import RedactingFailureConverter
 from domain.messages import CallResult, DeliverResult
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY

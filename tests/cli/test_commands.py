@@ -19,7 +19,7 @@ from commands.client import ApiClient
 from commands.local_stack import find_running_stack, not_running_error
 from commands.tail import Tail
 from config import ClientSettings
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
 from embedded.runfile import RunInfo
 from models.notifications import Event
 from tests.api_tenants import ApiTenant

@@ -19,7 +19,7 @@ MAY_SLEEP: dict[str, str] = {
     "providers/network_guard.py": "a refused target fails after the same time as one that cannot be reached",
     "dispatch/start_holds.py": "an operator ends the hold in the database; asked once a second",
     "dispatch/work_announcer.py": "the least time between two announcements, however many are made",
-    "dispatch/sandbox_receipts.py": "the least time between two polls, however often it is woken",
+    "dispatch/sandbox_receipt_poster.py": "the least time between two polls, however often it is woken",
     "dispatch/notify_listener.py": "back-off before a database that went away is asked again",
     "commands/client.py": "asks the API about a notification until a deadline",
     "commands/tail.py": "asks the API for news until Ctrl-C",

@@ -9,7 +9,7 @@ from temporalio.client import Client
 
 import worker
 from config import Settings
-from dispatch.search_attributes import SEARCH_ATTRIBUTES
+from dispatch.temporal.search_attributes import SEARCH_ATTRIBUTES
 from embedded.temporary_servers import temporary_temporal
 
 pytestmark = pytest.mark.temporal

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatch.digests import DigestTasks
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from storage import recipients
 from storage.catalog import Catalog
 from storage.database import Database

@@ -10,7 +10,7 @@ import pytest
 import standardwebhooks
 from structlog.testing import capture_logs
 
-from dispatch import event_calls
+from dispatch import event_requests
 from dispatch.event_poster import EventPoster
 from domain.event_webhooks import RETRY_DELAYS
 from domain.target_urls import TargetPolicy
@@ -132,7 +132,7 @@ async def test_a_receiver_may_request_a_longer_delay(
 async def test_a_slow_response_is_a_failure(
     webhook_tenant: WebhookTenant, receiver: EventReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_calls, "TIMEOUT", 0.1)
+    monkeypatch.setattr(event_requests, "TIMEOUT", 0.1)
     await webhook_tenant.endpoint("shop", receiver.url)
     receiver.is_holding = True
     await webhook_tenant.event()

@@ -14,8 +14,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from config import Settings
-from dispatch.search_attributes import SEARCH_ATTRIBUTES, MissingSearchAttributes, ensure_search_attributes
-from dispatch.temporal_connection import connect, connect_with_settings
+from dispatch.temporal.connection import connect, connect_with_settings
+from dispatch.temporal.search_attributes import SEARCH_ATTRIBUTES, MissingSearchAttributes, ensure_search_attributes
 from embedded.temporary_servers import temporary_temporal
 from tests.polling import eventually
 

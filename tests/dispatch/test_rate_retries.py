@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.queue_rates import QueueRateTask
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
+from dispatch.temporal.queue_rates import QueueRateTask
 from embedded.temporary_servers import temporary_temporal
 from tests.dispatch.test_rates import limits, wait_for_limit
 from tests.polling import eventually
@@ -25,7 +25,7 @@ async def test_a_new_leader_replaces_rates_set_by_another(
         await wait_for_limit(client, QUEUE, 20)
         await second.update_rates()
         await wait_for_limit(client, QUEUE, 50)
-        monkeypatch.setattr("dispatch.queue_rates.UPDATE_INTERVAL", 0.5)
+        monkeypatch.setattr("dispatch.temporal.queue_rates.UPDATE_INTERVAL", 0.5)
 
         async def kept() -> tuple[float | None, float | None]:
             await first.update_rates()

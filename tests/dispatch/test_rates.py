@@ -11,8 +11,8 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 
-from dispatch.queue_rates import QueueRateTask
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
+from dispatch.temporal.queue_rates import QueueRateTask
 from domain.circuits import CallTally
 from domain.rates import UNLIMITED_RATE
 from embedded.temporary_servers import temporary_temporal

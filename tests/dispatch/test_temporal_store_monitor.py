@@ -11,10 +11,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.orphan_sweep import OrphanSweep
-from dispatch.recoveries import RecoveryTask
-from dispatch.starter import WorkflowStarter, start_message_of
-from dispatch.temporal_connection import connect
-from dispatch.temporal_store_monitor import StoreMonitor
+from dispatch.temporal.connection import connect
+from dispatch.temporal.store_monitor import StoreMonitor
+from dispatch.temporal.store_recovery import StoreRecoveryTask
+from dispatch.workflow_starter import WorkflowStarter, start_message_of
 from domain.names import NOTIFICATIONS_QUEUE, workflow_id
 from embedded.temporary_servers import temporary_temporal
 from storage import engine_state
@@ -148,7 +148,7 @@ async def test_in_a_new_store_everything_is_started_again_and_nothing_twice(
     async with database_tenant.database.transaction() as session:
         await engine_state.confirm_replacement(session, await other.starter.store_id())
     await other.watch.detect_namespace_reset()
-    await RecoveryTask(database_tenant.database).recover()
+    await StoreRecoveryTask(database_tenant.database).recover()
     assert await states(database_tenant) == {"due": 6}
     assert {one.id for one in await other.claims()} == {one.id for one in [*lost, new]}
     assert all([await other.knows(one) for one in lost])
@@ -162,7 +162,7 @@ async def test_the_next_batch_is_due_when_half_of_the_previous_one_started(
     async with database_tenant.database.transaction() as session:
         await engine_state.confirm_replacement(session, await other.starter.store_id())
     await other.watch.detect_namespace_reset()
-    recoveries = RecoveryTask(database_tenant.database, batch_size=4)
+    recoveries = StoreRecoveryTask(database_tenant.database, batch_size=4)
     for _ in range(2):
         await recoveries.recover()
         assert await states(database_tenant) == {"due": 4, "started": 6}

@@ -12,7 +12,7 @@ import pytest
 
 from commands.store_reports import describe_stores
 from config import Settings
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
 from faults.latency import seconds_until_sent
 from faults.load_generator import LoadGenerator, open_load_generator
 from faults.servers import Servers, running_servers

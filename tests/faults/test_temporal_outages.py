@@ -8,9 +8,9 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from dispatch.search_attributes import SEARCH_ATTRIBUTES
-from dispatch.starter import WorkflowStarter
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
+from dispatch.temporal.search_attributes import SEARCH_ATTRIBUTES
+from dispatch.workflow_starter import WorkflowStarter
 from tests.faults.conftest import RunningStack
 from tests.polling import eventually
 

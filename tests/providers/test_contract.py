@@ -17,7 +17,7 @@ from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableR
 from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError
 from providers.pools import CALL_OVERHEAD
 from providers.registry import PROVIDERS
-from services.attempt_outcomes import unrecorded_result
+from services.outcome_translation import unrecorded_result
 from services.provider_calls import send_once as send
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase

@@ -13,8 +13,8 @@ from domain.holds import throttling_hold
 from domain.messages import CallResult
 from providers.outcomes import TemporaryError
 from providers.smtp.adapter import Smtp
-from services.attempt_outcomes import bare_outcome
 from services.circuits import CircuitMonitor, ObservedCall
+from services.outcome_translation import bare_outcome
 from services.provider_calls import send_once as send
 from storage.database import Database
 from testing.vendors.smtp import MailServer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch.batches import RECONSIDERATION_BATCH_SIZE, SchedulePlanTask
+from dispatch.large_changes import RECONSIDERATION_BATCH_SIZE, SchedulePlanTask
 from domain.clock import now
 from domain.schedules import MAX_BATCH_RECIPIENTS
 from services.recurring_sends import RecurringSends

@@ -20,7 +20,7 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from services.attempt_outcomes import (
+from services.outcome_translation import (
     attempt_state,
     attempt_with_outcome,
     bare_outcome,

@@ -10,8 +10,8 @@ import pytest
 from domain.clock import now
 from domain.schedules import RunKind, batch_size_for
 from models.columns import new_id
-from services.due_work import build_due_work
 from services.recurring_sends import RecurringSends
+from services.tick_work import build_tick_work
 from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules
 from storage.database import Database
 from storage.schedule_runs import NewScheduleRun
@@ -99,7 +99,7 @@ class ScheduleTenant:
     async def tick(self) -> int:
         """Return how many steps found due work."""
         steps = 0
-        for work in build_due_work(self.database_tenant.database, self.recurring).values():
+        for work in build_tick_work(self.database_tenant.database, self.recurring).values():
             while await work(self.database_tenant.tenant, TYPE):
                 steps += 1
         return steps

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import TextClause, text
 from structlog.testing import capture_logs
 
-from dispatch.receipts import BATCH_SIZE, ReceiptApplier
+from dispatch.receipt_applier import BATCH_SIZE, ReceiptApplier
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage import receipts

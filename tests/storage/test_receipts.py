@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dispatch.receipts import ReceiptApplier
+from dispatch.receipt_applier import ReceiptApplier
 from domain.evidence import AttemptState
 from storage import erasures, receipts
 from storage.database import Database

@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities import delivery, settlement
 from dispatch.orphan_sweep import OrphanSweep
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from services import delivery_rendering, outcome_recording, planning
 from storage import preferences
 from tests.api_tenants import ApiTenant

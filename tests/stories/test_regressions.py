@@ -11,9 +11,9 @@ import httpx2
 import pytest
 from temporalio.service import RPCError
 
-from dispatch.starter import WorkflowStarter
-from dispatch.temporal_connection import connect
-from dispatch.temporal_store_monitor import StoreMonitor
+from dispatch.temporal.connection import connect
+from dispatch.temporal.store_monitor import StoreMonitor
+from dispatch.workflow_starter import WorkflowStarter
 from embedded.temporary_servers import temporary_temporal
 from models.columns import new_id
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign

@@ -7,7 +7,7 @@ import pytest
 from temporalio import activity
 from temporalio.worker import Worker
 
-from domain.clock_messages import DigestCloseInput, DigestCloseResult, DigestStart
+from domain.digest_and_tick_messages import DigestCloseInput, DigestCloseResult, DigestStart
 from tests.engine import Engine
 from workflows.digest import DigestWorkflow
 

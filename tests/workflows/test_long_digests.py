@@ -7,8 +7,8 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from activities.clocks import DigestActivities
-from domain.clock_messages import DigestStart
+from activities.digests_and_ticks import DigestActivities
+from domain.digest_and_tick_messages import DigestStart
 from tests.api_tenants import ApiTenant
 from tests.histories.time_gates import TIMER, wait_for_events
 from tests.polling import eventually

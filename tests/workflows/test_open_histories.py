@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from dispatch.temporal_connection import DATA_CONVERTER
+from dispatch.temporal.connection import DATA_CONVERTER
 from tests.workflows.test_replay import HISTORIES, SAVED, WORKFLOWS
 
 

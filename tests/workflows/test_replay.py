@@ -12,8 +12,8 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowRunne
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import NondeterminismError
 
-from dispatch.temporal_connection import DATA_CONVERTER
-from domain.clock_messages import DigestStart, TickInput, TickOutcome
+from dispatch.temporal.connection import DATA_CONVERTER
+from domain.digest_and_tick_messages import DigestStart, TickInput, TickOutcome
 from domain.messages import NotificationOutcome, NotificationStart
 from domain.statuses import NotificationStatus
 from tests.histories.continued_as_new import RENEWED

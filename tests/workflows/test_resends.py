@@ -12,7 +12,7 @@ from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInpu
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from providers.smtp.adapter import Smtp
-from services.attempt_outcomes import unrecorded_result
+from services.outcome_translation import unrecorded_result
 from services.provider_calls import send_once as send
 from testing.vendors.smtp import MailMode, MailServer
 from tests.domain.sample_types import sample_type

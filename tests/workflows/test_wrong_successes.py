@@ -13,7 +13,7 @@ from domain.messages import CallResult, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
-from services.attempt_outcomes import unrecorded_result
+from services.outcome_translation import unrecorded_result
 from services.provider_calls import send_once as sent
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode

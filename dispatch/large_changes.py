@@ -1,5 +1,5 @@
-"""Work on many rows in batches: erase recipients, wake notifications after a changed setting, plan the occurrences of
-schedules. Run by the leader."""
+"""Finish in batches what a request began and what concerns many rows: erasures, changed settings, plans of schedules.
+Run by the leader."""
 
 from dispatch.background_loops import RECOVERABLE_ERRORS
 from domain.schedules import MAX_BATCH_RECIPIENTS
@@ -14,7 +14,7 @@ RECONSIDERATION_BATCH_SIZE = 500
 MAX_OVERDUE_ROUNDS = -(-schedules.BATCH_SIZE // MAX_BATCH_RECIPIENTS)
 
 
-class BatchTasks:
+class LargeChangeTasks:
     def __init__(self, database: Database) -> None:
         self._database = database
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from domain.clock_messages import DigestCloseInput, DigestCloseResult, TickInput, TickOutcome
-from services.due_work import DueWork
+from domain.digest_and_tick_messages import DigestCloseInput, DigestCloseResult, TickInput, TickOutcome
+from services.tick_work import TickWork
 from storage import digests, ticks
 from storage.database import Database
 
@@ -14,7 +14,7 @@ from storage.database import Database
 class TickActivities:
     """Run the due work of a type. `work_by_name` maps the names that the outcome counts to the functions, in order."""
 
-    def __init__(self, database: Database, work_by_name: Mapping[str, DueWork]) -> None:
+    def __init__(self, database: Database, work_by_name: Mapping[str, TickWork]) -> None:
         self._database = database
         self._work_by_name = work_by_name
 

@@ -16,9 +16,9 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.search_attributes import ensure_search_attributes
-from dispatch.temporal_connection import convert_connection_errors
-from domain.clock_messages import DigestStart
+from dispatch.temporal.connection import convert_connection_errors
+from dispatch.temporal.search_attributes import ensure_search_attributes
+from domain.digest_and_tick_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, run_summary, workflow_id
 from storage.claims import ClaimedNotification, StartedClaim

@@ -1,7 +1,8 @@
 """Apply stored receipts in batches through the ledgers of their notifications. Runs in the API process.
 
 A receipt that a workflow waits for sets `evidence_due` of its ledger. The statement that saves the ledger marks the
-queue entry and notifies the leader. The leader's `SignalTasks` then send the signal `evidence_arrived` to the workflow.
+queue entry and notifies the leader. The leader's `WorkflowSignalTasks` then send the signal `evidence_arrived` to the
+workflow.
 """
 
 import asyncio

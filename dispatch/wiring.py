@@ -8,7 +8,7 @@ from temporalio.client import Client
 from config import Settings
 from dispatch.dispatcher import Dispatcher
 from dispatch.leader_tasks import LeaderDependencies, build_leader_tasks
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from metrics.registry import ProcessGauges
 from metrics.samples import SampledGauges
 from rendering.pool import ProcessPool

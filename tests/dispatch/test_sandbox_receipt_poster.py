@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import text
 
-from dispatch.sandbox_receipts import BATCH_SIZE, MIN_INTERVAL, SandboxReceiptPoster
+from dispatch.sandbox_receipt_poster import BATCH_SIZE, MIN_INTERVAL, SandboxReceiptPoster
 from providers.sandbox import Sandbox
 from providers.transport import outgoing_client
 from storage import sandbox

@@ -19,7 +19,7 @@ from temporalio.api.workflowservice.v1 import UpdateTaskQueueConfigRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.temporal_connection import convert_connection_errors
+from dispatch.temporal.connection import convert_connection_errors
 from domain.circuits import CircuitState
 from domain.names import delivery_queue
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits, queue_rate_limits

@@ -8,10 +8,10 @@ from storage import digests
 from storage.database import Database
 
 # Runs one batch in its own transaction. Returns how much was due, 0 at the end.
-DueWork = Callable[[UUID, str], Awaitable[int]]
+TickWork = Callable[[UUID, str], Awaitable[int]]
 
 
-def build_due_work(database: Database, recurring: RecurringSends) -> dict[str, DueWork]:
+def build_tick_work(database: Database, recurring: RecurringSends) -> dict[str, TickWork]:
     """Return the work of a tick by name, in order."""
 
     async def close_due_digest(tenant: UUID, notification_type: str) -> int:

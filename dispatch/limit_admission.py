@@ -13,7 +13,7 @@ PURGE_BATCH_SIZE = 500
 PURGE_INTERVAL = 60.0
 
 
-class ThrottleTasks:
+class LimitAdmissionTasks:
     def __init__(self, database: Database, providers: Sequence[str]) -> None:
         self._database = database
         self._providers = providers

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatch.batches import BatchTasks
+from dispatch.large_changes import LargeChangeTasks
 from storage import erasures, reconsiderations
 from storage.connections import DATABASE_ERRORS
 from storage.database import Database
@@ -42,7 +42,7 @@ async def rows(database_tenant: DatabaseTenant, table: str, columns: str) -> lis
     return [tuple(row.values()) for row in found]
 
 
-async def done(batches: BatchTasks) -> None:
+async def done(batches: LargeChangeTasks) -> None:
     while await batches.reconsider() == 0.0:
         pass
 
@@ -56,7 +56,7 @@ async def test_an_erasure_that_fails_lets_others_pass_and_is_finished_later(data
                 await erasures.begin_erasure(session, database_tenant.tenant, database_tenant.recipient_id, 10)
                 is not None
             )
-    batches, state = BatchTasks(database), "failures, finished_at IS NOT NULL"
+    batches, state = LargeChangeTasks(database), "failures, finished_at IS NOT NULL"
     async with refuse_changes(failing, "notification"):
         with pytest.raises(DATABASE_ERRORS):
             await batches.erase()
@@ -80,7 +80,7 @@ async def test_a_reconsideration_that_fails_lets_others_pass_and_is_done_later(d
         await wait(database_tenant, 3)
         async with database.transaction() as session:
             await reconsiderations.reconsider(session, database_tenant.tenant, None)
-    batches = BatchTasks(database)
+    batches = LargeChangeTasks(database)
     async with refuse_changes(failing, "queue_entry"):
         with pytest.raises(DATABASE_ERRORS):
             await done(batches)

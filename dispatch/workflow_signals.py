@@ -9,8 +9,8 @@ from typing import TypeVar
 import structlog
 from temporalio.service import RPCError
 
-from dispatch.starter import WorkflowStarter
 from dispatch.token_bucket import TokenBucket
+from dispatch.workflow_starter import WorkflowStarter
 from storage import claims, holds
 from storage.database import Database
 
@@ -24,7 +24,7 @@ POLL_INTERVAL = 2.0  # seconds: the longest delay by a lost NOTIFY
 HELD_POLL_INTERVAL = 10.0
 
 
-class SignalTasks:
+class WorkflowSignalTasks:
     """Signal and release. `resume_rate` is how many held deliveries are released per second by priority; 0 is no
     limit."""
 

@@ -21,7 +21,7 @@ BATCH_SIZE = 500
 BATCH_TIMEOUT = 60.0
 
 
-class RecoveryTask:
+class StoreRecoveryTask:
     def __init__(self, database: Database, batch_size: int = BATCH_SIZE) -> None:
         self._database = database
         self._batch_size = batch_size

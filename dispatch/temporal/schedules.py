@@ -23,8 +23,8 @@ from temporalio.client import (
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.temporal_connection import OUTAGE_STATUSES, convert_connection_errors
-from domain.clock_messages import TickInput
+from dispatch.temporal.connection import OUTAGE_STATUSES, convert_connection_errors
+from domain.digest_and_tick_messages import TickInput
 from domain.names import NOTIFICATIONS_QUEUE, tick_schedule
 from services.recurring_sends import RecurringSends
 from storage import ticks

@@ -10,10 +10,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.search_attributes import ensure_search_attributes
-from dispatch.signals import SignalTasks
-from dispatch.starter import WorkflowStarter
-from dispatch.temporal_connection import connect
+from dispatch.temporal.connection import connect
+from dispatch.temporal.search_attributes import ensure_search_attributes
+from dispatch.workflow_signals import WorkflowSignalTasks
+from dispatch.workflow_starter import WorkflowStarter
 from domain.names import workflow_id
 from embedded.temporary_servers import temporary_temporal
 from storage.claims import ClaimedNotification, StartedClaim
@@ -88,7 +88,7 @@ NOT_WOKEN = "SELECT notification_id AS id FROM queue_entry WHERE evidence_due"
 async def test_a_refused_start_stays_due_and_stops_no_other(
     database: Database, client: Client, waiting_sends: list[DatabaseSend], signal: str, cause: str, left: str
 ) -> None:
-    signals = SignalTasks(database, WorkflowStarter(client), resume_rate=0)
+    signals = WorkflowSignalTasks(database, WorkflowStarter(client), resume_rate=0)
     look = {"cancel": signals.send_cancel_signals, "evidence_arrived": signals.send_evidence_signals}[signal]
     refused, *others = waiting_sends
     for sent in waiting_sends:
@@ -121,8 +121,7 @@ async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(
     _, *others = waiting_sends
     for sent in others:
         await sent.database_tenant.query(COME, id=sent.id)
-    await asyncio.gather(
-        *(SignalTasks(database, WorkflowStarter(client), resume_rate=0).send_evidence_signals() for _ in range(2))
-    )
+    leaders = [WorkflowSignalTasks(database, WorkflowStarter(client), resume_rate=0) for _ in range(2)]
+    await asyncio.gather(*(leader.send_evidence_signals() for leader in leaders))
     assert await others[0].database_tenant.query(NOT_WOKEN) == []
     assert [(await signals_of(client, sent))[0] for sent in others] == ["evidence_arrived", "evidence_arrived"]

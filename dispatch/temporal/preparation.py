@@ -1,10 +1,10 @@
 """Prepare a Temporal server for use. Called after each of its starts by the command line, tests and benchmarks."""
 
 from config import Settings
-from dispatch.search_attributes import ensure_search_attributes
-from dispatch.starter import WorkflowStarter
-from dispatch.temporal_connection import connect, connect_with_settings
-from dispatch.temporal_store_monitor import confirm_store
+from dispatch.temporal.connection import connect, connect_with_settings
+from dispatch.temporal.search_attributes import ensure_search_attributes
+from dispatch.temporal.store_monitor import confirm_store
+from dispatch.workflow_starter import WorkflowStarter
 
 
 async def prepare_temporal(

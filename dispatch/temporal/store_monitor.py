@@ -2,7 +2,7 @@
 
 import structlog
 
-from dispatch.starter import WorkflowStarter
+from dispatch.workflow_starter import WorkflowStarter
 from domain.temporal_stores import RESET_AFTER
 from storage import engine_state
 from storage.database import Database

@@ -12,7 +12,7 @@ import structlog
 from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
-from dispatch.temporal_connection import convert_connection_errors
+from dispatch.temporal.connection import convert_connection_errors
 from storage.database import Database
 from storage.engine_state import (
     NotificationGeneration,
