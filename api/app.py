@@ -7,10 +7,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from api import docs, error_handlers, openapi
 from api.authenticated_route import AuthenticatedRoute
-from api.body_budget import BodyBudget
 from api.key_uses import KeyUses
+from api.limits.body_budget import BodyBudget
+from api.limits.rate_limits import RateLimits
 from api.loopback_hosts import LoopbackHostMiddleware
-from api.rate_limits import RateLimits
 from api.request_middleware import RequestIdMiddleware
 from api.routes import (
     audit,

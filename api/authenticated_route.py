@@ -18,9 +18,9 @@ from fastapi.routing import APIRoute
 from api import strict_json
 from api.authentication import PUBLIC_SCOPE, authenticate
 from api.json_values import count_values
+from api.limits.rate_limits import VALUES_PER_POINT, charge
 from api.problems import Problem, invalid, not_found
 from api.query_names import declared_names, find_query_issues
-from api.rate_limits import VALUES_PER_POINT, charge
 from api.strict_json import VALUE_LIMIT, TooManyValues, UnreadableJson, Value
 from domain.audit import Caller
 from storage.api_keys import SCOPES

@@ -5,8 +5,8 @@ from hashlib import sha256
 from fastapi import Request
 
 from api.dependencies import container_of
+from api.limits.source_limits import SourceLimit
 from api.problems import Problem
-from api.source_limits import SourceLimit
 from domain.audit import Caller
 from domain.clock import now
 from storage.api_keys import ApiKeyInfo

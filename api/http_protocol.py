@@ -11,7 +11,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from api.client_connections import Connections, Phase
+from api.limits.client_connections import Connections, Phase
 from api.problems import MEDIA_TYPE, Problem
 from metrics.engine import ReachedLimit, count_limit_reached
 

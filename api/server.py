@@ -9,11 +9,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.body_budget import BodyBudget
-from api.client_connections import ConnectionLimits, Connections
 from api.http_protocol import LimitedHttpProtocol, ServerConfig
 from api.key_uses import KeyUses
-from api.rate_limits import RateLimits
+from api.limits.body_budget import BodyBudget
+from api.limits.client_connections import ConnectionLimits, Connections
+from api.limits.rate_limits import RateLimits
 from bootstrap import Container
 from config import Settings
 from metrics.registry import ProcessGauges

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import BATCH_THREAD, THREAD_THRESHOLD, AuthenticatedRoute, accepts_any_query, public
-from api.body_budget import BodyBudget
 from api.dependencies import ContainerDep
 from api.json_values import has_more_values
+from api.limits.body_budget import BodyBudget
+from api.limits.rate_limits import RateLimits
 from api.openapi import problem_response, problem_responses
 from api.problems import Problem, not_found
-from api.rate_limits import RateLimits
 from bootstrap import Container
 from domain.evidence import ReceiptKind
 from domain.names import derived_id

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Header, Request, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.dry_run_views import dry_run_view
+from api.limits.rate_limits import RENDER_POINTS, charge
 from api.problems import invalid
-from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.dry_runs import DryRunResponse
 from api.schemas.send_responses import (
     BatchItemResponse,

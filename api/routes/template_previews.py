@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.dependencies import CallerDep, ContainerDep
+from api.limits.rate_limits import RENDER_POINTS, charge
 from api.problems import Problem, invalid, not_found
-from api.rate_limits import RENDER_POINTS, charge
 from api.schemas.templates import PreviewBody, PreviewResponse
 from bootstrap import Container
 from domain.audit import Caller

@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.dependencies import CallerDep, ContainerDep
+from api.limits.rate_limits import COMPILE_POINTS, charge
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
 from api.problems import conflict, invalid, not_found
-from api.rate_limits import COMPILE_POINTS, charge
 from api.schemas.base import ChannelName
 from api.schemas.templates import (
     Language,

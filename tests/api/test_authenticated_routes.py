@@ -12,8 +12,8 @@ from api import error_handlers, openapi
 from api.authenticated_route import BODY_LIMIT, AuthenticatedRoute, public, read_body, scope
 from api.dependencies import CallerDep
 from api.key_uses import KeyUses
+from api.limits.rate_limits import RateLimits
 from api.problems import MEDIA_TYPE
-from api.rate_limits import RateLimits
 from api.request_middleware import RequestIdMiddleware
 from api.schemas.base import Model
 from config import Settings

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.requests import Request
 
-from api.body_budget import BodyBudget
+from api.limits.body_budget import BodyBudget
 from api.problems import Problem
 
 Part = dict[str, object]

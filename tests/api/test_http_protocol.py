@@ -13,8 +13,8 @@ from starlette.responses import PlainTextResponse, Response
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
-from api.client_connections import ConnectionLimits, Connections
 from api.http_protocol import MAX_PIPELINED
+from api.limits.client_connections import ConnectionLimits, Connections
 from api.request_middleware import RequestIdMiddleware
 from api.server import ApiServer, server_config
 from metrics.registry import REGISTRY

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from structlog.testing import capture_logs
 
 from api.app import create_app
-from api.rate_counters import Charge, ChargeResult, MemoryCounters, SharedCounters
-from api.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
+from api.limits.rate_counters import Charge, ChargeResult, MemoryCounters, SharedCounters
+from api.limits.rate_limits import COMPILE_POINTS, RENDER_POINTS, RateLimits
 from bootstrap import Container
 from config import Settings
 from storage import api_keys
@@ -261,7 +261,7 @@ async def test_processes_that_share_redis_count_like_one_process(limited: Limite
 async def test_a_refused_charge_is_visible_to_no_other_process(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.rate_counters.RESPONSE_TIMEOUT", 30.0)
+    monkeypatch.setattr("api.limits.rate_counters.RESPONSE_TIMEOUT", 30.0)
     one, other = SharedCounters(redis.url), SharedCounters(redis.url)
     name = str(uuid4())
     large, small = Charge(name, 100, 10), Charge(name, 1, 10)
@@ -292,7 +292,7 @@ async def test_a_charge_takes_all_points_or_none(redis: RedisServer, *, is_share
 
 @needs_redis
 async def test_a_process_counts_alone_while_redis_is_away(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.rate_counters.STORE_RETRY_INTERVAL", 0.0)
+    monkeypatch.setattr("api.limits.rate_counters.STORE_RETRY_INTERVAL", 0.0)
     counters = SharedCounters(redis.url)
 
     async def count() -> bool:

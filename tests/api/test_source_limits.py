@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.source_limits import Sources
+from api.limits.source_limits import Sources
 from config.limits import PRIVATE_NETWORKS
 
 

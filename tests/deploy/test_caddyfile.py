@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from api.client_connections import ConnectionLimits
+from api.limits.client_connections import ConnectionLimits
 from tests.code.tree import ROOT
 
 CADDYFILE = ROOT / "deploy/caddy/Caddyfile"

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from api.source_limits import Sources
+from api.limits.source_limits import Sources
 from metrics.engine import ReachedLimit, count_ignored_forwarded_for, count_limit_reached
 from supervision.process_flags import release_free_memory
 

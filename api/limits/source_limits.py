@@ -7,9 +7,9 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 from fastapi import Request
 
+from api.limits.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
+from api.limits.rate_counters import MAX_COUNTERS, Counters
 from api.problems import Problem
-from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
-from api.rate_counters import MAX_COUNTERS, Counters
 
 # One caller can use all addresses of this prefix, so they count as one source.
 IPV6_PREFIX = 64

@@ -6,9 +6,9 @@ from typing import Any
 
 from fastapi import Request
 
-from api.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
-from api.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
-from api.source_limits import SourceLimit, Sources
+from api.limits.quotas import WINDOW_SECONDS, FixedWindowClock, Quota
+from api.limits.rate_counters import Charge, Counters, MemoryCounters, SharedCounters
+from api.limits.source_limits import SourceLimit, Sources
 from config import Settings
 from domain.audit import Caller
 from metrics.engine import ReachedLimit
