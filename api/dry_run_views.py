@@ -14,7 +14,7 @@ from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
 from domain.json_types import Json
 from domain.reasons import reason_line
-from services.dry_runs import PredictedSend
+from services.dry_runs.predictor import PredictedSend
 from services.send_commands import AcceptedSend
 
 ECHOED_FIELDS = ("notification_type", "recipient_id", "priority")

@@ -1,4 +1,4 @@
-"""Describe what a send would do, step by step and with times. Pure; `services/predictions.py` passes the facts.
+"""Describe what a send would do, step by step and with times. Pure; `services/dry_runs/sends.py` passes the facts.
 
 Times hold if each call is accepted immediately, no receipt arrives, and nothing else is sent.
 """

@@ -11,7 +11,7 @@ from rendering.renderer import Renderer
 from services.acceptance import Acceptance
 from services.circuits import CircuitMonitor
 from services.delivery_rendering import DeliveryRenderer
-from services.dry_runs import DryRunPredictor
+from services.dry_runs.predictor import DryRunPredictor
 from services.gates import LiveGateChecker
 from services.multi_sends import MultiSends
 from services.outcome_recording import OutcomeRecorder

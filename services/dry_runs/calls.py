@@ -1,5 +1,5 @@
 """Predict the calls of each channel of a route: rendered content, and what would hold them. Used by
-`services/predictions.py`."""
+`sends.py`."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

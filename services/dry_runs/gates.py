@@ -1,5 +1,5 @@
 """Check the gates of a notification that is not sent: return its waits and write nothing. Used by
-`services/predictions.py`."""
+`sends.py`."""
 
 from collections.abc import Sequence
 

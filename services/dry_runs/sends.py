@@ -1,5 +1,5 @@
 """Predict the course of a send with the functions that send it: gates, windows, plan, rendering. Write nothing. Used by
-`services/dry_runs.py`."""
+`predictor.py`."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -7,10 +7,10 @@ from datetime import datetime
 from domain.forecasts import EXPIRED_REASON, DigestForecast, Forecast, ForecastWait, forecast_outcome, with_times
 from domain.messages import Gate, NotificationOutcome
 from domain.statuses import NotificationStatus
+from services.dry_runs.calls import CallPredictor
+from services.dry_runs.digests import DigestArrival, DigestPredictor
+from services.dry_runs.gates import PredictedGateChecker
 from services.gates import COLLECTED_OUTCOME, GateCheck
-from services.predicted_calls import CallPredictor
-from services.predicted_digests import DigestArrival, DigestPredictor
-from services.predicted_gates import PredictedGateChecker
 from services.route_resolution import Route, RouteResolver
 from storage.acceptance import NewNotification
 

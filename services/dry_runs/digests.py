@@ -1,4 +1,4 @@
-"""Predict the digest that would collect a send, and what the digest would send. Used by `services/predictions.py`."""
+"""Predict the digest that would collect a send, and what the digest would send. Used by `sends.py`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -13,11 +13,11 @@ from providers.base import Provider
 from services.acceptance import ATTRIBUTES_TOO_LARGE, UNKNOWN_RECIPIENT, Acceptance
 from services.circuits import CircuitMonitor
 from services.delivery_rendering import DeliveryRenderer
+from services.dry_runs.calls import CallPredictor
+from services.dry_runs.digests import DigestPredictor
+from services.dry_runs.gates import PredictedGateChecker
+from services.dry_runs.sends import SendPredictor
 from services.gates import GateCheck
-from services.predicted_calls import CallPredictor
-from services.predicted_digests import DigestPredictor
-from services.predicted_gates import PredictedGateChecker
-from services.predictions import SendPredictor
 from services.route_resolution import RouteResolver
 from services.send_commands import AcceptedSend, SendCommand
 from storage import holds
