@@ -8,8 +8,9 @@ from datetime import timedelta
 
 from temporalio import activity
 
+from domain.evidence import CallResult
 from domain.holds import DeliveryHold
-from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
+from domain.messages import DeliverInput, DeliverResult, Gate, NoCallResult
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.reasons import Reason
 from domain.records import DeliveryDecision
@@ -32,7 +33,7 @@ from storage.ledgers import NotificationRef
 from storage.statements import Executor
 
 RECIPIENT_ERASED = DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason("recipient_erased"))
-NEEDS_PROVIDER_QUEUE = DeliverResult(result=CallResult.NEEDS_PROVIDER_QUEUE)
+NEEDS_PROVIDER_QUEUE = DeliverResult(result=NoCallResult.NEEDS_PROVIDER_QUEUE)
 # Concurrent calls of one provider on the shared queue, half of the worker's slots there. A vendor that hangs leaves the
 # other half to the others, and its further calls wait in its own queue.
 MAX_SHARED_QUEUE_CALLS = 50
@@ -164,16 +165,16 @@ class DeliveryActivities:
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             if call.has_alternatives and not hold.is_manual:
                 await holds.record_reroute(session, call, hold)
-                return DeliverResult(result=CallResult.REROUTED, reason=hold.reason.code, args=hold.reason.args)
+                return DeliverResult(result=NoCallResult.REROUTED, reason=hold.reason.code, args=hold.reason.args)
             await holds.mark_held(session, call, hold)
-        return DeliverResult(result=CallResult.HELD, reason=hold.reason.code, args=hold.reason.args)
+        return DeliverResult(result=NoCallResult.HELD, reason=hold.reason.code, args=hold.reason.args)
 
     async def _wait_for_gate(self, call: DeliverInput, gate: Gate) -> DeliverResult:
         """Record the wait in its own transaction. The claim was rolled back."""
         async with self._database.quick_transaction(LOCK_TIMEOUT) as session:
             ref = NotificationRef(notification_id=call.notification_id, tenant=call.tenant)
             await gates.wait_at_gate(session, ref, call.generation, gate)
-        return DeliverResult(result=CallResult.HELD, reason=gate.reason, until=gate.until)
+        return DeliverResult(result=NoCallResult.HELD, reason=gate.reason, until=gate.until)
 
     @staticmethod
     def _is_on_shared_queue() -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from temporalio import activity
 
-from domain.evidence import AttemptState
-from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput, RecordInput
+from domain.evidence import AttemptState, CallResult
+from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.records import AttemptRecord
 from providers.base import Provider
 from providers.outcomes import LookupRefused, ProviderError, TemporaryError

@@ -1,6 +1,18 @@
 """Define the evidence for one provider call, from its own outcome and from receipts, and which evidence wins."""
 
+from enum import StrEnum
+
 from domain.stored_enums import StoredEnum
+
+
+class CallResult(StrEnum):
+    """Name the result of one provider call."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOT_ACCEPTED = "not_accepted"
+    PERMANENT = "permanent"
+    UNKNOWN = "unknown"
 
 
 class AttemptState(StoredEnum):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import CallResult, Evidence
 from domain.notification_types import Guarantee
 from domain.reasons import Args, Reason
 from domain.statuses import DeliveryStatus, NotificationStatus
@@ -157,15 +157,10 @@ class Plan:
         return (self.always_step, *self.steps[:1]) if self.always_step else self.steps[:1]
 
 
-class CallResult(StrEnum):
-    """Name the result of one call of `deliver`. NEEDS_PROVIDER_QUEUE: no call was made; schedule it on the
-    provider's own queue."""
+class NoCallResult(StrEnum):
+    """Name the result of `deliver` without a call. NEEDS_PROVIDER_QUEUE: schedule the call on the provider's own
+    queue."""
 
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    NOT_ACCEPTED = "not_accepted"
-    PERMANENT = "permanent"
-    UNKNOWN = "unknown"
     STOPPED = "stopped"
     HELD = "held"
     REROUTED = "rerouted"
@@ -201,11 +196,11 @@ class DeliverInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliverResult:
-    """Return the result of one call. `reason` is the provider's, or our own with `args`. `stopped_status` is the
+    """Return the result of `deliver`. `reason` is the provider's, or our own with `args`. `stopped_status` is the
     delivery's end if the guard refused. `recorded` False asks the workflow to record it. `provider` is the provider
     of the attempt; `evidence` and `sent_at` are what is known of it. `until` is the known end of a hold."""
 
-    result: CallResult
+    result: CallResult | NoCallResult
     reason: str | None = None
     args: Args = field(default_factory=dict)
     retry_after: timedelta | None = None

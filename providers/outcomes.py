@@ -13,8 +13,8 @@ have the same members, so that the code that records them needs no other class.
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from domain.evidence import CallResult
 from domain.json_types import Json
-from domain.messages import CallResult
 from domain.vendor_values import clean_cost, clean_id, clean_reason, clean_response, clean_retry_after
 
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 
 from domain.circuits import CallTally, CircuitHealth, CircuitState, throttle_duration
+from domain.evidence import CallResult
 from domain.failure_reasons import affects_whole_account, counts_for_circuit
 from domain.holds import DeliveryHold, circuit_hold, throttling_hold
-from domain.messages import CallResult
 from domain.names import derived_id
 from domain.retries import INTERNAL_REASONS
 from providers.outcomes import ProviderOutcome

@@ -4,7 +4,7 @@ from domain.delivery_guard import GuardFacts, decision_before_call
 from domain.evidence import AttemptState
 from domain.gates import time_gate
 from domain.ledger import OPEN_STATUSES
-from domain.messages import CallResult, DeliverInput, DeliverResult, Gate
+from domain.messages import DeliverInput, DeliverResult, Gate, NoCallResult
 from domain.reasons import Reason
 from domain.records import DeliveryDecision
 from domain.redrives import already_sent_decision
@@ -21,7 +21,7 @@ def stopped_result(decision: DeliveryDecision) -> DeliverResult:
     """Return the final status of the delivery as the result of a call that was not made."""
     reason = decision.reason
     return DeliverResult(
-        result=CallResult.STOPPED, stopped_status=decision.status, reason=reason.code, args=reason.args
+        result=NoCallResult.STOPPED, stopped_status=decision.status, reason=reason.code, args=reason.args
     )
 
 
@@ -46,7 +46,7 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
     if delivery.status not in OPEN_STATUSES and not any(a.was_sent for a in claim.ledger.attempts_of(call.delivery_id)):
         return stopped_result(DeliveryDecision(status=delivery.status, reason=delivery.failure or Reason("")))
     if claim.ledger.finished_at is not None:
-        return DeliverResult(result=CallResult.STOPPED, status=claim.ledger.status, finished=True)
+        return DeliverResult(result=NoCallResult.STOPPED, status=claim.ledger.status, finished=True)
     if not claim.address.is_decrypted:
         return stopped_result(UNREADABLE_ADDRESS)
     if address_of(call, claim) is None:

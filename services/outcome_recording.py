@@ -8,9 +8,9 @@ from uuid import UUID
 import structlog
 
 from domain.clock import now
-from domain.evidence import Evidence
+from domain.evidence import CallResult, Evidence
 from domain.ledger import await_evidence, finish_notification, record_outcome
-from domain.messages import CallResult, DeliverInput, DeliverResult
+from domain.messages import DeliverInput, DeliverResult
 from domain.names import attempt_id
 from domain.notification_overview import ARRIVED_STATUSES
 from domain.records import Ledger

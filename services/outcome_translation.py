@@ -4,8 +4,8 @@ other module does."""
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from domain.evidence import AttemptState, Evidence
-from domain.messages import CallResult, DeliverInput, DeliverResult
+from domain.evidence import AttemptState, CallResult, Evidence
+from domain.messages import DeliverInput, DeliverResult, NoCallResult
 from domain.names import attempt_id
 from domain.records import AttemptRecord, Ledger
 from domain.retries import backoff, capped_retry_after, rand_of
@@ -53,9 +53,12 @@ def attempt_with_outcome(
 
 
 def bare_outcome(
-    result: CallResult, reason: str | None, retry_after: timedelta | None = None, message_id: str | None = None
+    result: CallResult | NoCallResult,
+    reason: str | None,
+    retry_after: timedelta | None = None,
+    message_id: str | None = None,
 ) -> ProviderOutcome:
-    """Return an outcome without the vendor's response."""
+    """Return an outcome without the vendor's response. Raise ValueError for a result without a call."""
     seconds = None if retry_after is None else retry_after.total_seconds()
     match result:
         case CallResult.ACCEPTED:

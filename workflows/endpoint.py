@@ -7,12 +7,13 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.reconciliation import ReconciliationActivities
+    from domain.evidence import CallResult
     from domain.messages import (
         LOOKUP_REFUSED,
-        CallResult,
         DeliverInput,
         DeliverResult,
         Endpoint,
+        NoCallResult,
         PooledProvider,
         RecordInput,
     )
@@ -67,12 +68,12 @@ class EndpointDelivery:
             waits = self._policy.waits
             seen_resumes = waits.resume_count
             result = await self._deliver(has_alternatives=rerouted < len(self._pool) - 1)
-            if result.result is CallResult.REROUTED:
+            if result.result is NoCallResult.REROUTED:
                 self._pool.append(self._pool.pop(0))
                 rerouted += 1
-            elif result.result is CallResult.HELD:
+            elif result.result is NoCallResult.HELD:
                 if status := await self._wait_for_release(seen_resumes, result):
-                    return DeliverResult(result=CallResult.STOPPED, stopped_status=status, reason=status.lower())
+                    return DeliverResult(result=NoCallResult.STOPPED, stopped_status=status, reason=status.lower())
                 # The preferred provider may have recovered.
                 self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
                 rerouted = 0
@@ -127,7 +128,7 @@ class EndpointDelivery:
         the call without a poll."""
         if provider.name not in self._uses_provider_queue:
             result = await deliver_on_shared_queue(self._call, provider, self._policy.expires_at)
-            if result.result is not CallResult.NEEDS_PROVIDER_QUEUE:
+            if result.result is not NoCallResult.NEEDS_PROVIDER_QUEUE:
                 return result
             self._uses_provider_queue.add(provider.name)
         return await ProviderQueueCall(self._call, provider, self._policy.expires_at, self._policy.waits).deliver()
@@ -146,7 +147,7 @@ class EndpointDelivery:
         match result.result:
             case CallResult.ACCEPTED:
                 return EndpointResult(status=None, accepted_call=result)
-            case CallResult.STOPPED:
+            case NoCallResult.STOPPED:
                 return EndpointResult(
                     status=result.stopped_status or DeliveryStatus.CANCELED, reason=result.full_reason
                 )

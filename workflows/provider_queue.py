@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import DeliveryActivities
     from activities.reconciliation import ReconciliationActivities
-    from domain.messages import CallResult, DeliverInput, DeliverResult, LookUpInput, PooledProvider
+    from domain.messages import DeliverInput, DeliverResult, LookUpInput, NoCallResult, PooledProvider
     from domain.names import delivery_queue
     from domain.statuses import DeliveryStatus
     from workflows import options
@@ -38,7 +38,7 @@ class ProviderQueueCall:
             if result is None:
                 self._waits.continue_as_new_if_long()
                 result = await self._deliver_unserved()
-            if result.result is not CallResult.NEEDS_PROVIDER_QUEUE:
+            if result.result is not NoCallResult.NEEDS_PROVIDER_QUEUE:
                 return result
             queue_timeout = min(2 * queue_timeout, options.MAX_QUEUE_TIMEOUT)
 
@@ -102,7 +102,7 @@ async def deliver_on_shared_queue(
     except ActivityError as error:
         if not is_start_timeout(error):
             raise
-        return DeliverResult(result=CallResult.STOPPED, stopped_status=DeliveryStatus.EXPIRED, reason="expired")
+        return DeliverResult(result=NoCallResult.STOPPED, stopped_status=DeliveryStatus.EXPIRED, reason="expired")
 
 
 def _time_until(moment: datetime) -> timedelta:

@@ -5,7 +5,8 @@ from datetime import datetime
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.messages import LOOKUP_REFUSED, CallResult, DeliverInput, DeliverResult, LookUpInput, PooledProvider
+    from domain.evidence import CallResult
+    from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, PooledProvider
     from domain.retries import lookup_times
     from workflows import options
     from workflows.provider_queue import look_up

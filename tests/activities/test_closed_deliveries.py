@@ -8,9 +8,9 @@ from temporalio.testing import ActivityEnvironment
 from activities import delivery
 from activities.settlement import SettlementActivities
 from domain.channels import Channel, DeviceKind
-from domain.evidence import AttemptState, Evidence
+from domain.evidence import AttemptState, CallResult, Evidence
 from domain.ledger import record_receipt
-from domain.messages import CallResult
+from domain.messages import NoCallResult
 from domain.records import Ledger
 from domain.settlement_messages import DeliveryEnd, SettleInput
 from domain.settlements import settle_ledger
@@ -42,7 +42,7 @@ async def test_a_failed_delivery_makes_no_call(
     before = await sent.row()
     outcome = await activity_worker.deliver(sent.call(finishes_notification=False))
     assert (outcome.result, outcome.stopped_status, outcome.reason) == (
-        CallResult.STOPPED,
+        NoCallResult.STOPPED,
         D.FAILED,
         "retries_exhausted",
     )

@@ -13,8 +13,8 @@ import pytest
 from dispatch.receipt_applier import ReceiptApplier
 from domain import clock
 from domain.channels import Channel, DeviceKind
-from domain.evidence import AttemptState
-from domain.messages import CallResult, DeliverResult
+from domain.evidence import AttemptState, CallResult
+from domain.messages import DeliverResult, NoCallResult
 from domain.reasons import reason_line
 from domain.statuses import DeliveryStatus, NotificationStatus
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
@@ -49,7 +49,7 @@ async def assert_refused(
     before = await sent.row()
     outcome = await activity_worker.deliver(sent.call())
     assert (outcome.result, outcome.stopped_status, reason_line(outcome.full_reason)) == (
-        R.STOPPED,
+        NoCallResult.STOPPED,
         status,
         reason or "stopped",
     )
@@ -335,7 +335,7 @@ async def test_an_international_address_travels_with_its_ascii_form(
 async def test_a_removed_device_is_no_address(activity_worker: ActivityWorker, database_tenant: DatabaseTenant) -> None:
     sent = await database_tenant.send(Channel.PUSH)
     outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=str(uuid4())))
-    assert (outcome.result, outcome.stopped_status, outcome.reason) == (R.STOPPED, D.FAILED, "no_address")
+    assert (outcome.result, outcome.stopped_status, outcome.reason) == (NoCallResult.STOPPED, D.FAILED, "no_address")
     assert await sent.rows("attempt") == []
 
 
@@ -359,7 +359,7 @@ async def test_an_opt_out_between_two_attempts_is_obeyed(activity_worker: Activi
     await activity_worker.deliver(sent.call())
     await opt_out(sent)
     outcome = await activity_worker.deliver(sent.call(2))
-    assert (outcome.result, outcome.stopped_status) == (R.STOPPED, D.SKIPPED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, D.SKIPPED)
     assert len(activity_worker.sandbox.calls) == 1
     assert await attempts(sent) == [(1, "not_accepted", "temporary")]
 
@@ -411,7 +411,7 @@ async def test_an_opt_out_that_is_committed_while_the_guard_waits_is_obeyed(
         waiting = asyncio.create_task(activity_worker.deliver(sent.call()))
         await until_blocked(database_tenant.database, waiting)
     outcome = await waiting
-    assert (outcome.result, outcome.stopped_status) == (R.STOPPED, D.SKIPPED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, D.SKIPPED)
     assert activity_worker.sandbox.calls == []
     assert await sent.rows("attempt") == []
 

@@ -8,10 +8,10 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.settlement import SettlementActivities
-from domain.evidence import AttemptState, Evidence
+from domain.evidence import AttemptState, CallResult, Evidence
 from domain.goal_messages import GoalCheckInput, GoalCheckResult, GoalState
 from domain.ledger import await_evidence, finish_notification, record_receipt
-from domain.messages import CallResult, DeliverResult
+from domain.messages import DeliverResult, NoCallResult
 from domain.reasons import Reason
 from domain.statuses import DeliveryStatus
 from storage.ledgers import LedgerChange, amend
@@ -47,7 +47,7 @@ async def test_a_message_sent_by_an_earlier_generation_is_not_resent(
     again = await failed_generation.redriven()
     await report(failed_generation, Evidence.DELIVERED)
     outcome = await activity_worker.deliver(again.call())
-    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, DeliveryStatus.SKIPPED)
     assert outcome.full_reason == Reason("already_sent", {"generation": 1})
     assert activity_worker.sandbox.calls == []
     assert len(await again.rows("attempt")) == 1

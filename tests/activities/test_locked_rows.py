@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from domain.messages import CallResult
+from domain.evidence import CallResult
 from storage import database as module
 from storage.connections import DATABASE_ERRORS
 from storage.database import Database

@@ -4,7 +4,8 @@ import pytest
 
 from bootstrap import Container
 from domain.channels import Channel
-from domain.messages import CallResult, ResolveInput
+from domain.evidence import CallResult
+from domain.messages import NoCallResult, ResolveInput
 from domain.reasons import reason_line
 from domain.statuses import DeliveryStatus
 from storage.database import Database
@@ -30,7 +31,7 @@ async def test_the_guard_stops_a_call_to_another_region(activity_worker: Activit
     database_tenant = await open_german_tenant(database)
     sent = await database_tenant.send(Channel.SMS)
     outcome = await activity_worker.deliver(sent.call(channel=Channel.SMS))
-    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, DeliveryStatus.SKIPPED)
     assert reason_line(outcome.full_reason) == "number_refused (region)"
     assert (activity_worker.sandbox.calls, await sent.rows("attempt")) == ([], [])
     await database_tenant.query(

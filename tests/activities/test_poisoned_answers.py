@@ -10,7 +10,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import PayloadConverter
 
 from dispatch.temporal.connection import RedactingFailureConverter
-from domain.messages import CallResult, DeliverResult
+from domain.evidence import CallResult
+from domain.messages import DeliverResult
 from domain.stored_enums import UnknownValue
 from metrics.registry import REGISTRY
 from providers.outcomes import ProviderAcceptance

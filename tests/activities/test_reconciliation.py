@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from domain.evidence import AttemptState
-from domain.messages import LOOKUP_REFUSED, CallResult
+from domain.evidence import AttemptState, CallResult
+from domain.messages import LOOKUP_REFUSED
 from providers.outcomes import LookupRefused, ProviderAcceptance, TemporaryError
 from storage import erasures, provider_health, recipients
 from tests.activities.conftest import ActivityWorker

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from activities.delivery import MAX_SHARED_QUEUE_CALLS
-from domain.messages import CallResult
+from domain.evidence import CallResult
+from domain.messages import NoCallResult
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.statuses import DeliveryStatus
 from storage import provider_health
@@ -47,7 +48,7 @@ async def test_a_process_without_the_provider_returns_the_call_and_writes_nothin
     activity_worker: ActivityWorker, sent: DatabaseSend
 ) -> None:
     outcome = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
-    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert outcome.result is NoCallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(sent)
 
 
@@ -70,7 +71,7 @@ async def test_a_provider_of_another_live_process_is_left_to_that_one(
     outcome = await activity_worker.deliver(
         sent.call(provider="smtp", is_unserved=is_unserved), queue=NOTIFICATIONS_QUEUE
     )
-    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert outcome.result is NoCallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(sent)
 
 
@@ -80,7 +81,7 @@ async def test_a_provider_that_no_live_process_has_is_not_configured_after_minut
 ) -> None:
     first = await activity_worker.deliver(sent.call(provider="fax"), queue=NOTIFICATIONS_QUEUE)
     outcome = await activity_worker.deliver(sent.call(provider="fax", is_unserved=True), queue=NOTIFICATIONS_QUEUE)
-    assert first.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert first.result is NoCallResult.NEEDS_PROVIDER_QUEUE
     assert (outcome.result, outcome.reason) == (CallResult.PERMANENT, "not_configured")
     assert await untouched(sent)
 
@@ -88,12 +89,12 @@ async def test_a_provider_that_no_live_process_has_is_not_configured_after_minut
 async def test_the_guard_stops_a_call_without_the_provider(activity_worker: ActivityWorker, sent: DatabaseSend) -> None:
     await sent.database_tenant.query("UPDATE notification SET cancel_requested_at = now() WHERE id = :id", id=sent.id)
     outcome = await activity_worker.deliver(sent.call(provider="smtp"), queue=NOTIFICATIONS_QUEUE)
-    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.CANCELED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, DeliveryStatus.CANCELED)
 
 
 async def test_a_rate_set_after_the_plan_moves_the_call(activity_worker: ActivityWorker, limited: DatabaseSend) -> None:
     outcome = await activity_worker.deliver(limited.call(), queue=NOTIFICATIONS_QUEUE)
-    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert outcome.result is NoCallResult.NEEDS_PROVIDER_QUEUE
     assert activity_worker.sandbox.calls == []
     assert await untouched(limited)
     assert (await activity_worker.deliver(limited.call())).result is CallResult.ACCEPTED
@@ -126,6 +127,6 @@ async def test_a_hanging_provider_leaves_half_of_the_shared_queue(
     outcome = await activity_worker.deliver(one_more.call(), queue=NOTIFICATIONS_QUEUE)
     released.set()
     assert {(await call).result for call in calls} == {CallResult.ACCEPTED}
-    assert outcome.result is CallResult.NEEDS_PROVIDER_QUEUE
+    assert outcome.result is NoCallResult.NEEDS_PROVIDER_QUEUE
     assert await untouched(one_more)
     assert (await activity_worker.deliver(one_more.call(), queue=NOTIFICATIONS_QUEUE)).result is CallResult.ACCEPTED

@@ -5,7 +5,8 @@ from uuid import uuid4
 
 import pytest
 
-from domain.messages import CallResult
+from domain.evidence import CallResult
+from domain.messages import NoCallResult
 from domain.reasons import reason_line
 from domain.statuses import DeliveryStatus
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
@@ -71,7 +72,7 @@ async def test_the_next_message_to_a_suppressed_address_is_stopped(
     await activity_worker.deliver(sent.call())
     activity_worker.sandbox.calls.clear()
     outcome = await activity_worker.deliver((await sent.database_tenant.send()).call())
-    assert (outcome.result, outcome.stopped_status) == (CallResult.STOPPED, DeliveryStatus.SKIPPED)
+    assert (outcome.result, outcome.stopped_status) == (NoCallResult.STOPPED, DeliveryStatus.SKIPPED)
     assert reason_line(outcome.full_reason) == "suppressed (opted_out)"
     assert activity_worker.sandbox.calls == []
 

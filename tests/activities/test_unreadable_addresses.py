@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from domain.channels import Channel, DeviceKind
-from domain.evidence import AttemptState
-from domain.messages import CallResult
+from domain.evidence import AttemptState, CallResult
+from domain.messages import NoCallResult
 from domain.statuses import DeliveryStatus
 from metrics.registry import REGISTRY
 from providers.outcomes import ProviderAcceptance
@@ -20,7 +20,7 @@ from tests.activities.conftest import ActivityWorker
 from tests.storage.sends import CONTACT, DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
-UNREADABLE = (CallResult.STOPPED, DeliveryStatus.FAILED, "not_decrypted")
+UNREADABLE = (NoCallResult.STOPPED, DeliveryStatus.FAILED, "not_decrypted")
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.settlement import SettlementActivities
-from domain.evidence import Evidence
+from domain.evidence import CallResult, Evidence
 from domain.goal_messages import GoalCheckInput, GoalState
-from domain.messages import CallResult
 from models.columns import new_id
 from storage import receipts
 from storage.receipts import StoredReceipt

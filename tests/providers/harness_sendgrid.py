@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from domain.messages import CallResult
+from domain.evidence import CallResult
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from storage.database import Database
 from testing.vendors.http import Reply

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from domain.channels import Channel
-from domain.messages import CallResult
+from domain.evidence import CallResult
 from domain.outgoing_messages import OutgoingMessage
 from providers.webhook import Webhook, derive_tenant_secret
 from storage.database import Database

@@ -10,8 +10,7 @@ import pytest
 from api.routes.receipts import _stored_receipt as stored
 from commands.provider_checks import NOTHING_TO_CHECK
 from config import Settings
-from domain.evidence import ReceiptKind
-from domain.messages import CallResult
+from domain.evidence import CallResult, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError

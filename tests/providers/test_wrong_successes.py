@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.messages import CallResult
+from domain.evidence import CallResult
 from providers.outcomes import ProviderAcceptance, UnknownOutcome
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode

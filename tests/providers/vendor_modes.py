@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.messages import CallResult
+from domain.evidence import CallResult
 from services.provider_calls import send_once as send
 from testing.vendors.modes import RETRY_AFTER_MODES, VendorMode
 from tests.providers.harness import ContractCase

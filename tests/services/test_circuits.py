@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.circuits import CircuitHealth, CircuitState, advance_health
+from domain.evidence import CallResult
 from domain.holds import throttling_hold
-from domain.messages import CallResult
 from providers.outcomes import TemporaryError
 from providers.smtp.adapter import Smtp
 from services.circuits import CircuitMonitor, ObservedCall

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from domain.channels import Channel
-from domain.evidence import AttemptState, Evidence
+from domain.evidence import AttemptState, CallResult, Evidence
 from domain.ledger import record_receipt
-from domain.messages import CallResult, DeliverInput
+from domain.messages import DeliverInput, NoCallResult
 from domain.statuses import NotificationStatus
 from providers.outcomes import (
     PermanentError,
@@ -86,7 +86,7 @@ def test_the_workflow_returns_an_unrecorded_outcome_unchanged(said: ProviderOutc
 
 def test_a_result_without_a_call_is_no_outcome() -> None:
     with pytest.raises(ValueError, match="held is not the outcome of a call"):
-        bare_outcome(CallResult.HELD, "paused")
+        bare_outcome(NoCallResult.HELD, "paused")
 
 
 NUMBER_3 = DeliverInput(

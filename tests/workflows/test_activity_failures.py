@@ -15,8 +15,8 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from domain import retries
 from domain.channels import Channel
+from domain.evidence import CallResult
 from domain.messages import (
-    CallResult,
     ChannelPlan,
     DeliverInput,
     DeliverResult,

@@ -8,7 +8,8 @@ from temporalio import activity
 
 from domain import retries
 from domain.channels import Channel
-from domain.messages import LOOKUP_REFUSED, CallResult, ChannelPlan, DeliverInput, DeliverResult
+from domain.evidence import CallResult
+from domain.messages import LOOKUP_REFUSED, ChannelPlan, DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.statuses import DeliveryStatus
 from providers.smtp.adapter import Smtp

@@ -9,7 +9,8 @@ import pytest
 from temporalio import activity
 
 from domain import retries
-from domain.messages import CallResult, DeliverInput, DeliverResult
+from domain.evidence import CallResult
+from domain.messages import DeliverInput, DeliverResult
 from domain.notification_types import Guarantee
 from domain.reasons import Reason, reason_line
 from domain.statuses import DeliveryStatus
