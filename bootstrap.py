@@ -113,8 +113,8 @@ class Container:
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
         links = UnsubscribeLinks(self.settings.secret, self.settings.base_url)
-        caller = ProviderCaller(providers, self.circuits, tracker, links)
-        delivery = DeliveryActivities(database, providers, self.circuits, recorder, caller, rates)
+        provider_caller = ProviderCaller(providers, self.circuits, tracker, links)
+        delivery = DeliveryActivities(database, providers, self.circuits, recorder, provider_caller, rates)
         return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 
     def build_services(self) -> Services:

@@ -49,14 +49,14 @@ class DeliveryActivities:
         providers: Mapping[str, Provider],
         circuits: CircuitMonitor,
         recorder: OutcomeRecorder,
-        caller: ProviderCaller,
+        provider_caller: ProviderCaller,
         rates: Mapping[str, float],
     ) -> None:
         self._database = database
         self._providers = providers
         self._circuits = circuits
         self._recorder = recorder
-        self._caller = caller
+        self._provider_caller = provider_caller
         self._rates = rates
         self._calls_in_flight: Counter[str] = Counter()
 
@@ -86,12 +86,12 @@ class DeliveryActivities:
         if isinstance(claim, DeliverResult):
             return await self._return_to_provider_queue(call) if claim is NEEDS_PROVIDER_QUEUE else claim
         claimed_at = time.monotonic()
-        outcome = await self._caller.call(call, claim, started)
+        outcome = await self._provider_caller.call(call, claim, started)
         count_attempt(call.provider, call.channel, attempt_state(outcome), outcome.reason)
         invalid_device = invalid_device_of(call, claim) if outcome.is_gone else None
         answered_at = claim.now + timedelta(seconds=time.monotonic() - claimed_at)
         try:
-            return await self._recorder.record_call(call, outcome, claim.ledger, invalid_device, answered_at)
+            return await self._recorder.record(call, outcome, claim.ledger, invalid_device, answered_at)
         except DATABASE_ERRORS as error:
             if is_permanent(error):
                 raise

@@ -45,7 +45,7 @@ class ReconciliationActivities:
         An invalid device stays: the vendor will report it again."""
         given = request.outcome
         outcome = bare_outcome(given.result, given.reason, given.retry_after, given.provider_message_id)
-        return await self._recorder.record_call(request.call, outcome)
+        return await self._recorder.record(request.call, outcome)
 
     async def _read_claim(self, call: DeliverInput) -> AttemptClaim | None:
         """Run the claim statement, and roll it back: a lookup writes no attempt."""
@@ -78,7 +78,7 @@ class ReconciliationActivities:
             if recorded := await self._recorder.record_found_message(request.call, accepted, claim):
                 return recorded
         if request.final and provider.lookup == "definitive":
-            return await self._recorder.record_call(request.call, PROVED_ABSENT, claim.ledger, at=claim.now)
+            return await self._recorder.record(request.call, PROVED_ABSENT, claim.ledger, at=claim.now)
         return None
 
     async def _remember_refusal(self, attempt: AttemptRecord) -> DeliverResult:

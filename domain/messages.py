@@ -49,10 +49,10 @@ class NotificationOutcome:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PooledProvider:
-    """Describe a provider of a pool. `timeout` is the activity's: the adapter's deadline plus the time of guard and
-    record. `settles_within` is how long its vendor can be asked, or may report, before an unknown outcome is in
-    doubt. `guarantee` decides about unknown outcomes, and `max_resends` limits the resends after them; None is no
+class PlannedProvider:
+    """Describe a provider of an endpoint in a plan. `timeout` is the activity's: the adapter's deadline plus the time
+    of guard and record. `settles_within` is how long its vendor can be asked, or may report, before an unknown outcome
+    is in doubt. `guarantee` decides about unknown outcomes, and `max_resends` limits the resends after them; None is no
     limit. Calls of a provider that `has_rate` use its own queue, where the server enforces the rate."""
 
     name: str
@@ -73,7 +73,7 @@ class Endpoint:
     """
 
     id: str
-    providers: tuple[PooledProvider, ...]
+    providers: tuple[PlannedProvider, ...]
     first_attempt_number: int = 1
     earlier_unknown_outcomes: int = 0
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
 from domain.circuits import CircuitHealth, order_providers
-from domain.messages import ChannelPlan, Endpoint, PooledProvider, StepPlan
+from domain.messages import ChannelPlan, Endpoint, PlannedProvider, StepPlan
 from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, RouteStep
 from domain.preferences import ChannelDecision, RecipientPreferences, decide_channel
@@ -172,10 +172,10 @@ class Router:
         return [members[name] for name in order_providers(points, self.healths, rand)]
 
     def _endpoint(self, id: str, pool: Sequence[PoolMember]) -> Endpoint:
-        return Endpoint(id=id, providers=tuple(self._pooled_provider(member) for member in pool))
+        return Endpoint(id=id, providers=tuple(self._planned_provider(member) for member in pool))
 
-    def _pooled_provider(self, member: PoolMember) -> PooledProvider:
-        return PooledProvider(
+    def _planned_provider(self, member: PoolMember) -> PlannedProvider:
+        return PlannedProvider(
             name=member.name,
             timeout=member.timeout,
             settles_within=member.settles_within,

@@ -43,7 +43,7 @@ class OutcomeRecorder:
         self._database = database
         self._providers = providers
 
-    async def record_call(
+    async def record(
         self,
         call: DeliverInput,
         outcome: ProviderOutcome,

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
         DeliverResult,
         Endpoint,
         NoCallResult,
-        PooledProvider,
+        PlannedProvider,
         RecordInput,
     )
     from domain.names import attempt_id
@@ -36,7 +36,7 @@ SERVER_ERROR = "server_error"
 class EndpointDelivery:
     def __init__(self, call: DeliverInput, endpoint: Endpoint, policy: AttemptPolicy) -> None:
         self._call = call
-        self._pool: list[PooledProvider] = list(endpoint.providers)
+        self._pool: list[PlannedProvider] = list(endpoint.providers)
         self._policy = policy
         self._limits = AttemptLimits(policy, f"{call.delivery_id}/{endpoint.id}")
         self._unknown_count = endpoint.earlier_unknown_outcomes
@@ -99,11 +99,11 @@ class EndpointDelivery:
         provider = self._pool[0] if result is None else self._called_provider(result)
         return provider.guarantee or self._policy.guarantee
 
-    def _called_provider(self, result: DeliverResult) -> PooledProvider:
+    def _called_provider(self, result: DeliverResult) -> PlannedProvider:
         """Return the provider of the attempt. After a lost workflow it may differ from the first of the pool."""
         return next((provider for provider in self._pool if provider.name == result.provider), self._pool[0])
 
-    def _other_providers(self, result: DeliverResult) -> list[PooledProvider]:
+    def _other_providers(self, result: DeliverResult) -> list[PlannedProvider]:
         """Return the pool without the called provider. After a lost workflow that provider may be outside the pool."""
         called = result.provider or self._pool[0].name
         return [provider for provider in self._pool if provider.name != called]
@@ -123,7 +123,7 @@ class EndpointDelivery:
                 result = await self._execute_call(provider)
                 return result if result.recorded else await self._record_outcome(result)
 
-    async def _execute_call(self, provider: PooledProvider) -> DeliverResult:
+    async def _execute_call(self, provider: PlannedProvider) -> DeliverResult:
         """Call on the shared queue, which is the workflow's own, if the provider has no rate: the worker then starts
         the call without a poll."""
         if provider.name not in self._uses_provider_queue:

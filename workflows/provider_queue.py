@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError, TimeoutError, TimeoutType
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import DeliveryActivities
     from activities.reconciliation import ReconciliationActivities
-    from domain.messages import DeliverInput, DeliverResult, LookUpInput, NoCallResult, PooledProvider
+    from domain.messages import DeliverInput, DeliverResult, LookUpInput, NoCallResult, PlannedProvider
     from domain.names import delivery_queue
     from domain.statuses import DeliveryStatus
     from workflows import options
@@ -22,7 +22,7 @@ class ProviderQueueCall:
     """Make one call of a provider. A cancel and the expiry are obeyed while no worker starts the call."""
 
     def __init__(
-        self, call: DeliverInput, provider: PooledProvider, expires_at: datetime | None, waits: WorkflowWaits
+        self, call: DeliverInput, provider: PlannedProvider, expires_at: datetime | None, waits: WorkflowWaits
     ) -> None:
         self._call = call
         self._provider = provider
@@ -86,7 +86,7 @@ class ProviderQueueCall:
 
 
 async def deliver_on_shared_queue(
-    call: DeliverInput, provider: PooledProvider, expires_at: datetime | None
+    call: DeliverInput, provider: PlannedProvider, expires_at: datetime | None
 ) -> DeliverResult:
     """Call on the shared queue. A call that no worker has started at its expiry is not made, so that the
     notification ends in time even if all processes are slow."""
@@ -110,7 +110,7 @@ def _time_until(moment: datetime) -> timedelta:
     return max(moment - workflow.now(), options.MIN_WAIT)
 
 
-async def look_up(request: LookUpInput, provider: PooledProvider) -> DeliverResult:
+async def look_up(request: LookUpInput, provider: PlannedProvider) -> DeliverResult:
     """Look up a message on the provider's queue. If no worker starts the lookup, use the shared queue: its worker
     returns the outcome in the rows, and queries the provider if this worker has it."""
     summary = f"look up at {provider.name}: {request.call.channel} attempt {request.call.attempt_number}"

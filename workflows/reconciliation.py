@@ -6,7 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.evidence import CallResult
-    from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, PooledProvider
+    from domain.messages import LOOKUP_REFUSED, DeliverInput, DeliverResult, LookUpInput, PlannedProvider
     from domain.retries import lookup_times
     from workflows import options
     from workflows.provider_queue import look_up
@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Reconciliation:
-    def __init__(self, call: DeliverInput, provider: PooledProvider, waits: WorkflowWaits) -> None:
+    def __init__(self, call: DeliverInput, provider: PlannedProvider, waits: WorkflowWaits) -> None:
         self._call = call
         self._provider = provider
         self._waits = waits

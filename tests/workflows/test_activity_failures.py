@@ -25,7 +25,7 @@ from domain.messages import (
     NotificationOutcome,
     NotificationStart,
     Plan,
-    PooledProvider,
+    PlannedProvider,
     RenderInput,
     RenderResult,
     ResolveInput,
@@ -114,7 +114,7 @@ class Scripted:
 
 
 def channel(name: Channel, *providers: str) -> ChannelPlan:
-    pool = tuple(PooledProvider(name=each, timeout=timedelta(seconds=30), has_rate=False) for each in providers)
+    pool = tuple(PlannedProvider(name=each, timeout=timedelta(seconds=30), has_rate=False) for each in providers)
     endpoint = Endpoint(id=name, providers=pool)
     guarantee = Guarantee.AT_LEAST_ONCE
     return ChannelPlan(channel=name, delivery_id=uuid4(), rule="type", guarantee=guarantee, endpoints=(endpoint,))
