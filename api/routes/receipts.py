@@ -1,13 +1,10 @@
 """Route of provider callbacks: verify them over the raw bytes, store them and respond. They are applied later."""
 
 import asyncio
-import json
-from collections.abc import Mapping
 from functools import partial
 
 import structlog
 from fastapi import APIRouter, Request, Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authenticated_route import BATCH_THREAD, THREAD_THRESHOLD, AuthenticatedRoute, accepts_any_query, public
 from api.dependencies import ContainerDep
@@ -17,26 +14,15 @@ from api.limits.rate_limits import RateLimits
 from api.openapi import problem_response, problem_responses
 from api.problems import Problem, not_found
 from bootstrap import Container
-from domain.evidence import ReceiptKind
-from domain.names import derived_id
-from domain.vendor_values import clean_raw
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
-from storage import receipts, suppressions
-from storage.database import Database
-from storage.receipts import StoredReceipt
+from providers.base import ForgedReceipt, Provider, UnreadableReceipt
+from services.receipts import ParsedReceipt, TooManyEvents, parse_receipts, store_receipts
 
 log = structlog.get_logger(__name__)
 router = APIRouter(route_class=AuthenticatedRoute, tags=["receipts"])
 
 BODY_LIMIT = 1024 * 1024
 VALUE_LIMIT = 100_000
-OPT_CHANGES = {ReceiptKind.UNSUBSCRIBED: suppressions.opt_out, ReceiptKind.RESUBSCRIBED: suppressions.opt_in}
-ParsedReceipt = tuple[StoredReceipt, ProviderReceipt]
 FORGED_PROBLEM = ("forged", "The provider's signature is missing or wrong")
-
-
-class TooManyEvents(Exception):
-    """Reject a request with more events than the provider sends at once. None is stored."""
 
 
 @router.post(
@@ -51,7 +37,7 @@ async def receive_receipts(provider: str, request: Request, container: Container
     rates: RateLimits = request.app.state.rate_limits
     async with rates.receipts.count_unverified(request):
         parsed = await _read_and_parse(_get_adapter(container, provider), request)
-    await _store(container.database, parsed)
+    await store_receipts(container.database, parsed)
     container.wake_receipt_applier()
     return Response(status_code=204)
 
@@ -75,7 +61,7 @@ async def _verify_and_parse(adapter: Provider, request: Request, body: bytes) ->
     # A body that is not JSON, such as a form, has no values: its commas and brackets are escaped.
     if has_more_values(body, VALUE_LIMIT):
         raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")
-    parse = partial(_parse, adapter, request.headers, body, request.scope["query_string"].decode("latin-1"))
+    parse = partial(parse_receipts, adapter, request.headers, body, request.scope["query_string"].decode("latin-1"))
     try:
         if len(body) <= THREAD_THRESHOLD:
             return parse()
@@ -87,44 +73,3 @@ async def _verify_and_parse(adapter: Provider, request: Request, body: bytes) ->
         if isinstance(error, ForgedReceipt):
             raise Problem(401, problem_type=FORGED_PROBLEM) from None
         raise Problem(400, "The body is not in the format of this provider.") from None
-
-
-def _parse(adapter: Provider, headers: Mapping[str, str], body: bytes, query: str) -> list[ParsedReceipt]:
-    reported = adapter.parse_receipts(headers, body, query)
-    if len(reported) > adapter.max_events:
-        raise TooManyEvents(f"{len(reported)} events; the limit is {adapter.max_events}")
-    return [(_stored_receipt(adapter.name, receipt), receipt) for receipt in reported]
-
-
-async def _store(database: Database, parsed: list[ParsedReceipt]) -> None:
-    """Store all receipts in one statement. Only opt-outs and opt-ins need a transaction."""
-    if any(receipt.phone for _, receipt in parsed):
-        async with database.transaction() as session:
-            await _apply_opt_changes(session, parsed)
-    else:
-        await receipts.store_in_own_transaction(database, [row for row, _ in parsed])
-
-
-async def _apply_opt_changes(session: AsyncSession, parsed: list[ParsedReceipt]) -> None:
-    """Apply opt-outs and opt-ins of recipients, which concern no message. Apply each once, however often the callback
-    is repeated."""
-    new = await receipts.store(session, [row for row, _ in parsed])
-    for row, receipt in parsed:
-        if receipt.phone is not None and row.id in new:
-            await OPT_CHANGES[receipt.kind](session, row.provider, receipt.phone)
-            await receipts.mark_applied(session, [row])
-
-
-def _stored_receipt(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
-    """Build the row. Its id is derived from the content, because vendors repeat callbacks, some with a new event id."""
-    content = json.dumps(receipt.raw, sort_keys=True)
-    return StoredReceipt(
-        id=derived_id("receipt", provider, content),
-        provider=provider,
-        kind=receipt.kind,
-        attempt_id=receipt.attempt_id,
-        provider_message_id=receipt.provider_message_id,
-        reason=receipt.reason,
-        occurred_at=receipt.occurred_at,
-        raw=clean_raw(receipt.raw if receipt.stored_raw is None else receipt.stored_raw),
-    )

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.routes.receipts import _stored_receipt as stored
 from commands.provider_checks import NOTHING_TO_CHECK
 from config import Settings
 from domain.evidence import CallResult, ReceiptKind
@@ -18,6 +17,7 @@ from providers.pools import CALL_OVERHEAD
 from providers.registry import PROVIDERS
 from services.outcome_translation import unrecorded_result
 from services.provider_calls import send_once as send
+from services.receipts import stored_receipt_of as stored
 from storage.database import Database
 from tests.providers.harness import Bench, ContractCase
 from tests.providers.harnesses import HARNESSES, HTTP_HARNESSES

@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from sendgrid.helpers.eventwebhook import EventWebhook
 
 from api.routes.receipts import VALUE_LIMIT
-from api.routes.receipts import _stored_receipt as stored
 from config.sources import ProviderSettings
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
@@ -30,6 +29,7 @@ from providers.outcomes import (
 from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER, SendGrid, SendGridSettings
 from providers.sendgrid.lookup import REFERENCE
 from providers.sendgrid.options import COPY_DIGEST
+from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.sendgrid import API_KEY, shown

@@ -21,7 +21,6 @@ from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
 from api.app import create_app
-from api.routes.receipts import _stored_receipt as stored
 from bootstrap import Container
 from domain.evidence import ReceiptKind
 from providers.base import ForgedReceipt, UnreadableReceipt
@@ -34,6 +33,7 @@ from providers.outcomes import (
     UnknownOutcome,
 )
 from providers.twilio.adapter import Twilio, TwilioSettings
+from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.twilio import FROM, SID, TOKEN, record, sign

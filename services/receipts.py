@@ -1,0 +1,72 @@
+"""Parse the callbacks of providers and store their receipts. Called by the route of receipts; `dispatch/` applies them
+later."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from domain.evidence import ReceiptKind
+from domain.names import derived_id
+from domain.vendor_values import clean_raw
+from providers.base import Provider, ProviderReceipt
+from storage import receipts, suppressions
+from storage.database import Database
+from storage.receipts import StoredReceipt
+
+OPT_CHANGES = {ReceiptKind.UNSUBSCRIBED: suppressions.opt_out, ReceiptKind.RESUBSCRIBED: suppressions.opt_in}
+
+
+class TooManyEvents(Exception):
+    """Reject a request with more events than the provider sends at once. None is stored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedReceipt:
+    """A receipt to store. `phone` is the number of a recipient who opted out or in."""
+
+    row: StoredReceipt
+    phone: str | None
+
+
+def parse_receipts(adapter: Provider, headers: Mapping[str, str], body: bytes, query: str) -> list[ParsedReceipt]:
+    """Verify and parse a callback. Raise ForgedReceipt, UnreadableReceipt or TooManyEvents."""
+    reported = adapter.parse_receipts(headers, body, query)
+    if len(reported) > adapter.max_events:
+        raise TooManyEvents(f"{len(reported)} events; the limit is {adapter.max_events}")
+    return [ParsedReceipt(row=stored_receipt_of(adapter.name, receipt), phone=receipt.phone) for receipt in reported]
+
+
+async def store_receipts(database: Database, parsed: list[ParsedReceipt]) -> None:
+    """Store all receipts in one statement. Only opt-outs and opt-ins need a transaction."""
+    if any(receipt.phone for receipt in parsed):
+        async with database.transaction() as session:
+            await _apply_opt_changes(session, parsed)
+    else:
+        await receipts.store_in_own_transaction(database, [receipt.row for receipt in parsed])
+
+
+async def _apply_opt_changes(session: AsyncSession, parsed: list[ParsedReceipt]) -> None:
+    """Apply opt-outs and opt-ins of recipients, which concern no message. Apply each once, however often the callback
+    is repeated."""
+    new = await receipts.store(session, [receipt.row for receipt in parsed])
+    for receipt in parsed:
+        if receipt.phone is not None and receipt.row.id in new:
+            await OPT_CHANGES[ReceiptKind(receipt.row.kind)](session, receipt.row.provider, receipt.phone)
+            await receipts.mark_applied(session, [receipt.row])
+
+
+def stored_receipt_of(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
+    """Build the row. Its id is derived from the content, because vendors repeat callbacks, some with a new event id."""
+    content = json.dumps(receipt.raw, sort_keys=True)
+    return StoredReceipt(
+        id=derived_id("receipt", provider, content),
+        provider=provider,
+        kind=receipt.kind,
+        attempt_id=receipt.attempt_id,
+        provider_message_id=receipt.provider_message_id,
+        reason=receipt.reason,
+        occurred_at=receipt.occurred_at,
+        raw=clean_raw(receipt.raw if receipt.stored_raw is None else receipt.stored_raw),
+    )
