@@ -9,15 +9,13 @@ from api.problems import invalid, not_found
 from api.schemas.base import Key
 from api.schemas.notification_types import SavedType, TypeBody, TypeResponse
 from bootstrap import Container
-from domain.goals import goal_warnings
+from domain.goals import ReportedEvidence
 from domain.json_types import Json
-from domain.names import FLUSH_CHANNEL
 from domain.validation_issues import issue_at
 from models.notification_types import NotificationTypeVersion
 from services.contact_rules import ContactRules
-from services.notification_type_checks import find_preference_warnings, find_template_warnings
-from storage import audit, notification_types, ticks
-from storage.statements import notify
+from services.notification_types import delete_type, save_type
+from storage import notification_types
 
 router = APIRouter(prefix="/notification-types", tags=["notification types"], route_class=AuthenticatedRoute)
 
@@ -34,22 +32,14 @@ async def put_notification_type(
 ) -> SavedType:
     """Create or replace a type. A change creates a new version, used from now on; an equal body changes nothing."""
     _check_body(key, body, ContactRules.of(container.settings, caller))
-    async with container.database.transaction() as session:
-        row, written = await notification_types.put(session, caller.tenant, key, body.spec(key))
-        warnings = _goal_warnings(row, container) + await find_template_warnings(session, caller.tenant, body.templates)
-        if written:
-            before = await notification_types.find_previous_spec(session, row)
-            await audit.record_change(
-                session, caller.change("notification_type.saved", subject_of(key), before, row.spec)
-            )
-            await ticks.update_tick(session, caller.tenant, key)
-            await notify(session, FLUSH_CHANNEL)
-            warnings += await find_preference_warnings(session, caller.tenant, before, row.spec)
-    container.catalog.flush()
-    if written:
+    saved = await save_type(
+        container.database, container.catalog, caller, key, body.spec(key), _reported_evidence(container)
+    )
+    if saved.is_written:
         response.status_code = 201
         response.headers["Location"] = request.url.path
-    return SavedType.model_validate(_type_fields(row) | ({"warnings": warnings} if warnings else {}))
+    warnings = {"warnings": saved.warnings} if saved.warnings else {}
+    return SavedType.model_validate(_type_fields(saved.row) | warnings)
 
 
 @router.get("/{key}", response_model=TypeResponse, response_model_exclude_unset=True)
@@ -76,14 +66,8 @@ async def list_notification_types(paging: PagingDep, caller: CallerDep, containe
 @scope("manage")
 async def delete_notification_type(key: str, caller: CallerDep, container: ContainerDep) -> None:
     """Delete a type: no new sends. Accepted notifications continue with the version they were accepted with."""
-    async with container.database.transaction() as session:
-        retired = await notification_types.retire(session, caller.tenant, key)
-        if retired is None:
-            raise type_not_found()
-        await audit.record_change(session, caller.change("notification_type.deleted", subject_of(key), retired.spec))
-        await ticks.update_tick(session, caller.tenant, key)
-        await notify(session, FLUSH_CHANNEL)
-    container.catalog.flush()
+    if not await delete_type(container.database, container.catalog, caller, key):
+        raise type_not_found()
 
 
 def type_response(row: NotificationTypeVersion) -> TypeResponse:
@@ -109,17 +93,11 @@ def _type_fields(row: NotificationTypeVersion) -> Json:
     return {**row.spec, "version": row.version, "created_at": row.created_at}
 
 
-def _goal_warnings(row: NotificationTypeVersion, container: Container) -> list[str]:
-    reports = {
+def _reported_evidence(container: Container) -> ReportedEvidence:
+    return {
         channel: [container.providers[member.name].max_evidence for member in pool]
         for channel, pool in container.pools.items()
     }
-    return list(goal_warnings(notification_types.notification_type_of(row), reports))
-
-
-def subject_of(key: str) -> str:
-    """Return the name of a type in the audit log."""
-    return f"notification_type/{key}"
 
 
 def type_not_found() -> Exception:
