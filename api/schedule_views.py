@@ -1,6 +1,5 @@
 """Build the responses of recurring sends."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from api.schemas.schedules import PlanningView, RunView, ScheduleSummary, ScheduleView
 from domain.local_times import is_known_zone
 from domain.schedules import RECIPIENT_ZONE, recipients_of, rule_of
+from services.schedules import ScheduleState
 from storage.schedule_runs import ScheduleRunResult
 from storage.schedules import PlanProgress, StoredSchedule
 
@@ -18,24 +18,19 @@ def schedule_summary(row: StoredSchedule, tenant_zone: str, now: datetime) -> Sc
     return ScheduleSummary(**_shared_fields(row, tenant_zone, now))
 
 
-def schedule_view(
-    row: StoredSchedule,
-    tenant_zone: str,
-    now: datetime,
-    runs: Sequence[ScheduleRunResult],
-    planning: PlanProgress | None,
-) -> ScheduleView:
+def schedule_view(state: ScheduleState, now: datetime) -> ScheduleView:
     """Build the response. A spec stored before a field existed gets the value of that field's default."""
+    row = state.row
     names = ("recipient_id", "recipients", "topic", "starts_at", "ends_at", "priority", "channels", "expires_in")
     spec_fields: dict[str, Any] = {name: row.spec.get(name) for name in names}
     return ScheduleView(
-        **_shared_fields(row, tenant_zone, now),
+        **_shared_fields(row, state.tenant_timezone, now),
         **spec_fields,
         payload=row.spec["payload"],
         overlap=row.spec["overlap"],
         tags=row.spec.get("tags") or [],
-        planning=None if planning is None else _planning_view(planning),
-        last_runs=[run_view(run) for run in runs],
+        planning=None if state.planning is None else _planning_view(state.planning),
+        last_runs=[run_view(run) for run in state.runs],
     )
 
 

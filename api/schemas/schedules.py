@@ -91,9 +91,11 @@ class ScheduleBody(Model):
         return self
 
     @property
-    def named_recipients(self) -> list[str]:
-        """The recipients that the body names."""
-        return self.recipients or ([self.recipient_id] if self.recipient_id is not None else [])
+    def named_recipients(self) -> dict[str, str]:
+        """The recipients that the body names, by their position in it."""
+        if self.recipient_id is not None:
+            return {"/recipient_id": self.recipient_id}
+        return {f"/recipients/{index}": recipient for index, recipient in enumerate(self.recipients or ())}
 
     @property
     def spec(self) -> Json:
