@@ -10,7 +10,7 @@ from api.authenticated_route import AuthenticatedRoute, scope
 from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.paging import Page, PagingDep
-from api.problems import conflict, invalid, not_found
+from api.problems import conflict, not_found
 from api.schemas.base import Key
 from api.schemas.event_endpoints import (
     EndpointBody,
@@ -25,17 +25,19 @@ from api.schemas.event_endpoints import (
 from bootstrap import Container
 from domain.audit import Caller
 from domain.cursors import Cursor
-from domain.event_webhooks import TEST_EVENT
-from domain.validation_issues import issue_at, raise_issues
+from domain.validation_issues import raise_issues
 from models.event_webhooks import EventEndpoint, EventMessage
+from services import event_endpoints
 from services.contact_rules import ContactRules
-from storage import audit, event_endpoints, event_outbox
-from storage.event_endpoints import enqueue_messages
+from services.event_endpoints import EndpointDisabled, ReplayCommand
+from storage import event_outbox
+from storage.event_endpoints import MAX_ENDPOINTS, TooManyEndpoints, decrypt_secret, decrypt_url
+from storage.event_endpoints import find as find_endpoint
+from storage.event_endpoints import list_page as list_endpoints
 from storage.event_outbox import EventMessageStatus
 
 router = APIRouter(prefix="/event-endpoints", tags=["event webhooks"], route_class=AuthenticatedRoute)
 
-REPLAY_ACTION = "event_endpoint.replayed"
 DISABLED = "The endpoint is disabled; enable it first."
 
 
@@ -51,25 +53,18 @@ async def put_event_endpoint(
 ) -> SavedEndpoint:
     """Create or replace an endpoint. Only creation and rotate-secret return its secret."""
     raise_issues(ContactRules.of(container.settings, caller).find_url_issues(body.url, "url"))
-    async with container.database.transaction() as session:
-        before = _audited_values(container, await event_endpoints.find(session, caller.tenant, key, lock=True))
-        try:
-            row, is_new = await event_endpoints.put(
-                session, caller.tenant, key, body.url, body.events, enabled=body.enabled
-            )
-        except event_endpoints.TooManyEndpoints:
-            raise conflict(f"There can be at most {event_endpoints.MAX_ENDPOINTS} event endpoints.") from None
-        await audit.record_change(
-            session, caller.change("event_endpoint.saved", _subject(key), before, _audited_values(container, row))
+    try:
+        row, is_new = await event_endpoints.save(
+            container.database, caller, key, body.url, body.events, enabled=body.enabled
         )
+    except TooManyEndpoints:
+        raise conflict(f"There can be at most {MAX_ENDPOINTS} event endpoints.") from None
     if not is_new:
         return SavedEndpoint(**_view_fields(container, row))
     response.status_code = 201
     response.headers["Location"] = request.url.path
     response.headers["Cache-Control"] = "no-store"
-    return SavedEndpoint(
-        **_view_fields(container, row), secret=event_endpoints.decrypt_secret(container.database.encryption, row)
-    )
+    return SavedEndpoint(**_view_fields(container, row), secret=decrypt_secret(container.database.encryption, row))
 
 
 @router.get("")
@@ -77,7 +72,7 @@ async def put_event_endpoint(
 async def list_event_endpoints(paging: PagingDep, caller: CallerDep, container: ContainerDep) -> Page[EndpointView]:
     """List all event endpoints by key, without their secrets."""
     async with container.database.transaction() as session:
-        rows = await event_endpoints.list_page(session, caller.tenant, paging.after, paging.fetch_limit)
+        rows = await list_endpoints(session, caller.tenant, paging.after, paging.fetch_limit)
     return paging.page(rows, lambda row: row.key, partial(_view, container))
 
 
@@ -93,11 +88,8 @@ async def get_event_endpoint(key: str, caller: CallerDep, container: ContainerDe
 @scope("manage")
 async def delete_event_endpoint(key: str, caller: CallerDep, container: ContainerDep) -> None:
     """Delete an endpoint with its messages. No further events are sent to it."""
-    async with container.database.transaction() as session:
-        before = _audited_values(container, await event_endpoints.find(session, caller.tenant, key, lock=True))
-        if not await event_endpoints.remove(session, caller.tenant, key):
-            raise endpoint_not_found()
-        await audit.record_change(session, caller.change("event_endpoint.deleted", _subject(key), before))
+    if not await event_endpoints.delete(container.database, caller, key):
+        raise endpoint_not_found()
 
 
 @router.post("/{key}/rotate-secret")
@@ -106,14 +98,11 @@ async def rotate_event_secret(
     key: str, caller: CallerDep, container: ContainerDep, response: Response
 ) -> RotatedSecret:
     """Create a new secret. For a day, messages are signed with both the new and the former secret."""
-    async with container.database.transaction() as session:
-        row = await event_endpoints.rotate_secret(session, caller.tenant, key)
-        if row is None or row.previous_until is None:
-            raise endpoint_not_found()
-        after = {"previous_secret_until": row.previous_until}
-        await audit.record_change(session, caller.change("event_endpoint.secret_rotated", _subject(key), None, after))
+    row = await event_endpoints.rotate_secret(container.database, caller, key)
+    if row is None or row.previous_until is None:
+        raise endpoint_not_found()
     response.headers["Cache-Control"] = "no-store"
-    secret = event_endpoints.decrypt_secret(container.database.encryption, row)
+    secret = decrypt_secret(container.database.encryption, row)
     return RotatedSecret(secret=secret, previous_secret_until=row.previous_until)
 
 
@@ -121,34 +110,33 @@ async def rotate_event_secret(
 @scope("manage")
 async def test_event_endpoint(key: str, caller: CallerDep, container: ContainerDep) -> TestEventAccepted:
     """Send the event `endpoint.test` like any other event. `GET /event-endpoints/{key}/attempts` shows the outcome."""
-    async with container.database.transaction() as session:
-        row = await _get_endpoint(session, caller, key)
-        message_ids = await enqueue_messages(session, [row.id], TEST_EVENT, {"endpoint": row.key})
-    if not message_ids:
-        raise conflict(DISABLED)
-    return TestEventAccepted(message_id=message_ids[0])
+    try:
+        message_id = await event_endpoints.send_test_event(container.database, caller.tenant, key)
+    except EndpointDisabled:
+        raise conflict(DISABLED) from None
+    if message_id is None:
+        raise endpoint_not_found()
+    return TestEventAccepted(message_id=message_id)
 
 
 @router.post("/{key}/replay", status_code=202, responses=problem_responses(409))
 @scope("manage")
 async def replay_events(key: str, body: ReplayBody, caller: CallerDep, container: ContainerDep) -> ReplayAccepted:
     """Send messages again with the same `webhook-id`: one message, or those that failed since a time."""
-    async with container.database.transaction() as session:
-        row = await _get_endpoint(session, caller, key)
-        if not row.enabled:
-            raise conflict(DISABLED)
-        if body.since is not None:
-            await audit.record_change(
-                session, caller.change(REPLAY_ACTION, _subject(key), None, body.model_dump(exclude_unset=True))
-            )
-            replay = await event_outbox.replay_since(session, row.id, body.since, body.until, all=body.all)
-            return ReplayAccepted(replayed=replay.count, through=replay.through, more=replay.more)
-        if body.message_id is None or not await event_outbox.replay_one(session, row.id, body.message_id):
-            raise invalid(issue_at("/message_id", "no such message was sent to this endpoint"))
-        await audit.record_change(
-            session, caller.change(REPLAY_ACTION, _subject(key), None, {"message_id": body.message_id})
-        )
-    return ReplayAccepted(replayed=1)
+    command = ReplayCommand(
+        message_id=body.message_id,
+        since=body.since,
+        until=body.until,
+        all=body.all,
+        given=body.model_dump(exclude_unset=True),
+    )
+    try:
+        result = await event_endpoints.replay(container.database, caller, key, command)
+    except EndpointDisabled:
+        raise conflict(DISABLED) from None
+    if result is None:
+        raise endpoint_not_found()
+    return ReplayAccepted(replayed=result.count, through=result.through, more=result.more)
 
 
 @router.get("/{key}/attempts")
@@ -170,26 +158,15 @@ async def list_event_attempts(
 
 
 async def _get_endpoint(session: AsyncSession, caller: Caller, key: str) -> EventEndpoint:
-    row = await event_endpoints.find(session, caller.tenant, key)
+    row = await find_endpoint(session, caller.tenant, key)
     if row is None:
         raise endpoint_not_found()
     return row
 
 
-def _subject(key: str) -> str:
-    return f"event_endpoint/{key}"
-
-
-def _audited_values(container: Container, row: EventEndpoint | None) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    url = event_endpoints.decrypt_url(container.database.encryption, row)
-    return {"url": url, "events": row.events, "enabled": row.enabled}
-
-
 def _view_fields(container: Container, row: EventEndpoint) -> dict[str, Any]:
     own = {
-        "url": event_endpoints.decrypt_url(container.database.encryption, row),
+        "url": decrypt_url(container.database.encryption, row),
         "previous_secret_until": row.previous_until,
     }
     return {name: getattr(row, name) for name in EndpointView.model_fields if name not in own} | own
