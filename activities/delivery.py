@@ -9,8 +9,9 @@ from datetime import timedelta
 from temporalio import activity
 
 from domain.evidence import CallResult
+from domain.gates import Gate
 from domain.holds import DeliveryHold
-from domain.messages import DeliverInput, DeliverResult, Gate, NoCallResult
+from domain.messages import DeliverInput, DeliverResult, NoCallResult
 from domain.names import NOTIFICATIONS_QUEUE
 from domain.reasons import Reason
 from domain.records import DeliveryDecision

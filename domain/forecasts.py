@@ -10,8 +10,9 @@ from typing import Any
 
 from domain.channels import Channel
 from domain.evidence import Evidence
+from domain.gates import Gate
 from domain.goals import goal_deadline
-from domain.messages import Gate, NotificationOutcome
+from domain.messages import NotificationOutcome
 from domain.reasons import ChannelReason, Reason, failure_line
 from domain.redrives import NO_CHANNEL
 from domain.statuses import NotificationStatus

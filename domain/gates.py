@@ -3,12 +3,13 @@
 Pure. Checked when preferences are resolved. The guard checks the time gate again just before a call.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from domain.local_times import known_zone_or_utc
-from domain.messages import Gate
 from domain.notification_types import URGENT_PRIORITY, NotificationType
 from domain.quiet_hours import QuietHours, next_opening, quiet_hours_end
+from domain.reasons import Reason
 from domain.stored_enums import StoredEnum
 from domain.throttles import CountedLimit
 from domain.timing import FrequencyLimit, OnExceed, ThrottleScope
@@ -20,6 +21,20 @@ class GateReason(StoredEnum):
     THROTTLED = "throttled"
     FREQUENCY_CAPPED = "frequency_capped"
     PROVIDER_BUSY = "provider_busy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """Describe what a notification waits for, and when the gate opens by itself. Without `until` a resume ends the
+    wait. `provider` is the busy one."""
+
+    reason: str
+    until: datetime | None = None
+    provider: str | None = None
+
+    @property
+    def full_reason(self) -> Reason:
+        return Reason(self.reason, {"provider": self.provider} if self.provider else {})
 
 
 # The gates that another zone, or other hours, can open earlier.

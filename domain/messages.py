@@ -9,6 +9,7 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.evidence import CallResult, Evidence
+from domain.gates import Gate
 from domain.notification_types import Guarantee
 from domain.reasons import Args, Reason
 from domain.statuses import DeliveryStatus, NotificationStatus
@@ -105,20 +106,6 @@ class ResolveInput:
     notification_id: UUID
     tenant: UUID
     generation: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Gate:
-    """Describe what a notification waits for, and when the gate opens by itself. Without `until` a resume ends the
-    wait. `provider` is the busy one."""
-
-    reason: str
-    until: datetime | None = None
-    provider: str | None = None
-
-    @property
-    def full_reason(self) -> Reason:
-        return Reason(self.reason, {"provider": self.provider} if self.provider else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

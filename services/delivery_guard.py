@@ -2,9 +2,9 @@
 
 from domain.delivery_guard import GuardFacts, decision_before_call
 from domain.evidence import AttemptState
-from domain.gates import time_gate
+from domain.gates import Gate, time_gate
 from domain.ledger import OPEN_STATUSES
-from domain.messages import DeliverInput, DeliverResult, Gate, NoCallResult
+from domain.messages import DeliverInput, DeliverResult, NoCallResult
 from domain.reasons import Reason
 from domain.records import DeliveryDecision
 from domain.redrives import already_sent_decision
@@ -37,16 +37,27 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
     if not claim.is_new:
         has_answer = claim.attempt.state is not AttemptState.SUBMITTING
         return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
-    if sent_attempt := claim.ledger.find_sent_attempt(call.delivery_id, call.endpoint_id):
-        return result_from_attempt(claim.ledger, sent_attempt)
-    if earlier := claim.ledger.find_earlier_unbounced(call.delivery_id, call.endpoint_id):
+    return _result_of_ledger(call, claim) or _result_of_rules(call, claim)
+
+
+def _result_of_ledger(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
+    """Return the result if an earlier call has sent the message, or the delivery or the notification has ended."""
+    ledger = claim.ledger
+    if sent_attempt := ledger.find_sent_attempt(call.delivery_id, call.endpoint_id):
+        return result_from_attempt(ledger, sent_attempt)
+    if earlier := ledger.find_earlier_unbounced(call.delivery_id, call.endpoint_id):
         return stopped_result(already_sent_decision(earlier.generation))
-    delivery = claim.ledger.deliveries[call.delivery_id]
+    delivery = ledger.deliveries[call.delivery_id]
     # Closed by an earlier decision, for example after a lost workflow. One of several devices may have the message.
-    if delivery.status not in OPEN_STATUSES and not any(a.was_sent for a in claim.ledger.attempts_of(call.delivery_id)):
+    if delivery.status not in OPEN_STATUSES and not any(a.was_sent for a in ledger.attempts_of(call.delivery_id)):
         return stopped_result(DeliveryDecision(status=delivery.status, reason=delivery.failure or Reason("")))
-    if claim.ledger.finished_at is not None:
-        return DeliverResult(result=NoCallResult.STOPPED, status=claim.ledger.status, finished=True)
+    if ledger.finished_at is not None:
+        return DeliverResult(result=NoCallResult.STOPPED, status=ledger.status, finished=True)
+    return None
+
+
+def _result_of_rules(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:
+    """Return the result if the address or the rules of the recipient and the type do not allow the call."""
     if not claim.address.is_decrypted:
         return stopped_result(UNREADABLE_ADDRESS)
     if address_of(call, claim) is None:
@@ -56,7 +67,7 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
             ledger=claim.ledger,
             now=claim.now,
             notification_type=claim.notification_type,
-            delivery=delivery,
+            delivery=claim.ledger.deliveries[call.delivery_id],
             preferences=claim.preferences,
             suppressed=claim.suppressed,
             number_refused=number_refused(call, claim),

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.digests import digest_key_of
-from domain.gates import GateReason, action_on_exceed, counted_limits, time_gate
+from domain.gates import Gate, GateReason, action_on_exceed, counted_limits, time_gate
 from domain.ledger import finish_notification
-from domain.messages import Gate, NotificationOutcome, ResolveInput, StepPlan
+from domain.messages import NotificationOutcome, ResolveInput, StepPlan
 from domain.notification_types import NotificationType
 from domain.reasons import Reason
 from domain.statuses import NotificationStatus

@@ -3,7 +3,8 @@
 
 from dataclasses import replace
 
-from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput
+from domain.gates import Gate
+from domain.messages import NotificationOutcome, Plan, ResolveInput
 from domain.names import delivery_id
 from domain.routing import SkippedChannel
 from services.delivery_rendering import DeliveryRenderer

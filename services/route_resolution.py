@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from domain.channels import Channel
+from domain.gates import Gate
 from domain.languages import fallback_languages
-from domain.messages import Gate, NotificationOutcome, Plan, ResolveInput, StepPlan
+from domain.messages import NotificationOutcome, Plan, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
 from services.circuits import CircuitMonitor

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.durations import parse_duration
 from domain.evidence import AttemptState, Evidence
+from domain.gates import Gate
 from domain.json_types import Json
-from domain.messages import Gate
 from domain.names import COLLECT_DUE, DISPATCH_CHANNEL, derived_id
 from domain.waits import HoldState, NotificationWaits, WaitingCall, WaitingDelivery, WaitingRows, find_waits
 from storage.ledgers import NotificationRef

@@ -3,8 +3,8 @@
 
 from collections.abc import Sequence
 
-from domain.gates import GateReason, action_on_exceed
-from domain.messages import Gate, NotificationOutcome, StepPlan
+from domain.gates import Gate, GateReason, action_on_exceed
+from domain.messages import NotificationOutcome, StepPlan
 from domain.statuses import NotificationStatus
 from domain.throttles import slot_at
 from domain.timing import OnExceed

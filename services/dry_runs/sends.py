@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from domain.forecasts import EXPIRED_REASON, DigestForecast, Forecast, ForecastWait, forecast_outcome, with_times
-from domain.messages import Gate, NotificationOutcome
+from domain.gates import Gate
+from domain.messages import NotificationOutcome
 from domain.statuses import NotificationStatus
 from services.dry_runs.calls import CallPredictor
 from services.dry_runs.digests import DigestArrival, DigestPredictor

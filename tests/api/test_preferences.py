@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from domain.gates import GateReason
-from domain.messages import Gate
+from domain.gates import Gate, GateReason
 from models.notification_types import NotificationTypeVersion
 from storage.attempts import claim_attempt
 from storage.gates import wait_at_gate

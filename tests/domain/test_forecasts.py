@@ -8,7 +8,7 @@ import pytest
 from domain.channels import Channel
 from domain.evidence import Evidence
 from domain.forecasts import ChannelForecast, ForecastDecision, StepForecast, StepStart, forecast_outcome, with_times
-from domain.messages import Gate
+from domain.gates import Gate
 from domain.reasons import Reason, reason_with_cause
 from domain.statuses import NotificationStatus
 from tests.domain.ledgers import later

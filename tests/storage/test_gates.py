@@ -7,9 +7,8 @@ from uuid import uuid4
 import pytest
 
 from domain.evidence import AttemptState
-from domain.gates import GateReason
+from domain.gates import Gate, GateReason
 from domain.holds import HoldKind, circuit_hold
-from domain.messages import Gate
 from domain.waits import CurrentWait, WaitReason
 from storage import gates, holds
 from storage.claims import set_wait

@@ -10,9 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.clock import now
 from domain.cursors import MIN_ID
-from domain.gates import GateReason
+from domain.gates import Gate, GateReason
 from domain.ledger import finish_notification
-from domain.messages import Gate
 from domain.redrives import DEAD_LETTER_STATUSES
 from storage import claims, dead_letters, engine_state, gates, notifications, reconsiderations
 from storage.acceptance import accept

@@ -11,9 +11,8 @@ from sqlalchemy import text
 from domain.cancellation import cancel_notification
 from domain.channels import Channel
 from domain.clock import now
-from domain.gates import GateReason
+from domain.gates import Gate, GateReason
 from domain.ledger import finish_notification
-from domain.messages import Gate
 from domain.records import Ledger
 from models.notifications import Notification
 from models.queue import QueueEntry

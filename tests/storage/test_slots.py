@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from domain.channels import Channel
-from domain.gates import GateReason
-from domain.messages import Gate
+from domain.gates import Gate, GateReason
 from storage import gates
 from storage.claims import Slots, release_slot, set_wait
 from storage.database import Database
