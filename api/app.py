@@ -101,10 +101,7 @@ def create_app(container: Container | None = None) -> FastAPI:
     )
     app.state.container = container
     if container is not None:
-        app.state.send_services = container.build_send_services()
-        app.state.key_uses = KeyUses(container.database)
-        app.state.body_budget = BodyBudget()
-        app.state.rate_limits = RateLimits(container.settings)
+        _set_process_state(app, container)
     for router in ROUTERS:
         app.include_router(router, prefix=PREFIX)
     for page in PAGES:
@@ -115,10 +112,17 @@ def create_app(container: Container | None = None) -> FastAPI:
     docs.install(app)
     error_handlers.install(app)
     openapi.install(app)
-    unauthenticated = list(find_unauthenticated_routes(app))
-    if unauthenticated:
+    if unauthenticated := list(find_unauthenticated_routes(app)):
         raise TypeError(f"these routes have no authentication: {', '.join(unauthenticated)}")
     return app
+
+
+def _set_process_state(app: FastAPI, container: Container) -> None:
+    """Build what the requests of this process share."""
+    app.state.send_services = container.build_send_services()
+    app.state.key_uses = KeyUses(container.database)
+    app.state.body_budget = BodyBudget()
+    app.state.rate_limits = RateLimits(container.settings)
 
 
 def operation_id(route: APIRoute) -> str:
