@@ -10,6 +10,7 @@ from api.schemas.dry_runs import (
     PredictedStepView,
     PredictedWaitView,
 )
+from api.schemas.sms import SmsView
 from domain.durations import format_exact
 from domain.forecasts import ChannelForecast, Forecast, ForecastDecision, ForecastWait, StepForecast, StepStart
 from domain.json_types import Json
@@ -95,4 +96,5 @@ def _channel_view(channel: ChannelForecast) -> PredictedChannelView:
         template_version=None if template is None else template.version,
         language=None if template is None else template.language,
         rendered_content=channel.content,
+        sms=SmsView.from_content(channel.channel, channel.content),
     )

@@ -4,6 +4,7 @@ from typing import Any
 
 from api.schemas.digests import NotificationDigest
 from api.schemas.notifications import AttemptView, DeliveryView, NotificationSummary, NotificationView, TimelineEntry
+from api.schemas.sms import SmsView
 from config import Settings
 from domain.evidence import AttemptState
 from domain.failure_reasons import category_of_code
@@ -61,11 +62,12 @@ def temporal_url(settings: Settings, workflow: str) -> str | None:
 
 
 def _delivery_view(row: Delivery, record: NotificationRecord) -> DeliveryView:
-    derived = ("attempts", "failure_reason", "failure_category", "waits_for", "waits_until")
+    derived = ("sms", "attempts", "failure_reason", "failure_category", "waits_for", "waits_until")
     values = {name: getattr(row, name) for name in DeliveryView.model_fields if name not in derived}
     failure = reason_of(row.failure_reason, row.failure_args)
     values |= {"failure_reason": failure and reason_line(failure), "failure_category": category_of(failure)}
     values |= wait_fields(record.waits.of_deliveries.get(row.id))
+    values["sms"] = SmsView.from_content(row.channel, row.rendered_content)
     return DeliveryView(
         **values, attempts=[_attempt_view(attempt) for attempt in record.attempts if attempt.delivery_id == row.id]
     )

@@ -33,4 +33,6 @@ def _channel_line(channel: Json) -> str:
     if channel["decision"] != "send":
         return f"{channel['channel']}: {channel['decision']}, {channel['reason']}"
     template = f"{channel['template_name']} version {channel['template_version']} in {channel['language']}"
-    return f"{channel['channel']}: send by {channel['provider']}, {template}, by rule {channel['rule']}"
+    sms = channel["sms"]
+    segments = f", SMS segments: {sms['segments']} in {sms['encoding']}" if sms else ""
+    return f"{channel['channel']}: send by {channel['provider']}, {template}, by rule {channel['rule']}{segments}"

@@ -9,6 +9,7 @@ from domain.explaining.histories import AttemptHistory, DeliveryHistory, Notific
 from domain.holds import ActivePause
 from domain.reasons import Reason, failures_from_json
 from domain.records import TimelineEvent
+from domain.sms_segments import segments_of
 from domain.statuses import DeliveryStatus, NotificationStatus
 from domain.waits import CurrentWait
 from models.notification_types import NotificationTypeVersion
@@ -75,6 +76,7 @@ def _delivery_history(row: Any, wait: CurrentWait | None) -> DeliveryHistory:
         awaited_evidence=Evidence(row.awaited_evidence) if row.awaited_evidence else None,
         held_providers=tuple(row.held_providers or ()),
         waits_until=wait.until if wait else None,
+        sms=segments_of(row.channel, row.rendered_content),
     )
 
 

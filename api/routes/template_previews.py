@@ -6,6 +6,7 @@ from api.authenticated_route import AuthenticatedRoute, scope
 from api.dependencies import CallerDep, ContainerDep
 from api.limits.rate_limits import RENDER_POINTS, charge
 from api.problems import Problem, invalid, not_found
+from api.schemas.sms import SmsView
 from api.schemas.templates import PreviewBody, PreviewResponse
 from bootstrap import Container
 from domain.audit import Caller
@@ -49,7 +50,11 @@ async def preview_template(
         issue = render_issue(rendered)
         raise Problem(422, issue["detail"], errors=[issue], problem_type=RENDER_FAILED)
     return PreviewResponse(
-        channel=version.channel, language=version.language, version=version.version, content=dict(rendered.content)
+        channel=version.channel,
+        language=version.language,
+        version=version.version,
+        content=dict(rendered.content),
+        sms=SmsView.from_content(version.channel, rendered.content),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.schemas.base import ChannelName, Id, Model, Timestamp
+from api.schemas.sms import SmsView
 from domain.forecasts import ForecastDecision, StepStart
 from domain.json_types import Json
 from domain.statuses import NotificationStatus
@@ -48,6 +49,7 @@ EXAMPLE: Json = {
                     "template_version": 1,
                     "language": "en",
                     "rendered_content": {"subject": "Welcome, Ada", "html": "<p>Hello Ada.</p>", "text": "Hello Ada."},
+                    "sms": None,
                 }
             ],
         },
@@ -73,6 +75,7 @@ EXAMPLE: Json = {
                     "template_version": None,
                     "language": None,
                     "rendered_content": None,
+                    "sms": None,
                 }
             ],
         },
@@ -120,6 +123,7 @@ class PredictedChannelView(Model):
     template_version: int | None
     language: str | None
     rendered_content: Json | None
+    sms: SmsView | None
 
 
 class PredictedStepView(Model):

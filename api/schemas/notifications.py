@@ -8,6 +8,7 @@ from api.schemas.base import ChannelName, Id, Model, Timestamp
 from api.schemas.contact import RecipientId
 from api.schemas.digests import NotificationDigest
 from api.schemas.sends import CancelKey
+from api.schemas.sms import SmsView
 from domain.cancellation import CancelResult
 from domain.channels import Channel
 from domain.failure_reasons import ReasonCategory
@@ -110,6 +111,7 @@ class DeliveryView(Model):
     template_version: int | None
     language: str | None
     rendered_content: Json | None
+    sms: SmsView | None
     provider_message_id: str | None
     provider_response: Json | None
     failure_reason: str | None

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import ChannelName, Id, Key, Model, Timestamp
+from api.schemas.sms import SmsView
 from domain.json_types import Json
 from domain.languages import normalize_tag
 from rendering.messages import TemplateSource
@@ -73,9 +74,7 @@ class PreviewBody(Model):
     """`version` is by default the published one. `language` is by default that of the recipient, then that of the
     tenant."""
 
-    model_config = {
-        "json_schema_extra": {"examples": [{"channel": "email", "payload": {"name": "Ada", "order": "A-1"}}]}
-    }
+    model_config = {"json_schema_extra": {"examples": [{"channel": "sms", "payload": {"order": "A-1"}}]}}
 
     channel: ChannelName
     language: Language | None = None
@@ -110,3 +109,4 @@ class PreviewResponse(Model):
     language: str
     version: int
     content: dict[str, Any]
+    sms: SmsView | None

@@ -66,7 +66,15 @@ def _rendered(event: TimelineEvent, history: NotificationHistory) -> str:
     detail = event.detail or {}
     template = f"{detail.get('template')}, version {detail.get('version')}, in {detail.get('language')}"
     allowed = allowed_reason_text(detail.get("rule"), str(event.channel))
-    return f"{event.channel} is used: {allowed}. Rendered from {template}."
+    return f"{event.channel} is used: {allowed}. Rendered from {template}{_segments_text(event, history)}."
+
+
+def _segments_text(event: TimelineEvent, history: NotificationHistory) -> str:
+    """Return the segments of an SMS, for as long as its content is stored."""
+    sms = next((delivery.sms for delivery in history.deliveries if delivery.id == event.delivery_id), None)
+    if sms is None:
+        return ""
+    return f": {sms.segments} segment{'' if sms.segments == 1 else 's'} in {sms.encoding}"
 
 
 def _skipped(event: TimelineEvent, history: NotificationHistory) -> str:

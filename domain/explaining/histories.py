@@ -9,12 +9,14 @@ from domain.evidence import AttemptState, Evidence
 from domain.holds import ActivePause, HoldKind
 from domain.reasons import ChannelReason, Reason
 from domain.records import TimelineEvent
+from domain.sms_segments import SmsSegments
 from domain.statuses import DeliveryStatus, NotificationStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryHistory:
-    """Describe a delivery. `waits_until` is the end of its wait, or None if that is not known."""
+    """Describe a delivery. `waits_until` is the end of its wait, or None if that is not known. `sms` are the segments
+    of an SMS while its content is stored."""
 
     id: UUID
     generation: int
@@ -25,6 +27,7 @@ class DeliveryHistory:
     held_at: datetime | None = None
     held_providers: tuple[str, ...] = ()
     waits_until: datetime | None = None
+    sms: SmsSegments | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -218,6 +218,7 @@ async def test_a_preview_shows_the_sent_content(api: httpx2.AsyncClient) -> None
         "subject": "Hello A & B", "html": "<p>A &amp; B &amp; co</p>", "text": shown["content"]["text"]
     }  # fmt: skip
     assert "A & B & co" in shown["content"]["text"]
+    assert shown["sms"] is None
 
 
 async def test_a_preview_can_show_a_version_that_is_not_published(api: httpx2.AsyncClient) -> None:
@@ -235,6 +236,13 @@ async def test_a_preview_follows_the_language_of_the_recipient(api: httpx2.Async
     for extra, language in (({}, "en"), ({"recipient": {"locale": "fr-BE"}}, "fr"), ({"language": "fr_CA"}, "fr")):
         shown = (await api.post("/templates/shipped/preview", json=body | extra)).json()
         assert shown["language"] == language
+
+
+async def test_a_preview_of_an_sms_shows_its_segments(api: httpx2.AsyncClient) -> None:
+    await save(api, channel="sms", subject_template=None, body_template="\u201c{{ name }}\u201d" + "a" * 100)
+    body: dict[str, Any] = {"channel": "sms", "payload": {"name": "A"}}
+    shown = (await api.post("/templates/shipped/preview", json=body)).json()
+    assert shown["sms"] == {"encoding": "ucs2", "segments": 2}
 
 
 async def test_a_failing_preview_has_a_reason_without_values(api: httpx2.AsyncClient) -> None:

@@ -54,6 +54,13 @@ async def test_a_dry_run_of_a_send_shows_each_channel_and_sends_nothing(
     assert (await terminal.tocsin("send", "hello", "ada", "bob", "--dry-run")).code == 2
 
 
+async def test_a_dry_run_of_an_sms_shows_its_segments(terminal: Terminal, api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("code", ["sms"])
+    await api_tenant.put_recipient(phone="+447700900123")
+    *_, channel = (await terminal.ok("send", "code", "ada", "--payload", '{"name": "Ada"}', "--dry-run")).splitlines()
+    assert channel.endswith(", by rule type.default, SMS segments: 1 in gsm7")
+
+
 async def test_send_to_several_recipients_prints_each_id_and_each_refusal(
     terminal: Terminal, api_tenant: ApiTenant, hello: None
 ) -> None:

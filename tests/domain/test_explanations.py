@@ -13,6 +13,7 @@ from domain.holds import ActivePause, HoldKind
 from domain.json_types import Json
 from domain.reasons import ChannelReason, Reason, failures_to_json
 from domain.records import TimelineEvent
+from domain.sms_segments import SmsEncoding, SmsSegments
 from domain.statuses import DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import ident, later
 from tests.domain.reasons import parse_failures
@@ -89,6 +90,7 @@ def explain_lines(of: NotificationHistory) -> list[str]:
 SENT = leg(status=D.DELIVERED)
 REFUSED, FALLBACK = leg(status=D.FAILED), leg(SMS, D.SENT, step=2)
 LOST = leg(status=D.SENT)
+TEXTED = leg(SMS, D.SENT, sms=SmsSegments(encoding=SmsEncoding.UCS2, segments=2, units=80))
 PHONES = leg(PUSH, D.SENT)
 OLD, NEW = leg(status=D.DELIVERED), leg(status=D.SKIPPED, generation=2)
 DOUBT = leg(status=D.IN_DOUBT)
@@ -147,6 +149,20 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "17: sms, attempt 2: sandbox was asked to send it.",
             "18: sms, attempt 2: sandbox accepted it.",
             "18: No step waits any more.",
+        ],
+    ),
+    "it is an SMS of two segments": (
+        story(
+            event("rendered", 2, SMS, detail=RENDERED, delivery_id=TEXTED.id, delivery_status=D.PENDING),
+            SENT,
+            TEXTED,
+            status=N.SENT,
+            finished_at=later(3),
+            route=((EMAIL, SMS),),
+        ),
+        [
+            "2: sms is used: the type is on by default. Rendered from words, version 2, in de: 2 segments in ucs2.",
+            "3: No step waits any more.",
         ],
     ),
     "a lookup resolves an unknown outcome": (

@@ -156,7 +156,7 @@ def find_call_differences(case: ComparedDryRun, actual: Actual) -> Iterator[str]
             continue
         if delivery["sent_at"] is None or not is_near(delivery["sent_at"], time):
             yield f"{key} was sent at {delivery['sent_at']}"
-        names = ("rule", "template_id", "template_version", "language", "rendered_content", "provider")
+        names = ("rule", "template_id", "template_version", "language", "rendered_content", "sms", "provider")
         yield from (f"{key} has another {name}" for name in names if delivery[name] != channel[name])
 
 

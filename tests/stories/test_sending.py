@@ -33,6 +33,21 @@ async def test_a_refused_push_falls_back_to_sms(api_tenant: ApiTenant) -> None:
     assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
 
 
+async def test_the_segments_of_an_sms_are_shown(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("code", ["sms"])
+    await api_tenant.add_template("code", "sms", "{{ name }}'s code" + "." * 160)
+    await api_tenant.put_recipient("ada", phone="+447700900123")
+    id = await api_tenant.send("code")
+    [delivery] = (await api_tenant.wait_for_status(id, "DELIVERED"))["deliveries"]
+    text = "Ada's code" + "." * 160
+    assert (delivery["rendered_content"], delivery["sms"]) == ({"text": text}, {"encoding": "gsm7", "segments": 2})
+    assert [message["content"]["text"] for message in await api_tenant.list_outbox()] == [text]
+    lines = [line["text"] for line in (await api_tenant.call("GET", f"/notifications/{id}/explain"))["lines"]]
+    assert any(line.endswith("Rendered from code, version 2, in en: 2 segments in gsm7.") for line in lines)
+    await api_tenant.engine.sql("UPDATE delivery SET rendered_content = NULL WHERE notification_id = :id", id=id)
+    assert (await api_tenant.notification(id))["deliveries"][0]["sms"] is None
+
+
 async def test_an_opt_out_of_push_and_sms_falls_back_to_email(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("shipped", ["push"], ["sms"], ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
