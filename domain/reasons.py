@@ -58,6 +58,7 @@ VOCABULARY: dict[str, Phrase] = {
     "goal_reached": Phrase("step {step} has reached its goal", shown="step {step}"),
     "already_sent": Phrase("generation {generation} turned out to have sent it", shown="generation {generation}"),
     "template_error": Phrase("its template failed", "its template failed: {cause}"),
+    "sms_too_long": Phrase("its text needs {segments} segments; at most {limit} are sent", shown="{segments} segments"),
     "refused": Phrase("the provider refuses {whom}", "the provider refuses {whom}: {cause}"),
     "provider_failed": Phrase("no provider can send it", "no provider can send it: {cause}"),
     "retries_exhausted": Phrase("given up after {attempts}", "given up after {attempts}, the last one: {cause}"),
@@ -98,6 +99,7 @@ REDUNDANT_CAUSES = ("refused_recipient", "content_refused")  # they add nothing 
 OWN_CATEGORIES = {
     "no_address": ReasonCategory.RECIPIENT,
     "template_error": ReasonCategory.CONTENT,
+    "sms_too_long": ReasonCategory.CONTENT,
     "no_provider": ReasonCategory.ACCOUNT,
     "not_decrypted": ReasonCategory.ACCOUNT,
 }

@@ -11,6 +11,9 @@ from typing import Any
 from domain.channels import Channel
 from domain.stored_enums import StoredEnum
 
+# At most 1,530 characters. Twilio's limit is 1,600 in any encoding: https://www.twilio.com/docs/api/errors/21617
+MAX_SEGMENTS = 10
+
 GSM7_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡"
     "ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"

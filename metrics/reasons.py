@@ -22,6 +22,7 @@ CATEGORIES = frozenset(
         "provider_failed",
         "recipient_erased",
         "refused",
+        "sms_too_long",
         "template_error",
         "workflow",
     }

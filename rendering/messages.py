@@ -32,12 +32,13 @@ class RenderFailure:
     """Describe a failure.
 
     `reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body or text.
-    `line` counts from 1 inside that part.
+    `line` counts from 1 inside that part. `sms_segments` is set if the text needs too many.
     """
 
     reason: str
     part: str | None = None
     line: int | None = None
+    sms_segments: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from rendering.failures import TEMPLATE_ERRORS, TOO_LONG, UNSTORABLE, TemplateRu
 from rendering.messages import Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.plain_text import html_to_text
 from rendering.required_variables import find_required_names
+from rendering.sms_text import build_sms
 from rendering.template_environment import TemplateEnvironment, build_environment
 from rendering.urls import EXPRESSION_MARK, find_literal_urls, replace_unsafe_urls
 
@@ -77,6 +78,8 @@ class TemplateEngine:
                     outputs["text"] = _join_limited([html_to_text(outputs[part.name])])
             except TEMPLATE_ERRORS as error:
                 return explain_error(error, part.name, part.source, line_of)
+        if source.channel is Channel.SMS:
+            return build_sms(outputs["body"])
         return RenderedContent(content=_build_content(source.channel, outputs))
 
     def _compile(self, part: TemplatePart) -> CompiledPart:
@@ -144,8 +147,6 @@ def _build_content(channel: Channel, outputs: dict[str, str]) -> dict[str, JsonV
     body = outputs["body"]
     if channel is Channel.EMAIL:
         return {"subject": subject, "html": body, "text": outputs["text"]}
-    if channel is Channel.SMS:
-        return {"text": body}
     if channel in TITLED_CHANNELS:
         return {"title": subject, "body": body}
     return {"subject": subject, "body": body} if "subject" in outputs else {"body": body}

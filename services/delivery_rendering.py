@@ -11,6 +11,7 @@ from domain.languages import fallback_languages
 from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.reasons import Reason, reason_with_cause
+from domain.sms_segments import MAX_SEGMENTS
 from domain.stored_limits import MAX_CONCURRENT_CALLS
 from domain.templates import TemplateVersion
 from metrics.engine import ReachedLimit, count_limit_reached
@@ -131,6 +132,8 @@ def template_source_of(template: TemplateVersion) -> TemplateSource:
 
 
 def _failure_reason(failure: RenderFailure) -> Reason:
+    if failure.sms_segments is not None:
+        return Reason("sms_too_long", {"segments": failure.sms_segments, "limit": MAX_SEGMENTS})
     where = f" in {failure.part}" if failure.part else ""
     line = f", line {failure.line}" if failure.line else ""
     return reason_with_cause("template_error", f"{failure.reason}{where}{line}")

@@ -13,8 +13,9 @@ from domain.audit import Caller
 from domain.languages import fallback_languages
 from domain.templates import TemplateVersion
 from domain.validation_issues import issue_at
-from rendering.messages import RenderFailure, TemplateSource
+from rendering.messages import RenderFailure
 from rendering.schema_checks import PayloadChecks
+from services.delivery_rendering import template_source_of
 from services.send_checks import payload_issues
 from services.template_checks import render_issue
 from storage import templates
@@ -38,12 +39,7 @@ async def preview_template(
     await checks.run()
     if issues := payload_issues(checks, 0):
         raise invalid(*issues)
-    source = TemplateSource(
-        subject=version.subject_template,
-        body=version.body_template,
-        text=version.text_template,
-        channel=version.channel,
-    )
+    source = template_source_of(version)
     variables = {**body.payload, "recipient": body.recipient}
     rendered = await container.renderer.render(source, variables, version.language, tenant=caller.tenant)
     if isinstance(rendered, RenderFailure):

@@ -10,7 +10,7 @@ from domain.sms_segments import SmsEncoding, segments_of
 
 
 class SmsView(Model):
-    """The encoding and the number of segments, which vendors bill."""
+    """The encoding and the number of segments, which vendors bill. A text that needs more than 10 is not sent."""
 
     encoding: Annotated[
         SmsEncoding, Field(description="`gsm7`, or `ucs2` if the text has a character that GSM-7 lacks.")

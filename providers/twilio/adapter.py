@@ -37,10 +37,9 @@ from providers.vendor_queries import LIST_LIMIT, parse_json, parse_records, quer
 REFERENCE_PARAMETER = "attempt"
 # Messages of the list, newest first: no recipient gets as many within the settle window.
 PAGE_SIZE = "100"
-# https://www.twilio.com/docs/messaging/api/message-resource: characters of a text, and seconds in Twilio's queue.
-MAX_TEXT_LENGTH = 1_600
 # https://www.twilio.com/docs/glossary/what-e164
 E164 = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
+# https://www.twilio.com/docs/messaging/api/message-resource: seconds in Twilio's queue.
 MAX_VALIDITY_SECONDS = 36_000
 # Difference of the two clocks; Twilio's times are whole seconds.
 CLOCK_SKEW = timedelta(minutes=1)
@@ -106,7 +105,8 @@ class Twilio(Provider):
         return cls(context.load_settings(TwilioSettings), context.transport, context.receipts_url(cls.name))
 
     def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
-        return find_refusal(content)
+        """Rendering limits the length (`domain/sms_segments.py`)."""
+        return None if str(content.get("text") or "").strip() else ProviderRefusal(reason="empty_message")
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         if not E164.fullmatch(message.address["phone"]):
@@ -209,14 +209,6 @@ class Twilio(Provider):
             raise ForgedReceipt("the signature is missing")
         if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
             raise ForgedReceipt(f"the signature does not match the URL {self._callback_url}")
-
-
-def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
-    """Return why Twilio would refuse this text on every call."""
-    text = str(content.get("text") or "")
-    if not text.strip():
-        return ProviderRefusal(reason="empty_message")
-    return ProviderRefusal(reason="too_long") if len(text) > MAX_TEXT_LENGTH else None
 
 
 def build_validity_period(message: OutgoingMessage) -> dict[str, str]:

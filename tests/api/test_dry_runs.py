@@ -156,6 +156,16 @@ async def test_a_dry_run_shows_the_segments_of_an_sms(api_tenant: ApiTenant) -> 
     assert email["sms"] is None
 
 
+async def test_a_dry_run_of_a_too_long_sms_skips_to_the_next_step(api_tenant: ApiTenant) -> None:
+    await add_type(api_tenant, {"channels": ["sms"]}, {"channels": ["email"]})
+    await api_tenant.add_template("news", "sms", "{{ name * 600 }}")
+    await add_person(api_tenant)
+    first, second = (await foretold(api_tenant))["steps"]
+    [sms] = first["channels"]
+    assert (sms["decision"], sms["reason"], sms["sms"]) == ("skip", "sms_too_long (12 segments)", None)
+    assert (second["start"], second["channels"][0]["decision"]) == ("always", "send")
+
+
 async def test_rules_that_never_allow_a_send_end_the_forecast(api_tenant: ApiTenant) -> None:
     await add_type(api_tenant, {"channels": ["email"]}, send_window={"start": "10:00", "end": "11:00"})
     await add_person(api_tenant, timezone="UTC")

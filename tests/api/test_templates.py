@@ -245,6 +245,14 @@ async def test_a_preview_of_an_sms_shows_its_segments(api: httpx2.AsyncClient) -
     assert shown["sms"] == {"encoding": "ucs2", "segments": 2}
 
 
+async def test_a_preview_of_a_too_long_sms_fails_with_the_number_of_segments(api: httpx2.AsyncClient) -> None:
+    await save(api, channel="sms", subject_template=None, body_template="{{ name * 800 }}")
+    body = {"channel": "sms", "payload": {"name": "\u4f60"}}
+    assert await find_issues(api, "/templates/shipped/preview", body) == {
+        "/body_template": "needs 12 SMS segments; at most 10 are sent"
+    }
+
+
 async def test_a_failing_preview_has_a_reason_without_values(api: httpx2.AsyncClient) -> None:
     await save(api, body_template="{{ order }}")
     path = "/templates/shipped/preview"

@@ -121,6 +121,10 @@ REASONS = {
         reason_with_cause("template_error", "undefined in body, line 3"),
         "its template failed: undefined in body, line 3",
     ),
+    "sms_too_long (12 segments)": (
+        Reason("sms_too_long", {"segments": 12, "limit": 10}),
+        "its text needs 12 segments; at most 10 are sent",
+    ),
     "goal_reached (step 2)": (Reason("goal_reached", {"step": 2}), "step 2 has reached its goal"),
     "already_sent (generation 1)": (already_sent_decision(1).reason, "generation 1 turned out to have sent it"),
     "workflow_ended (terminated)": (
@@ -188,6 +192,7 @@ def test_reasons_are_the_same_after_they_were_stored() -> None:
         ("email: retries_exhausted: timeout; sms: no_address", "unreachable"),
         ("email: provider_failed: quota_exceeded", "account"),
         ("email: template_error: undefined", "content"),
+        ("sms: sms_too_long", "content"),
         ("email: refused: status_404", "recipient"),
         ("email: no_provider", "account"),
         ("throttled", None),  # the limit of the type, not a provider that is rate-limiting

@@ -15,6 +15,7 @@ from metrics.reasons import CATEGORIES, OTHER, category_of
         ([reason_with_cause("provider_failed", "credentials_refused")], "provider_failed"),
         ([Reason("workflow_ended", {"how": "terminated"})], "workflow"),
         ([reason_with_cause("template_error", "'name' is undefined"), Reason("no_address")], "no_address"),
+        ([Reason("sms_too_long", {"segments": 12, "limit": 10})], "sms_too_long"),
         ([Reason("something new")], OTHER),
         ([], OTHER),
     ],

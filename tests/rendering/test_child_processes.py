@@ -16,7 +16,7 @@ from rendering.renderer import Renderer
 from rendering.templates import CACHE_LIMIT, TemplateEngine
 from tests.polling import wait_until
 from tests.rendering import proc
-from tests.rendering.sources import sms
+from tests.rendering.sources import email, sms
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -167,7 +167,7 @@ async def test_a_child_that_ran_out_of_memory_is_replaced(own: Renderer, monkeyp
 def test_the_oldest_compiled_templates_are_dropped() -> None:
     templates = TemplateEngine()
     for number in range(24):
-        assert isinstance(templates.render(sms(f"{number}" + "a" * 32_000), {}, "en"), RenderedContent)
+        assert isinstance(templates.render(email(f"{number}" + "a" * 32_000, subject=None), {}, "en"), RenderedContent)
     kept = [source for _, source in templates._compiled]
     assert templates._cached == sum(map(len, kept)) <= CACHE_LIMIT
     assert kept[-1].startswith("23")

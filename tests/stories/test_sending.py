@@ -48,6 +48,16 @@ async def test_the_segments_of_an_sms_are_shown(api_tenant: ApiTenant) -> None:
     assert (await api_tenant.notification(id))["deliveries"][0]["sms"] is None
 
 
+async def test_a_too_long_sms_falls_back_to_email(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("news", ["sms"], ["email"])
+    await api_tenant.add_template("news", "sms", "{{ name * 600 }}")
+    await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
+    notification = await api_tenant.wait_for_status(await api_tenant.send("news"), "DELIVERED")
+    results = {d["channel"]: (d["status"], d["failure_reason"], d["sms"]) for d in notification["deliveries"]}
+    assert results == {"sms": ("FAILED", "sms_too_long (12 segments)", None), "email": ("DELIVERED", None, None)}
+    assert [message["channel"] for message in await api_tenant.list_outbox()] == ["email"]
+
+
 async def test_an_opt_out_of_push_and_sms_falls_back_to_email(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("shipped", ["push"], ["sms"], ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com", phone="+447700900123")
