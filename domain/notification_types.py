@@ -54,6 +54,13 @@ class TrackingOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SmsOptions:
+    """Enable the replacement of typographic characters that GSM-7 lacks (`rendering/sms_text.py`)."""
+
+    fold_typography: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
     """Hold the rules of a type. `default` is on (True), off (False) or a switch per channel; `guarantee` None lets
     the provider decide. `max_resends` limits resends after unknown outcomes under `at_least_once`. `sender` and
@@ -76,6 +83,7 @@ class NotificationType:
     tracking: TrackingOptions = TrackingOptions()
     sender: Mailbox | None = None
     reply_to: Mailbox | None = None
+    sms: SmsOptions = SmsOptions()
     timing: Timing = field(default_factory=Timing)
 
     @property
@@ -118,6 +126,7 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         tracking=TrackingOptions(**(spec.get("tracking") or {})),
         sender=mailbox_of(spec.get("from")),
         reply_to=mailbox_of(spec.get("reply_to")),
+        sms=SmsOptions(**(spec.get("sms") or {})),
         timing=timing_of(spec),
     )
 

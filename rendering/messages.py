@@ -9,13 +9,14 @@ from domain.json_types import JsonValue
 @dataclass(frozen=True, kw_only=True)
 class TemplateSource:
     """Hold the Jinja2 sources of one channel in one language. `text` is the plain part of an email and may be
-    derived.
+    derived. `fold_typography` concerns the text of an SMS.
     """
 
     subject: str | None
     body: str
     text: str | None
     channel: Channel
+    fold_typography: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

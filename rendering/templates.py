@@ -79,7 +79,7 @@ class TemplateEngine:
             except TEMPLATE_ERRORS as error:
                 return explain_error(error, part.name, part.source, line_of)
         if source.channel is Channel.SMS:
-            return build_sms(outputs["body"])
+            return build_sms(outputs["body"], fold=source.fold_typography)
         return RenderedContent(content=_build_content(source.channel, outputs))
 
     def _compile(self, part: TemplatePart) -> CompiledPart:

@@ -83,7 +83,8 @@ class DeliveryRenderer:
             "recipient": template_context.recipient,
         }
         locale = template_context.locale or template.language
-        result = await self._renderer.render(template_source_of(template), variables, locale, tenant=tenant)
+        source = template_source_of(template, fold_typography=notification_type.sms.fold_typography)
+        result = await self._renderer.render(source, variables, locale, tenant=tenant)
         if isinstance(result, RenderFailure):
             return _new_delivery(step, plan, template, None), _failure_reason(result)
         return _new_delivery(step, plan, template, result.content), None
@@ -122,12 +123,13 @@ def _single_item_variables(notification_type: NotificationType, template_context
     )
 
 
-def template_source_of(template: TemplateVersion) -> TemplateSource:
+def template_source_of(template: TemplateVersion, *, fold_typography: bool) -> TemplateSource:
     return TemplateSource(
         subject=template.subject_template,
         body=template.body_template,
         text=template.text_template,
         channel=template.channel,
+        fold_typography=fold_typography,
     )
 
 

@@ -39,7 +39,7 @@ async def preview_template(
     await checks.run()
     if issues := payload_issues(checks, 0):
         raise invalid(*issues)
-    source = template_source_of(version)
+    source = template_source_of(version, fold_typography=body.folds_typography)
     variables = {**body.payload, "recipient": body.recipient}
     rendered = await container.renderer.render(source, variables, version.language, tenant=caller.tenant)
     if isinstance(rendered, RenderFailure):

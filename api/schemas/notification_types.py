@@ -28,6 +28,7 @@ from api.schemas.base import (
     max_members,
 )
 from api.schemas.emails import MailboxBody
+from api.schemas.sms import SmsSpec
 from api.schemas.timing import DigestSpec, SendWindowSpec, ThrottleSpec
 from domain.channels import Channel
 from domain.durations import parse_duration
@@ -163,6 +164,7 @@ class TypeFields(Model):
     from_: MailboxBody | None = Field(None, alias="from")
     reply_to: MailboxBody | None = None
     tracking: Annotated[TrackingSpec | None, BeforeValidator(_false_to_none)] = None
+    sms: SmsSpec | None = None
     sensitive: Unsupported = None
     variants: Unsupported = None
 

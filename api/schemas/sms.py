@@ -1,4 +1,4 @@
-"""Models of SMS: how a rendered text is sent."""
+"""Models of SMS: the options of a type, and how a rendered text is sent."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -7,6 +7,20 @@ from pydantic import Field
 
 from api.schemas.base import Model
 from domain.sms_segments import SmsEncoding, segments_of
+
+
+class SmsSpec(Model):
+    """Options of the text of an SMS."""
+
+    fold_typography: Annotated[
+        bool,
+        Field(
+            description=(
+                "Replace typographic quotes, dashes, ellipses and spaces if the text then is GSM-7: a segment has 160 "
+                "of its characters, and 70 of other texts."
+            )
+        ),
+    ] = False
 
 
 class SmsView(Model):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.base import ChannelName, Id, Key, Model, Timestamp
-from api.schemas.sms import SmsView
+from api.schemas.sms import SmsSpec, SmsView
 from domain.json_types import Json
 from domain.languages import normalize_tag
 from rendering.messages import TemplateSource
@@ -74,13 +74,22 @@ class PreviewBody(Model):
     """`version` is by default the published one. `language` is by default that of the recipient, then that of the
     tenant."""
 
-    model_config = {"json_schema_extra": {"examples": [{"channel": "sms", "payload": {"order": "A-1"}}]}}
+    model_config = {
+        "json_schema_extra": {
+            "examples": [{"channel": "sms", "payload": {"order": "A-1"}, "sms": {"fold_typography": True}}]
+        }
+    }
 
     channel: ChannelName
     language: Language | None = None
     version: VersionNumber | None = None
     payload: Json = {}
     recipient: Json = {}
+    sms: SmsSpec | None = None
+
+    @property
+    def folds_typography(self) -> bool:
+        return self.sms is not None and self.sms.fold_typography
 
 
 class TemplateResponse(Model):

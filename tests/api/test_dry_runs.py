@@ -147,12 +147,12 @@ async def test_a_template_that_fails_is_a_reason_and_the_next_step_runs(api_tena
 
 
 async def test_a_dry_run_shows_the_segments_of_an_sms(api_tenant: ApiTenant) -> None:
-    await add_type(api_tenant, {"channels": ["sms"]}, {"channels": ["email"]})
-    await api_tenant.add_template("news", "sms", "{{ name }}'s news")
+    await add_type(api_tenant, {"channels": ["sms"]}, {"channels": ["email"]}, sms={"fold_typography": True})
+    await api_tenant.add_template("news", "sms", "{{ name }}\u2019s news\u2026")
     await add_person(api_tenant)
     first, second = (await foretold(api_tenant))["steps"]
     [sms], [email] = first["channels"], second["channels"]
-    assert (sms["rendered_content"], sms["sms"]) == ({"text": "Ada's news"}, {"encoding": "gsm7", "segments": 1})
+    assert (sms["rendered_content"], sms["sms"]) == ({"text": "Ada's news..."}, {"encoding": "gsm7", "segments": 1})
     assert email["sms"] is None
 
 

@@ -203,6 +203,9 @@ async def test_a_bad_page_is_refused(api: httpx2.AsyncClient, query: dict[str, A
         ({"tracking": True}, "/tracking", "must be a valid dictionary"),
         ({"tracking": {"opens": 1}}, "/tracking/opens", "must be a valid boolean"),
         ({"tracking": {"replies": True}}, "/tracking/replies", "is not known here"),
+        ({"sms": True}, "/sms", "must be a valid dictionary"),
+        ({"sms": {"fold_typography": 1}}, "/sms/fold_typography", "must be a valid boolean"),
+        ({"sms": {"sender": "x"}}, "/sms/sender", "is not known here"),
         ({"sensitive": True}, "/sensitive", "is not supported yet"),
         ({"variants": [{}]}, "/variants", "is not supported yet"),
     ],
@@ -266,6 +269,15 @@ async def test_sends_over_a_throttle_can_join_an_existing_digest(api: httpx2.Asy
 async def test_tracking_is_switched_on_by_name(api: httpx2.AsyncClient, asked: Any, kept: Any) -> None:
     assert (await api.put(PATH, json=changed(tracking=asked))).status_code == 201
     assert (await api.get(PATH)).json().get("tracking") == kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [({"fold_typography": True}, {"fold_typography": True}), ({}, {"fold_typography": False}), (None, None)],
+)
+async def test_sms_options_are_kept(api: httpx2.AsyncClient, asked: Any, kept: Any) -> None:
+    assert (await api.put(PATH, json=changed(sms=asked))).status_code == 201
+    assert (await api.get(PATH)).json().get("sms") == kept
 
 
 async def test_a_key_that_urls_cannot_carry_is_refused(api: httpx2.AsyncClient) -> None:

@@ -241,8 +241,12 @@ async def test_a_preview_follows_the_language_of_the_recipient(api: httpx2.Async
 async def test_a_preview_of_an_sms_shows_its_segments(api: httpx2.AsyncClient) -> None:
     await save(api, channel="sms", subject_template=None, body_template="\u201c{{ name }}\u201d" + "a" * 100)
     body: dict[str, Any] = {"channel": "sms", "payload": {"name": "A"}}
-    shown = (await api.post("/templates/shipped/preview", json=body)).json()
-    assert shown["sms"] == {"encoding": "ucs2", "segments": 2}
+    for extra, name, segments in (
+        ({}, "\u201cA\u201d", {"encoding": "ucs2", "segments": 2}),
+        ({"sms": {"fold_typography": True}}, '"A"', {"encoding": "gsm7", "segments": 1}),
+    ):
+        shown = (await api.post("/templates/shipped/preview", json=body | extra)).json()
+        assert (shown["content"], shown["sms"]) == ({"text": name + "a" * 100}, segments)
 
 
 async def test_a_preview_of_a_too_long_sms_fails_with_the_number_of_segments(api: httpx2.AsyncClient) -> None:

@@ -22,6 +22,7 @@ FULL = {
     "expires_in": "3d",
     "give_up_after": "90s",
     "always": ["webhook"],
+    "sms": {"fold_typography": True},
 }
 
 
@@ -42,6 +43,7 @@ def test_every_field_of_a_type_is_read() -> None:
     assert read.templates == {Channel.PUSH: "short", Channel.IN_APP: "short", Channel.EMAIL: "long"}
     assert (read.template_policy, read.guarantee) == (TemplatePolicy.LATEST, Guarantee.AT_MOST_ONCE)
     assert (read.expires_in, read.give_up_after) == (timedelta(days=3), timedelta(seconds=90))
+    assert read.sms.fold_typography
 
 
 def test_key_route_and_templates_are_enough() -> None:
@@ -49,6 +51,7 @@ def test_key_route_and_templates_are_enough() -> None:
     assert (read.category, read.required, read.default, read.priority) == (None, False, True, 3)
     assert (read.template_policy, read.guarantee) == (TemplatePolicy.PINNED, None)
     assert (read.expires_in, read.give_up_after) == (None, None)
+    assert not read.sms.fold_typography
 
 
 @pytest.mark.parametrize(("written", "read"), [("on", True), ("off", False)])

@@ -33,9 +33,9 @@ async def test_a_refused_push_falls_back_to_sms(api_tenant: ApiTenant) -> None:
     assert [message["channel"] for message in await api_tenant.list_outbox()] == ["sms"]
 
 
-async def test_the_segments_of_an_sms_are_shown(api_tenant: ApiTenant) -> None:
-    await api_tenant.put_type("code", ["sms"])
-    await api_tenant.add_template("code", "sms", "{{ name }}'s code" + "." * 160)
+async def test_an_sms_has_plain_quotes_and_its_segments_are_shown(api_tenant: ApiTenant) -> None:
+    await api_tenant.put_type("code", ["sms"], sms={"fold_typography": True})
+    await api_tenant.add_template("code", "sms", "{{ name }}\u2019s code" + "." * 160)
     await api_tenant.put_recipient("ada", phone="+447700900123")
     id = await api_tenant.send("code")
     [delivery] = (await api_tenant.wait_for_status(id, "DELIVERED"))["deliveries"]
