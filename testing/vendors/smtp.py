@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from enum import StrEnum
 from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
+from weakref import WeakSet
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from pydantic import SecretStr
@@ -64,10 +65,12 @@ class MailServer(VendorListener):
     port: int = 0
     connections: int = 0
     mails: int = 0
+    ignores_reset: bool = False
     ledger: list[KeptMail] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     log: VendorLog = field(default_factory=VendorLog)
     _closing: asyncio.Event = field(default_factory=asyncio.Event)
+    _open: "WeakSet[SmtpConnection]" = field(default_factory=WeakSet)
 
     def kept(self, attempt_id: UUID) -> list[KeptMail]:
         return [kept for kept in self.ledger if kept.mail["X-Tocsin-Attempt"] == str(attempt_id)]
@@ -96,10 +99,16 @@ class MailServer(VendorListener):
     async def stop(self) -> None:
         self._closing.set()
         await super().stop()
+        self.disconnect()
+
+    def disconnect(self) -> None:
+        """Reset all connections."""
+        for connection in self._open:
+            connection.cut()
 
     def _connect(self) -> SMTP:
         self.connections += 1
-        return SmtpConnection(
+        connection = SmtpConnection(
             self,
             hostname="mail.example",
             tls_context=None if self.implicit else self.tls,
@@ -110,6 +119,8 @@ class MailServer(VendorListener):
             auth_exclude_mechanism=None if self.login else ["LOGIN", "PLAIN"],
             loop=asyncio.get_running_loop(),
         )
+        self._open.add(connection)
+        return connection
 
     def _authenticate(self, server: SMTP, session: Session, envelope: Envelope, how: str, data: Any) -> AuthResult:
         good = data == LoginPassword(USER.encode(), PASSWORD.encode()) and self.mode is not MailMode.BROKEN
@@ -117,6 +128,14 @@ class MailServer(VendorListener):
 
     async def handle_NOOP(self, server: SMTP, session: Session, envelope: Envelope, arg: str) -> str:
         return self.replies.get("NOOP", "250 2.0.0 OK")
+
+    async def count_open_connections(self) -> int:
+        return sum(each.transport is not None and not each.transport.is_closing() for each in self._open)
+
+    async def handle_RSET(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.ignores_reset:
+            await self._closing.wait()
+        return "250 2.0.0 OK"
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -195,4 +214,5 @@ class SmtpConnection(SMTP):
         super().connection_made(transport)
 
     def cut(self) -> None:
-        cast(asyncio.Transport, self.transport).abort()
+        if self.transport is not None:
+            cast(asyncio.Transport, self.transport).abort()

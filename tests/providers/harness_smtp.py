@@ -52,14 +52,15 @@ class SmtpBench(Bench):
 
     async def message(self, case: ContractCase) -> OutgoingMessage:
         self._server.mode = self.MODES[case]
+        self._server.disconnect()  # a login is refused only on a new connection
         return await message_to(self._tenant, Channel.EMAIL, {"email": f"ada-{uuid4()}@example.com"})
 
     async def kept(self, message: OutgoingMessage) -> int:
         return len(self._server.kept(message.attempt_id))
 
     async def called(self, message: OutgoingMessage) -> int:
-        """Count connections: each bench has its own server, so connections are calls."""
-        return self._server.connections
+        """Count transactions, or connections if none began. Each bench has its own server."""
+        return self._server.mails or self._server.connections
 
     def email(self) -> VendorEmail:
         return last_email(self._server.log)

@@ -14,6 +14,7 @@ import trustme
 from pydantic import ValidationError
 
 import providers.smtp.adapter
+import providers.smtp.connections
 import providers.smtp.settings
 from domain.email_options import EmailOptions
 from domain.outgoing_messages import OutgoingMessage
@@ -21,6 +22,7 @@ from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefus
 from providers.smtp.adapter import Smtp
 from providers.smtp.settings import SmtpSettings
 from testing.vendors.smtp import NAME, SENDER, KeptMail, MailMode, MailServer
+from tests.polling import eventually
 from tests.providers.harness_smtp import ADA, to
 
 
@@ -455,6 +457,49 @@ async def test_a_check_warns_of_an_unencrypted_password(server: MailServer, monk
     assert report.endswith(
         "; the password crosses the network unencrypted: set TOCSIN_SMTP_TLS to starttls or implicit"
     )
+
+
+async def test_a_connection_carries_the_next_messages(server: MailServer) -> None:
+    provider = Smtp(server.settings())
+    for address in (ADA, "ada+refuse@example.com", ADA):
+        await provider.send(to(address))
+    assert (server.connections, server.mails, server.accepted) == (1, 3, [ADA, ADA])
+
+
+async def test_a_connection_that_the_server_closed_is_replaced(server: MailServer) -> None:
+    provider = Smtp(server.settings())
+    await provider.send(to())
+    await server.stop()
+    async with server.running():
+        assert isinstance(await provider.send(to()), ProviderAcceptance)
+    assert server.connections == 2
+
+
+async def test_a_connection_that_no_longer_answers_is_replaced(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers.smtp.connections, "RESET_TIMEOUT", 0.1)
+    provider = Smtp(server.settings())
+    await provider.send(to())
+    server.ignores_reset = True
+    assert isinstance(await provider.send(to()), ProviderAcceptance)
+    assert server.connections == 2
+
+
+async def test_a_connection_carries_a_limited_number_of_messages(
+    server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers.smtp.connections, "MAX_MESSAGES", 2)
+    provider = Smtp(server.settings())
+    for _ in range(5):
+        await provider.send(to())
+    assert server.connections == 3
+
+
+async def test_an_idle_connection_is_closed(server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers.smtp.connections, "IDLE_LIMIT", 0.05)
+    await Smtp(server.settings()).send(to())
+    assert await eventually(server.count_open_connections, lambda count: count == 0) == 0
 
 
 async def test_concurrent_messages_have_connections_of_their_own(server: MailServer) -> None:
