@@ -4,39 +4,30 @@ The vendor's package builds the message and reads the key. Tocsin's transport se
 has no timeout.
 """
 
-import base64
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from pydantic import EmailStr, Field, SecretStr
-from sendgrid.helpers.eventwebhook import EventWebhook, EventWebhookHeader
 from sendgrid.helpers.mail import CustomArg, From, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
-from config.sources import InvalidSettings, ProviderSettings
+from config.sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence, ReceiptKind
+from domain.evidence import Evidence
 from domain.outgoing_messages import OutgoingMessage
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
-from providers.email_fields import email_of, find_refusal, is_about_copy, sender_of
-from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sendgrid.lookup import REFERENCE, build_query, message_id_of, parse_matches
-from providers.sendgrid.options import COPY_DIGEST, add_options
-from providers.sendgrid.reasons import receipt_reason
-from providers.sendgrid.receipts import build_unreadable_receipt, parse_events
-from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
+from providers.email_fields import email_of, find_refusal, sender_of
+from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal
+from providers.sendgrid.errors import parse_refusal
+from providers.sendgrid.lookup import REFERENCE, build_query, parse_matches
+from providers.sendgrid.options import add_options
+from providers.sendgrid.receipts import parse_receipts
+from providers.sendgrid.signature import load_public_key, verify
+from providers.transport import Transport
 from providers.vendor_queries import parse_json, query_timeout
 
-SIGNATURE_HEADER = EventWebhookHeader.SIGNATURE.lower()
-TIMESTAMP_HEADER = EventWebhookHeader.TIMESTAMP.lower()
-# SendGrid documents no time window; this is the one of Standard Webhooks. A repeated callback has no effect anyway.
-TIMESTAMP_TOLERANCE = 300
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the only success; 200 is that of its sandbox.
 ACCEPTED_STATUS = 202
 
@@ -68,21 +59,6 @@ class SendGrid(Provider):
     max_events: ClassVar[int] = 5_000
     settings: ClassVar[type[ProviderSettings]] = SendGridSettings
 
-    # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event#events `processed` adds
-    # nothing: the message was accepted and has not arrived.
-    RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
-        "deferred": ReceiptKind.DELAYED,
-        "delivered": ReceiptKind.DELIVERED,
-        "open": ReceiptKind.OPENED,
-        "click": ReceiptKind.CLICKED,
-        "bounce": ReceiptKind.BOUNCED,
-        "dropped": ReceiptKind.FAILED,
-        "spamreport": ReceiptKind.COMPLAINED,
-        "unsubscribe": ReceiptKind.UNSUBSCRIBED,
-        "group_unsubscribe": ReceiptKind.UNSUBSCRIBED,
-        "group_resubscribe": ReceiptKind.RESUBSCRIBED,
-    }
-
     def __init__(self, settings: SendGridSettings, transport: Transport) -> None:
         self._settings = settings
         self._transport = transport
@@ -113,7 +89,7 @@ class SendGrid(Provider):
             return ProviderAcceptance(
                 message_id=http_response.headers.get("x-message-id"), response={"status": http_response.status}
             )
-        return self._parse_refusal(http_response)
+        return parse_refusal(http_response)
 
     def _build_mail(self, message: OutgoingMessage) -> dict[str, Any]:
         sender = sender_of(message, self._settings.sender, self._settings.from_name)
@@ -147,102 +123,6 @@ class SendGrid(Provider):
                 raise LookupRefused("email_activity_not_available", {"status": http_response.status})
             return parse_matches(parse_json(http_response), message)
 
-    def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
-        """Parse a refusal.
-
-        https://www.twilio.com/docs/sendgrid/api-reference/mail-send/errors and, for statuses,
-        https://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html. A 400 that names neither the recipient nor
-        the sender is about this message: a retry gets the same response, and other messages pass.
-        """
-        fields = parse_error_fields(http_response)
-        evidence = {"status": http_response.status, "fields": fields}
-        if http_response.status == 429:
-            raise TemporaryError(
-                "throttled",
-                evidence,
-                retry_after=parse_retry_after(http_response.headers) or parse_reset_delay(http_response),
-            )
-        if http_response.status == 503:
-            raise TemporaryError("unavailable", evidence, retry_after=parse_retry_after(http_response.headers))
-        raise_common_errors(http_response)
-        if http_response.status == 413:
-            return ProviderRefusal(reason="too_large", response=evidence)
-        if http_response.status != 400:
-            raise PermanentError("unexpected_answer", evidence)
-        if any(field.startswith("from") for field in fields):
-            raise PermanentError("sender_refused", evidence)
-        about_recipient = any(field.startswith("personalizations") and ".to" in field for field in fields)
-        return ProviderRefusal(reason="invalid_address" if about_recipient else "bad_request", response=evidence)
-
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
-        self._verify(headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, ""), body)
-        events = parse_events(body)
-        receipts = [self._try_parse_event(event) for event in events]
-        if not any(receipts):
-            raise UnreadableReceipt("the body is not a list of events")
-        return [receipt or build_unreadable_receipt(event) for event, receipt in zip(events, receipts, strict=True)]
-
-    def _try_parse_event(self, event: Any) -> ProviderReceipt | None:
-        """Parse one event. An undocumented event does not fail the other events of its callback."""
-        try:
-            return self._parse_event(event)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError):
-            return None
-
-    def _verify(self, timestamp: str, signature: str, body: bytes) -> None:
-        """Verify the signature over the raw bytes, including the CRLF at their end. The package's own check expects
-        text.
-        """
-        if self._key is None:
-            raise ForgedReceipt("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
-        if not signature:
-            raise ForgedReceipt("the signature is missing")
-        try:
-            self._key.verify(base64.b64decode(signature, validate=True), timestamp.encode() + body, ECDSA(SHA256()))
-            age = time.time() - int(timestamp[:12])
-        except (InvalidSignature, ValueError) as error:
-            raise ForgedReceipt("the signature does not match") from error
-        if abs(age) > TIMESTAMP_TOLERANCE:
-            raise ForgedReceipt("the timestamp differs by more than five minutes from the clock of this machine")
-
-    def _parse_event(self, event: dict[str, Any]) -> ProviderReceipt:
-        attempt_id = parse_reference(str(event.get(REFERENCE)))
-        kind = self.RECEIPT_KINDS.get(event["event"], ReceiptKind.UNKNOWN)
-        if is_about_copy(attempt_id, event.get("email"), event.get(COPY_DIGEST)):
-            kind = ReceiptKind.UNKNOWN
-        message_id = message_id_of(event.get("sg_message_id"))
-        return ProviderReceipt(
-            kind=kind,
-            occurred_at=datetime.fromtimestamp(event["timestamp"], UTC),
-            attempt_id=attempt_id,
-            provider_message_id=message_id,
-            reason=receipt_reason(event, kind),
-            # A repeated event has a new id: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
-            raw={name: value for name, value in event.items() if name not in ("sg_event_id", "sg_message_id")}
-            | {"sg_message_id": message_id},
-        )
-
-
-def load_public_key(text: str) -> EllipticCurvePublicKey | None:
-    try:
-        key = EventWebhook(text).public_key
-    except ValueError:
-        key = text
-    if key and not isinstance(key, EllipticCurvePublicKey):
-        raise InvalidSettings("TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY is not the key that SendGrid shows")
-    return key or None
-
-
-def parse_error_fields(http_response: VendorResponse) -> list[str]:
-    """Return the request fields that the errors name. Their messages may quote the recipient, so they are not used."""
-    errors = http_response.json().get("errors")
-    named = [error.get("field") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
-    return [field[:100] for field in named if isinstance(field, str)][:20]
-
-
-def parse_reset_delay(http_response: VendorResponse) -> float | None:
-    """Return the seconds until the limit resets, from a Unix time:
-    https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits
-    """
-    value = http_response.headers.get("x-ratelimit-reset", "")
-    return min(max(1.0, int(value[:12]) - time.time()), 86_400.0) if value.isascii() and value.isdigit() else None
+        verify(self._key, headers, body)
+        return parse_receipts(body)

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from domain.json_types import Json
-from providers.sendgrid.adapter import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from providers.sendgrid.lookup import REFERENCE
+from providers.sendgrid.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from testing.vendors.emails import VendorEmail, lower_headers
 from testing.vendors.http import Reply, Request, require
 from testing.vendors.log import VendorLog, VendorMessage
