@@ -18,19 +18,14 @@ from api.schemas.notifications import (
     NotificationSummary,
     NotificationView,
 )
-from bootstrap import Container
 from domain.clock import now
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL
 from domain.statuses import NotificationStatus
 from domain.waits import NO_WAITS
-from services.canceling import CanceledRow, cancel_row, read_channel_results
+from services.canceling import CancelReport, cancel_by_id, cancel_by_key
 from storage import gates, notifications
-from storage.notifications import find_open_by_cancel_key
-from storage.statements import notify
 
 router = APIRouter(route_class=AuthenticatedRoute, tags=["notifications"], prefix="/notifications")
 
-MAX_CANCELED = 100
 UNKNOWN = "There is no such notification."
 
 
@@ -78,29 +73,21 @@ async def cancel_notifications(
     body: CancelManyBody, caller: CallerDep, container: ContainerDep
 ) -> CanceledNotifications:
     """Cancel open notifications with this `cancel_key`, at most 100 per call, and return the result of each."""
-    async with container.database.transaction() as session:
-        rows = await find_open_by_cancel_key(
-            session, caller.tenant, body.cancel_key, body.recipient_id, MAX_CANCELED + 1
-        )
-        canceled = [await cancel_row(session, row) for row in rows[:MAX_CANCELED]]
-        await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
-    items = [await _canceled_view(container, each) for each in canceled]
-    return CanceledNotifications(items=items, more=len(rows) > MAX_CANCELED)
+    reports, more = await cancel_by_key(
+        container.database, container.catalog, caller.tenant, body.cancel_key, body.recipient_id
+    )
+    return CanceledNotifications(items=[_canceled_view(report) for report in reports], more=more)
 
 
 @router.post("/{id}/cancel")
 @scope("send")
 async def cancel_notification(id: Id, caller: CallerDep, container: ContainerDep) -> CanceledNotification:
     """Cancel the channels of a notification that have not sent it. Works without a running worker."""
-    async with container.database.transaction() as session:
-        row = await notifications.find(session, caller.tenant, id)
-        if row is None:
-            raise not_found(UNKNOWN)
-        canceled = await cancel_row(session, row)
-        await notify(session, DISPATCH_CHANNEL, [CANCEL_DUE])
-    return await _canceled_view(container, canceled)
+    report = await cancel_by_id(container.database, container.catalog, caller.tenant, id)
+    if report is None:
+        raise not_found(UNKNOWN)
+    return _canceled_view(report)
 
 
-async def _canceled_view(container: Container, canceled: CanceledRow) -> CanceledNotification:
-    channels = await read_channel_results(container.catalog, canceled)
-    return CanceledNotification(id=canceled.row.id, status=canceled.ledger.status, channels=channels)
+def _canceled_view(report: CancelReport) -> CanceledNotification:
+    return CanceledNotification(id=report.id, status=report.status, channels=dict(report.channels))
