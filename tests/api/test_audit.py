@@ -152,6 +152,13 @@ OPERATOR_STEPS = [
         "/tenants/{tenant}/keys",
         {"name": "first", "scopes": ["read", "manage"]},
     ),
+    AuditedStep(
+        "PUT /tenants/{key}/email-domains",
+        "tenant.email_domains_set",
+        "tenant/{tenant}",
+        "/tenants/{tenant}/email-domains",
+        {"email_domains": ["acme.example"]},
+    ),
     AuditedStep("POST /tenants/{key}/suspend", "tenant.suspended", "tenant/{tenant}", "/tenants/{tenant}/suspend"),
     AuditedStep("POST /tenants/{key}/resume", "tenant.resumed", "tenant/{tenant}", "/tenants/{tenant}/resume"),
 ]
