@@ -27,6 +27,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.sms_message import find_refusal, find_ttl
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 from providers.twilio.lookup import build_acceptance, created_at, may_match
 from providers.twilio.opt_outs import is_reply, parse_opt_outs
@@ -105,8 +106,7 @@ class Twilio(Provider):
         return cls(context.load_settings(TwilioSettings), context.transport, context.receipts_url(cls.name))
 
     def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
-        """Rendering limits the length (`domain/sms_segments.py`)."""
-        return None if str(content.get("text") or "").strip() else ProviderRefusal(reason="empty_message")
+        return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         if not E164.fullmatch(message.address["phone"]):
@@ -119,7 +119,8 @@ class Twilio(Provider):
             "Body": message.content["text"],
             "StatusCallback": f"{self._callback_url}?{REFERENCE_PARAMETER}={message.attempt_id}",
         }
-        form |= build_validity_period(message)
+        if (seconds := find_ttl(message, 1, MAX_VALIDITY_SECONDS)) is not None:
+            form["ValidityPeriod"] = str(seconds)
         http_response = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
         return (
             build_acceptance(http_response.json(), http_response.status)
@@ -209,11 +210,3 @@ class Twilio(Provider):
             raise ForgedReceipt("the signature is missing")
         if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
             raise ForgedReceipt(f"the signature does not match the URL {self._callback_url}")
-
-
-def build_validity_period(message: OutgoingMessage) -> dict[str, str]:
-    """Return how long Twilio may keep the message in its queue, in seconds: until it expires."""
-    if message.expires_at is None:
-        return {}
-    seconds_left = int((message.expires_at - datetime.now(UTC)).total_seconds())
-    return {"ValidityPeriod": str(min(max(seconds_left, 1), MAX_VALIDITY_SECONDS))}

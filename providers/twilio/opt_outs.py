@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from domain.evidence import ReceiptKind
 from providers.base import ProviderReceipt
+from providers.sms_message import STOP_WORDS, normalize_reply
 
 # https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: the type, where the service has this enabled.
 OPT_OUT_TYPES = {"STOP": ReceiptKind.UNSUBSCRIBED, "START": ReceiptKind.RESUBSCRIBED}
 # https://help.twilio.com/articles/223134027: otherwise the keywords that Twilio itself obeys, if the text is only one.
-OPT_OUT_KEYWORDS = dict.fromkeys(
-    ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"), ReceiptKind.UNSUBSCRIBED
-) | dict.fromkeys(("START", "YES", "UNSTOP"), ReceiptKind.RESUBSCRIBED)
-NON_LETTERS = re.compile(r"[\W_]+")
+OPT_OUT_KEYWORDS = dict.fromkeys(STOP_WORDS, ReceiptKind.UNSUBSCRIBED) | dict.fromkeys(
+    ("START", "YES", "UNSTOP"), ReceiptKind.RESUBSCRIBED
+)
 PHONE = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 
 
@@ -29,11 +29,7 @@ def parse_opt_outs(fields: Mapping[str, str]) -> list[ProviderReceipt]:
     numbers.
     """
     opt_out_type = fields.get("OptOutType", "")
-    kind = (
-        OPT_OUT_TYPES.get(opt_out_type)
-        if opt_out_type
-        else OPT_OUT_KEYWORDS.get(NON_LETTERS.sub("", fields["Body"]).upper())
-    )
+    kind = OPT_OUT_TYPES.get(opt_out_type) if opt_out_type else OPT_OUT_KEYWORDS.get(normalize_reply(fields["Body"]))
     if kind is None or not PHONE.fullmatch(fields["From"]):
         return []
     raw = {"MessageSid": fields["MessageSid"], "opt_out": kind}

@@ -8,7 +8,6 @@ import pytest
 
 from providers.outcomes import ProviderRefusal
 from providers.smtp.adapter import Smtp
-from providers.twilio.adapter import build_validity_period
 from testing.vendors.modes import VendorMode
 from testing.vendors.smtp import MailServer
 from tests.providers.harness_smtp import to
@@ -43,7 +42,7 @@ async def test_an_empty_mail_opens_no_connection() -> None:
 @pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])
 async def test_twilio_keeps_a_message_until_it_expires(left: int, least: int, most: int) -> None:
     async with twilio_bench() as bench:
-        message = replace(
-            bench.message_in_mode(VendorMode.GOOD), expires_at=datetime.now(UTC) + timedelta(seconds=left)
-        )
-    assert least <= int(build_validity_period(message)["ValidityPeriod"]) <= most
+        expires_at = datetime.now(UTC) + timedelta(seconds=left)
+        await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), expires_at=expires_at))
+        [request] = bench.vendor.log.requests
+    assert least <= int(request.form["ValidityPeriod"]) <= most
