@@ -4,6 +4,7 @@ Adapters call it. `deliver` enforces the deadline of the whole call.
 """
 
 import asyncio
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +58,11 @@ class VendorResponse:
         except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
+
+
+def basic_auth(username: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP basic authentication."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
 
 
 def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:

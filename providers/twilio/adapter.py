@@ -4,7 +4,6 @@ The vendor's package verifies signatures. The form goes through Tocsin's transpo
 Retry-After and turn an unreadable 2xx into an error.
 """
 
-import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,7 @@ from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableR
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.sms_message import find_refusal, find_ttl
-from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
+from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
 from providers.twilio.lookup import build_acceptance, created_at, may_match
 from providers.twilio.opt_outs import is_reply, parse_opt_outs
 from providers.twilio.reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
@@ -95,8 +94,7 @@ class Twilio(Provider):
         self._callback_url = callback_url
         self._account = f"{settings.base_url.rstrip('/')}/2010-04-01/Accounts/{settings.account_sid}"
         token = settings.auth_token.get_secret_value()
-        credentials = base64.b64encode(f"{settings.account_sid}:{token}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {credentials}"}
+        self._headers = basic_auth(settings.account_sid, token)
         service = settings.messaging_service_sid
         self._sender = {"MessagingServiceSid": service} if service else {"From": settings.sender}
         self._secrets = {False: token, True: settings.webhook_secret.get_secret_value()}
