@@ -1,4 +1,4 @@
-"""Run SendGrid, Twilio and FCM on this machine, to test the real adapters without an account. Prints their requests.
+"""Run SendGrid, Twilio, Vonage and FCM on this machine, to test the adapters without an account. Prints their requests.
 
 .venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
 
@@ -20,6 +20,7 @@ from testing.vendors.receipts import ReceiptPoster, VendorReceipt
 from testing.vendors.sendgrid import FakeSendGrid, shown
 from testing.vendors.twilio import FakeTwilio
 from testing.vendors.vendor import FakeVendor
+from testing.vendors.vonage import FakeVonage
 
 
 class PrintingLog(VendorLog):
@@ -68,21 +69,23 @@ def write_account(file: str, fcm: FakeFcm) -> None:
 async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     log, poster = PrintingLog(), ReceiptPoster(on_posted=print_receipt)
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
+    vonage = FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
-    listener = VendorPort(port, [sendgrid, twilio, fcm])
+    listener = VendorPort(port, [sendgrid, twilio, vonage, fcm])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)
     if report:
         sendgrid.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/sendgrid"
-        sendgrid.on_accepted = twilio.on_accepted = poster.post_events
+        sendgrid.on_accepted = twilio.on_accepted = vonage.on_accepted = poster.post_events
         print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
+        print(f"TOCSIN_VONAGE_WEBHOOK_SECRET={vonage.secret}", flush=True)
     print(f"listening on http://127.0.0.1:{listener.port}", flush=True)
     await asyncio.Event().wait()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="SendGrid, Twilio and FCM on this machine; accepts all credentials.")
+    parser = argparse.ArgumentParser(description="Vendors on this machine; they accept all credentials.")
     parser.add_argument("port", type=int, help="0 selects a free port")
     parser.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this URL")
     parser.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")

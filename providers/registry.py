@@ -14,6 +14,7 @@ from providers.sandbox import Sandbox
 from providers.sendgrid.adapter import SendGrid
 from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import Twilio
+from providers.vonage.adapter import Vonage
 from providers.webhook import Webhook
 
 ENTRY_POINTS = "tocsin.providers"
@@ -24,6 +25,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "sendgrid": SendGrid,
     "smtp": Smtp,
     "twilio": Twilio,
+    "vonage": Vonage,
     "webhook": Webhook,
 }
 

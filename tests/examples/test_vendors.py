@@ -1,9 +1,10 @@
-"""Test the fake SendGrid, Twilio and FCM: the adapters accept them as vendors, and they print no secret."""
+"""Test the fake SendGrid, Twilio, Vonage and FCM: the adapters accept them as vendors, and they print no secret."""
 
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +20,7 @@ from providers.outcomes import ProviderAcceptance
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
+from providers.vonage.adapter import Vonage, VonageSettings
 from tests.code.tree import ROOT
 from tests.providers.harness_smtp import to
 from tests.receivers import EventReceiver, open_event_receiver
@@ -122,6 +124,33 @@ async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVe
     assert receipt.provider_message_id == sent.message_id
     await running_vendors.until("twilio reports delivered")
     assert '"Body": "Grüße & more"' in running_vendors.output
+    assert "hammerhead" not in running_vendors.output
+
+
+async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    [secret] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "WEBHOOK_SECRET" in line]
+    url = f"{running_vendors.url}/vonage"
+    settings = VonageSettings(
+        api_key="key",
+        api_secret=TOKEN,
+        sender="Shop",
+        webhook_secret=SecretStr(secret),
+        base_url=url,
+        account_url=url,
+    )
+    callback = f"{api_url(running_vendors.tocsin)}/api/v1/receipts/vonage"
+    adapter = Vonage(settings, running_vendors.transport, callback)
+    assert "the key and the secret are valid" in await adapter.check()
+    message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
+    sent = await adapter.send(message)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
+    [receipt] = adapter.parse_receipts(request.headers, request.body)
+    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+    found = await adapter.look_up(message, datetime.now(UTC))
+    assert receipt.provider_message_id == sent.message_id == found[0].message_id
+    await running_vendors.until("vonage reports delivered")
+    assert '"text": "Grüße & more"' in running_vendors.output
     assert "hammerhead" not in running_vendors.output
 
 

@@ -7,6 +7,7 @@ from tests.providers.harness_own import InAppHarness, SandboxHarness
 from tests.providers.harness_sendgrid import SendGridHarness
 from tests.providers.harness_smtp import SmtpHarness
 from tests.providers.harness_twilio import TwilioHarness
+from tests.providers.harness_vonage import VonageHarness
 from tests.providers.harness_webhook import WebhookHarness
 
 HARNESSES: dict[str, Harness] = {
@@ -16,6 +17,7 @@ HARNESSES: dict[str, Harness] = {
     "sendgrid": SendGridHarness(),
     "smtp": SmtpHarness(),
     "twilio": TwilioHarness(),
+    "vonage": VonageHarness(),
     "webhook": WebhookHarness(),
 }
 

@@ -22,6 +22,7 @@ from providers.sendgrid import reasons as sendgrid_reasons
 from providers.smtp import reasons as smtp_reasons
 from providers.smtp.reasons import find_retry_reason
 from providers.twilio import reasons as twilio_reasons
+from providers.vonage import reasons as vonage_reasons
 from services.provider_calls import send_once as send
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
@@ -110,6 +111,33 @@ REQUESTS: dict[int, Expected] = {
     21703: ("messaging_service_empty", A, None, True),
     21704: ("messaging_service_empty", A, None, True),
 }
+# Meaning: the codes of Vonage, https://developer.vonage.com/en/api-errors/messages
+VONAGE_CODES: dict[Expected, str] = {
+    ("invalid_address", R, BOUNCED, False): "1170 1430",
+    ("unknown_number", R, BOUNCED, False): "1190",
+    ("opted_out", R, OPTED_OUT, False): "1240",
+    ("blocked", R, None, False): "1050 1280",
+    ("refused_recipient", R, None, False): "1290 1300 1310 1483",
+    ("bad_request", C, None, False): "1010 1020 1040 1130 1150 1320 1400 1410 1440 1450",
+    ("content_blocked", C, None, False): "1210 1270 1282",
+    ("content_refused", C, None, False): "1482",
+    ("too_long", C, None, False): "1090",
+    ("account_suspended", A, None, True): "1060",
+    ("quota_exceeded", A, None, True): "1070",
+    ("feature_not_enabled", A, None, True): "1080 1140",
+    ("sender_refused", A, None, True): "1120 1420 1476",
+    ("sender_not_registered", A, None, True): "1480 1481 1484",
+    ("unverified_recipient", A, None, False): "1160",
+    ("region_not_enabled", A, None, False): "1251",
+    ("too_many_messages", A, None, False): "1241 1460",
+    ("blocked_by_fraud_rule", A, None, False): "1470 1472 1473 1474 1475 2001",
+    ("throttled", U, None, False): "1000",
+    ("technical_failure", U, None, False): "1030 1100 1200 1230 1331",
+    ("unreachable", U, None, False): "1180 1220 1250 1260",
+    ("validity_expired", U, None, False): "1360",
+    ("unknown_error", U, None, False): "1330",
+}
+VONAGE: dict[str, Expected] = {code: means for means, some in VONAGE_CODES.items() for code in some.split()}
 # Meaning: its enhanced status codes, without their class.
 STATUSES: dict[Expected, str] = {
     ("invalid_address", R, BOUNCED, False): "1.1 1.2 1.3 1.4 1.6 1.9 1.10",
@@ -197,6 +225,10 @@ def test_every_delivery_error_of_twilio_has_its_meaning(code: int) -> None:
 @pytest.mark.parametrize("code", REQUESTS)
 def test_every_error_of_a_request_to_twilio_has_its_meaning(code: int) -> None:
     assert meaning(twilio_reasons.REASONS[code], refused=True) == REQUESTS[code]
+
+
+def test_every_error_of_vonage_has_its_meaning() -> None:
+    assert {code: meaning(reason) for code, reason in vonage_reasons.REASONS.items()} == VONAGE
 
 
 @pytest.mark.parametrize("status", ["failed", "undelivered"])

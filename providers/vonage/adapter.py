@@ -1,0 +1,153 @@
+"""Send SMS through Vonage's Messages API, as an application (JWT) or with the account's key and secret.
+
+Vonage posts the status of each message, and incoming messages, to the same URL.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from pydantic import Field, SecretStr
+
+from config.sources import ProviderSettings
+from domain.channels import Channel
+from domain.evidence import Evidence
+from domain.failure_reasons import ReasonCategory, category_of_code
+from domain.outgoing_messages import OutgoingMessage
+from providers.base import Provider, ProviderReceipt
+from providers.context import ProviderContext
+from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
+from providers.sms_message import find_refusal, find_ttl
+from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
+from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
+from providers.vonage.lookup import build_query, find_acceptances
+from providers.vonage.reasons import find_code, find_refusal_reason
+from providers.vonage.receipts import parse_callback
+from providers.vonage.tokens import build_token, read_private_key, verify_callback
+
+# https://developer.vonage.com/en/api/messages: a number has no leading +; seconds of `ttl`.
+E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+MIN_TTL, MAX_TTL = 20, 604_800
+
+
+class VonageSettings(ProviderSettings, env_prefix="TOCSIN_VONAGE_", validate_by_name=True):
+    """`sender` is TOCSIN_VONAGE_FROM. `webhook_secret` is the account's signature secret; without it no callback is
+    accepted.
+    """
+
+    api_key: str
+    api_secret: SecretStr
+    application_id: str = ""
+    private_key: SecretStr = SecretStr("")
+    sender: str = Field(alias="from")
+    webhook_secret: SecretStr = SecretStr("")
+    base_url: str = "https://api.nexmo.com"
+    account_url: str = "https://rest.nexmo.com"
+
+    def problems(self) -> Iterator[str]:
+        private_key = self.private_key.get_secret_value()
+        if bool(self.application_id) is not bool(private_key):
+            yield "set both TOCSIN_VONAGE_APPLICATION_ID and TOCSIN_VONAGE_PRIVATE_KEY, or neither"
+        try:
+            if private_key:
+                read_private_key(private_key)
+        except ValueError as error:
+            yield f"TOCSIN_VONAGE_PRIVATE_KEY: {error}"
+
+
+class Vonage(Provider):
+    name: ClassVar[str] = "vonage"
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    # https://developer.vonage.com/en/api/reports: no lag of the records is documented.
+    lookup: ClassVar[str] = "positive_only"
+    settle_window: ClassVar[float] = 600.0
+    parses_receipts: ClassVar[bool] = True
+    max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
+    settings: ClassVar[type[ProviderSettings]] = VonageSettings
+
+    def __init__(self, settings: VonageSettings, transport: Transport, callback_url: str) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._callback_url = callback_url
+        self._url, self._account_url = settings.base_url.rstrip("/"), settings.account_url.rstrip("/")
+        self._basic_auth = basic_auth(settings.api_key, settings.api_secret.get_secret_value())
+        private_key = settings.private_key.get_secret_value()
+        self._private_key = read_private_key(private_key) if private_key else None
+
+    @classmethod
+    def build(cls, context: ProviderContext) -> Self:
+        return cls(context.load_settings(VonageSettings), context.transport, context.receipts_url(cls.name))
+
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
+        return find_refusal(content)
+
+    async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
+        if not E164.fullmatch(message.address["phone"]):
+            return ProviderRefusal(reason="invalid_address")
+        if refusal := self.content_refusal(message.content):
+            return refusal
+        response = await self._transport.post(
+            f"{self._url}/v1/messages", headers=self._build_auth(), json=self._build_body(message)
+        )
+        if not response.is_success(202, "message_uuid"):
+            return self._parse_refusal(response)
+        return ProviderAcceptance(message_id=response.json().get("message_uuid"), response={"status": response.status})
+
+    def _build_body(self, message: OutgoingMessage) -> dict[str, Any]:
+        ttl = find_ttl(message, MIN_TTL, MAX_TTL)
+        return {
+            "message_type": "text",
+            "channel": "sms",
+            "to": message.address["phone"].removeprefix("+"),
+            "from": self._settings.sender.removeprefix("+"),
+            "text": message.content["text"],
+            "client_ref": str(message.attempt_id),
+            "sms": {"encoding_type": "auto"},
+            "webhook_url": self._callback_url,
+            "webhook_version": "v1",
+            **({} if ttl is None else {"ttl": ttl}),
+        }
+
+    def _build_auth(self) -> dict[str, str]:
+        if self._private_key is None:
+            return self._basic_auth
+        return {"Authorization": f"Bearer {build_token(self._settings.application_id, self._private_key)}"}
+
+    def _parse_refusal(self, response: VendorResponse) -> ProviderRefusal:
+        """Classify a 4xx by its reason: nothing was accepted. Raise ProviderError unless it concerns this message."""
+        error = response.json()
+        evidence = {"status": response.status, "code": find_code(error)}
+        reason = find_refusal_reason(error) if 400 <= response.status < 500 else None
+        match category_of_code(reason):
+            case ReasonCategory.ACCOUNT:
+                raise PermanentError(str(reason), evidence)
+            case ReasonCategory.UNREACHABLE:
+                raise TemporaryError(str(reason), evidence, retry_after=parse_retry_after(response.headers))
+            case None:
+                raise_common_errors(response)
+                raise PermanentError("unexpected_answer", evidence)
+        return ProviderRefusal(reason=str(reason), response=evidence)
+
+    async def check(self) -> str:
+        """Read the balance. It needs the key and the secret; the private key is not used."""
+        async with query_timeout(self.deadline):
+            url = f"{self._account_url}/account/get-balance"
+            account = parse_json(await self._transport.get(url, headers=self._basic_auth))
+        if not isinstance(balance := account.get("value"), int | float):
+            raise TemporaryError("malformed_response")
+        return f"the key and the secret are valid, and the balance is {balance:.2f} EUR"
+
+    async def look_up(self, message: OutgoingMessage, since: datetime) -> list[ProviderAcceptance]:
+        """Search the reports by recipient and time, and their records by the attempt id."""
+        async with query_timeout(self.deadline):
+            url, query = f"{self._url}/v2/reports/records", build_query(self._settings.api_key, message, since)
+            response = await self._transport.get(url, headers=self._basic_auth, params=query, limit=LIST_LIMIT)
+            if response.status == 403:
+                raise LookupRefused("reports_not_available", {"status": 403})
+            report = parse_json(response)
+        return find_acceptances(report, str(message.attempt_id))
+
+    def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
+        verify_callback(headers.get("authorization", ""), body, self._settings.webhook_secret.get_secret_value())
+        return parse_callback(body)

@@ -1,0 +1,87 @@
+"""Test STOP and START as Vonage forwards them: signed like its statuses, and applied to the number."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from httpx2 import ASGITransport, AsyncClient
+
+from api.app import create_app
+from bootstrap import Container
+from domain.evidence import ReceiptKind
+from providers.base import ProviderReceipt
+from tests.api_tenants import open_in_process_tenant
+from tests.providers.harness_vonage import VonageBench, vonage_bench
+from tests.providers.published_schemas import PAYLOADS, schema_problems
+
+STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
+INCOMING = json.loads((PAYLOADS / "vonage" / "incoming.json").read_text())
+
+
+async def parsed(event: dict[str, Any]) -> list[ProviderReceipt]:
+    async with vonage_bench() as bench:
+        body = json.dumps(event).encode()
+        return bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
+
+
+async def test_a_documented_stop_is_an_opt_out_without_the_number() -> None:
+    assert schema_problems("vonage/messages", "inboundMessageSMS", INCOMING) == []
+    assert await parsed(INCOMING) == [
+        ProviderReceipt(
+            kind=STOP,
+            occurred_at=datetime(2025, 2, 3, 12, 14, 25, tzinfo=UTC),
+            phone="+447700900000",
+            raw={"message_uuid": INCOMING["message_uuid"], "opt_out": STOP},
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        *[(word, STOP) for word in ("stop", " Stop.\n", "Unsubscribe", "cancel", "END", "quit", "REVOKE", "Opt Out")],
+        *[(word, START) for word in ("START", "join", "Unstop!")],
+        *[(word, None) for word in ("Stop it please", "HELP", "", "💩", "YES", "starting")],
+    ],
+)
+async def test_only_a_word_that_stands_alone_is_an_opt_out(text: str, kind: ReceiptKind | None) -> None:
+    assert [receipt.kind for receipt in await parsed(INCOMING | {"text": text})] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize("sender", ["12345", "SHOP", "+447700900000", ""])
+async def test_a_sender_without_a_number_is_no_opt_out(sender: str) -> None:
+    assert await parsed(INCOMING | {"from": sender}) == []
+
+
+@pytest.mark.parametrize("channel", ["whatsapp", "viber_service", "messenger", "rcs"])
+async def test_a_stop_of_another_channel_concerns_no_sms(channel: str) -> None:
+    assert await parsed(INCOMING | {"channel": channel}) == []
+
+
+async def test_an_incoming_picture_is_acknowledged() -> None:
+    picture = {name: value for name, value in INCOMING.items() if name != "text"}
+    assert await parsed(picture | {"channel": "mms", "message_type": "image"}) == []
+
+
+@pytest.mark.postgres
+async def test_a_signed_stop_suppresses_the_number_and_start_lifts_it(container: Container) -> None:
+    phone = f"+49170{uuid4().int % 10**8:08}"
+    async with vonage_bench() as bench, open_in_process_tenant(container) as api_tenant:
+        app = create_app(replace(container, providers={"vonage": bench.provider}))
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://tocsin.test") as vonage:
+            await api_tenant.put_recipient(phone=phone)
+            assert await _post(vonage, bench, phone, "STOP") == 204
+            [entry] = (await api_tenant.http.get("/suppressions")).json()["items"]
+            assert (entry["address"], entry["reason"], entry["source"]) == (phone, "opted_out", "vonage")
+            assert await _post(vonage, bench, phone, "START") == 204
+            assert (await api_tenant.http.get("/suppressions")).json()["items"] == []
+
+
+async def _post(vonage: AsyncClient, bench: VonageBench, phone: str, text: str) -> int:
+    event = INCOMING | {"message_uuid": str(uuid4()), "from": phone[1:], "text": text}
+    body = json.dumps(event).encode()
+    response = await vonage.post("/api/v1/receipts/vonage", content=body, headers=bench.signed(body, datetime.now(UTC)))
+    return response.status_code
