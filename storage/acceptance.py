@@ -151,7 +151,7 @@ async def find_key_holders(
     return {key_by_stored_form[row["idempotency_key"]]: row for row in rows if not row["lapsed"]}
 
 
-# The statement that reads an audience, over rows that exist in it alone: the notification, and the recipient as
+# It returns the columns of `preferences/select_contexts` for a notification that does not exist, and the recipient as
 # accepting the send would leave it.
 SELECT_PREVIEW = statement("acceptance/select_preview")
 

@@ -1,8 +1,8 @@
 """Load ledgers of notifications and save the changes that functions of `domain/ledger.py` made.
 
-Each takes one statement; the statements of the guard and of receipt batches read ledgers with other columns. A write
-is fenced by the revision that was read: after a concurrent write the function is applied again to the locked row. The
-first deliveries leave the revision at 0: a ledger of that revision is always read under the lock, and the number of
+Each takes one statement; the statements of the guard and of receipt batches read the same view with other columns. A
+write is fenced by the revision that was read: after a concurrent write the function is applied again to the locked row.
+The first deliveries leave the revision at 0: a ledger of that revision is always read under the lock, and the number of
 deliveries fences its write too.
 """
 
@@ -149,7 +149,7 @@ def _event_rows(after: Ledger, before: Ledger) -> list[Json]:
 
 
 def ledger_of(row: dict[str, Any]) -> Ledger:
-    """Return the ledger from a row with the columns of `ledgers/load`."""
+    """Return the ledger from a row with the columns of the view `notification_ledger`."""
     deliveries = [_delivery_of(value) for value in decoded(row["deliveries"]) or []]
     attempts = [_attempt_of(value) for value in decoded(row["attempts"]) or []]
     return Ledger(

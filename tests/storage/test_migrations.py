@@ -84,7 +84,7 @@ async def test_migrations_from_empty_match_the_models(url: str) -> None:
 async def test_a_difference_would_be_noticed(migrated: str) -> None:
     engine = create_async_engine(migrated)
     async with engine.begin() as connection:
-        await connection.exec_driver_sql("ALTER TABLE notification DROP COLUMN revision")
+        await connection.exec_driver_sql("ALTER TABLE notification DROP COLUMN channels")
         await connection.exec_driver_sql("DROP INDEX notification_of_status")
     await engine.dispose()
     assert [difference[0] for difference in await looked_at(migrated, differences)] == ["add_column", "add_index"]

@@ -13,8 +13,18 @@ from domain.cursors import MIN_ID
 from domain.gates import Gate, GateReason
 from domain.ledger import finish_notification
 from domain.redrives import DEAD_LETTER_STATUSES
-from storage import claims, dead_letters, engine_state, gates, notifications, reconsiderations
-from storage.acceptance import accept
+from storage import (
+    attempts,
+    claims,
+    dead_letters,
+    digests,
+    engine_state,
+    gates,
+    notifications,
+    preferences,
+    reconsiderations,
+)
+from storage.acceptance import accept, read_send_preview
 from storage.claims import Slots, StartedClaim
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
@@ -43,6 +53,7 @@ SELECT id, 1, tenant, priority, CASE WHEN priority = 5 THEN 'started' ELSE 'due'
 """
 
 
+SHARED_FUNCTIONS = ("event_messages_of", "recipient_destinations", "attempt_gates")
 SEQUENTIAL_SCANS = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'queue_entry'"
 
 
@@ -189,6 +200,24 @@ async def test_a_claim_reads_indexes_only(database_tenant: DatabaseTenant) -> No
 
 async def test_a_claim_planned_while_the_queue_is_empty_reads_indexes_only(empty: DatabaseTenant) -> None:
     assert await sequential_scans_of_a_claim(empty) == 0
+
+
+async def test_shared_functions_are_inlined_into_their_statements(database_tenant: DatabaseTenant) -> None:
+    """A function that Postgres calls has a plan of its own in each session and hides its rows from the planner."""
+    sent = await database_tenant.send()
+
+    async def every_one(session: AsyncSession, database_tenant: DatabaseTenant) -> None:
+        await attempts.claim_attempt(session, sent.call())
+        values = {"id": sent.id, "tenant": database_tenant.tenant, "delivery_id": sent.delivery(), "provider": "smtp"}
+        await session.execute(attempts.RELOAD_GATES, values)
+        await preferences.read_recipient_context(session, sent.id, database_tenant.tenant)
+        await read_send_preview(session, database_tenant.tenant, database_tenant.new())
+        await amend(session, sent.ref, lambda ledger: finish_notification(ledger, now()))
+        await session.execute(digests.END_MEMBERS, {"ends": "[]", "at": now()})
+
+    plan = await plan_of(database_tenant, every_one)
+    assert "event_endpoint p" in plan, plan
+    assert [name for name in SHARED_FUNCTIONS if f"Function Scan on {name}" in plan] == []
 
 
 async def test_dead_letters_are_read_in_index_order(database_tenant: DatabaseTenant) -> None:

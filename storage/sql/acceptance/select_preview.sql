@@ -2,11 +2,6 @@ WITH item AS (
   SELECT * FROM jsonb_to_record(CAST(:item AS jsonb)) AS x(
     id uuid, recipient_id text, profile jsonb, type_id uuid, event_payload jsonb, priority int, channels text[],
     send_at timestamptz, expires_in float8)
-), notification AS (
-  SELECT id, CAST(:tenant AS uuid) AS tenant, recipient_id, type_id, event_payload, 'PENDING' AS status,
-         CAST(NULL AS text) AS failure_reason, 1 AS generation, priority, channels, clock_timestamp() AS created_at,
-         CAST(NULL AS timestamptz) AS finished_at, CAST(NULL AS text) AS digest_key, CAST(NULL AS uuid) AS digest_id
-    FROM item
 ), recipient AS (
   SELECT CAST(:tenant AS uuid) AS tenant, item.recipient_id,
          COALESCE(r.contact, '{}') || COALESCE(profile->'contact', '{}') AS contact,
@@ -16,39 +11,24 @@ WITH item AS (
     FROM item LEFT JOIN recipient r ON r.tenant = :tenant AND r.recipient_id = item.recipient_id
    WHERE r.recipient_id IS NOT NULL OR profile IS NOT NULL
 )
-SELECT audience.*, (SELECT CASE WHEN expires_in IS NOT NULL
-     THEN least(COALESCE(send_at, now()) + expires_in * interval '1 second', '9999-12-31Z') END
-            FROM item) AS expires_at, EXISTS (SELECT 1 FROM recipient) AS known_recipient,
-       (SELECT (profile->'attributes') IS NOT NULL FROM item)
+SELECT item.id, item.type_id, clock_timestamp() AS created_at, item.event_payload, item.recipient_id, r.locale,
+       r.timezone AS own_timezone, r.attributes, t.default_language, false AS digest, 'PENDING' AS status,
+       NULL AS failure_reason, 1 AS generation, NULL AS finished_at, item.priority, item.channels, NULL AS waits_for,
+       false AS collected, r.contact, COALESCE(r.timezone, t.timezone) AS timezone, t.frequency_cap, t.phone_regions,
+       p.global_channel_opt_in, p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
+       (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l) AS limits,
+       destinations.devices, destinations.suppressed, NULL AS attempts,
+       CASE WHEN item.expires_in IS NOT NULL
+            THEN least(COALESCE(item.send_at, now()) + item.expires_in * interval '1 second', '9999-12-31Z')
+       END AS expires_at,
+       EXISTS (SELECT 1 FROM recipient) AS known_recipient,
+       item.profile->'attributes' IS NOT NULL
        AND COALESCE((SELECT (octet_length(attributes::text) > 65536 OR
   (SELECT count(*) FROM jsonb_path_query(attributes, 'strict $.**')) > 5000) FROM recipient), false) AS too_large
-  FROM (
-SELECT n.id, n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale, r.timezone AS own_timezone,
-       r.attributes,
-       t.default_language, n.digest_id IS NOT NULL AND n.digest_key IS NULL AS digest, n.status, n.failure_reason,
-              n.generation, n.finished_at, n.priority,
-       n.channels,
-       (SELECT q.waits_for FROM queue_entry q
-         WHERE q.notification_id = n.id AND q.generation = n.generation) AS waits_for,
-       n.digest_key IS NOT NULL AS collected, r.contact,
-       COALESCE(r.timezone, t.timezone) AS timezone, t.frequency_cap, t.phone_regions, p.global_channel_opt_in,
-       p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
-              (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate))
-              FROM provider_limit l) AS limits,
-       (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.updated_at DESC, d.id DESC) FROM device d
-         WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
-       (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last, a.unknown))
-          FROM (SELECT delivery_id, endpoint_id, max(number) AS last, count(*) FILTER (WHERE state = 'unknown')
-                       - ((array_agg(state ORDER BY number DESC))[1] = 'unknown')::int AS unknown FROM attempt
-                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts,
-       (SELECT jsonb_object_agg(s.channel, s.reason) FROM suppression s
-         WHERE s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now()) AND s.tenant = n.tenant
-                AND s.channel IN ('email', 'sms')
-           AND s.address_hash IN (r.address_hashes->>'email', r.address_hashes->>'phone')) AS suppressed
-  FROM notification n
-  JOIN tenant t ON t.id = n.tenant
-  LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id AND NOT EXISTS (SELECT 1
-         FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n.recipient_id
-           AND g.finished_at IS NULL AND g.erased_at IS NULL)
-  LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
-) audience
+  FROM item
+  JOIN tenant t ON t.id = :tenant
+  LEFT JOIN recipient r ON NOT EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = r.tenant
+                                          AND g.recipient_id = r.recipient_id
+                                          AND g.finished_at IS NULL AND g.erased_at IS NULL)
+  LEFT JOIN user_preference p ON p.tenant = t.id AND p.user_id = item.recipient_id
+ CROSS JOIN LATERAL recipient_destinations(t.id, item.recipient_id, r.address_hashes) destinations

@@ -2,9 +2,10 @@
 -- redriven since then is sent anew. `moved`: the locked rows are newer than the rest of the statement shows, or the
 -- statement took more than 50 ms and may have waited for a lock.
 WITH target AS (
-  SELECT n.id, n.revision, n.xmin AS n_version, p.xmin AS p_version,
-         n.recipient_id, n.type_id, t.spec, r.contact, r.address_hashes, p.global_channel_opt_in,
-         p.type_channel_preferences, p.quiet_hours, COALESCE(r.timezone, o.timezone) AS timezone, o.phone_regions,
+  SELECT n.id, n.tenant, n.revision, n.xmin AS n_version, p.xmin AS p_version, n.recipient_id, n.notification_type,
+         n.created_at, n.send_at, n.priority, n.tags, n.type_id, t.spec, r.contact, r.address_hashes,
+         p.global_channel_opt_in, p.type_channel_preferences, p.quiet_hours,
+         COALESCE(r.timezone, o.timezone) AS timezone, o.phone_regions,
          o.email_domains, o.email_sender, o.email_reply_to, n.email_options,
          CASE WHEN n.id < e.restored_before THEN COALESCE(n.send_at <= e.restored_at, true)
          AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.delivery_id = :delivery_id AND a.endpoint_id = :endpoint_id
@@ -45,41 +46,24 @@ WITH target AS (
           OR q.queued_provider IS NOT NULL OR q.state = 'due'
         OR (q.state = 'waiting' AND COALESCE(q.waits_until, now()) <= now()))
 )
-SELECT n.id, n.tenant, n.generation, n.revision, n.status, n.failure_reason, n.failures, n.expires_at,
-  n.finished_at, n.cancel_requested_at,
-  (SELECT jsonb_agg(jsonb_build_object('id', d.id, 'channel', d.channel, 'step', d.step, 'generation', d.generation,
-          'status', d.status, 'failure_reason', d.failure_reason, 'failure_args', d.failure_args,
-          'is_skipped_by_rule', d.is_skipped_by_rule,
-          'awaited_evidence', d.awaited_evidence))
-     FROM delivery d WHERE d.notification_id = n.id) AS deliveries,
-  (SELECT jsonb_agg(to_jsonb(a)) FROM attempt a WHERE a.notification_id = n.id) AS attempts
-, target.recipient_id, target.type_id, target.spec, target.contact,
-       target.global_channel_opt_in, target.type_channel_preferences, target.quiet_hours, target.timezone,
-       target.phone_regions, target.email_domains, target.email_sender, target.email_reply_to, target.email_options,
-       claimed.id IS NOT NULL AS is_new, target.predates_restore,
-       target.revision AS locked_revision, clock_timestamp() AS now, n.created_at, n.send_at, n.priority, n.tags,
-       d.rendered_content,
+SELECT ledger.*, target.recipient_id, target.type_id, target.spec, target.contact, target.global_channel_opt_in,
+       target.type_channel_preferences, target.quiet_hours, target.timezone, target.phone_regions,
+       target.email_domains, target.email_sender, target.email_reply_to, target.email_options,
+       claimed.id IS NOT NULL AS is_new, target.predates_restore, target.revision AS locked_revision,
+       clock_timestamp() AS now, target.created_at, target.send_at, target.priority, target.tags, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
-         WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.id::text = :endpoint_id) AS device,
-       (SELECT jsonb_build_array(h.id, h.kind, h.name) FROM hold h
-         WHERE (h.tenant IS NULL OR h.tenant = n.tenant) AND h.name = CASE h.kind
-               WHEN 'provider' THEN :provider WHEN 'channel' THEN d.channel
-               WHEN 'tenant' THEN h.name ELSE n.notification_type END
-         ORDER BY h.id LIMIT 1) AS hold,
-       (SELECT s.reason FROM suppression s WHERE s.lifted_at IS NULL AND (s.expires_at IS NULL
-              OR s.expires_at > now()) AND s.tenant = n.tenant
-       AND s.channel = d.channel
-           AND s.address_hash IN (target.address_hashes->>'email', target.address_hashes->>'phone')
-         LIMIT 1) AS suppressed,
-       (n.xmin <> target.n_version OR before.xmin <> target.p_version
+         WHERE v.tenant = target.tenant AND v.recipient_id = target.recipient_id AND v.id::text = :endpoint_id) AS device,
+       gates.hold, gates.suppressed,
+       (ledger.row_version <> target.n_version OR before.xmin <> target.p_version
         OR clock_timestamp() - now() > interval '50 milliseconds') AS moved,
-               (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate))
-               FROM provider_limit l) AS limits,
+       (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l) AS limits,
        earlier.started_at,
        earlier.address_hash IS NOT DISTINCT FROM target.address_hashes->>CAST(:contact AS text) AS same_address
   FROM target
-  JOIN notification n ON n.id = target.id
-  JOIN user_preference before ON before.tenant = n.tenant AND before.user_id = n.recipient_id
-  JOIN delivery d ON d.id = :delivery_id AND d.notification_id = n.id
+  JOIN notification_ledger ledger ON ledger.id = target.id
+  JOIN user_preference before ON before.tenant = target.tenant AND before.user_id = target.recipient_id
+  JOIN delivery d ON d.id = :delivery_id AND d.notification_id = target.id
+ CROSS JOIN LATERAL attempt_gates(
+         target.tenant, target.notification_type, d.channel, :provider, target.address_hashes) gates
   LEFT JOIN claimed ON true
   LEFT JOIN attempt earlier ON earlier.id = :attempt_id

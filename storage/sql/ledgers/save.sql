@@ -85,27 +85,14 @@ WITH changed AS (
    ORDER BY x.notification_id, x.ordinal
   ON CONFLICT (id) DO NOTHING RETURNING id, notification_id, at, status, channel, reason, detail
 ), written_messages AS (
-  -- The body is made once: every attempt sends these bytes. It names ids and facts, never addresses or content. A
-  -- message to a disabled endpoint is kept and not sent.
-  INSERT INTO event_message (id, tenant, endpoint_id, notification_id, event_id, kind, occurred_at, body, attempt_count,
-         next_attempt_at, given_up_at, last_error, attempts)
-  SELECT CAST(left(encode(sha256(convert_to(concat(e.id, p.id), 'UTF8')), 'hex'), 32) AS uuid), p.tenant, p.id, n.id,
-         e.id, k.kind, e.at,
-         json_build_object('type', k.kind, 'timestamp',
-           to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), 'data', json_build_object(
-             'notification_id', n.id, 'notification_type', n.notification_type, 'recipient_id', n.recipient_id,
-             'status', e.status, 'channel', e.channel,
-             'reason', CASE WHEN e.status = n.status THEN n.failure_reason
-               ELSE concat_ws(': ', e.reason, e.detail->>'cause') END,
-             'category', CASE WHEN e.status = n.status THEN n.failure_category END,
-             'reported_by', e.detail->>'reported_by', 'tags', n.tags))::text,
-         0, CASE WHEN p.enabled THEN now() END, CASE WHEN NOT p.enabled THEN now() END,
-         CASE WHEN NOT p.enabled THEN 'endpoint_disabled' END, '[]'
+  INSERT INTO event_message (tenant, notification_id, event_id, occurred_at, attempt_count, attempts, id, endpoint_id,
+         kind, body, next_attempt_at, given_up_at, last_error)
+  SELECT n.tenant, n.id, e.id, e.at, 0, '[]', message.*
     FROM fenced n
-    JOIN event_endpoint p ON p.tenant = n.tenant AND p.deleted_at IS NULL
     JOIN events e ON e.notification_id = n.id AND e.status <> 'PENDING'
-   CROSS JOIN LATERAL (SELECT 'notification.' || lower(e.status) AS kind) k
-   WHERE p.events && ARRAY['*', k.kind]
+   CROSS JOIN LATERAL event_messages_of(
+           n.tenant, n.id, n.notification_type, n.recipient_id, n.tags, n.status, n.failure_reason, n.failure_category,
+           e.id, e.at, e.status, e.channel, e.reason, e.detail) message
   ON CONFLICT (id) DO NOTHING RETURNING next_attempt_at
 )
 SELECT id, (SELECT pg_notify(:dispatch, :evidence)::text FROM fenced WHERE evidence_due LIMIT 1),

@@ -8,20 +8,16 @@ SELECT n.id, n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale,
        COALESCE(r.timezone, t.timezone) AS timezone, t.frequency_cap, t.phone_regions, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l) AS limits,
-       (SELECT jsonb_agg(jsonb_build_array(d.id, d.kind) ORDER BY d.updated_at DESC, d.id DESC) FROM device d
-         WHERE d.tenant = n.tenant AND d.recipient_id = n.recipient_id) AS devices,
+       destinations.devices, destinations.suppressed,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last, a.unknown))
           FROM (SELECT delivery_id, endpoint_id, max(number) AS last, count(*) FILTER (WHERE state = 'unknown')
                        - ((array_agg(state ORDER BY number DESC))[1] = 'unknown')::int AS unknown FROM attempt
-                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts,
-       (SELECT jsonb_object_agg(s.channel, s.reason) FROM suppression s
-         WHERE s.lifted_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > now()) AND s.tenant = n.tenant
-           AND s.channel IN ('email', 'sms')
-           AND s.address_hash IN (r.address_hashes->>'email', r.address_hashes->>'phone')) AS suppressed
+                 WHERE notification_id = n.id GROUP BY delivery_id, endpoint_id) a) AS attempts
   FROM notification n
   JOIN tenant t ON t.id = n.tenant
   LEFT JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
    AND NOT EXISTS (SELECT 1 FROM erasure g WHERE g.tenant = n.tenant AND g.recipient_id = n.recipient_id
                       AND g.finished_at IS NULL AND g.erased_at IS NULL)
   LEFT JOIN user_preference p ON p.tenant = n.tenant AND p.user_id = n.recipient_id
+ CROSS JOIN LATERAL recipient_destinations(n.tenant, n.recipient_id, r.address_hashes) destinations
  WHERE n.id = ANY(:ids) AND n.tenant = :tenant
