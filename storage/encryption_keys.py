@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import TextClause, text
 
 from config.sources import InvalidSettings
@@ -29,10 +30,16 @@ SAVE_FINGERPRINTS = text("""
 INSERT INTO engine_state (id, key_fingerprints) VALUES (1, CAST(:known AS jsonb))
 ON CONFLICT (id) DO UPDATE SET key_fingerprints = EXCLUDED.key_fingerprints
 """)
+SELECT_OLDEST_TRANSACTION = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::xid::text")
+# A wait for the lock delays all later writes of these tables. It ends before Postgres looks for a deadlock (1 s), so
+# that no other transaction is aborted.
+TABLE_LOCK_TIMEOUT = 0.5  # seconds
+LOCK_TABLES = text("LOCK TABLE device, recipient, event_endpoint, sandbox_message IN SHARE MODE")
+SELECT_CHANGED_KEYS = statement("encryption_keys/select_changed_keys")
 
 
 class EncryptionKeysLocked(Exception):
-    """Report that another process holds the lock of the keys. The message says how to end its session."""
+    """Report that another session holds the lock of the keys or of a table with secrets. The message states the fix."""
 
 
 async def verify_keys(database: Database) -> None:
@@ -101,20 +108,28 @@ def _check_fingerprints(known: Mapping[str, str], encryption: Encryption) -> Non
 async def retire_keys(database: Database) -> set[str]:
     """Delete the fingerprints of former keys that encrypt no row. Return the ids of former keys that still do.
 
-    The rows are those that `tocsin encryption status` counts."""
-    keys_in_use = {id for table in TABLES for id in await count_secrets_by_key(database, table)} - {
-        database.encryption.key_id
-    }
+    The rows are those that `tocsin encryption status` counts. Other processes write during the count: when it ends, the
+    tables are locked against writes, and the rows that have changed since its start are read again. Raise
+    EncryptionKeysLocked if a transaction keeps a table locked.
+    """
+    async with database.transaction() as session:
+        since = (await session.execute(SELECT_OLDEST_TRANSACTION)).scalar_one()
+    counted = {id for table in TABLES for id in await count_secrets_by_key(database, table)}
     async with _exclusive_lock(database):
         known = await _read_fingerprints(database)
-        kept_fingerprints = {
-            id: value
-            for id, value in known.items()
-            if id in keys_in_use | {LOOKUP_KEY_NAME, database.encryption.key_id}
-        }
-        async with database.transaction() as session:
-            await session.execute(SAVE_FINGERPRINTS, {"known": to_json(kept_fingerprints)})
-    return {id or "none" for id in keys_in_use}
+        try:
+            async with database.quick_transaction(lock_timeout=TABLE_LOCK_TIMEOUT) as session:
+                await session.execute(LOCK_TABLES)
+                values = {"since": since, "secret_names": list(SECRET_MEMBERS)}
+                keys_in_use = counted.union((await session.execute(SELECT_CHANGED_KEYS, values)).scalars())
+                kept = keys_in_use | {LOOKUP_KEY_NAME, database.encryption.key_id}
+                fingerprints = {id: value for id, value in known.items() if id in kept}
+                await session.execute(SAVE_FINGERPRINTS, {"known": to_json(fingerprints)})
+        except asyncpg.LockNotAvailableError:
+            raise EncryptionKeysLocked(
+                f"a transaction has held one of the tables with secrets for {TABLE_LOCK_TIMEOUT:g} s; run it again"
+            ) from None
+    return {id or "none" for id in keys_in_use - {database.encryption.key_id}}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """No dump shows a secret, and keys are rotated while rows change; what is not known is refused and not lost."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
@@ -21,6 +23,7 @@ from storage.devices import NewDevice
 from storage.encryption import DecryptionError, Encryption
 from storage.encryption_keys import (
     TABLES,
+    EncryptedTable,
     EncryptionKeysLocked,
     count_secrets_by_key,
     reencrypt_table,
@@ -29,6 +32,7 @@ from storage.encryption_keys import (
 )
 from storage.sandbox import PostgresSandboxStore
 from tests.storage.databases import own_database
+from tests.storage.locks import until_blocked
 from tests.storage.plain_text import tables_containing
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
@@ -255,6 +259,76 @@ async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:
         assert await retire_keys(both) == set()
     async with opened(own, AFTER) as after:
         await verify_keys(after)
+
+
+async def register_phone(session: AsyncSession, tenant: UUID) -> None:
+    await devices.save(session, tenant, "ada", NewDevice(device="new", kind=DeviceKind.FCM, address={"token": "new"}))
+
+
+async def assert_retired(database: Database, keys_in_use: set[str]) -> None:
+    """A process without the former key starts exactly if no row needs that key."""
+    async with opened(database, AFTER) as after:
+        if keys_in_use:
+            with pytest.raises(InvalidSettings, match="lacks the key 'k1'"):
+                await verify_keys(after)
+        else:
+            await verify_keys(after)
+
+
+@pytest.fixture
+async def rotated(own: Database) -> AsyncIterator[tuple[Database, UUID]]:
+    """All rows have the current key, and the former one is not retired."""
+    await verify_keys(own)
+    database_tenant, _ = await fill(own)
+    async with opened(own, BOTH) as both:
+        await verify_keys(both)
+        await rotate(both)
+        yield both, database_tenant.tenant
+
+
+async def test_a_key_is_kept_for_a_row_written_during_the_count(
+    own: Database, rotated: tuple[Database, UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, tenant = rotated
+
+    async def count_then_write(database: Database, table: EncryptedTable) -> Counter[str | None]:
+        counts = await count_secrets_by_key(database, table)
+        if table.name == "device":
+            async with own.transaction() as session:
+                await register_phone(session, tenant)
+        return counts
+
+    monkeypatch.setattr(encryption_keys, "count_secrets_by_key", count_then_write)
+    assert await retire_keys(both) == {"k1"}
+    await assert_retired(own, {"k1"})
+    monkeypatch.undo()
+    await rotate(both)
+    assert await retire_keys(both) == set()
+    await assert_retired(own, set())
+
+
+async def test_a_key_is_kept_for_a_row_committed_after_the_count(
+    own: Database, rotated: tuple[Database, UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, tenant = rotated
+    monkeypatch.setattr(encryption_keys, "TABLE_LOCK_TIMEOUT", 30.0)
+    async with own.transaction() as session:
+        await register_phone(session, tenant)
+        retiring = asyncio.create_task(retire_keys(both))
+        await until_blocked(own, retiring)
+    assert await retiring == {"k1"}
+    await assert_retired(own, {"k1"})
+
+
+async def test_a_table_that_stays_locked_keeps_the_keys(own: Database, rotated: tuple[Database, UUID]) -> None:
+    both, tenant = rotated
+    async with own.transaction() as session:
+        await register_phone(session, tenant)
+        with pytest.raises(EncryptionKeysLocked, match="run it again"):
+            await retire_keys(both)
+        await session.rollback()
+    await assert_retired(own, {"k1"})
+    assert await retire_keys(both) == set()
 
 
 async def test_a_lock_that_another_session_keeps_is_an_error_with_its_remedy(
