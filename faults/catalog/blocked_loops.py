@@ -6,11 +6,10 @@ import signal
 from pathlib import Path
 
 from faults.catalog.table import fault
-from faults.catalog.workers import minimum_held, send_sms_burst
+from faults.catalog.workers import burst_in_flight
 from faults.scenario import Scenario
 from faults.stack_process import StackProcess
 from supervision.watchdog import HANG_EXIT_CODE
-from testing.vendors.modes import VendorMode
 from tests.polling import eventually
 
 PROCESSES = 2
@@ -25,9 +24,7 @@ async def blocked_event_loop(scenario: Scenario) -> None:
     worker.set({"WORKERS": str(PROCESSES)})
     await worker.restart_as(*scenario.servers.program_with("block"))
     pids = await _processes(worker)
-    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-        sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+    async with burst_in_flight(scenario):
         os.kill(pids[0], signal.SIGUSR1)
     took = await _replaced(worker, pids[0])
     scenario.notes.append(f"a blocked worker process was replaced after {took:.0f} s")

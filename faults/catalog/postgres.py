@@ -3,11 +3,10 @@
 import asyncio
 
 from faults.catalog.table import fault
-from faults.catalog.workers import minimum_held, send_sms_burst
+from faults.catalog.workers import burst_in_flight, send_sms_burst
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
 from faults.type_specs import RECONCILE_EMAIL
-from testing.vendors.modes import VendorMode
 
 
 async def pg_ctl(scenario: Scenario, *order: str) -> None:
@@ -46,9 +45,7 @@ async def connections_exhausted(scenario: Scenario) -> None:
 @fault
 async def postgres_cut_off_after_the_response(scenario: Scenario) -> None:
     """Disconnect the workers from Postgres while the vendor holds its responses: they are recorded later."""
-    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-        sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+    async with burst_in_flight(scenario):
         with scenario.servers.proxies["workers to postgres"].cut():
             await scenario.vendor_control.send_command(release=True)
             await wait_seconds(2)

@@ -1,7 +1,8 @@
 """Kill and stop workers at moments that the vendor log and the rows prove."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from faults.catalog.table import fault, outage
 from faults.load_generator import GeneratedSend
@@ -36,6 +37,17 @@ def minimum_held(sent: list[GeneratedSend]) -> int:
     return max(1, int(len(sent) * MINIMUM_HELD_SHARE))
 
 
+@asynccontextmanager
+async def burst_in_flight(
+    scenario: Scenario, mode: VendorMode = VendorMode.HOLDS
+) -> AsyncIterator[list[GeneratedSend]]:
+    """Send a burst to a vendor in that mode, and continue while many of its calls are in flight."""
+    async with scenario.vendor_control.with_mode(mode, "twilio"):
+        sent = await send_sms_burst(scenario)
+        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        yield sent
+
+
 def check_no_unknown_outcome(scenario: Scenario, name: str, sent: list[GeneratedSend]) -> None:
     async def unknown() -> list[str]:
         count = await scenario.count(sent, "unknown")
@@ -58,9 +70,7 @@ async def killed_before_the_row(scenario: Scenario) -> None:
 @fault
 async def killed_after_the_row(scenario: Scenario) -> None:
     """Kill the workers with -9 when the row is written and the vendor has not accepted the message."""
-    async with scenario.vendor_control.with_mode(VendorMode.HANGS, "twilio"):
-        sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+    async with burst_in_flight(scenario, VendorMode.HANGS):
         await kill_workers(scenario)
     await start_workers(scenario)
 
@@ -68,9 +78,7 @@ async def killed_after_the_row(scenario: Scenario) -> None:
 @fault
 async def killed_during_the_call(scenario: Scenario) -> None:
     """Kill the workers with -9 while the vendor, which has the message, holds the response."""
-    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-        sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+    async with burst_in_flight(scenario):
         await kill_workers(scenario)
     await start_workers(scenario)
 
@@ -79,9 +87,7 @@ async def killed_during_the_call(scenario: Scenario) -> None:
 async def killed_after_the_response(scenario: Scenario) -> None:
     """Kill the workers with -9 when the vendor has responded and the attempt row is locked."""
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-            sent = await send_sms_burst(scenario)
-            await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        async with burst_in_flight(scenario) as sent:
             await lifted.enter_async_context(scenario.stack_database.locked("attempt"))
         await scenario.stack_database.waiting("attempt", minimum_held(sent))
         await kill_workers(scenario)
@@ -92,9 +98,7 @@ async def killed_after_the_response(scenario: Scenario) -> None:
 async def killed_after_the_commit(scenario: Scenario) -> None:
     """Kill the workers with -9 when the outcome is committed and Temporal does not have it."""
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-            sent = await send_sms_burst(scenario)
-            await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        async with burst_in_flight(scenario) as sent:
             lifted.enter_context(scenario.stack_process("temporal").frozen())
         # On a slow machine, some calls time out before their response.
         await scenario.wait_for_attempts(sent, minimum_held(sent), "accepted", "unknown")
@@ -108,9 +112,7 @@ async def stopped_past_the_timeout(scenario: Scenario) -> None:
     first, second = scenario.servers.workers
     await second.stop()
     async with AsyncExitStack() as lifted:
-        async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-            sent = await send_sms_burst(scenario)
-            await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        async with burst_in_flight(scenario) as sent:
             lifted.enter_context(first.frozen())
         await second.start()
         ids = [each.id for each in sent]
@@ -124,9 +126,7 @@ async def _any(scenario: Scenario, ids: list[str]) -> bool:
 @fault
 async def stopped_by_sigterm(scenario: Scenario) -> None:
     """Send SIGTERM to all workers under load: they finish their calls, and no outcome is unknown."""
-    async with scenario.vendor_control.with_mode(VendorMode.HOLDS, "twilio"):
-        sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+    async with burst_in_flight(scenario) as sent:
         stopping = [asyncio.create_task(_stopped(worker)) for worker in scenario.servers.workers]
         await wait_seconds(0.3)
     codes = await asyncio.gather(*stopping)
