@@ -3,8 +3,7 @@
 import base64
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -13,10 +12,10 @@ import standardwebhooks
 from bootstrap import Container, open_container
 from config import Settings
 from domain.channels import Channel
-from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderAcceptance
 from testing.vendors.http import Request
 from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.outgoing_messages import outgoing_message
 from tests.receivers import open_event_receiver
 
 pytestmark = pytest.mark.postgres
@@ -41,18 +40,8 @@ async def webhooks(database_url: str) -> AsyncIterator[Container]:
 async def delivered(container: Container, tenant: UUID) -> Request:
     """Return the requests that a receiver on this machine got."""
     async with open_event_receiver() as endpoint:
-        message = OutgoingMessage(
-            attempt_id=uuid4(),
-            delivery_id=uuid4(),
-            notification_id=uuid4(),
-            tenant=tenant,
-            recipient_id="ada",
-            notification_type="order.shipped",
-            created_at=datetime.now(UTC),
-            channel=Channel.WEBHOOK,
-            endpoint_id="webhook",
-            address={"url": endpoint.url},
-            content={"body": "Grüße"},
+        message = outgoing_message(
+            Channel.WEBHOOK, tenant=tenant, address={"url": endpoint.url}, content={"body": "Grüße"}
         )
         assert isinstance(await container.providers["webhook"].send(message), ProviderAcceptance)
     [request] = endpoint.requests

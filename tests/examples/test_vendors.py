@@ -6,15 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
-from domain.outgoing_messages import OutgoingMessage
 from providers.fcm import Fcm, FcmSettings
 from providers.outcomes import ProviderAcceptance
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
@@ -22,6 +19,7 @@ from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
 from providers.vonage.adapter import Vonage, VonageSettings
 from tests.code.tree import ROOT
+from tests.outgoing_messages import outgoing_message
 from tests.providers.harness_smtp import to
 from tests.receivers import EventReceiver, open_event_receiver
 
@@ -77,14 +75,6 @@ async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
             await process.communicate()
 
 
-def a(channel: Channel, address: dict[str, str], content: dict[str, Any]) -> OutgoingMessage:
-    message = to()
-    fields = {name: getattr(message, name) for name in message.__slots__}
-    return OutgoingMessage(
-        **{**fields, "channel": channel, "address": address, "content": content, "delivery_id": uuid4()}
-    )
-
-
 async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
     [public_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "PUBLIC_KEY" in line]
     settings = SendGridSettings(
@@ -114,7 +104,7 @@ async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVe
     )
     adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
     assert await adapter.check() == "the credentials are valid and the account is active"
-    message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
+    message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)
     [request] = await running_vendors.tocsin.wait_for_requests(1)
@@ -161,7 +151,9 @@ async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:
     )
     adapter = Fcm(settings, running_vendors.transport)
     assert "a dry run passed" in await adapter.check()
-    sent = await adapter.send(a(Channel.PUSH, {"token": "ottos-phone"}, {"title": "Grüße", "body": "more"}))
+    sent = await adapter.send(
+        outgoing_message(Channel.PUSH, address={"token": "ottos-phone"}, content={"title": "Grüße", "body": "more"})
+    )
     assert isinstance(sent, ProviderAcceptance)
     assert str(sent.message_id).startswith("projects/first-type/messages/")
     await running_vendors.until('"token": "ottos-phone"')

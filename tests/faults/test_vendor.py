@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -33,6 +33,7 @@ from testing.vendors.modes import VendorMode
 from testing.vendors.receipts import ReceiptStyle
 from testing.vendors.sendgrid import API_KEY, shown
 from testing.vendors.twilio import FROM, SID, TOKEN
+from tests.outgoing_messages import outgoing_message
 from tests.polling import eventually
 
 BOTH = ("sendgrid", "twilio")
@@ -120,22 +121,10 @@ def clean_vendors(faulty_vendors: FaultyVendors) -> None:
 
 
 def message(name: str, word: str = "silent") -> OutgoingMessage:
-    sms = name == "twilio"
-    digit = {"silent": 8, "open": 9}.get(word, 0)
-    phone, email = f"+1555{uuid4().int % 1_000_000:06}{digit}", f"{uuid4()}+{word}@example.com"
-    return OutgoingMessage(
-        attempt_id=uuid4(),
-        delivery_id=uuid4(),
-        notification_id=uuid4(),
-        tenant=UUID(int=7),
-        recipient_id="ada",
-        notification_type="news",
-        created_at=datetime.now(UTC),
-        channel=Channel.SMS if sms else Channel.EMAIL,
-        endpoint_id="one",
-        address={"phone": phone} if sms else {"email": email},
-        content={"subject": "Hi", "text": "Hello", "html": "<p>Hello</p>"},
-    )
+    if name == "twilio":
+        digit = {"silent": 8, "open": 9}.get(word, 0)
+        return outgoing_message(Channel.SMS, address={"phone": f"+1555{uuid4().int % 1_000_000:06}{digit}"})
+    return outgoing_message(address={"email": f"{uuid4()}+{word}@example.com"})
 
 
 async def found(faulty_vendors: FaultyVendors, name: str, sent: OutgoingMessage) -> int:

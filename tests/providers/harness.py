@@ -7,7 +7,7 @@ at it.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from providers.context import ProviderContext
 from providers.transport import Transport
 from storage.database import Database
 from testing.vendors.emails import VendorEmail
+from tests.outgoing_messages import outgoing_message
 from tests.storage.sends import DatabaseTenant
 
 
@@ -122,16 +123,13 @@ class Harness(ABC):
 async def message_to(database_tenant: DatabaseTenant, channel: Channel, address: dict[str, str]) -> OutgoingMessage:
     """Return a message of an existing notification."""
     sent = await database_tenant.send(channel)
-    return OutgoingMessage(
+    return outgoing_message(
+        channel,
         attempt_id=sent.attempt(channel=channel),
         delivery_id=sent.delivery(channel),
         notification_id=sent.id,
         tenant=database_tenant.tenant,
         recipient_id=database_tenant.recipient_id,
-        notification_type="order.shipped",
-        created_at=datetime.now(UTC),
-        channel=channel,
-        endpoint_id=channel,
         address=address,
         content={"subject": "Hi", "text": "Hello"},
     )

@@ -4,10 +4,9 @@ import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from typing import Any, ClassVar
-from uuid import UUID, uuid4
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
@@ -19,6 +18,7 @@ from testing.vendors.http import Reply
 from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
 from testing.vendors.vendor import FakeVendor
+from tests.outgoing_messages import outgoing_message
 from tests.providers.harness import Bench, ContractCase, Harness
 
 MODE_OF_CASE = {
@@ -99,19 +99,7 @@ class HttpBench(Bench):
         return self.message_in_mode(MODE_OF_CASE[case])
 
     def message_in_mode(self, mode: VendorMode) -> OutgoingMessage:
-        return OutgoingMessage(
-            attempt_id=uuid4(),
-            delivery_id=uuid4(),
-            notification_id=uuid4(),
-            tenant=UUID(int=7),
-            recipient_id="ada",
-            notification_type="order.shipped",
-            created_at=datetime.now(UTC),
-            channel=self.channel,
-            endpoint_id=self.channel,
-            address=self.address(mode),
-            content=dict(self.content),
-        )
+        return outgoing_message(self.channel, address=self.address(mode), content=dict(self.content))
 
     async def kept(self, message: OutgoingMessage) -> int:
         return self.vendor.log.kept[self.reference(message)]

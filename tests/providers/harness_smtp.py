@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
@@ -13,24 +12,14 @@ from providers.smtp.adapter import Smtp
 from storage.database import Database
 from testing.vendors.emails import VendorEmail
 from testing.vendors.smtp import MailMode, MailServer
+from tests.outgoing_messages import ADA, outgoing_message
 from tests.providers.harness import NO_HTTP, NO_RECEIPTS, NOT_FOUND, Bench, ContractCase, Harness, message_to
 from tests.providers.harness_http import last_email
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
-ADA = "ada@example.com"
-
 
 def to(address: str = ADA, ascii_form: str | None = None, **content: str) -> OutgoingMessage:
-    return OutgoingMessage(
-        attempt_id=uuid4(),
-        delivery_id=uuid4(),
-        notification_id=uuid4(),
-        tenant=UUID(int=7),
-        recipient_id="ada",
-        notification_type="order.shipped",
-        created_at=datetime.now(UTC),
-        channel=Channel.EMAIL,
-        endpoint_id=Channel.EMAIL,
+    return outgoing_message(
         address={"email": address} | ({"email_ascii": ascii_form} if ascii_form else {}),
         content={"subject": "Hi", "html": "<p>Hello</p>", "text": "Hello"} | content,
     )

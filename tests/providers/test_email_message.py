@@ -7,7 +7,8 @@ import pytest
 
 from providers.email_message import ASCII_POLICY, build_email
 from testing.vendors.smtp import NAME, SENDER
-from tests.providers.harness_smtp import ADA, to
+from tests.outgoing_messages import ADA
+from tests.providers.harness_smtp import to
 
 
 @pytest.mark.parametrize("unit", ["Grüße aus 東京 ", "ü", "x ü", "東京 ", "a, b; ü ", "🎉 ", "=?utf-8?q?=C3=BC?= ü "])

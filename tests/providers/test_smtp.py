@@ -23,7 +23,8 @@ from providers.smtp.adapter import Smtp
 from providers.smtp.settings import SmtpSettings
 from testing.vendors.smtp import NAME, SENDER, KeptMail, MailMode, MailServer
 from tests.polling import eventually
-from tests.providers.harness_smtp import ADA, to
+from tests.outgoing_messages import ADA
+from tests.providers.harness_smtp import to
 
 
 @pytest.fixture

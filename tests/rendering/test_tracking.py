@@ -2,10 +2,8 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from html import unescape
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -17,6 +15,7 @@ from domain.notification_types import TrackingOptions
 from domain.outgoing_messages import OutgoingMessage
 from domain.tracking import TraceSigner
 from rendering.tracking import PIXEL, Tracker, rewrite_html
+from tests.outgoing_messages import outgoing_message
 
 BASE = "https://t.example.com"
 SIGNER = TraceSigner(b"secret")
@@ -103,22 +102,9 @@ def test_the_pixel_stands_at_the_end_of_the_body(html: str, place: str) -> None:
     assert rewrite_html(html, "https://p.q/1", None) == place.replace("|", PIXEL.format("https://p.q/1"))
 
 
-def message(**more: Any) -> OutgoingMessage:
-    fields: dict[str, Any] = {
-        "attempt_id": uuid4(),
-        "delivery_id": uuid4(),
-        "notification_id": uuid4(),
-        "tenant": uuid4(),
-        "recipient_id": "ada",
-        "notification_type": "order.shipped",
-        "created_at": datetime.now(UTC),
-        "channel": Channel.EMAIL,
-        "endpoint_id": "email",
-        "address": {"email": "ada@example.com"},
-        "content": {"subject": "Hi", "text": "https://x.y/", "html": '<a href="https://x.y/?a&amp;b">x</a>'},
-        **more,
-    }
-    return OutgoingMessage(**fields)
+def message(**changed: Any) -> OutgoingMessage:
+    content = {"subject": "Hi", "text": "https://x.y/", "html": '<a href="https://x.y/?a&amp;b">x</a>'}
+    return outgoing_message(**{"content": content, **changed})
 
 
 def test_a_tracked_message_links_to_the_tracker_and_its_attempt() -> None:

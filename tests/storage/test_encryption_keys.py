@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from secrets import token_bytes
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event, text
@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
-from domain.clock import now
 from domain.outgoing_messages import OutgoingMessage
 from storage import devices, encryption_keys, event_endpoints, recipients, sandbox
 from storage.database import Database
@@ -31,6 +30,7 @@ from storage.encryption_keys import (
     verify_keys,
 )
 from storage.sandbox import PostgresSandboxStore
+from tests.outgoing_messages import outgoing_message
 from tests.storage.databases import own_database
 from tests.storage.locks import until_blocked
 from tests.storage.plain_text import tables_containing
@@ -85,15 +85,10 @@ async def fill(database: Database, recipient_id: str = "ada") -> tuple[DatabaseT
 
 
 def message(database_tenant: DatabaseTenant, recipient_id: str) -> OutgoingMessage:
-    return OutgoingMessage(
-        attempt_id=uuid4(),
-        delivery_id=uuid4(),
-        notification_id=uuid4(),
+    return outgoing_message(
+        Channel.WEBHOOK,
         tenant=database_tenant.tenant,
         recipient_id=recipient_id,
-        notification_type="order.shipped",
-        created_at=now(),
-        channel=Channel.WEBHOOK,
         endpoint_id="webhook",
         address={"url": HOOK},
         content={},
