@@ -2,7 +2,7 @@
 
 import typer
 
-from commands.execution import load_settings, run_and_exit
+from commands.execution import load_settings, run_with_database
 from commands.local_stack import LocalSettings, local_encryption_keys, local_settings
 from config import Settings
 
@@ -21,11 +21,7 @@ def show_status() -> None:
 
     from commands.encryption_rotation import status_lines
 
-    async def work() -> None:
-        for line in await status_lines(_load_settings()):
-            typer.echo(line)
-
-    run_and_exit(work())
+    run_with_database(status_lines, _load_settings)
 
 
 @encryption_commands.command("rotate")
@@ -35,7 +31,4 @@ def rotate_keys() -> None:
 
     from commands.encryption_rotation import rotate_secrets
 
-    async def work() -> None:
-        typer.echo(await rotate_secrets(_load_settings(), typer.echo))
-
-    run_and_exit(work())
+    run_with_database(lambda settings: rotate_secrets(settings, typer.echo), _load_settings)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -11,8 +11,8 @@ import typer
 
 from commands.client import ApiClient, open_api, resolve_address
 from commands.errors import CommandError
-from commands.local_stack import CHECKOUT
-from config import ClientSettings
+from commands.local_stack import CHECKOUT, LocalSettings, local_settings
+from config import ClientSettings, Settings
 from config.sources import InvalidSettings
 from embedded.errors import StackError
 
@@ -52,6 +52,26 @@ def run_and_exit(work: Coroutine[Any, Any, None]) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def load_local_settings() -> Settings:
+    """Load the settings of a process, with those of the local stack if it runs."""
+    return load_settings(Settings, **local_settings(load_settings(LocalSettings)))
+
+
+def run_with_database(
+    work: Callable[[Settings], Awaitable[str | Sequence[str] | None]],
+    load: Callable[[], Settings] = load_local_settings,
+) -> None:
+    """Run the command with the settings that `load` returns, print the line or lines that it returns, and end the
+    process."""
+
+    async def print_result() -> None:
+        result = await work(load())
+        for line in [result] if isinstance(result, str) else result or ():
+            typer.echo(line)
+
+    run_and_exit(print_result())
 
 
 def replace_process(*arguments: str) -> None:

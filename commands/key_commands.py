@@ -5,9 +5,7 @@ from typing import Annotated
 import typer
 
 from commands.client import ApiClient
-from commands.execution import load_settings, run_and_exit, run_with_api
-from commands.local_stack import LocalSettings, local_settings
-from config import Settings
+from commands.execution import run_with_api, run_with_database
 
 key_commands = typer.Typer(no_args_is_help=True, help="API keys and the webhook secret.")
 
@@ -29,11 +27,7 @@ def list_keys(
     """List keys: id, prefix, name, scopes, last use and expiry. Needs the database, not the API."""
     from commands.keys import list_key_lines
 
-    async def work() -> None:
-        for line in await list_key_lines(_load_settings(), tenant, ended=ended):
-            typer.echo(line)
-
-    run_and_exit(work())
+    run_with_database(lambda settings: list_key_lines(settings, tenant, ended=ended))
 
 
 @key_commands.command("create")
@@ -46,10 +40,7 @@ def create_key(
     """Create an API key and print it; it cannot be shown again. Needs the database, not the API."""
     from commands.keys import create
 
-    async def work() -> None:
-        typer.echo(await create(_load_settings(), tenant, name, scope, expires_in))
-
-    run_and_exit(work())
+    run_with_database(lambda settings: create(settings, tenant, name, scope, expires_in))
 
 
 @key_commands.command("rotate")
@@ -67,10 +58,7 @@ def rotate_key(
     """Create a key with the same name and scopes and print it. Needs the database, not the API."""
     from commands.keys import rotate
 
-    async def work() -> None:
-        typer.echo(await rotate(_load_settings(), tenant, id, overlap, expires_in))
-
-    run_and_exit(work())
+    run_with_database(lambda settings: rotate(settings, tenant, id, overlap, expires_in))
 
 
 @key_commands.command("revoke")
@@ -78,10 +66,7 @@ def revoke_key(id: KeyId, tenant: TenantOption) -> None:
     """Revoke a key. Every process refuses it within 5 seconds. Needs the database, not the API."""
     from commands.keys import revoke
 
-    async def work() -> None:
-        await revoke(_load_settings(), tenant, id)
-
-    run_and_exit(work())
+    run_with_database(lambda settings: revoke(settings, tenant, id))
 
 
 @key_commands.command("webhook-secret")
@@ -92,7 +77,3 @@ def show_webhook_secret() -> None:
         typer.echo((await api.get("/webhook-secret"))["secret"])
 
     run_with_api(work)
-
-
-def _load_settings() -> Settings:
-    return load_settings(Settings, **local_settings(load_settings(LocalSettings)))

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from commands.execution import load_settings, run_and_exit
-from commands.local_stack import LocalSettings, local_settings
-from config import Settings
+from commands.execution import run_with_database
 
 store_commands = typer.Typer(no_args_is_help=True, help="Temporal's database (its store), and recovery after its loss.")
 hold_commands = typer.Typer(no_args_is_help=True, help="The hold that TOCSIN_HOLD_ON_START begins after a restore.")
@@ -21,10 +19,7 @@ def show_store() -> None:
 
     from commands.store_reports import describe_stores
 
-    async def work() -> None:
-        typer.echo(await describe_stores(load_settings(Settings, **local_settings(load_settings(LocalSettings)))))
-
-    run_and_exit(work())
+    run_with_database(describe_stores)
 
 
 @store_commands.command("adopt")
@@ -33,10 +28,7 @@ def adopt_store(id: NamespaceId) -> None:
 
     from commands.store_reports import adopt
 
-    async def work() -> None:
-        typer.echo(await adopt(load_settings(Settings, **local_settings(load_settings(LocalSettings))), id))
-
-    run_and_exit(work())
+    run_with_database(lambda settings: adopt(settings, id))
 
 
 @hold_commands.command("show")
@@ -45,10 +37,7 @@ def show_hold() -> None:
 
     from commands.holds import describe_hold
 
-    async def work() -> None:
-        typer.echo(await describe_hold(load_settings(Settings, **local_settings(load_settings(LocalSettings)))))
-
-    run_and_exit(work())
+    run_with_database(describe_hold)
 
 
 @hold_commands.command("release")
@@ -57,9 +46,4 @@ def release(name: HoldName) -> None:
 
     from commands.holds import release_and_describe
 
-    async def work() -> None:
-        typer.echo(
-            await release_and_describe(load_settings(Settings, **local_settings(load_settings(LocalSettings))), name)
-        )
-
-    run_and_exit(work())
+    run_with_database(lambda settings: release_and_describe(settings, name))

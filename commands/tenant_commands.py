@@ -4,9 +4,7 @@ from typing import Annotated
 
 import typer
 
-from commands.execution import load_settings, run_and_exit
-from commands.local_stack import LocalSettings, local_settings
-from config import Settings
+from commands.execution import run_with_database
 
 tenant_commands = typer.Typer(no_args_is_help=True, help="Tenants, which are isolated from each other.")
 TenantKey = Annotated[str, typer.Argument(metavar="TENANT", help="Key of the tenant, as shown by 'list'.")]
@@ -28,10 +26,7 @@ def create_tenant(
     """Create a tenant without keys, types and templates. Needs the database, not the API."""
     from commands.tenants import create
 
-    async def work() -> None:
-        await create(_load_settings(), tenant, installation=installation)
-
-    run_and_exit(work())
+    run_with_database(lambda settings: create(settings, tenant, installation=installation))
 
 
 @tenant_commands.command("list")
@@ -39,10 +34,7 @@ def list_tenants() -> None:
     """List all tenants, one per line, with their state. Needs the database, not the API."""
     from commands.tenants import list_tenant_lines
 
-    async def work() -> None:
-        typer.echo("\n".join(await list_tenant_lines(_load_settings())))
-
-    run_and_exit(work())
+    run_with_database(list_tenant_lines)
 
 
 @tenant_commands.command("suspend")
@@ -55,10 +47,7 @@ def suspend_tenant(
     """Suspend a tenant: its keys get 403 within 5 seconds, its messages are held. Needs the database, not the API."""
     from commands.tenants import suspend
 
-    async def work() -> None:
-        await suspend(_load_settings(), tenant, reason)
-
-    run_and_exit(work())
+    run_with_database(lambda settings: suspend(settings, tenant, reason))
 
 
 @tenant_commands.command("resume")
@@ -66,10 +55,7 @@ def resume_tenant(tenant: TenantKey) -> None:
     """Resume a tenant: its keys are accepted and its messages released. Needs the database, not the API."""
     from commands.tenants import resume
 
-    async def work() -> None:
-        await resume(_load_settings(), tenant)
-
-    run_and_exit(work())
+    run_with_database(lambda settings: resume(settings, tenant))
 
 
 @tenant_commands.command("email-domains")
@@ -82,11 +68,4 @@ def set_email_domains(
     """Set the domains of a tenant's senders and reply addresses. Needs the database, not the API."""
     from commands.tenants import set_email_domains as set_domains
 
-    async def work() -> None:
-        await set_domains(_load_settings(), tenant, domains or [])
-
-    run_and_exit(work())
-
-
-def _load_settings() -> Settings:
-    return load_settings(Settings, **local_settings(load_settings(LocalSettings)))
+    run_with_database(lambda settings: set_domains(settings, tenant, domains or []))
