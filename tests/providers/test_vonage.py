@@ -373,6 +373,22 @@ async def test_a_token_with_wrong_claims_is_forged(bench: VonageBench, changed: 
         bench.provider.parse_receipts({"authorization": f"Bearer {sign(SIGNATURE_SECRET, claims)}"}, body)
 
 
+@pytest.mark.parametrize(
+    ("age", "problem_text"),
+    [(timedelta(hours=25), "older than a day"), (-timedelta(minutes=6), "ImmatureSignatureError")],
+)
+async def test_a_token_of_another_time_is_forged(bench: VonageBench, age: timedelta, problem_text: str) -> None:
+    body = (SAMPLES / "delivered.json").read_bytes()
+    with pytest.raises(ForgedReceipt, match=problem_text):
+        bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC) - age), body)
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=23), -timedelta(minutes=4)])
+async def test_a_callback_may_be_repeated_for_a_day(bench: VonageBench, age: timedelta) -> None:
+    body = (SAMPLES / "delivered.json").read_bytes()
+    assert bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC) - age), body)
+
+
 @pytest.mark.parametrize("algorithm", ["none", "HS512", "RS256"])
 async def test_a_token_of_another_algorithm_is_forged(bench: VonageBench, algorithm: str) -> None:
     body = (SAMPLES / "delivered.json").read_bytes()
