@@ -131,7 +131,7 @@ async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVe
     callback = f"{api_url(running_vendors.tocsin)}/api/v1/receipts/vonage"
     adapter = Vonage(settings, running_vendors.transport, callback)
     assert "the key and the secret are valid" in await adapter.check()
-    message = a(Channel.SMS, {"phone": "+447700900142"}, {"text": "Grüße & more"})
+    message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
     sent = await adapter.send(message)
     assert isinstance(sent, ProviderAcceptance)
     [request] = await running_vendors.tocsin.wait_for_requests(1)

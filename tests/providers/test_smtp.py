@@ -22,8 +22,8 @@ from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefus
 from providers.smtp.adapter import Smtp
 from providers.smtp.settings import SmtpSettings
 from testing.vendors.smtp import NAME, SENDER, KeptMail, MailMode, MailServer
-from tests.polling import eventually
 from tests.outgoing_messages import ADA
+from tests.polling import eventually
 from tests.providers.harness_smtp import to
 
 
