@@ -62,7 +62,7 @@ def resume_tenant(tenant: TenantKey) -> None:
 def set_email_domains(
     tenant: TenantKey,
     domains: Annotated[
-        list[str] | None, typer.Argument(metavar="DOMAIN...", help="The domains; without any the tenant has none.")
+        list[str] | None, typer.Argument(metavar="DOMAINS", help="The domains; without any the tenant has none.")
     ] = None,
 ) -> None:
     """Set the domains of a tenant's senders and reply addresses. Needs the database, not the API."""

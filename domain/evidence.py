@@ -1,11 +1,9 @@
 """Define the evidence for one provider call, from its own outcome and from receipts, and which evidence wins."""
 
-from enum import StrEnum
-
 from domain.stored_enums import StoredEnum
 
 
-class CallResult(StrEnum):
+class CallResult(StoredEnum):
     """Name the result of one provider call."""
 
     ACCEPTED = "accepted"
