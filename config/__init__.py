@@ -79,6 +79,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9464, ge=0, le=65535)
     idempotency_window: float = Field(86_400, ge=86_400)
+    attachment_days: int = Field(7, ge=1, le=3650)
     drain_timeout: float = Field(30, gt=0)
     liveness_path: Path | None = None
     allow_sandbox: bool = False

@@ -36,6 +36,7 @@ class LimitSettings(EnvironmentSettings):
     tenant_rate_limit: int | None = Field(None, ge=0)
     source_rate_limit: int | None = Field(None, ge=0)
     rate_limit_store: SecretStr = SecretStr("")
+    attachment_bytes_per_tenant: int = Field(1_000_000_000, ge=0)
 
     @field_validator("trusted_proxies")
     @classmethod

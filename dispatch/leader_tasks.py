@@ -46,7 +46,8 @@ LeaderTasks = Mapping[str, Callable[[], Awaitable[float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class LeaderDependencies:
-    """Hold what the tasks need. `rates` are the settings of the providers, calls per second; 0 is no limit."""
+    """Hold what the tasks need. `rates` are the settings of the providers, calls per second; 0 is no limit. No
+    notification is removed before `min_retention`."""
 
     database: Database
     client: Client
@@ -56,10 +57,12 @@ class LeaderDependencies:
     rates: Mapping[str, float]
     resume_rate: float
     sampled_gauges: SampledGauges
+    min_retention: timedelta
+    attachment_retention: timedelta
 
 
-def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -> LeaderTasks:
-    """Build the tasks by name. `min_retention`: for how many seconds no notification is removed."""
+def build_leader_tasks(dependencies: LeaderDependencies) -> LeaderTasks:
+    """Build the tasks by name."""
     database = dependencies.database
     signals = WorkflowSignalTasks(database, dependencies.starter, dependencies.resume_rate)
     digests = DigestTasks(database, dependencies.catalog, dependencies.starter)
@@ -80,7 +83,7 @@ def build_leader_tasks(dependencies: LeaderDependencies, min_retention: float) -
         THROTTLE_DUE: admission.open_next,
         "lost rows": UnknownWorkflowTask(database, dependencies.client).terminate_unknown_workflows,
         "throttle purge": admission.purge,
-        "pruning": PruningTask(database, timedelta(seconds=min_retention)).prune,
+        "pruning": PruningTask(database, dependencies.min_retention, dependencies.attachment_retention).prune,
         TICKS_DUE: ticks.ensure_schedules,
         PLANS_DUE: SchedulePlanTask(database, dependencies.recurring).plan_batch,
         RUNS_DUE: ticks.continue_runs,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from domain.clock import now
 from domain.cursors import MIN_ID
-from storage import audit, retention, throttles
+from storage import attachment_removal, audit, retention, throttles
 from storage.database import Database
 from storage.retention import TenantRetention
 
@@ -20,9 +20,16 @@ TENANT_SCAN_INTERVAL = 3600.0
 class PruningTask:
     """Prune. `min_retention` is how long an idempotency key is remembered, whatever a tenant has set."""
 
-    def __init__(self, database: Database, min_retention: timedelta, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self,
+        database: Database,
+        min_retention: timedelta,
+        attachment_retention: timedelta,
+        batch_size: int = BATCH_SIZE,
+    ) -> None:
         self._database = database
         self._min_retention = min_retention
+        self._attachment_retention = attachment_retention
         self._batch_size = batch_size
         self._throttle_cursor = MIN_ID
         self._tenant_cursor = MIN_ID
@@ -32,7 +39,7 @@ class PruningTask:
     async def prune(self) -> float:
         """Remove one batch of each kind."""
         has_full_batch = [await self._prune_table(table) for table in retention.RETENTION_BY_TABLE]
-        has_full_batch += [await self._prune_throttles(), await self._prune_tenant()]
+        has_full_batch += [await self._prune_throttles(), await self._prune_attachments(), await self._prune_tenant()]
         return BATCH_PAUSE if any(has_full_batch) else PRUNE_INTERVAL
 
     async def _prune_table(self, table: str) -> bool:
@@ -44,6 +51,10 @@ class PruningTask:
             last, _ = await throttles.prune(session, self._throttle_cursor, self._batch_size)
         self._throttle_cursor = last or MIN_ID
         return last is not None
+
+    async def _prune_attachments(self) -> bool:
+        async with retention.transaction(self._database) as session:
+            return await attachment_removal.prune(session, now(), self._attachment_retention) > 0
 
     async def _prune_tenant(self) -> bool:
         """Remove a batch of one tenant. After the last tenant pause for an hour."""

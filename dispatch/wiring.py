@@ -1,6 +1,7 @@
 """Build the dispatcher, and the gauges of its process. Called by bootstrap."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from uuid import UUID
 
 from temporalio.client import Client
@@ -30,6 +31,8 @@ def build_leader_dependencies(
         rates={name: settings.rate(name) for name in providers},
         resume_rate=settings.resume_rate,
         sampled_gauges=SampledGauges(),
+        min_retention=timedelta(seconds=settings.idempotency_window),
+        attachment_retention=timedelta(days=settings.attachment_days),
     )
 
 
@@ -37,7 +40,7 @@ def build_dispatcher(settings: Settings, dependencies: LeaderDependencies, proce
     return Dispatcher(
         dependencies.database,
         dependencies.starter,
-        build_leader_tasks(dependencies, settings.idempotency_window),
+        build_leader_tasks(dependencies),
         process=process,
         slots=resolve_slots(settings.slots),
         start_rate=settings.start_rate,

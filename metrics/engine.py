@@ -10,6 +10,8 @@ from metrics.registry import REGISTRY
 class ReachedLimit(StrEnum):
     """Name the limits that are counted when reached; the only values of the label `limit`."""
 
+    ATTACHMENT_BYTES = "attachment_bytes"
+    ATTACHMENT_UPLOADS = "attachment_uploads"
     AUDIT_ENTRIES = "audit_entries"
     CONNECTIONS = "connections"
     CONNECTIONS_PER_SOURCE = "connections_per_source"
@@ -46,6 +48,8 @@ class FailureCause(StrEnum):
 class PrunedTable(StrEnum):
     """Name the tables whose old rows are deleted; the only values of the label `table`."""
 
+    ATTACHMENT = "attachment"
+    ATTACHMENT_USE = "attachment_use"
     ATTEMPT = "attempt"
     AUDIT_ENTRY = "audit_entry"
     DELIVERY = "delivery"

@@ -1,5 +1,6 @@
 """All tables; importing this package fills `SQLModel.metadata` (migrations and tests rely on it)."""
 
+from models.attachments import AttachmentChunk, AttachmentFile, AttachmentUse
 from models.audit import AuditEntry
 from models.batch_passes import PrunedCount, Reconsideration, RetentionPass
 from models.digests import Digest, Tick
@@ -25,6 +26,9 @@ from models.throttles import ThrottleQueueEntry, ThrottleWindow
 
 __all__ = [
     "ApiKey",
+    "AttachmentChunk",
+    "AttachmentFile",
+    "AttachmentUse",
     "Attempt",
     "AuditEntry",
     "Delivery",

@@ -23,6 +23,7 @@ from domain.redrives import DEAD_LETTER_STATUSES, RedriveCandidate
 from domain.statuses import NotificationStatus
 from models.notifications import Notification
 from models.recipients import Recipient
+from storage.attachments import renew_used
 from storage.database import to_json
 from storage.notifications import NotificationFilter, build_dead_letter_conditions
 from storage.statements import statement
@@ -172,7 +173,9 @@ async def redrive(session: AsyncSession, tenant: UUID, redrives: Sequence[Planne
     items = [_redrive_item(planned) for planned in redrives]
     parameters = {"items": to_json(items), "tenant": tenant, "key": str(key_id)}
     parameters |= {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
-    return {row[0] for row in await session.execute(START_GENERATIONS, parameters)}
+    redriven = {row[0] for row in await session.execute(START_GENERATIONS, parameters)}
+    await renew_used(session, tenant, sorted(redriven))
+    return redriven
 
 
 def _redrive_item(planned: PlannedRedrive) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from domain.redaction import MIN_QUOTE_LENGTH, choose_replacement_id, redact
 from models.columns import new_id
 from models.erasures import Erasure
 from models.notifications import Notification
-from storage import acceptance, recipients
+from storage import acceptance, attachment_removal, recipients
 from storage.database import to_json
 from storage.recipients import RecipientProfile
 from storage.statements import decoded, notify, statement
@@ -118,7 +118,7 @@ async def _blank_and_cancel(session: AsyncSession, values: Json) -> Counter[str]
     row = dict((await session.execute(BLANK_NOTIFICATIONS, values)).mappings().one())
     entries = {"ids": row.pop("ids"), "to_cancel": row.pop("to_cancel"), "replacement_id": values["replacement_id"]}
     await session.execute(REQUEST_CANCEL_SIGNALS, entries)
-    return Counter(row)
+    return Counter(row | {"attachments": await attachment_removal.erase_unshared(session, values)})
 
 
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:

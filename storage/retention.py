@@ -47,7 +47,10 @@ SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORD
 DELETE_DIGESTS = statement("retention/delete_digests")
 ADD_COUNT = statement("retention/add_count")
 # In this order: each row is deleted before those that it refers to.
-TABLES = ("event", "attempt", "inbox_message", "throttle_queue_entry", "queue_entry", "delivery", "notification")
+TABLES = (
+    *("event", "attempt", "inbox_message", "throttle_queue_entry", "attachment_use", "queue_entry", "delivery"),
+    "notification",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,6 +48,7 @@ KINDS = {
     "suppressions": 1,
     "event_messages": 0,
     "inbox_messages": 1,
+    "attachments": 0,
     "sandbox_messages": 1,
     "subscriptions": 1,
     "schedules": 1,

@@ -55,7 +55,7 @@ async def old_send(database_tenant: DatabaseTenant, days: int, *, is_open: bool 
 
 
 async def prune(database: Database, *, min_retention: timedelta = DAY, batch_size: int = 200) -> None:
-    work = PruningTask(database, min_retention, batch_size)
+    work = PruningTask(database, min_retention, 7 * DAY, batch_size)
     while await work.prune() < 1:
         pass
 

@@ -1,0 +1,7 @@
+-- What is left for a later batch of the same recipient still has its attachments.
+DELETE FROM attachment a
+ WHERE a.tenant = :tenant AND a.id = ANY(:ids) AND NOT EXISTS (
+       SELECT 1 FROM attachment_use u JOIN notification n ON n.id = u.notification_id
+        WHERE u.attachment_id = a.id AND NOT (n.recipient_id = :replacement_id AND n.id <= :until
+          AND (CAST(:erased_at AS timestamptz) IS NULL OR n.created_at < :erased_at)))
+RETURNING a.sha256

@@ -1,0 +1,1 @@
+SELECT id FROM attachment WHERE tenant = :tenant AND id = ANY(:ids) ORDER BY id FOR UPDATE

@@ -1,0 +1,1 @@
+INSERT INTO attachment_chunk (tenant, sha256, position, data) VALUES (:tenant, :upload, :position, :data)
