@@ -10,9 +10,11 @@ from api.authenticated_route import AuthenticatedRoute
 from api.key_uses import KeyUses
 from api.limits.body_budget import BodyBudget
 from api.limits.rate_limits import RateLimits
+from api.limits.upload_slots import UploadSlots
 from api.loopback_hosts import LoopbackHostMiddleware
 from api.request_middleware import RequestIdMiddleware
 from api.routes import (
+    attachments,
     audit,
     devices,
     digests,
@@ -52,6 +54,7 @@ DESCRIPTION = "Self-hosted notification infrastructure: every notification is a 
 # The routers of the API, in the order in which /docs shows them.
 ROUTERS: tuple[APIRouter, ...] = (
     sends.router,
+    attachments.router,
     notifications.router,
     notification_events.router,
     receipts.router,
@@ -123,6 +126,7 @@ def _set_process_state(app: FastAPI, container: Container) -> None:
     app.state.key_uses = KeyUses(container.database)
     app.state.body_budget = BodyBudget()
     app.state.rate_limits = RateLimits(container.settings)
+    app.state.upload_slots = UploadSlots.of_pool(container.settings.database_pool)
 
 
 def operation_id(route: APIRoute) -> str:

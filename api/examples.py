@@ -43,6 +43,15 @@ NOTIFICATION_SUMMARY: Json = SENT | {
     "workflow_id": WORKFLOW_ID,
     "temporal_url": f"http://127.0.0.1:8233/namespaces/default/workflows/{WORKFLOW_ID}",
 }
+ATTACHMENT: Json = {
+    "id": "01a204b3-5119-7a1c-8d50-0b6f3e1f7c42",
+    "name": "invoice.pdf",
+    "content_type": "application/pdf",
+    "size": 48213,
+    "sha256": "3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea",
+    "created_at": ACCEPTED_AT,
+    "expires_at": "2026-11-29T19:19:50.395871Z",
+}
 BATCH: Json = {
     "items": [
         {"index": 0, "status": 202, "id": NOTIFICATION_ID, "replayed": False, "errors": None},
@@ -190,6 +199,8 @@ REDRIVEN_ONE: Json = {"matched": 1, "redriven": 1, "skipped": []}
 EXAMPLES: dict[str, Json] = {
     "send_notification": SENT,
     "send_batch": BATCH,
+    "upload_attachment": ATTACHMENT,
+    "get_attachment": ATTACHMENT,
     "list_notifications": page(NOTIFICATION_SUMMARY),
     "get_notification": NOTIFICATION_SUMMARY
     | {"event_payload": {"name": "Ada"}, "email": None, "digest": None, "deliveries": [DELIVERY], "timeline": TIMELINE},

@@ -172,6 +172,8 @@ def test_every_reference_resolves() -> None:
         ("POST /notifications/send", BODY | {"200", "202"}),
         ("POST /notifications/send-batch", BODY | {"202"}),
         ("GET /notifications", READ),
+        ("POST /attachments", BODY | {"200", "201", "409"}),
+        ("GET /attachments/{id}", READ | {"404"}),
         ("GET /notifications/{id}", READ | {"404"}),
         ("PUT /recipients/{recipient_id}", BODY | {"200", "201", "404"}),
         ("DELETE /recipients/{recipient_id}", READ - {"200"} | {"202", "404"}),

@@ -14,7 +14,7 @@ from tests.cli.terminal import open_terminal
 PAGES = (
     *("quick-start", "concepts", "send", "templates", "preferences", "delivery"),
     *("event-webhooks", "suppressions", "tracking", "schedules"),
-    *("digests", "limits", "quiet-hours", "keys"),
+    *("digests", "limits", "quiet-hours", "keys", "attachments"),
 )
 # test_first_type.py runs this page, which needs its own `make run`.
 READ = (*PAGES, "first-type")

@@ -20,6 +20,8 @@ class ResourceType(StrEnum):
     """Marks the position of an id or a name of this type in a request."""
 
     ADDRESS = auto()
+    ATTACHMENT = auto()
+    ATTACHMENT_NAME = auto()
     AUDIT_SUBJECT = auto()
     CANCEL_KEY = auto()
     CONTENT = auto()
@@ -199,6 +201,15 @@ async def _event_message(owner: OwnerTenant) -> str:
     return str((await owner.call("POST", path)).json()["message_id"])
 
 
+async def _attachment(owner: OwnerTenant) -> str:
+    path = f"/attachments?name={await owner.own(ResourceType.ATTACHMENT_NAME)}"
+    return str((await owner.call("POST", path, {"text": owner.mark})).json()["id"])
+
+
+async def _attachment_name(owner: OwnerTenant) -> str:
+    return f"{owner.mark}.json"
+
+
 async def _key(owner: OwnerTenant) -> str:
     body = {"name": owner.word(ResourceType.KEY), "scopes": ["read"]}
     return str((await owner.call("POST", "/keys", body)).json()["id"])
@@ -241,6 +252,8 @@ def part_of(whole: ResourceType, word: ResourceType | None) -> Callable[[OwnerTe
 
 MAKERS: Mapping[ResourceType, Callable[[OwnerTenant], Awaitable[str]]] = {
     ResourceType.ADDRESS: _address,
+    ResourceType.ATTACHMENT: _attachment,
+    ResourceType.ATTACHMENT_NAME: _attachment_name,
     ResourceType.AUDIT_SUBJECT: _audit_subject,
     ResourceType.CANCEL_KEY: part_of(ResourceType.NOTIFICATION, ResourceType.CANCEL_KEY),
     ResourceType.CONTENT: part_of(ResourceType.NOTIFICATION, None),

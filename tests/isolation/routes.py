@@ -91,6 +91,10 @@ ROUTES: Mapping[str, RouteExample] = {
         bodies=({"items": [SEND | {"idempotency_key": ResourceType.IDEMPOTENCY_KEY}, SEND_INLINE]},),
         plain=INLINE_TEXT,
     ),
+    "upload_attachment": RouteExample(
+        query={"name": ResourceType.ATTACHMENT_NAME}, bodies=({"text": "Hello"},), plain=frozenset({"body"})
+    ),
+    "get_attachment": RouteExample(path={"id": ResourceType.ATTACHMENT}),
     "list_notifications": RouteExample(
         query=SEARCH
         | {"text": ResourceType.CONTENT, "digest": ResourceType.DIGEST, "cancel_key": ResourceType.CANCEL_KEY}
