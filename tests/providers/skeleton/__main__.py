@@ -18,19 +18,79 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 CHANNELS = {
     "email": {
         "label": "email",
-        "address": "email",
         "sender": "shop@example.com",
-        "subject": '"subject": message.content["subject"],\n            ',
-        "fields": '"from", "to", "subject", "text", "reference"',
+        "fields": '"to", "mime", "reference"',
         "content": '"subject": "Hello", "text": "Hello, Ada"',
+        "address_import": "from email.headerregistry import Address\n",
+        "email_imports": """\
+from providers.email_fields import email_of, find_refusal, sender_of
+from providers.email_message import build_email
+""",
+        "refusal_method": """\
+    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
+        return find_refusal(content)
+
+""",
+        "request_body": """\
+        if refusal := self.content_refusal(message.content):
+            return refusal
+        sender = sender_of(message, self._sender, "")
+        email = build_email(message, Address(sender.name, addr_spec=sender.email), email_of(message))
+        body = {
+            "to": [email_of(message), *message.email.cc, *message.email.bcc],
+            "mime": email.as_string(),
+            "reference": str(message.attempt_id),
+        }
+""",
+        "parser_imports": "from email import message_from_string, policy\n",
+        "vendor_email_import": "from testing.vendors.emails import email_of_mime\n",
+        "vendor_message": """\
+        email = email_of_mime(message_from_string(message["mime"], policy=policy.default), message["to"])
+        return VendorMessage(reference=message["reference"], to=message["to"][0], message_id=uuid4().hex, email=email)
+""",
+        "bad_content": """\
+    bad_content = (
+        ({"subject": " ", "text": "Hello"}, "empty_subject"),
+        ({"subject": "Hello", "text": " "}, "empty_message"),
+    )
+""",
+        "request_checks": """\
+    assert request.json["to"] == [message.address["email"]]
+    assert request.json["reference"] == str(message.attempt_id)
+    email = bench.email()
+    assert (email.sender, email.subject, email.text) == (("", SENDER), *bench.content.values())
+""",
     },
     "sms": {
         "label": "SMS",
-        "address": "phone",
         "sender": "+15005550006",
-        "subject": "",
         "fields": '"from", "to", "text", "reference"',
         "content": '"text": "Hello, Ada"',
+        "address_import": "",
+        "email_imports": "",
+        "refusal_method": "",
+        "request_body": """\
+        body = {
+            "from": self._sender,
+            "to": message.address["phone"],
+            "text": message.content["text"],
+            "reference": str(message.attempt_id),
+        }
+""",
+        "parser_imports": "",
+        "vendor_email_import": "",
+        "vendor_message": """\
+        return VendorMessage(reference=message["reference"], to=message["to"], message_id=uuid4().hex)
+""",
+        "bad_content": "",
+        "request_checks": """\
+    assert request.json == {
+        "from": SENDER,
+        "to": message.address["phone"],
+        **bench.content,
+        "reference": str(message.attempt_id),
+    }
+""",
     },
 }
 FILES = {
