@@ -34,8 +34,9 @@ class VendorReceipt:
     async def post(self, http: httpx2.AsyncClient) -> int:
         """Post once, and return the status."""
         url, now = self.message.callback or self.vendor.receipts_url, datetime.now(UTC)
-        body = self.vendor.receipt_body(self.message, self.event, now)
-        headers = {"Content-Type": self.vendor.receipt_type, **self.vendor.sign_receipt(body, url, now)}
+        event = self.vendor.receipt_body(self.message, self.event, now)
+        signature, body = self.vendor.signed_receipt(event, url, now)
+        headers = {"Content-Type": self.vendor.receipt_type, **signature}
         return (await http.post(url, content=body, headers=headers)).status_code
 
 

@@ -88,6 +88,10 @@ class FakeVendor(HttpListener):
         """Return the headers that prove the origin of a receipt sent to this URL at this time."""
         raise NotImplementedError(f"{self.name} has no receipts")
 
+    def signed_receipt(self, body: bytes, url: str, at: datetime) -> tuple[Mapping[str, str], bytes]:
+        """Return the headers and the body of a signed receipt. Override it for a vendor that signs inside the body."""
+        return self.sign_receipt(body, url, at), body
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.port}{self.prefix}"

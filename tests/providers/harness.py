@@ -7,7 +7,7 @@ at it.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -102,14 +102,22 @@ class Bench(ABC):
         """Return the headers of a callback sent at that time. Not genuine: signed with another key."""
         raise NotImplementedError
 
+    def signed_receipt(self, body: bytes, at: datetime, *, genuine: bool = True) -> tuple[Mapping[str, str], bytes]:
+        """Return the headers and the body of that callback. They differ from `signed` and `body` for a vendor that
+        signs inside the body.
+        """
+        return self.signed(body, at, genuine=genuine), body
+
 
 class Harness(ABC):
     """Define a harness. `without` maps inapplicable cases to reasons. `delivered` is the vendor's term. `after_error`
-    is what a server error, a redirect and an unreadable success prove at this vendor.
+    is what a server error, a redirect and an unreadable success prove at this vendor. A signature is accepted for
+    `signature_lifetime`.
     """
 
     without: ClassVar[Mapping[ContractCase, str]] = {}
     delivered: ClassVar[str] = "delivered"
+    signature_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
     after_error: ClassVar[Mapping[ContractCase, CallResult]] = {
         ContractCase.ERRS: CallResult.UNKNOWN,
         ContractCase.REDIRECTS: CallResult.PERMANENT,

@@ -130,6 +130,9 @@ class HttpBench(Bench):
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         return (self.vendor if genuine else self.forger).sign_receipt(body, self.callback, at)
 
+    def signed_receipt(self, body: bytes, at: datetime, *, genuine: bool = True) -> tuple[Mapping[str, str], bytes]:
+        return (self.vendor if genuine else self.forger).signed_receipt(body, self.callback, at)
+
 
 class HttpHarness(Harness):
     """Define the harness of an HTTP provider.
