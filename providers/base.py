@@ -80,7 +80,8 @@ class Provider:
     `deadline` limits the whole call, in seconds. `idempotent`: the same attempt may be sent again without harm.
     `max_events` is the most events of one callback. A larger callback is refused and the vendor repeats it until it
     gives up, so the value must be at least the vendor's own maximum. `max_evidence` is the most that the vendor reports
-    about a message of every type. A goal beyond that causes a warning. `lookup` states what a missing message proves:
+    about a message of every type. A goal beyond that causes a warning. `receipt_status` is the response to a stored
+    callback: some vendors repeat what gets another one. `lookup` states what a missing message proves:
     `definitive` (absence, after `settle_window`), `positive_only` (nothing), or `none` (no lookup). `settle_window` is
     the lag, in seconds after the call, of the vendor's records behind its acceptance.
     `has_circuit` is False where a failing endpoint of one recipient proves nothing about those of others.
@@ -98,6 +99,7 @@ class Provider:
     parses_receipts: ClassVar[bool] = False
     max_evidence: ClassVar[Evidence] = Evidence.SENT
     max_events: ClassVar[int] = 1_000
+    receipt_status: ClassVar[int] = 204
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
 
     @classmethod

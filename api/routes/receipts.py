@@ -14,6 +14,7 @@ from api.limits.rate_limits import RateLimits
 from api.openapi import problem_response, problem_responses
 from api.problems import Problem, not_found
 from bootstrap import Container
+from domain.json_types import Json
 from providers.base import ForgedReceipt, Provider, UnreadableReceipt
 from services.receipts import ParsedReceipt, TooManyEvents, parse_receipts, store_receipts
 
@@ -22,24 +23,26 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["receipts"])
 
 BODY_LIMIT = 1024 * 1024
 VALUE_LIMIT = 100_000
+STORED: Json = {"description": "Stored; for providers that repeat a callback unless it gets 200"}
 FORGED_PROBLEM = ("forged", "The provider's signature is missing or wrong")
 
 
 @router.post(
     "/receipts/{provider}",
     status_code=204,
-    responses=problem_responses(400, 413) | {401: problem_response(401, FORGED_PROBLEM[1])},
+    responses=problem_responses(400, 413) | {200: STORED, 401: problem_response(401, FORGED_PROBLEM[1])},
 )
 @public
 @accepts_any_query  # vendors add parameters to the callback URL and sign them with it
 async def receive_receipts(provider: str, request: Request, container: ContainerDep) -> Response:
-    """Accept a provider's signed callback. 204 once it is stored, even if it matches no message yet."""
+    """Accept a provider's signed callback. 204 or 200 once it is stored, even if it matches no message yet."""
     rates: RateLimits = request.app.state.rate_limits
     async with rates.receipts.count_unverified(request):
-        parsed = await _read_and_parse(_get_adapter(container, provider), request)
+        adapter = _get_adapter(container, provider)
+        parsed = await _read_and_parse(adapter, request)
     await store_receipts(container.database, parsed)
     container.wake_receipt_applier()
-    return Response(status_code=204)
+    return Response(status_code=adapter.receipt_status)
 
 
 def _get_adapter(container: Container, provider: str) -> Provider:

@@ -94,6 +94,14 @@ async def test_a_receipt_is_stored_in_the_form_that_the_provider_parses(
         assert [decoded(row.raw) for row in rows] == [{"email": "str"}]
 
 
+async def test_a_stored_receipt_gets_the_status_that_the_provider_expects(
+    api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(container.providers["sandbox"]), "receipt_status", 200)
+    response = await post(api, container, events(1, f"m-{uuid4()}"))
+    assert (response.status_code, response.content) == (200, b"")
+
+
 @pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])
 async def test_a_request_reports_up_to_1000_events(
     api: httpx2.AsyncClient, container: Container, count: int, status: int
