@@ -17,7 +17,8 @@ class Receipt(SQLModel, table=True):
     attempt waits until `next_attempt_at`.
 
     `tenant` is that of the attempt; receipts are applied round-robin by tenant. It is the nil UUID for receipts that
-    arrived before their attempt was known.
+    arrived before their attempt was known. `token` is that of a callback which a vendor signs without its content: a
+    second receipt with it is not stored.
     """
 
     __table_args__ = (
@@ -33,6 +34,7 @@ class Receipt(SQLModel, table=True):
             postgresql_where=text("applied_at IS NULL AND next_attempt_at IS NOT NULL"),
         ),
         Index("receipt_received", "received_at"),
+        Index("receipt_token", "token", unique=True, postgresql_where=text("token IS NOT NULL")),
         Index("receipt_of_message", "provider", "provider_message_id"),
         Index("receipt_of_attempt", "attempt_id"),
         Index(
@@ -57,3 +59,4 @@ class Receipt(SQLModel, table=True):
     attempt_count: int = 0
     next_attempt_at: datetime | None = time_column()
     applied_at: datetime | None = time_column()
+    token: UUID | None = None

@@ -27,7 +27,8 @@ class ProviderReceipt:
 
     It is matched by `attempt_id`, else by the vendor's message id. A reply of a recipient has `phone` instead and
     applies to that number for every tenant that uses it. `raw` is the event as received and identifies the receipt.
-    `stored_raw`, if set, is stored instead of `raw`.
+    `stored_raw`, if set, is stored instead of `raw`. Of receipts with the same `token` only the first is stored: set it
+    if the signature covers a single-use token and not the event.
     """
 
     kind: ReceiptKind
@@ -38,6 +39,7 @@ class ProviderReceipt:
     reason: str | None = None
     raw: Json
     stored_raw: Json | None = None
+    token: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "provider_message_id", clean_id(self.provider_message_id))

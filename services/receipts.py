@@ -69,4 +69,5 @@ def stored_receipt_of(provider: str, receipt: ProviderReceipt) -> StoredReceipt:
         reason=receipt.reason,
         occurred_at=receipt.occurred_at,
         raw=clean_raw(receipt.raw if receipt.stored_raw is None else receipt.stored_raw),
+        token=derived_id("receipt_token", provider, receipt.token) if receipt.token else None,
     )

@@ -38,7 +38,7 @@ from storage.statements import Executor, statement
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredReceipt:
-    """`provider` is who reports it: the attempt's, or a Reporter."""
+    """`provider` is who reports it: the attempt's, or a Reporter. A `token` is good for one receipt."""
 
     id: UUID
     provider: str
@@ -48,6 +48,7 @@ class StoredReceipt:
     reason: str | None
     occurred_at: datetime
     raw: Json
+    token: UUID | None = None
 
 
 INSERT_RECEIPTS = statement("receipts/insert")
@@ -69,7 +70,7 @@ async def store_in_own_transaction(database: Database, receipts: list[StoredRece
 
 
 async def store(session: Executor, receipts: list[StoredReceipt]) -> set[UUID]:
-    """Store receipts and return the ids of the new ones."""
+    """Store receipts and return the ids of the new ones. One whose token another receipt has used is not stored."""
     return set(
         (
             await session.execute(INSERT_RECEIPTS, {"receipts": _receipts_to_json(receipts), "no_tenant": NO_TENANT})

@@ -94,6 +94,30 @@ async def test_a_receipt_is_stored_in_the_form_that_the_provider_parses(
         assert [decoded(row.raw) for row in rows] == [{"email": "str"}]
 
 
+async def test_a_receipt_with_a_used_token_is_not_stored(
+    api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id, at, token = f"m-{uuid4()}", datetime(2026, 3, 1, tzinfo=UTC), uuid4().hex
+    genuine, forged = (
+        ProviderReceipt(
+            kind=kind,
+            occurred_at=at,
+            provider_message_id=message_id,
+            raw={"event": kind, "of": message_id},
+            token=token,
+        )
+        for kind in (ReceiptKind.DELIVERED, ReceiptKind.COMPLAINED)
+    )
+    for receipt in (genuine, forged, genuine):
+        monkeypatch.setattr(container.providers["sandbox"], "parse_receipts", lambda *_, it=receipt: [it])
+        assert (await post(api, container, BODY)).status_code == 204
+    async with container.database.transaction() as session:
+        rows = await session.execute(
+            text("SELECT kind FROM receipt WHERE provider_message_id = :id"), {"id": message_id}
+        )
+        assert list(rows.scalars()) == ["delivered"]
+
+
 async def test_a_stored_receipt_gets_the_status_that_the_provider_expects(
     api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:

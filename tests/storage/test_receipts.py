@@ -46,6 +46,17 @@ async def store(database: Database, *some: StoredReceipt) -> None:
         await receipts.store(session, list(some))
 
 
+async def test_a_token_is_good_for_one_receipt(database: Database, database_tenant: DatabaseTenant) -> None:
+    first, other, without = receipt(token=uuid4()), receipt("complained"), receipt()
+    forged = replace(other, token=first.token)
+    for each in (first, first, forged, without):
+        await store(database, each)
+    assert {row["id"] for row in await stored(database_tenant, first.id, forged.id, without.id)} == {
+        first.id,
+        without.id,
+    }
+
+
 async def apply_waiting(database: Database) -> None:
     await ReceiptApplier(database).apply_waiting()
 
