@@ -84,7 +84,8 @@ class Transport:
         self._client = client
 
     async def post(self, url: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> VendorResponse:
-        """Make one POST with `json=`, `data=` (a form) or `content=`. Return every status as a response.
+        """Make one POST with `json=`, `data=` (a form), `data=` and `files=` (a multipart form) or `content=`. Return
+        every status as a response.
 
         Raises TemporaryError or UnknownOutcome.
         """

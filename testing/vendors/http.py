@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import struct
 from abc import ABC, abstractmethod
@@ -13,6 +14,8 @@ from urllib.parse import parse_qsl
 
 HOST = "127.0.0.1"
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary="
+FIELD_NAME = re.compile(rb'^content-disposition: form-data; name="([^"]*)"', re.IGNORECASE | re.MULTILINE)
 # A character that is sent as a byte that is not UTF-8.
 NOT_UTF8 = "\ue000"
 ESCAPED = json.dumps(NOT_UTF8)[1:-1].encode()
@@ -54,6 +57,17 @@ class Request:
         pairs = parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=True)
         require(len(pairs) == len(dict(pairs)), "a field of the form is repeated")
         return dict(pairs)
+
+    @property
+    def multipart(self) -> list[tuple[str, bytes]]:
+        """Return the fields of a multipart form in their order, with their names. A name may be repeated."""
+        content_type = self.headers.get("content-type", "")
+        require(content_type.startswith(MULTIPART), "the body is not a multipart form")
+        separator = b"\r\n--" + content_type.removeprefix(MULTIPART).encode()
+        _, *parts, end = (b"\r\n" + self.body).split(separator)
+        require(end.strip() == b"--", "the multipart form has no end")
+        fields = [part.partition(b"\r\n\r\n") for part in parts]
+        return [(FIELD_NAME.findall(head)[0].decode(), content) for head, _, content in fields]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,10 +1,12 @@
 """Test what all fake vendors share beyond the contract suite: complaints, and what a user must install."""
 
 import tomllib
+from dataclasses import replace
 
 import httpx2
 import pytest
 
+from testing.vendors.http import Request, UndocumentedRequest
 from testing.vendors.sendgrid import FakeSendGrid
 from tests.code.test_imports import imports
 from tests.code.tree import ROOT, python_files
@@ -31,6 +33,15 @@ async def test_a_vendor_listens_at_its_port_again() -> None:
                 await http.get(f"{url}/v3/scopes")
             await vendor.start()
             assert (await http.get(f"{url}/v3/scopes")).status_code == 401
+
+
+def test_a_multipart_form_is_read_exactly() -> None:
+    content = b"\r\n--a boundary\r\n\r\n\x00\xff\r\n"
+    sent = httpx2.Request("POST", "http://a", data={"to": ["ada", "bob"], "empty": ""}, files={"file": ("é", content)})
+    request = Request(method="POST", target="/", headers=sent.headers, body=sent.read())
+    assert request.multipart == [("to", b"ada"), ("to", b"bob"), ("empty", b""), ("file", content)]
+    with pytest.raises(UndocumentedRequest, match="no end"):
+        _ = replace(request, body=request.body[:-4]).multipart
 
 
 def test_only_the_mail_server_needs_a_development_dependency() -> None:
