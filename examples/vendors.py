@@ -1,4 +1,4 @@
-"""Run SendGrid, Twilio, Vonage and FCM on this machine, to test the adapters without an account. Prints their requests.
+"""Run SendGrid, Mailgun, Twilio, Vonage and FCM on this machine, to test adapters without an account. Print requests.
 
 .venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
 
@@ -10,12 +10,14 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 from contextlib import suppress
 from dataclasses import replace
 
 from testing.vendors.fcm import FakeFcm
-from testing.vendors.http import HttpListener, Reply, Request, VendorConnection
+from testing.vendors.http import MULTIPART, HttpListener, Reply, Request, VendorConnection
 from testing.vendors.log import VendorCall, VendorLog
+from testing.vendors.mailgun import FakeMailgun
 from testing.vendors.receipts import ReceiptPoster, VendorReceipt
 from testing.vendors.sendgrid import FakeSendGrid, shown
 from testing.vendors.twilio import FakeTwilio
@@ -28,9 +30,15 @@ class PrintingLog(VendorLog):
 
     def call(self, name: str, call: VendorCall) -> None:
         if (request := call.request) is not None:
-            is_json = request.headers.get("content-type") == "application/json"
-            body = json.dumps(request.json if is_json else request.form, indent=2, ensure_ascii=False)
+            body = json.dumps(read_body(request), indent=2, ensure_ascii=False)
             print(f"\n{name}: {request.method} {request.path}\n{body}", flush=True)
+
+
+def read_body(request: Request) -> object:
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith(MULTIPART):
+        return [[name, value.decode(errors="replace")] for name, value in request.multipart]
+    return request.json if content_type == "application/json" else request.form
 
 
 class VendorPort(HttpListener):
@@ -69,16 +77,18 @@ def write_account(file: str, fcm: FakeFcm) -> None:
 async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     log, poster = PrintingLog(), ReceiptPoster(on_posted=print_receipt)
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
-    vonage = FakeVonage(api_secret=None, log=log)
+    mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
-    listener = VendorPort(port, [sendgrid, twilio, vonage, fcm])
+    listener = VendorPort(port, [sendgrid, mailgun, twilio, vonage, fcm])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)
     if report:
-        sendgrid.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/sendgrid"
-        sendgrid.on_accepted = twilio.on_accepted = vonage.on_accepted = poster.post_events
+        for vendor in (sendgrid, mailgun, twilio, vonage):
+            vendor.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/{vendor.name}"
+            vendor.on_accepted = poster.post_events
         print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
+        print(f"TOCSIN_MAILGUN_WEBHOOK_SIGNING_KEY={mailgun.secret}", flush=True)
         print(f"TOCSIN_VONAGE_WEBHOOK_SECRET={vonage.secret}", flush=True)
     print(f"listening on http://127.0.0.1:{listener.port}", flush=True)
     await asyncio.Event().wait()

@@ -10,6 +10,7 @@ from config.sources import InvalidSettings
 from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp
+from providers.mailgun.adapter import Mailgun
 from providers.sandbox import Sandbox
 from providers.sendgrid.adapter import SendGrid
 from providers.smtp.adapter import Smtp
@@ -21,6 +22,7 @@ ENTRY_POINTS = "tocsin.providers"
 PROVIDERS: dict[str, type[Provider]] = {
     "fcm": Fcm,
     "in_app": InApp,
+    "mailgun": Mailgun,
     "sandbox": Sandbox,
     "sendgrid": SendGrid,
     "smtp": Smtp,

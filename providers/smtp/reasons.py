@@ -1,4 +1,4 @@
-"""Map the enhanced status codes of mail systems, in replies and vendors' events. Used by `smtp` and `sendgrid`."""
+"""Map the enhanced status codes of mail systems, in replies and vendors' events. Used by adapters of email."""
 
 import re
 from collections.abc import Mapping

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from providers.fcm import Fcm, FcmSettings
+from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.transport import Transport, outgoing_client
@@ -95,6 +96,30 @@ async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: Running
     assert receipt.provider_message_id == sent.message_id
     await running_vendors.until("sendgrid reports delivered")
     assert '"subject": "Grüße"' in running_vendors.output
+    assert "swordfish" not in running_vendors.output
+
+
+async def test_a_mailgun_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    [signing_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "SIGNING_KEY" in line]
+    settings = MailgunSettings(
+        api_key=KEY,
+        domain="mail.example",
+        sender="shop@example.com",
+        base_url=f"{running_vendors.url}/mailgun",
+        webhook_signing_key=SecretStr(signing_key),
+    )
+    adapter = Mailgun(settings, running_vendors.transport)
+    assert await adapter.check() == "the API key is valid and the domain is active"
+    message = to("otto@example.com", subject="Hello")
+    sent = await adapter.send(message)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
+    assert request.target == "/api/v1/receipts/mailgun"
+    [receipt] = adapter.parse_receipts(request.headers, request.body)
+    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+    assert receipt.provider_message_id == sent.message_id
+    await running_vendors.until("mailgun reports delivered")
+    assert "Subject: Hello" in running_vendors.output
     assert "swordfish" not in running_vendors.output
 
 

@@ -3,6 +3,7 @@
 from tests.providers.harness import Harness
 from tests.providers.harness_fcm import FcmHarness
 from tests.providers.harness_http import HttpHarness
+from tests.providers.harness_mailgun import MailgunHarness
 from tests.providers.harness_own import InAppHarness, SandboxHarness
 from tests.providers.harness_sendgrid import SendGridHarness
 from tests.providers.harness_smtp import SmtpHarness
@@ -13,6 +14,7 @@ from tests.providers.harness_webhook import WebhookHarness
 HARNESSES: dict[str, Harness] = {
     "fcm": FcmHarness(),
     "in_app": InAppHarness(),
+    "mailgun": MailgunHarness(),
     "sandbox": SandboxHarness(),
     "sendgrid": SendGridHarness(),
     "smtp": SmtpHarness(),

@@ -17,6 +17,7 @@ from domain.suppressions import (
     finding_from_receipt,
     finding_from_refusal,
 )
+from providers.mailgun import reasons as mailgun_reasons
 from providers.registry import PROVIDERS
 from providers.sendgrid import reasons as sendgrid_reasons
 from providers.smtp import reasons as smtp_reasons
@@ -51,6 +52,23 @@ CLASSIFIED: dict[str, Expected] = {
     "Content": ("content_blocked", C, None, False),
     "Reputation": ("reputation_blocked", A, None, False),
     "Frequency or Volume Too High": ("too_many_messages", A, None, False),
+}
+# Causes of `failed`: https://github.com/mailgun/documentation/blob/master/source/api-stats.rst
+MAILGUN: dict[str, Expected] = {
+    "suppress-bounce": ("bounced_before", R, BOUNCED, False),
+    "suppress-complaint": ("complained_before", R, COMPLAINED, False),
+    "suppress-unsubscribe": ("unsubscribed", R, OPTED_OUT, False),
+    "old": ("validity_expired", U, None, False),
+    "espblock": ("reputation_blocked", A, None, False),
+}
+MAILGUN_ERRORS: dict[str, Expected] = {
+    "authorized recipients": ("unverified_recipient", A, None, False),
+    "not allowed to send": ("account_suspended", A, None, True),
+    "activate your mailgun account": ("account_suspended", A, None, True),
+    "from parameter": ("sender_refused", A, None, True),
+    "to parameter is not a valid address": ("invalid_address", R, BOUNCED, False),
+    "need at least one of text": ("empty_message", C, None, False),
+    "send options": ("bad_request", C, None, False),
 }
 TWILIO: dict[int, Expected] = {
     30001: ("queue_full", U, None, False),
@@ -191,6 +209,17 @@ def test_every_dropped_event_of_sendgrid_has_its_meaning(reason: str) -> None:
     assert meaning(sendgrid_reasons.reason_of(event(event="dropped", reason=reason))) == DROPPED[reason]
 
 
+@pytest.mark.parametrize("cause", MAILGUN)
+def test_every_cause_of_mailgun_has_its_meaning(cause: str) -> None:
+    failed = {"event": "failed", "reason": cause, "delivery-status": {"enhanced-code": "5.2.2"}}
+    assert meaning(mailgun_reasons.receipt_reason(failed)) == MAILGUN[cause]
+
+
+@pytest.mark.parametrize("text", MAILGUN_ERRORS)
+def test_every_error_of_mailgun_has_its_meaning(text: str) -> None:
+    assert meaning(mailgun_reasons.error_reason(f"Sorry: {text}.")) == MAILGUN_ERRORS[text]
+
+
 @pytest.mark.parametrize("word", CLASSIFIED)
 def test_every_bounce_classification_of_sendgrid_has_its_meaning(word: str) -> None:
     found = sendgrid_reasons.reason_of(event(bounce_classification=word, status="5.2.2"))
@@ -290,6 +319,8 @@ def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
     assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.BOUNCE_CLASSIFICATIONS)
     assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
     assert set(SMTP) == set(smtp_reasons.REASONS)
+    assert set(MAILGUN) == set(mailgun_reasons.FAILURE_REASONS)
+    assert set(MAILGUN_ERRORS) == set(mailgun_reasons.ERROR_REASONS)
 
 
 def reason_tables(name: str) -> Iterator[tuple[str, Mapping[Any, str]]]:
