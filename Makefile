@@ -57,9 +57,9 @@ provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms
 	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)"
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --group embedded --group dev --universal --generate-hashes \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --extra ses --group embedded --group dev --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o requirements.lock
-	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --constraint requirements.lock --universal --generate-hashes \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --extra ses --constraint requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --python-version 3.11 -o deploy/requirements.lock
 
 sbom: $(STAMP) ## write the packages of an installation to sbom.cdx.json, as CycloneDX
