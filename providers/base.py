@@ -135,6 +135,13 @@ class Provider:
         """
         raise NotImplementedError
 
+    async def prepare_receipts(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Make the requests that `parse_receipts` needs for this callback, such as fetching the key of its signature.
+
+        Verify before any other request that the callback asks for. Raises like `parse_receipts`, and TemporaryError, on
+        which the vendor is asked to repeat the callback.
+        """
+
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         """Verify the signature over the raw bytes, then parse the events.
 

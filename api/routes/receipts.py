@@ -16,6 +16,7 @@ from api.problems import Problem, not_found
 from bootstrap import Container
 from domain.json_types import Json
 from providers.base import ForgedReceipt, Provider, UnreadableReceipt
+from providers.outcomes import ProviderError
 from services.receipts import ParsedReceipt, TooManyEvents, parse_receipts, store_receipts
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,7 @@ router = APIRouter(route_class=AuthenticatedRoute, tags=["receipts"])
 BODY_LIMIT = 1024 * 1024
 VALUE_LIMIT = 100_000
 STORED: Json = {"description": "Stored; for providers that repeat a callback unless it gets 200"}
+RETRY_AFTER = {"Retry-After": "5"}
 FORGED_PROBLEM = ("forged", "The provider's signature is missing or wrong")
 
 
@@ -66,9 +68,13 @@ async def _verify_and_parse(adapter: Provider, request: Request, body: bytes) ->
         raise Problem(413, f"The body may have at most {VALUE_LIMIT} JSON values.")
     parse = partial(parse_receipts, adapter, request.headers, body, request.scope["query_string"].decode("latin-1"))
     try:
+        await adapter.prepare_receipts(request.headers, body)
         if len(body) <= THREAD_THRESHOLD:
             return parse()
         return await asyncio.get_running_loop().run_in_executor(BATCH_THREAD, parse)
+    except ProviderError as error:
+        log.warning("receipt not verified", provider=adapter.name, reason=error.reason)
+        raise Problem(503, "The receipt cannot be verified now.", headers=RETRY_AFTER) from None
     except (ForgedReceipt, UnreadableReceipt, TooManyEvents) as error:
         log.warning("receipt refused", provider=adapter.name, reason=str(error))
         if isinstance(error, TooManyEvents):

@@ -15,6 +15,7 @@ from bootstrap import Container
 from domain.evidence import ReceiptKind
 from domain.vendor_values import clean_id
 from providers.base import ProviderReceipt
+from providers.outcomes import TemporaryError
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.statements import decoded
 
@@ -124,6 +125,19 @@ async def test_a_stored_receipt_gets_the_status_that_the_provider_expects(
     monkeypatch.setattr(type(container.providers["sandbox"]), "receipt_status", 200)
     response = await post(api, container, events(1, f"m-{uuid4()}"))
     assert (response.status_code, response.content) == (200, b"")
+
+
+async def test_a_receipt_whose_key_cannot_be_fetched_is_asked_for_again(
+    api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise TemporaryError("connect_failed")
+
+    monkeypatch.setattr(container.providers["sandbox"], "prepare_receipts", fail)
+    message_id = f"m-{uuid4()}"
+    response = await post(api, container, events(1, message_id))
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert await stored(container, message_id) == 0
 
 
 @pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])

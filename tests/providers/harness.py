@@ -108,6 +108,10 @@ class Bench(ABC):
         """
         return self.signed(body, at, genuine=genuine), body
 
+    def without_signature(self, headers: Mapping[str, str], body: bytes) -> list[tuple[Mapping[str, str], bytes]]:
+        """Return the callback without each of the parts that prove its origin."""
+        return [({name: headers[name] for name in headers if name != missing}, body) for missing in headers]
+
 
 class Harness(ABC):
     """Define a harness. `without` maps inapplicable cases to reasons. `delivered` is the vendor's term. `after_error`
