@@ -34,6 +34,12 @@ def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
     return None if any(str(part or "").strip() for part in parts) else ProviderRefusal(reason="empty_message")
 
 
+def find_address_refusal(address: str) -> ProviderRefusal | None:
+    """Return why no header should get this address: it has characters that end one, or an encoded word."""
+    is_unsafe = not address.isprintable() or set(" <>") & set(address) or "=?" in address
+    return ProviderRefusal(reason="invalid_address") if is_unsafe else None
+
+
 def build_headers(message: OutgoingMessage, sender_domain: str) -> dict[str, str]:
     """Return the headers other than addresses, subject and date.
 

@@ -15,7 +15,7 @@ from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.email_fields import find_refusal, sender_of
+from providers.email_fields import email_of, find_address_refusal, find_refusal, sender_of
 from providers.email_message import build_email
 from providers.outcomes import ProviderAcceptance, ProviderRefusal, TemporaryError, UnknownOutcome
 from providers.smtp.connections import ConnectionPool, PooledConnection, close_session
@@ -46,11 +46,9 @@ class Smtp(Provider):
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         """Send one email. The reply to the recipient decides first, then the reply to the content."""
-        address = message.address.get("email_ascii") or message.address["email"]
-        if not address.isprintable() or set(" <>") & set(address) or "=?" in address:
-            return ProviderRefusal(reason="invalid_address")
-        if content_error := self.content_refusal(message.content):
-            return content_error
+        address = email_of(message)
+        if refusal := find_address_refusal(address) or self.content_refusal(message.content):
+            return refusal
         async with pre_data_phase():
             connection = await self._connections.take()
         with ExitStack() as on_error:
