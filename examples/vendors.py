@@ -1,4 +1,4 @@
-"""Run SendGrid, Mailgun, Twilio, Vonage and FCM on this machine, to test adapters without an account. Print requests.
+"""Run the fake vendors on this machine, to test the real adapters without an account. Prints their requests.
 
 .venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
 
@@ -20,6 +20,7 @@ from testing.vendors.log import VendorCall, VendorLog
 from testing.vendors.mailgun import FakeMailgun
 from testing.vendors.receipts import ReceiptPoster, VendorReceipt
 from testing.vendors.sendgrid import FakeSendGrid, shown
+from testing.vendors.ses import TOPIC_ARN, FakeSes
 from testing.vendors.twilio import FakeTwilio
 from testing.vendors.vendor import FakeVendor
 from testing.vendors.vonage import FakeVonage
@@ -79,16 +80,18 @@ async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
     mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
-    listener = VendorPort(port, [sendgrid, mailgun, twilio, vonage, fcm])
+    ses = FakeSes(None, log=log)
+    listener = VendorPort(port, [sendgrid, mailgun, ses, twilio, vonage, fcm])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)
     if report:
-        for vendor in (sendgrid, mailgun, twilio, vonage):
+        for vendor in (sendgrid, mailgun, ses, twilio, vonage):
             vendor.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/{vendor.name}"
             vendor.on_accepted = poster.post_events
         print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
         print(f"TOCSIN_MAILGUN_WEBHOOK_SIGNING_KEY={mailgun.secret}", flush=True)
+        print(f"TOCSIN_SES_TOPIC_ARN={TOPIC_ARN}", flush=True)
         print(f"TOCSIN_VONAGE_WEBHOOK_SECRET={vonage.secret}", flush=True)
     print(f"listening on http://127.0.0.1:{listener.port}", flush=True)
     await asyncio.Event().wait()

@@ -13,6 +13,7 @@ from providers.in_app import InApp
 from providers.mailgun.adapter import Mailgun
 from providers.sandbox import Sandbox
 from providers.sendgrid.adapter import SendGrid
+from providers.ses.adapter import Ses
 from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import Twilio
 from providers.vonage.adapter import Vonage
@@ -25,6 +26,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "mailgun": Mailgun,
     "sandbox": Sandbox,
     "sendgrid": SendGrid,
+    "ses": Ses,
     "smtp": Smtp,
     "twilio": Twilio,
     "vonage": Vonage,

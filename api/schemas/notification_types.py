@@ -119,8 +119,8 @@ class TrackingSpec(Model):
         bool,
         Field(
             description=(
-                "Also use the tracking of the provider as configured in its account. Otherwise SendGrid tracking is "
-                "off."
+                "Also use the tracking of the provider as configured in its account. Otherwise the provider's tracking "
+                "is off."
             )
         ),
     ] = False

@@ -18,6 +18,9 @@ from providers.base import ProviderReceipt
 from providers.outcomes import TemporaryError
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.statements import decoded
+from testing.vendors.http import Reply
+from testing.vendors.log import VendorMessage
+from tests.providers.harness_ses import ses_bench
 
 pytestmark = pytest.mark.postgres
 
@@ -138,6 +141,25 @@ async def test_a_receipt_whose_key_cannot_be_fetched_is_asked_for_again(
     response = await post(api, container, events(1, message_id))
     assert (response.status_code, response.headers["retry-after"]) == (503, "5")
     assert await stored(container, message_id) == 0
+
+
+async def test_a_callback_of_sns_is_stored_once_its_certificate_can_be_fetched(
+    api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ses_bench() as bench:
+        monkeypatch.setitem(container.providers, "ses", bench.provider)
+        vendor, message_id = bench.vendor, f"m-{uuid4()}"
+        message = VendorMessage(reference=str(uuid4()), to="ada@example.com", message_id=message_id)
+        body = vendor.receipt_body(message, "Delivery", datetime.now(UTC))
+        certificate, vendor.certificate = vendor.certificate, Reply(status=500)
+        _, posted = vendor.signed_receipt(body, "", datetime.now(UTC))
+        for status, count in ((503, 0), (204, 1), (204, 1)):
+            response = await api.post("/receipts/ses", content=posted, headers={"Content-Type": vendor.receipt_type})
+            assert response.status_code == status
+            assert await stored(container, message_id) == count
+            vendor.certificate = certificate
+        _, forged = bench.forger.signed_receipt(body, "", datetime.now(UTC))
+        assert (await api.post("/receipts/ses", content=forged)).status_code == 401
 
 
 @pytest.mark.parametrize(("count", "status"), [(1, 204), (1_000, 204), (1_001, 413)])

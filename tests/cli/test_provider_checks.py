@@ -15,6 +15,7 @@ from commands.provider_checks import check_named_provider
 from config import Settings
 from providers.webhook import Webhook
 from testing.vendors.sendgrid import API_KEY
+from testing.vendors.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from testing.vendors.smtp import PASSWORD, SENDER, USER, MailServer
 from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio
 from tests.api_tenants import ApiTenant
@@ -22,6 +23,7 @@ from tests.cli.terminal import Terminal
 from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
 from tests.providers.harness_fcm import fcm_bench
 from tests.providers.harness_sendgrid import sendgrid_bench
+from tests.providers.harness_ses import ses_bench
 from tests.providers.harness_twilio import twilio_bench
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -45,6 +47,14 @@ async def test_sendgrid_is_checked_by_its_key(terminal: Terminal) -> None:
     async with sendgrid_bench() as bench:
         given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
         await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is valid")
+        assert bench.vendor.log.requests == []
+
+
+async def test_ses_is_checked_by_its_account(terminal: Terminal) -> None:
+    async with ses_bench() as bench:
+        given = {"BASE_URL": bench.vendor.url, "REGION": "eu-west-1", "FROM": "shop@example.com"}
+        given |= {"ACCESS_KEY_ID": ACCESS_KEY_ID, "SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+        await asks_its_vendor(terminal, "ses", given, SECRET_ACCESS_KEY="other", says="the credentials are valid")
         assert bench.vendor.log.requests == []
 
 

@@ -1,4 +1,4 @@
-"""Test the fake SendGrid, Twilio, Vonage and FCM: the adapters accept them as vendors, and they print no secret."""
+"""Test the fake SendGrid, SES, Twilio, Vonage and FCM: the adapters accept them, and they print no secret."""
 
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
@@ -16,6 +16,8 @@ from providers.fcm import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.ses.adapter import Ses
+from providers.ses.settings import SesSettings
 from providers.transport import Transport, outgoing_client
 from providers.twilio.adapter import Twilio, TwilioSettings
 from providers.vonage.adapter import Vonage, VonageSettings
@@ -120,6 +122,33 @@ async def test_a_mailgun_message_is_shown_and_reported(running_vendors: RunningV
     assert receipt.provider_message_id == sent.message_id
     await running_vendors.until("mailgun reports delivered")
     assert "Subject: Hello" in running_vendors.output
+    assert "swordfish" not in running_vendors.output
+
+
+async def test_an_ses_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    [topic] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "TOPIC_ARN" in line]
+    url = f"{running_vendors.url}/ses"
+    settings = SesSettings(
+        region="eu-west-1",
+        access_key_id="AKID",
+        secret_access_key=KEY,
+        sender="shop@example.com",
+        topic_arn=topic,
+        base_url=url,
+        sns_url=url,
+    )
+    adapter = Ses(settings, running_vendors.transport)
+    assert "may send in eu-west-1" in await adapter.check()
+    message = to("otto@example.com", subject="Grüße")
+    sent = await adapter.send(message)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
+    assert request.target == "/api/v1/receipts/ses"
+    await adapter.prepare_receipts(request.headers, request.body)
+    [receipt] = adapter.parse_receipts(request.headers, request.body)
+    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+    assert receipt.provider_message_id == sent.message_id
+    await running_vendors.until("ses reports delivered")
     assert "swordfish" not in running_vendors.output
 
 

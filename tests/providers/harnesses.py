@@ -6,6 +6,7 @@ from tests.providers.harness_http import HttpHarness
 from tests.providers.harness_mailgun import MailgunHarness
 from tests.providers.harness_own import InAppHarness, SandboxHarness
 from tests.providers.harness_sendgrid import SendGridHarness
+from tests.providers.harness_ses import SesHarness
 from tests.providers.harness_smtp import SmtpHarness
 from tests.providers.harness_twilio import TwilioHarness
 from tests.providers.harness_vonage import VonageHarness
@@ -17,6 +18,7 @@ HARNESSES: dict[str, Harness] = {
     "mailgun": MailgunHarness(),
     "sandbox": SandboxHarness(),
     "sendgrid": SendGridHarness(),
+    "ses": SesHarness(),
     "smtp": SmtpHarness(),
     "twilio": TwilioHarness(),
     "vonage": VonageHarness(),

@@ -20,6 +20,7 @@ from domain.suppressions import (
 from providers.mailgun import reasons as mailgun_reasons
 from providers.registry import PROVIDERS
 from providers.sendgrid import reasons as sendgrid_reasons
+from providers.ses import reasons as ses_reasons
 from providers.smtp import reasons as smtp_reasons
 from providers.smtp.reasons import find_retry_reason
 from providers.twilio import reasons as twilio_reasons
@@ -180,6 +181,27 @@ STATUSES: dict[Expected, str] = {
     ("technical_failure", U, None, False): ("3.0 3.1 3.2 3.3 3.5 4.0 4.1 4.2 4.3 4.4 4.5 4.6 5.1 5.2 5.3 5.4 5.5 5.6"),
 }
 SMTP: dict[str, Expected] = {status: means for means, some in STATUSES.items() for status in some.split()}
+# Types and subtypes of bounces, and the status of the reply:
+# https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+SES: dict[tuple[str, str, str], Expected] = {
+    ("Permanent", "General", "5.1.1"): ("invalid_address", R, BOUNCED, False),
+    ("Permanent", "General", "None"): ("invalid_address", R, BOUNCED, False),
+    ("Permanent", "General", "5.7.1"): ("refused_by_policy", R, None, False),
+    ("Permanent", "NoEmail", "5.1.1"): ("invalid_address", R, BOUNCED, False),
+    ("Permanent", "Suppressed", "5.1.1"): ("bounced_before", R, BOUNCED, False),
+    ("Permanent", "OnAccountSuppressionList", "5.1.1"): ("bounced_before", R, BOUNCED, False),
+    ("Permanent", "SomethingNew", "None"): ("unknown_error", U, None, False),
+    ("Transient", "General", "None"): ("unknown_error", U, None, False),
+    ("Transient", "General", "4.4.1"): ("technical_failure", U, None, False),
+    ("Transient", "General", "5.1.1"): ("refused_recipient", R, None, False),
+    ("Transient", "MailboxFull", "5.2.2"): ("mailbox_full", R, None, False),
+    ("Transient", "MessageTooLarge", "5.3.4"): ("too_large", C, None, False),
+    ("Transient", "CustomTimeoutExceeded", "4.4.7"): ("validity_expired", U, None, False),
+    ("Transient", "ContentRejected", "5.7.1"): ("content_blocked", C, None, False),
+    ("Transient", "AttachmentRejected", "5.7.1"): ("content_blocked", C, None, False),
+    ("Undetermined", "Undetermined", "None"): ("unknown_error", U, None, False),
+    ("Undetermined", "Undetermined", "5.1.1"): ("refused_recipient", R, None, False),
+}
 # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status of each
 FCM: dict[tuple[str, int], Expected] = {
     ("UNREGISTERED", 404): ("unregistered", R, None, False),
@@ -241,6 +263,13 @@ def test_a_block_of_one_message_suppresses_no_address() -> None:
 @pytest.mark.parametrize("fields", [{}, {"status": ""}, {"status": "5.0.0"}, {"status": 7, "type": None}])
 def test_a_bounce_without_a_known_cause_has_no_reason(fields: dict[str, Any]) -> None:
     assert sendgrid_reasons.reason_of(event(**fields)) is None
+
+
+@pytest.mark.parametrize("bounce", SES)
+def test_every_bounce_of_ses_has_its_meaning(bounce: tuple[str, str, str]) -> None:
+    kind, subtype, status = bounce
+    found = ses_reasons.bounce_reason({"bounceType": kind, "bounceSubType": subtype}, status)
+    assert meaning(found) == SES[bounce]
 
 
 @pytest.mark.parametrize("code", TWILIO)
@@ -321,6 +350,7 @@ def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
     assert set(SMTP) == set(smtp_reasons.REASONS)
     assert set(MAILGUN) == set(mailgun_reasons.FAILURE_REASONS)
     assert set(MAILGUN_ERRORS) == set(mailgun_reasons.ERROR_REASONS)
+    assert {subtype for _, subtype, _ in SES} >= set(ses_reasons.BOUNCE_REASONS)
 
 
 def reason_tables(name: str) -> Iterator[tuple[str, Mapping[Any, str]]]:
@@ -341,7 +371,7 @@ def test_every_reason_table_maps_to_the_vocabulary(name: str) -> None:
 
 
 def test_the_reason_tables_of_an_adapter_are_found() -> None:
-    assert {name for name in PROVIDERS if list(reason_tables(name))} >= {"sendgrid", "smtp", "twilio"}
+    assert {name for name in PROVIDERS if list(reason_tables(name))} >= {"sendgrid", "ses", "smtp", "twilio"}
 
 
 def test_only_a_reason_of_the_recipient_suppresses() -> None:

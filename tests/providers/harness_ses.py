@@ -1,0 +1,84 @@
+"""Adapt SES to the contract suite."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from domain.channels import Channel
+from providers.ses.adapter import Ses
+from providers.ses.settings import SesSettings
+from providers.ses.sns import SIGNATURE_FIELDS
+from storage.database import Database
+from testing.vendors import http
+from testing.vendors.ses import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, TOPIC_ARN, FakeSes, signing_key
+from tests.providers.harness import NOT_FOUND, ContractCase
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+
+
+class SesBench(HttpBench):
+    channel = Channel.EMAIL
+    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+    vendor: FakeSes
+    forger: FakeSes
+
+    @property
+    def settings(self) -> SesSettings:
+        return SesSettings(
+            region=REGION,
+            access_key_id=ACCESS_KEY_ID,
+            secret_access_key=SecretStr(SECRET_ACCESS_KEY),
+            sender="shop@example.com",
+            from_name="The shop, Ltd",
+            configuration_set="tocsin",
+            topic_arn=TOPIC_ARN,
+            base_url=self.vendor.url,
+            sns_url=self.vendor.url,
+        )
+
+    def adapter(self, **changed: Any) -> Ses:
+        return Ses(self.settings.model_copy(update=changed), self.transport)
+
+    def bad_credentials(self) -> Ses:
+        return self.adapter(secret_access_key=SecretStr("another key"))
+
+    def without_signature(self, headers: Mapping[str, str], body: bytes) -> list[tuple[Mapping[str, str], bytes]]:
+        message = json.loads(body)
+        return [
+            (headers, json.dumps({name: message[name] for name in message if name != missing}).encode())
+            for missing in SIGNATURE_FIELDS
+        ]
+
+
+@asynccontextmanager
+async def ses_bench() -> AsyncIterator[SesBench]:
+    vendor = FakeSes()
+    async with running_vendor(vendor) as transport:
+        bench = SesBench(vendor, transport)
+        # It names the genuine certificate.
+        bench.forger = FakeSes(key=signing_key("a forger"))
+        bench.forger.port = vendor.port
+        yield bench
+
+
+class SesHarness(HttpHarness):
+    success = http.Reply(status=200, body={"MessageId": "0102018f-000000"})
+    delivered = "Delivery"
+    bad_content = (
+        (SesBench.content | {"subject": " "}, "empty_subject"),
+        (SesBench.content | {"text": "", "html": " "}, "empty_message"),
+    )
+    bad_addresses = (
+        ({"email": "pepé@example.com"}, "international_address_not_supported"),
+        ({"email": "ada@example.com>"}, "invalid_address"),
+    )
+    signature_lifetime = timedelta(hours=1)
+    without = NOT_FOUND | {
+        ContractCase.SIGNS_BODY: "its signature covers the fields of the body; test_ses.py changes each",
+    }
+
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[SesBench]:
+        return ses_bench()

@@ -1,0 +1,375 @@
+"""Test SES: requests by the vendor's service model, the meaning of each response, and each event."""
+
+import base64
+import json
+import re
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from botocore import session as botocore_session
+from botocore.exceptions import CredentialRetrievalError
+from botocore.validate import ParamValidator
+from pydantic import SecretStr
+
+from config.sources import InvalidSettings
+from domain.email_options import EmailOptions
+from domain.evidence import ReceiptKind
+from providers.base import ProviderReceipt, UnreadableReceipt
+from providers.email_fields import recipient_digest
+from providers.outcomes import PermanentError, ProviderError, ProviderRefusal, TemporaryError
+from providers.ses.adapter import Ses
+from providers.ses.receipts import COPY_DIGEST, REFERENCE, parse_event
+from providers.ses.settings import SesSettings
+from services.receipts import stored_receipt_of as stored
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from testing.vendors.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY, error_reply
+from tests.providers.harness import tools_with
+from tests.providers.harness_ses import SesBench, ses_bench
+from tests.providers.test_email_options import OPTIONS
+from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
+
+SAMPLES = Path(__file__).parent / "payloads" / "ses"
+ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
+K = ReceiptKind
+CHAIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE")
+ENVIRONMENT = dict(zip(CHAIN, (ACCESS_KEY_ID, SECRET_ACCESS_KEY, "token"), strict=False))
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[SesBench]:
+    async with ses_bench() as bench:
+        yield bench
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
+
+
+def parsed(event: Any) -> ProviderReceipt:
+    [receipt] = parse_event(json.dumps(event))
+    return receipt
+
+
+async def sent(bench: SesBench, **changes: Any) -> Any:
+    """Send a message and return its request as JSON."""
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **changes))
+    return bench.vendor.log.requests[-1].json
+
+
+@every_mode
+async def test_each_attempt_makes_one_request_in_every_vendor_mode(
+    bench: SesBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check_one_request(bench, mode, monkeypatch)
+
+
+async def test_a_refused_connection_proves_not_sent(bench: SesBench) -> None:
+    bench.provider = bench.unreachable()
+    await check_refused_connection(bench)
+
+
+@pytest.mark.parametrize("options", [EmailOptions(), OPTIONS])
+async def test_a_request_satisfies_the_service_model_of_the_vendor(bench: SesBench, options: EmailOptions) -> None:
+    request = await sent(bench, email=options, tags=("orders", "not valid", "x" * 257))
+    shape = botocore_session.get_session().get_service_model("sesv2").operation_model("SendEmail").input_shape
+    blob = base64.b64decode(request["Content"]["Raw"]["Data"], validate=True)
+    report = ParamValidator().validate(request | {"Content": {"Raw": {"Data": blob}}}, shape)
+    assert report.generate_report() == ""
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,256}", value) for tag in request["EmailTags"] for value in tag.values())
+
+
+async def test_events_get_the_attempt_and_the_valid_tags(bench: SesBench) -> None:
+    message = replace(bench.message_in_mode(VendorMode.GOOD), tags=("orders", "not valid", REFERENCE))
+    await bench.provider.send(message)
+    tags = {tag["Name"]: tag["Value"] for tag in bench.vendor.log.requests[-1].json["EmailTags"]}
+    assert tags == {"orders": "true", REFERENCE: str(message.attempt_id)}
+
+
+async def test_an_email_with_copies_has_a_digest_of_its_recipient(bench: SesBench) -> None:
+    message = replace(bench.message_in_mode(VendorMode.GOOD), email=OPTIONS)
+    await bench.provider.send(message)
+    request = bench.vendor.log.requests[-1].json
+    tags = {tag["Name"]: tag["Value"] for tag in request["EmailTags"]}
+    assert tags[COPY_DIGEST] == recipient_digest(message.attempt_id, message.address["email"])
+    assert request["Destination"]["CcAddresses"] == list(OPTIONS.cc)
+    assert request["Destination"]["BccAddresses"] == list(OPTIONS.bcc)
+
+
+@pytest.mark.parametrize(("tracking", "word"), [(False, "DISABLED"), (True, None)])
+async def test_tracking_is_disabled_unless_the_type_allows_it(
+    bench: SesBench, tracking: bool, word: str | None
+) -> None:
+    overrides = (await sent(bench, vendor_tracking=tracking)).get("ConfigurationOverrides", {}).get("Tracking", {})
+    assert {overrides.get("OpenTrackingEnabled"), overrides.get("ClickTrackingEnabled")} == {word}
+
+
+async def test_the_configuration_set_is_sent_only_if_it_is_set(bench: SesBench) -> None:
+    assert (await sent(bench))["ConfigurationSetName"] == "tocsin"
+    bench.provider = bench.adapter(configuration_set="")
+    assert "ConfigurationSetName" not in await sent(bench)
+
+
+async def test_a_header_of_a_message_cannot_instruct_the_vendor(bench: SesBench) -> None:
+    headers = {"X-SES-SOURCE-ARN": "arn:aws:ses:eu-west-1:1:identity/other.example", "X-Order": "4711"}
+    await sent(bench, email=EmailOptions(headers=headers))
+    assert "x-ses-source-arn" not in bench.email().headers
+    assert bench.email().headers["x-order"] == "4711"
+
+
+async def test_an_international_domain_is_sent_in_its_ascii_form(bench: SesBench) -> None:
+    address = {"email": "ada+good@grüße.example", "email_ascii": "ada+good@xn--gre-6ka8i.example"}
+    request = await sent(bench, address=address)
+    assert request["Destination"]["ToAddresses"] == [address["email_ascii"]]
+
+
+P, T, R = PermanentError, TemporaryError, ProviderRefusal
+UNVERIFIED = "Email address is not verified. The following identities failed the check in region EU-WEST-1: "
+# https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html#API_SendEmail_Errors
+ERRORS: list[tuple[int, str, str, type, str]] = [
+    (400, "AccountSuspendedException", "", P, "account_suspended"),
+    (400, "SendingPausedException", "Sending is paused", P, "account_suspended"),
+    (400, "MailFromDomainNotVerifiedException", "", P, "sender_not_registered"),
+    (400, "LimitExceededException", "", P, "quota_exceeded"),
+    (404, "NotFoundException", "Configuration set <x> does not exist.", P, "server_unsuitable"),
+    (400, "MessageRejected", "Invalid content", R, "content_refused"),
+    (400, "MessageRejected", f"{UNVERIFIED}shop@example.com", P, "sender_not_registered"),
+    (400, "MessageRejected", f"{UNVERIFIED}ada+good@example.com", P, "unverified_recipient"),
+    (400, "BadRequestException", "Illegal address", R, "bad_request"),
+    (429, "TooManyRequestsException", "Maximum sending rate exceeded.", T, "throttled"),
+    (429, "TooManyRequestsException", "Daily message quota exceeded.", P, "quota_exceeded"),
+    (400, "ThrottlingException", "Rate exceeded", T, "throttled"),
+    (400, "Throttling", "Maximum sending rate exceeded.", T, "throttled"),
+    (403, "InvalidClientTokenId", "", P, "credentials_refused"),
+    (403, "SignatureDoesNotMatch", "", P, "credentials_refused"),
+    (400, "IncompleteSignature", "", P, "credentials_refused"),
+    (400, "RequestExpired", "", P, "credentials_refused"),
+    (400, "SomethingNew", "", P, "unexpected_answer"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "text", "outcome", "reason"), ERRORS)
+async def test_every_documented_error_has_its_outcome(
+    bench: SesBench, status: int, code: str, text: str, outcome: type, reason: str
+) -> None:
+    bench.vendor.reply = error_reply(status, code, text)
+    try:
+        result: Any = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    except ProviderError as error:
+        result = error
+    assert (type(result), result.reason) == (outcome, reason)
+    assert "@" not in json.dumps(result.response)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(status=400, headers={"x-amzn-errortype": "SendingPausedException:http://internal.amazon.com/coral/"}),
+        Reply(status=400, body={"__type": "com.amazonaws.sesv2#SendingPausedException"}),
+        Reply(status=400, body={"code": "SendingPausedException", "message": "paused"}),
+    ],
+)
+async def test_the_code_of_an_error_is_found_in_every_documented_place(bench: SesBench, reply: Reply) -> None:
+    bench.vendor.reply = reply
+    with pytest.raises(PermanentError, match=r"^account_suspended$"):
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"), [({"x-amz-retry-after": "1500"}, 1.5), ({"Retry-After": "7"}, 7.0), ({}, None)]
+)
+async def test_a_throttled_call_states_the_delay_of_the_vendor(
+    bench: SesBench, headers: dict[str, str], seconds: float | None
+) -> None:
+    bench.vendor.reply = Reply(status=429, headers={"x-amzn-errortype": "TooManyRequestsException", **headers})
+    with pytest.raises(TemporaryError) as caught:
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("account", [{"SendingEnabled": False}, {"EnforcementStatus": "SHUTDOWN"}])
+async def test_a_check_reports_a_suspended_account(bench: SesBench, account: dict[str, Any]) -> None:
+    bench.vendor.account |= account
+    with pytest.raises(PermanentError, match=r"^account_suspended$"):
+        await bench.provider.check()
+
+
+async def test_a_check_reports_an_account_with_limited_recipients(bench: SesBench) -> None:
+    assert "verified" not in await bench.provider.check()
+    bench.vendor.account["ProductionAccessEnabled"] = False
+    assert "verified addresses only" in await bench.provider.check()
+
+
+async def test_credentials_of_the_default_chain_sign_the_request(
+    bench: SesBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**dict.fromkeys(CHAIN), **ENVIRONMENT}.items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    await bench.adapter(access_key_id="", secret_access_key=SecretStr("")).check()
+    [request] = bench.vendor.log.lookups
+    assert request.headers["x-amz-security-token"] == "token"
+    assert "x-amz-security-token" in request.headers["authorization"]
+
+
+async def test_missing_credentials_are_permanent_and_send_nothing(
+    bench: SesBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in CHAIN:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    adapter = bench.adapter(access_key_id="", secret_access_key=SecretStr(""))
+    with pytest.raises(PermanentError, match=r"^credentials_refused$"):
+        await adapter.send(bench.message_in_mode(VendorMode.GOOD))
+    assert bench.vendor.log.requests == []
+
+
+async def test_credentials_that_cannot_be_fetched_prove_not_sent(
+    bench: SesBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise CredentialRetrievalError(provider="iam-role", error_msg="no route")
+
+    adapter = bench.adapter()
+    monkeypatch.setattr(adapter._signer._session, "get_credentials", fail)
+    with pytest.raises(TemporaryError, match=r"^token_unavailable$"):
+        await adapter.send(bench.message_in_mode(VendorMode.GOOD))
+    assert bench.vendor.log.requests == []
+
+
+async def test_a_missing_extra_is_named_at_startup(bench: SesBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiobotocore.session", None)
+    monkeypatch.setenv("TOCSIN_SES_REGION", "eu-west-1")
+    monkeypatch.setenv("TOCSIN_SES_FROM", "shop@example.com")
+    with pytest.raises(InvalidSettings, match="install the extra 'ses'"):
+        Ses.build(tools_with(bench.transport))
+
+
+@pytest.mark.parametrize(
+    ("region", "api", "sns"),
+    [
+        ("eu-west-1", "https://email.eu-west-1.amazonaws.com", "https://sns.eu-west-1.amazonaws.com"),
+        ("us-gov-west-1", "https://email.us-gov-west-1.amazonaws.com", "https://sns.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "https://email.cn-north-1.amazonaws.com.cn", "https://sns.cn-north-1.amazonaws.com.cn"),
+    ],
+)
+def test_addresses_are_those_of_the_region(region: str, api: str, sns: str) -> None:
+    settings = SesSettings(region=region, sender="shop@example.com")
+    assert (settings.api_url, settings.sns_origin) == (api, sns)
+    assert botocore_session.get_session().create_client("sesv2", region_name=region).meta.endpoint_url == api
+
+
+@pytest.mark.parametrize("fields", [{"region": "eu-west-1.evil.example"}, {"access_key_id": "AKID"}])
+def test_wrong_settings_are_refused(fields: dict[str, str]) -> None:
+    with pytest.raises(InvalidSettings, match="TOCSIN_SES_"):
+        SesSettings.read(**{"region": "eu-west-1", "sender": "shop@example.com", **fields})
+
+
+EVENTS: dict[str, tuple[ReceiptKind, str | None]] = {
+    "send": (K.UNKNOWN, None),
+    "delivery": (K.DELIVERED, None),
+    "delivery_delay": (K.UNKNOWN, "technical_failure"),
+    "open": (K.OPENED, None),
+    "click": (K.CLICKED, None),
+    "bounce": (K.BOUNCED, "invalid_address"),
+    "complaint": (K.COMPLAINED, None),
+    "complaint_suppressed": (K.FAILED, "complained_before"),
+    "complaint_not_spam": (K.UNKNOWN, None),
+    "reject": (K.FAILED, "content_blocked"),
+    "rendering_failure": (K.FAILED, "bad_request"),
+    "subscription": (K.UNSUBSCRIBED, None),
+    "subscription_changed": (K.UNKNOWN, None),
+    "feedback_notification": (K.BOUNCED, "invalid_address"),
+}
+
+
+def test_every_sample_has_a_meaning() -> None:
+    assert {path.stem for path in SAMPLES.iterdir()} == set(EVENTS)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_every_event_has_its_meaning(name: str) -> None:
+    event = sample(name)
+    receipt = parsed(event)
+    assert (receipt.kind, receipt.reason) == EVENTS[name]
+    assert receipt.attempt_id == (None if name == "feedback_notification" else ATTEMPT)
+    assert receipt.provider_message_id == event["mail"]["messageId"]
+    has_own_time = name not in ("send", "reject", "rendering_failure")
+    second, microsecond = (4, 133_000) if has_own_time else (0, 0)
+    assert receipt.occurred_at == datetime(2026, 3, 1, 12, 0, second, microsecond, UTC)
+
+
+def test_a_stored_event_does_not_repeat_the_headers_of_the_request() -> None:
+    raw = parsed(sample("delivery")).raw
+    assert "unsubscribe/token" not in json.dumps(raw)
+    assert raw["delivery"] == sample("delivery")["delivery"]
+
+
+def test_a_repeated_event_is_the_same_receipt() -> None:
+    assert stored("ses", parsed(sample("bounce"))).id == stored("ses", parsed(sample("bounce"))).id
+
+
+def test_the_test_message_of_a_new_topic_is_no_event() -> None:
+    assert parse_event("Successfully validated SNS topic for Amazon SES event publishing.") == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"mail": None},
+        {"mail": {}},
+        {"eventType": ["Bounce"]},
+        {"delivery": {"timestamp": "yesterday"}},
+        {"delivery": {"timestamp": "0001-01-01T00:00:00+23:00"}},
+    ],
+)
+def test_an_undocumented_event_is_unreadable(changed: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableReceipt):
+        parse_event(json.dumps(sample("delivery") | changed))
+
+
+def with_copies(name: str, *addresses: str) -> Any:
+    """Return the sample of an email with copies, about these addresses."""
+    event = sample(name)
+    mail = event["mail"] | {"destination": ["ada@example.com", "bob@example.com"]}
+    mail["tags"] |= {COPY_DIGEST: [recipient_digest(ATTEMPT, "ada@example.com")]}
+    for details in (value for key, value in event.items() if key not in ("mail", "eventType")):
+        for field in ("recipients", "bouncedRecipients", "complainedRecipients", "delayedRecipients"):
+            if field in details:
+                entries = [{"emailAddress": each, "status": "5.1.1"} for each in addresses]
+                details[field] = list(addresses) if field == "recipients" else entries
+    return event | {"mail": mail}
+
+
+@pytest.mark.parametrize("name", ["delivery", "bounce", "complaint"])
+def test_an_event_about_a_copy_proves_nothing_about_the_recipient(name: str) -> None:
+    assert parsed(with_copies(name, "Ada@example.com")).kind is EVENTS[name][0]
+    about_copy = parsed(with_copies(name, "bob@example.com"))
+    assert (about_copy.kind, about_copy.reason) == (K.UNKNOWN, None)
+
+
+@pytest.mark.parametrize("name", ["delivery", "bounce"])
+def test_an_event_about_several_addresses_counts_for_the_recipient(name: str) -> None:
+    assert parsed(with_copies(name, "bob@example.com", "ada@example.com")).kind is EVENTS[name][0]
+
+
+@pytest.mark.parametrize("name", ["open", "click"])
+def test_an_action_of_one_of_several_recipients_proves_nothing(name: str) -> None:
+    assert parsed(with_copies(name)).kind is K.UNKNOWN
+
+
+def test_a_complaint_of_one_of_several_recipients_proves_nothing() -> None:
+    assert parsed(with_copies("complaint", "ada@example.com", "bob@example.com")).kind is K.UNKNOWN
+
+
+@pytest.mark.parametrize("name", ["reject", "rendering_failure"])
+def test_a_rejected_email_fails_also_with_copies(name: str) -> None:
+    receipt = parsed(with_copies(name))
+    assert (receipt.kind, receipt.reason) == EVENTS[name]
