@@ -146,7 +146,9 @@ class DeliveryActivities:
         if call.provider in self._providers or not claim.is_new:
             return None
         if call.is_unserved and await processes.is_provider_absent(session, call.provider):
-            return DeliverResult(result=CallResult.PERMANENT, reason="not_configured", provider=call.provider)
+            # A call before may have been accepted: no other provider may follow.
+            result = CallResult.UNKNOWN if call.must_repeat else CallResult.PERMANENT
+            return DeliverResult(result=result, reason="not_configured", provider=call.provider)
         return NEEDS_PROVIDER_QUEUE
 
     def _result_if_rate_limited(self, call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:

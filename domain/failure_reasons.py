@@ -57,6 +57,7 @@ REASONS: dict[str, FailureReason] = {
     "contains_api_key": FailureReason(C, "the text looks like an API key"),
     "empty_message": FailureReason(C, "the text is empty"),
     "empty_subject": FailureReason(C, "the subject is empty"),
+    "repeat_refused": FailureReason(C, "the repeated request differs from the first one"),
     "too_large": FailureReason(C, "the message is too large"),
     "too_long": FailureReason(C, "the text is too long"),
     # The account or the settings, which the operator must correct.
@@ -93,6 +94,7 @@ REASONS: dict[str, FailureReason] = {
     "technical_failure": FailureReason(U, "a technical failure on the way"),
     "unknown_error": FailureReason(U, "the provider names no cause"),
     "throttled": FailureReason(U, "the provider is rate-limiting"),
+    "repeat_in_progress": FailureReason(U, "the provider is still working on the first request"),
     "too_early": FailureReason(U, "the receiver is not ready"),
     "timeout": FailureReason(U, "no answer came in time", counts=True),
     "connect_failed": FailureReason(U, "no connection", counts=True),
@@ -111,6 +113,7 @@ OWN_TEXTS = {
     "stalled": "the process stood still before the call",
     "worker_lost": "the process was lost during the call",
     "restored": "the database was restored to a state before the call",
+    "repeat_too_late": "the provider may not recognize a repeated request any more",
     "proved_absent": "the provider does not have it",
 }
 # `status_404`: the status of the recipient's own endpoint.

@@ -54,13 +54,15 @@ class PlannedProvider:
     """Describe a provider of an endpoint in a plan. `timeout` is the activity's: the adapter's deadline plus the time
     of guard and record. `settles_within` is how long its vendor can be asked, or may report, before an unknown outcome
     is in doubt. `guarantee` decides about unknown outcomes, and `max_resends` limits the resends after them; None is no
-    limit. Calls of a provider that `has_rate` use its own queue, where the server enforces the rate."""
+    limit. For `idempotency_window` a call with an unknown outcome can be repeated without effect. Calls of a provider
+    that `has_rate` use its own queue, where the server enforces the rate."""
 
     name: str
     timeout: timedelta
     settles_within: timedelta = timedelta()
     guarantee: Guarantee | None = None
     max_resends: int | None = None
+    idempotency_window: timedelta = timedelta()
     has_rate: bool = True
 
 
@@ -161,7 +163,8 @@ class DeliverInput:
 
     `pool` names all providers that can deliver; `has_alternatives`: another one can be called while this one's
     circuit is open. `goal` is what the workflow will wait for after an acceptance; `waits_for_evidence`: it will
-    wait for evidence after an unknown outcome. `is_unserved`: no worker has started the call on the provider's own
+    wait for evidence after an unknown outcome. `must_repeat`: the call is allowed only as the repetition of an earlier
+    one, within the provider's idempotency window. `is_unserved`: no worker has started the call on the provider's own
     queue for minutes.
     """
 
@@ -178,6 +181,7 @@ class DeliverInput:
     has_alternatives: bool = False
     goal: Evidence | None = None
     waits_for_evidence: bool = False
+    must_repeat: bool = False
     is_unserved: bool = False
 
 
@@ -185,7 +189,8 @@ class DeliverInput:
 class DeliverResult:
     """Return the result of `deliver`. `reason` is the provider's, or our own with `args`. `stopped_status` is the
     delivery's end if the guard refused. `recorded` False asks the workflow to record it. `provider` is the provider
-    of the attempt; `evidence` and `sent_at` are what is known of it. `until` is the known end of a hold."""
+    of the attempt; `evidence` and `sent_at` are what is known of it. `until` is the known end of a hold.
+    `unknown_since` is when the first call was made to this provider whose outcome is unknown."""
 
     result: CallResult | NoCallResult
     reason: str | None = None
@@ -200,6 +205,7 @@ class DeliverResult:
     evidence: Evidence | None = None
     sent_at: datetime | None = None
     until: datetime | None = None
+    unknown_since: datetime | None = None
 
     @property
     def full_reason(self) -> Reason:

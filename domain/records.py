@@ -34,6 +34,7 @@ class AttemptRecord:
     provider_message_id: str | None = None
     provider_response: Json | None = None
     cost: str | None = None
+    started_at: datetime | None = None
     sent_at: datetime | None = None
     delivered_at: datetime | None = None
     bounced_at: datetime | None = None

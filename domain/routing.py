@@ -26,7 +26,8 @@ RAND_STEPS = 1_000_000
 class PoolMember:
     """Describe a provider of a channel's pool for routing. `supports_lookup`: reconcile is possible, for
     `settles_within`. `weight` is its share of the channel in points; all 0 means the pool's order. `rate` is that of
-    the settings; 0 is none. `idempotent`: a repeated send has no effect."""
+    the settings; 0 is none. `idempotent`: a repeated send has no effect; `idempotency_window`: it has none for so
+    long."""
 
     name: str
     timeout: timedelta
@@ -36,6 +37,7 @@ class PoolMember:
     weight: int = 0
     rate: float = 0
     idempotent: bool = False
+    idempotency_window: timedelta = timedelta()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +183,7 @@ class Router:
             settles_within=member.settles_within,
             guarantee=self.notification_type.guarantee or self._default_guarantee(member),
             max_resends=None if member.idempotent else self.notification_type.max_resends,
+            idempotency_window=member.idempotency_window,
             has_rate=self.limits.get(member.name, NO_RATE_LIMITS).effective(member.rate).is_limited,
         )
 
@@ -192,7 +195,8 @@ class Router:
         return None if any(endpoint.providers for endpoint in endpoints) else "no_provider"
 
     def _default_guarantee(self, member: PoolMember) -> Guarantee:
-        return Guarantee.RECONCILE if self._supports_lookup(member) else Guarantee.AT_LEAST_ONCE
+        can_find_out = self._supports_lookup(member) or member.idempotency_window
+        return Guarantee.RECONCILE if can_find_out else Guarantee.AT_LEAST_ONCE
 
     def _supports_lookup(self, member: PoolMember) -> bool:
         health = self.healths.get(member.name)

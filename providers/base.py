@@ -7,7 +7,7 @@ how to add one.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn, Self
 from uuid import UUID
 
@@ -80,6 +80,8 @@ class Provider:
     """Define the class attributes and methods that an adapter provides.
 
     `deadline` limits the whole call, in seconds. `idempotent`: the same attempt may be sent again without harm.
+    `idempotency_window`: the vendor recognizes the same request with the same attempt id for so long after the first,
+    and returns its outcome instead of sending again. After an unknown outcome Tocsin repeats such a request until then.
     `max_events` is the most events of one callback. A larger callback is refused and the vendor repeats it until it
     gives up, so the value must be at least the vendor's own maximum. `max_evidence` is the most that the vendor reports
     about a message of every type. A goal beyond that causes a warning. `receipt_status` is the response to a stored
@@ -95,6 +97,7 @@ class Provider:
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset()
     deadline: ClassVar[float] = 10.0
     idempotent: ClassVar[bool] = False
+    idempotency_window: ClassVar[timedelta] = timedelta()
     lookup: ClassVar[str] = "none"
     settle_window: ClassVar[float] = 0.0
     has_circuit: ClassVar[bool] = True

@@ -70,4 +70,5 @@ def _build_pooled(provider: Provider, weight: int, rate: float) -> PoolMember:
         weight=weight,
         rate=rate,
         idempotent=provider.idempotent,
+        idempotency_window=provider.idempotency_window,
     )

@@ -8,6 +8,7 @@ from domain.evidence import AttemptState, CallResult, Evidence
 from domain.messages import DeliverInput, DeliverResult, NoCallResult
 from domain.names import attempt_id
 from domain.records import AttemptRecord, Ledger
+from domain.repeated_calls import find_repeated_call
 from domain.retries import backoff, capped_retry_after, rand_of
 from providers.outcomes import (
     PermanentError,
@@ -106,6 +107,7 @@ def unrecorded_result(outcome: ProviderOutcome) -> DeliverResult:
 def result_from_attempt(ledger: Ledger, attempt: AttemptRecord, retry_after: timedelta | None = None) -> DeliverResult:
     """Return the result that the attempt's row shows now. A receipt may have replaced the outcome of the call."""
     call_result = _call_result(attempt)
+    repeated = find_repeated_call(ledger, attempt) if call_result is CallResult.UNKNOWN else None
     return DeliverResult(
         result=call_result,
         reason=attempt.receipt_reason or "bounced" if attempt.evidence is Evidence.BOUNCED else attempt.reason,
@@ -116,6 +118,7 @@ def result_from_attempt(ledger: Ledger, attempt: AttemptRecord, retry_after: tim
         provider=attempt.provider,
         evidence=attempt.evidence,
         sent_at=attempt.sent_at,
+        unknown_since=repeated.started_at if repeated else None,
     )
 
 

@@ -3,9 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 
+from domain.evidence import CallResult
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
+from domain.records import AttemptRecord
+from domain.repeated_calls import REPEAT_TOO_LATE, RESTORED, find_repeated_call, is_repeatable
 from metrics.attempts import observe_call, observe_first_attempt
 from providers.base import Provider
 from providers.outcomes import ProviderError, ProviderOutcome, TemporaryError, UnknownOutcome
@@ -34,19 +39,20 @@ class ProviderCaller:
     async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> ProviderOutcome:
         """Return the outcome. `started` is the start of the activity, from `time.monotonic`."""
         provider = self._providers.get(call.provider)
-        if claim.is_new and time.monotonic() - started > STALLED_AFTER:
-            # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
-            # not open.
-            return TemporaryError("stalled")
-        if claim.is_new and claim.predates_restore and not (provider is not None and provider.idempotent):
-            # The database was restored to a state before this call, which may have been made: the outcome is unknown.
-            return UnknownOutcome("restored")
-        may_repeat = provider is not None and provider.idempotent and claim.address.is_decrypted
-        if provider is not None and (claim.is_new or (may_repeat and not claim.attempt.was_sent)):
-            observe_first_attempt(claim.ledger, claim.priority, claim.waited)
-            return await self._send(provider, self._complete(outgoing_message_of(call, claim), provider, claim))
-        # The row was written and no outcome recorded: a worker called, or died just before the call. Never call again.
-        return UnknownOutcome("worker_lost")
+        repeated = None if provider is None else repeated_call(provider, claim)
+        if obstacle := find_obstacle(call, claim, provider, repeated, time.monotonic() - started):
+            return obstacle
+        if provider is None or not (claim.is_new or may_call_again(call, claim, provider, repeated)):
+            # The row was written and no outcome recorded: a worker called, or died just before the call. Never call
+            # again.
+            return UnknownOutcome("worker_lost")
+        observe_first_attempt(claim.ledger, claim.priority, claim.waited)
+        message = outgoing_message_of(call, claim)
+        if repeated is None:
+            return await self._send(provider, self._complete(message, provider, claim))
+        repetition = replace(message, attempt_id=repeated.id)
+        outcome = await self._send(provider, self._complete(repetition, provider, claim))
+        return outcome if outcome.result is CallResult.ACCEPTED else unknown_repetition(outcome)
 
     def _complete(self, message: OutgoingMessage, provider: Provider, claim: AttemptClaim) -> OutgoingMessage:
         """Add the links that the stored content does not have."""
@@ -68,6 +74,45 @@ class ProviderCaller:
         if provider.has_circuit:
             self._circuits.record_call(call)
         return outcome
+
+
+def find_obstacle(
+    call: DeliverInput,
+    claim: AttemptClaim,
+    provider: Provider | None,
+    repeated: AttemptRecord | None,
+    activity_age: float,
+) -> ProviderOutcome | None:
+    """Return the outcome of a new attempt that must not be called, or None."""
+    if not claim.is_new:
+        return None
+    if activity_age > STALLED_AFTER:
+        # The process stopped between the row and the call: another worker may have recorded unknown. The socket is
+        # not open.
+        return UnknownOutcome("stalled") if call.must_repeat else TemporaryError("stalled")
+    if claim.predates_restore and not (provider is not None and provider.idempotent):
+        # The database was restored to a state before this call, which may have been made: the outcome is unknown.
+        return UnknownOutcome(RESTORED)
+    return UnknownOutcome(REPEAT_TOO_LATE) if call.must_repeat and repeated is None else None
+
+
+def may_call_again(call: DeliverInput, claim: AttemptClaim, provider: Provider, repeated: AttemptRecord | None) -> bool:
+    """Return whether an attempt without a recorded outcome, which may have been called, may be called again."""
+    was_sent = claim.ledger.find_sent_attempt(call.delivery_id, call.endpoint_id) is not None
+    return (provider.idempotent or repeated is not None) and claim.address.is_decrypted and not was_sent
+
+
+def repeated_call(provider: Provider, claim: AttemptClaim) -> AttemptRecord | None:
+    """Return the call that this one repeats: an earlier attempt, or the same one after the loss of a worker. Return
+    None if the provider may not recognize it until the end of the call."""
+    first = find_repeated_call(claim.ledger, claim.attempt) or (None if claim.is_new else claim.attempt)
+    ends = claim.now + timedelta(seconds=provider.deadline)
+    return first if first and is_repeatable(first.started_at, provider.idempotency_window, ends) else None
+
+
+def unknown_repetition(outcome: ProviderOutcome) -> UnknownOutcome:
+    """Return the outcome of a repetition that was not accepted: it proves nothing about the first call."""
+    return UnknownOutcome(outcome.reason or "", outcome.response, outcome.retry_after)
 
 
 async def send_once(provider: Provider, message: OutgoingMessage) -> ProviderOutcome:

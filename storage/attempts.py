@@ -163,7 +163,7 @@ async def claim_attempt(session: Executor, call: DeliverInput) -> AttemptClaim |
 
 def _ledger_after_claim(row: dict[str, Any], call: DeliverInput, attempt_uuid: UUID) -> Ledger:
     ledger = ledger_of(row)
-    return _add_attempt(ledger, call, attempt_uuid) if row["is_new"] else ledger
+    return _add_attempt(ledger, call, attempt_uuid, row["claimed_at"]) if row["is_new"] else ledger
 
 
 def _build_claim(
@@ -196,7 +196,7 @@ def _build_claim(
     )
 
 
-def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID) -> Ledger:
+def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID, started_at: datetime) -> Ledger:
     """Return the ledger after the statement, which read the rows before it wrote."""
     attempt = AttemptRecord(
         id=attempt_uuid,
@@ -205,6 +205,7 @@ def _add_attempt(ledger: Ledger, call: DeliverInput, attempt_uuid: UUID) -> Ledg
         number=call.attempt_number,
         provider=call.provider,
         state=AttemptState.SUBMITTING,
+        started_at=started_at,
     )
     delivery = ledger.deliveries[call.delivery_id]
     if delivery.status is DeliveryStatus.PENDING:

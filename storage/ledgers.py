@@ -180,7 +180,9 @@ def _delivery_of(value: Json) -> DeliveryRecord:
     )
 
 
-TIME_FIELDS = ("finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at")
+TIME_FIELDS = (
+    *("started_at", "finished_at", "next_at", "sent_at", "delivered_at", "bounced_at", "opened_at", "clicked_at"),
+)
 PLAIN_FIELDS = (
     *("endpoint_id", "number", "provider", "error_type", "reason", "receipt_reason"),
     *("provider_message_id", "provider_response"),

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.names import attempt_id
     from domain.notification_types import Guarantee
     from domain.reasons import Reason, reason_line, reason_with_cause
+    from domain.repeated_calls import is_repeatable
     from domain.retries import backoff, capped_retry_after, rand_of
     from domain.statuses import DeliveryStatus
     from workflows import options
@@ -40,6 +41,7 @@ class EndpointDelivery:
         self._policy = policy
         self._limits = AttemptLimits(policy, f"{call.delivery_id}/{endpoint.id}")
         self._unknown_count = endpoint.earlier_unknown_outcomes
+        self._must_repeat = False
         self._available_at: dict[str, datetime] = {}
         self._uses_provider_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
@@ -67,7 +69,8 @@ class EndpointDelivery:
         while True:
             waits = self._policy.waits
             seen_resumes = waits.resume_count
-            result = await self._deliver(has_alternatives=rerouted < len(self._pool) - 1)
+            has_alternatives = rerouted < len(self._pool) - 1 and not self._must_repeat
+            result = await self._deliver(has_alternatives=has_alternatives)
             if result.result is NoCallResult.REROUTED:
                 self._pool.append(self._pool.pop(0))
                 rerouted += 1
@@ -115,7 +118,8 @@ class EndpointDelivery:
             provider=provider.name,
             pool=tuple(member.name for member in self._pool),
             has_alternatives=has_alternatives,
-            waits_for_evidence=self._guarantee() is Guarantee.RECONCILE,
+            waits_for_evidence=self._guarantee() is Guarantee.RECONCILE and bool(provider.settles_within),
+            must_repeat=self._must_repeat,
         )
         async with self._policy.call_slots:
             self._policy.waits.continue_as_new_if_long()
@@ -158,15 +162,9 @@ class EndpointDelivery:
                     status=DeliveryStatus.FAILED, reason=reason_with_cause("provider_failed", result.reason)
                 )
             case CallResult.NOT_ACCEPTED if self._is_possibly_accepted(result):
-                return EndpointResult(
-                    status=DeliveryStatus.IN_DOUBT, reason=reason_with_cause("outcome_unknown", result.reason)
-                )
-            case CallResult.UNKNOWN if self._guarantee(
-                result
-            ) is not Guarantee.AT_LEAST_ONCE or self._has_reached_resend_limit(result):
-                return EndpointResult(
-                    status=DeliveryStatus.IN_DOUBT, reason=reason_with_cause("outcome_unknown", result.reason)
-                )
+                return in_doubt(result)
+            case CallResult.UNKNOWN if not (self._may_duplicate(result) or self._can_repeat(result)):
+                return in_doubt(result)
         return None
 
     def _is_possibly_accepted(self, result: DeliverResult) -> bool:
@@ -174,28 +172,46 @@ class EndpointDelivery:
         once = self._guarantee(result) is Guarantee.AT_MOST_ONCE
         return once and result.reason == SERVER_ERROR
 
-    def _has_reached_resend_limit(self, result: DeliverResult) -> bool:
-        """Return whether the message was resent as often as the type allows, and the outcome is still unknown."""
+    def _may_duplicate(self, result: DeliverResult) -> bool:
+        """Return whether the type allows to resend the message although it may have been accepted."""
         limit = self._called_provider(result).max_resends
-        return limit is not None and self._unknown_count > limit
+        is_below_limit = limit is None or self._unknown_count <= limit
+        return self._guarantee(result) is Guarantee.AT_LEAST_ONCE and is_below_limit
+
+    def _can_repeat(self, result: DeliverResult) -> bool:
+        """Return whether the called provider recognizes a repeated call, so that it has no effect. A provider outside
+        the pool cannot be called."""
+        provider = self._called_provider(result)
+        is_in_pool = result.provider == provider.name
+        return is_in_pool and is_repeatable(result.unknown_since, provider.idempotency_window, workflow.now())
 
     async def _wait_before_next(self, result: DeliverResult) -> EndpointResult | None:
         if result.result is CallResult.PERMANENT:
             self._pool = self._other_providers(result)  # without a delay
             return None
         call, now, number = self._call, workflow.now(), self._call.attempt_number
+        is_repeat = result.result is CallResult.UNKNOWN and self._can_repeat(result)
+        # A duplicate that the type allows may go through another provider while the circuit of this one is open.
+        self._must_repeat = is_repeat and not self._may_duplicate(result)
         rand = rand_of(attempt_id(call.delivery_id, call.endpoint_id, number))
-        delay = backoff(number, rand, self._delay_until_next_provider(result))
+        next_provider_delay = self._put_first(result) if is_repeat else self._delay_until_next_provider(result)
+        delay = backoff(number, rand, next_provider_delay)
         if end := self._limits.end_if_exhausted(number, now + delay, result):
             last = self._limits.last_attempt_time(number, now + backoff(number, rand, None))
             if result.retry_after is None or last is None:
-                return end
+                return in_doubt(result) if self._must_repeat else end
             delay = last - now
         why = result.reason or str(result.result)
         summary = f"{call.channel}: {why}, attempt {number + 1} next"
         if await self._policy.waits.wait_before_retry(delay, summary, options.RETRYING):
             return None
         return EndpointResult(status=DeliveryStatus.CANCELED, reason=Reason("canceled"))
+
+    def _put_first(self, result: DeliverResult) -> timedelta:
+        """Move the called provider to the front of the pool and return its delay."""
+        called = self._called_provider(result)
+        self._pool.sort(key=lambda provider: provider.name != called.name)
+        return capped_retry_after(result.retry_after or timedelta())
 
     def _delay_until_next_provider(self, result: DeliverResult) -> timedelta:
         """Move the called provider to the end of the pool and return the delay until the first provider is
@@ -210,3 +226,7 @@ class EndpointDelivery:
             self._available_at[result.provider or called.name] = now + capped_retry_after(result.retry_after)
         self._pool.sort(key=lambda provider: max(now, self._available_at.get(provider.name, now)))
         return max(now, self._available_at.get(self._pool[0].name, now)) - now
+
+
+def in_doubt(result: DeliverResult) -> EndpointResult:
+    return EndpointResult(status=DeliveryStatus.IN_DOUBT, reason=reason_with_cause("outcome_unknown", result.reason))

@@ -205,6 +205,16 @@ def test_a_provider_that_refuses_lookups_weakens_the_default_alone(declared: str
         assert provider.settles_within == timedelta(minutes=10)  # its receipt may arrive
 
 
+def test_an_idempotency_window_makes_reconcile_the_default() -> None:
+    window = timedelta(hours=24)
+    pools = {EMAIL: (replace(pooled("first"), idempotency_window=window), pooled("second"))}
+    [endpoint] = sole(sample_type(["email"]), pools=pools).endpoints
+    assert [(provider.guarantee, provider.idempotency_window) for provider in endpoint.providers] == [
+        (Guarantee.RECONCILE, window),
+        (Guarantee.AT_LEAST_ONCE, timedelta()),
+    ]
+
+
 def test_a_delivery_has_the_same_id_whenever_it_is_planned() -> None:
     first, again = sole(sample_type(["email"])), sole(sample_type(["email"]))
     assert first.delivery_id == again.delivery_id == delivery_id(ident("n"), 1, 1, "email")

@@ -31,7 +31,7 @@ WITH target AS (
          :number, :provider, 'submitting',
          CASE WHEN target.predates_restore THEN target.sent_since ELSE clock_timestamp() END
     FROM target
-  ON CONFLICT (id) DO NOTHING RETURNING id
+  ON CONFLICT (id) DO NOTHING RETURNING id, started_at
 ), sending AS (
   UPDATE delivery SET status = CASE WHEN status = 'PENDING' THEN 'SENDING' ELSE status END, held_at = NULL,
          held_priority = NULL, held_providers = NULL, hold_key = NULL, release_expires_at = NULL
@@ -49,7 +49,8 @@ WITH target AS (
 SELECT ledger.*, target.recipient_id, target.type_id, target.spec, target.contact, target.global_channel_opt_in,
        target.type_channel_preferences, target.quiet_hours, target.timezone, target.phone_regions,
        target.email_domains, target.email_sender, target.email_reply_to, target.email_options,
-       claimed.id IS NOT NULL AS is_new, target.predates_restore, target.revision AS locked_revision,
+       claimed.id IS NOT NULL AS is_new, claimed.started_at AS claimed_at, target.predates_restore,
+       target.revision AS locked_revision,
        clock_timestamp() AS now, target.created_at, target.send_at, target.priority, target.tags, d.rendered_content,
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
          WHERE v.tenant = target.tenant AND v.recipient_id = target.recipient_id AND v.id::text = :endpoint_id) AS device,
