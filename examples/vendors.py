@@ -2,8 +2,8 @@
 
 .venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
 
-All share one port; the first part of the path is the vendor's name. They accept all credentials. docs/first-type.md
-configures a Tocsin to use them.
+All print their requests and share one port; the first part of the path is the vendor's name. They accept all
+credentials. docs/first-type.md configures a Tocsin to use them.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from testing.vendors.http import MULTIPART, HttpListener, Reply, Request, Vendor
 from testing.vendors.log import VendorCall, VendorLog
 from testing.vendors.mailgun import FakeMailgun
 from testing.vendors.receipts import ReceiptPoster, VendorReceipt
+from testing.vendors.resend import FakeResend
 from testing.vendors.sendgrid import FakeSendGrid, shown
 from testing.vendors.ses import TOPIC_ARN, FakeSes
 from testing.vendors.twilio import FakeTwilio
@@ -80,19 +81,20 @@ async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
     mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
-    ses = FakeSes(None, log=log)
-    listener = VendorPort(port, [sendgrid, mailgun, ses, twilio, vonage, fcm])
+    ses, resend = FakeSes(None, log=log), FakeResend(None, log=log)
+    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)
     if report:
-        for vendor in (sendgrid, mailgun, ses, twilio, vonage):
+        for vendor in (sendgrid, mailgun, ses, resend, twilio, vonage):
             vendor.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/{vendor.name}"
             vendor.on_accepted = poster.post_events
         print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
         print(f"TOCSIN_MAILGUN_WEBHOOK_SIGNING_KEY={mailgun.secret}", flush=True)
         print(f"TOCSIN_SES_TOPIC_ARN={TOPIC_ARN}", flush=True)
         print(f"TOCSIN_VONAGE_WEBHOOK_SECRET={vonage.secret}", flush=True)
+        print(f"TOCSIN_RESEND_WEBHOOK_SECRET={resend.secret}", flush=True)
     print(f"listening on http://127.0.0.1:{listener.port}", flush=True)
     await asyncio.Event().wait()
 

@@ -11,6 +11,7 @@ from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp
 from providers.mailgun.adapter import Mailgun
+from providers.resend.adapter import Resend
 from providers.sandbox import Sandbox
 from providers.sendgrid.adapter import SendGrid
 from providers.ses.adapter import Ses
@@ -24,6 +25,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "fcm": Fcm,
     "in_app": InApp,
     "mailgun": Mailgun,
+    "resend": Resend,
     "sandbox": Sandbox,
     "sendgrid": SendGrid,
     "ses": Ses,

@@ -66,6 +66,10 @@ class FakeVendor(HttpListener):
         """Respond to requests other than sends and lookups, such as those for an access token."""
         return None
 
+    def repeated_reply(self, request: Request) -> Reply | None:
+        """Return the response to a request that repeats an accepted one, at a vendor that recognizes it."""
+        return None
+
     def is_lookup(self, request: Request) -> bool:
         """Return whether the request sends nothing."""
         return request.method == "GET"
@@ -136,6 +140,9 @@ class FakeVendor(HttpListener):
             return
         if self.reply is not None:
             connection.write(self.reply)
+            return
+        if (repeated := self.repeated_reply(request)) is not None:
+            await self._respond(repeated, mode, connection)
             return
         message = replace(message, message_id=poison(mode, message.message_id))
         reply = self.accept(message, request)

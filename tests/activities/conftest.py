@@ -14,6 +14,7 @@ from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInpu
 from domain.names import delivery_queue
 from domain.outgoing_messages import OutgoingMessage
 from domain.tracking import TraceSigner
+from providers.base import Provider
 from providers.in_app import InApp
 from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusal
 from providers.sandbox import Sandbox
@@ -67,12 +68,12 @@ class RecordingInbox(InApp):
 
 
 class ActivityWorker:
-    """Run deliveries: the worker with its own pool, the vendor with another."""
+    """Run deliveries: the worker with its own pool, the vendor with another. `others` are more providers."""
 
-    def __init__(self, worker: Database, vendor: Database) -> None:
+    def __init__(self, worker: Database, vendor: Database, *others: Provider) -> None:
         self.sandbox = RecordingSandbox(vendor)
         self.inbox = RecordingInbox(vendor)
-        providers = {"sandbox": self.sandbox, "in_app": self.inbox}
+        providers = {each.name: each for each in (self.sandbox, self.inbox, *others)}
         recorder = OutcomeRecorder(worker, providers)
         self._reconciling = ReconciliationActivities(worker, providers, recorder)
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")

@@ -1,4 +1,4 @@
-"""Test the fake SendGrid, SES, Twilio, Vonage and FCM: the adapters accept them, and they print no secret."""
+"""Test the fake HTTP vendors: the adapters accept them as vendors, and they print no secret."""
 
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
@@ -15,6 +15,7 @@ from domain.evidence import ReceiptKind
 from providers.fcm import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
+from providers.resend.adapter import Resend, ResendSettings
 from providers.sendgrid.adapter import SendGrid, SendGridSettings
 from providers.ses.adapter import Ses
 from providers.ses.settings import SesSettings
@@ -152,6 +153,29 @@ async def test_an_ses_message_is_shown_and_reported(running_vendors: RunningVend
     assert "swordfish" not in running_vendors.output
 
 
+async def test_a_resend_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
+    [secret] = [
+        line.partition("=")[2] for line in running_vendors.output.splitlines() if "RESEND_WEBHOOK_SECRET" in line
+    ]
+    settings = ResendSettings(
+        api_key=KEY,
+        sender="shop@example.com",
+        base_url=f"{running_vendors.url}/resend",
+        webhook_secret=SecretStr(secret),
+    )
+    adapter = Resend(settings, running_vendors.transport)
+    message = to("otto@example.com", subject="Grüße")
+    sent = await adapter.send(message)
+    assert isinstance(sent, ProviderAcceptance)
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
+    assert request.target == "/api/v1/receipts/resend"
+    [receipt] = adapter.parse_receipts(request.headers, request.body)
+    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+    assert receipt.provider_message_id == sent.message_id
+    await running_vendors.until("resend reports delivered")
+    assert "swordfish" not in running_vendors.output
+
+
 async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
     settings = TwilioSettings(
         account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=f"{running_vendors.url}/twilio"
@@ -172,7 +196,9 @@ async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVe
 
 
 async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [secret] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "WEBHOOK_SECRET" in line]
+    [secret] = [
+        line.partition("=")[2] for line in running_vendors.output.splitlines() if "VONAGE_WEBHOOK_SECRET" in line
+    ]
     url = f"{running_vendors.url}/vonage"
     settings = VonageSettings(
         api_key="key",

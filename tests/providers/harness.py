@@ -116,12 +116,13 @@ class Bench(ABC):
 class Harness(ABC):
     """Define a harness. `without` maps inapplicable cases to reasons. `delivered` is the vendor's term. `after_error`
     is what a server error, a redirect and an unreadable success prove at this vendor. A signature is accepted for
-    `signature_lifetime`.
+    `signature_lifetime`. `sender_name` is what an email vendor gets for the name `Orders, Ltd`.
     """
 
     without: ClassVar[Mapping[ContractCase, str]] = {}
     delivered: ClassVar[str] = "delivered"
     signature_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
+    sender_name: ClassVar[str] = "Orders, Ltd"
     after_error: ClassVar[Mapping[ContractCase, CallResult]] = {
         ContractCase.ERRS: CallResult.UNKNOWN,
         ContractCase.REDIRECTS: CallResult.PERMANENT,

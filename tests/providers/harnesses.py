@@ -5,6 +5,7 @@ from tests.providers.harness_fcm import FcmHarness
 from tests.providers.harness_http import HttpHarness
 from tests.providers.harness_mailgun import MailgunHarness
 from tests.providers.harness_own import InAppHarness, SandboxHarness
+from tests.providers.harness_resend import ResendHarness
 from tests.providers.harness_sendgrid import SendGridHarness
 from tests.providers.harness_ses import SesHarness
 from tests.providers.harness_smtp import SmtpHarness
@@ -16,6 +17,7 @@ HARNESSES: dict[str, Harness] = {
     "fcm": FcmHarness(),
     "in_app": InAppHarness(),
     "mailgun": MailgunHarness(),
+    "resend": ResendHarness(),
     "sandbox": SandboxHarness(),
     "sendgrid": SendGridHarness(),
     "ses": SesHarness(),

@@ -114,7 +114,9 @@ async def test_two_messages_have_two_ids(bench: Bench) -> None:
     assert len(set(ids)) == 2
 
 
-@pytest.mark.parametrize("bench", [n for n, p in PROVIDERS.items() if p.idempotent], indirect=True)
+@pytest.mark.parametrize(
+    "bench", [n for n, p in PROVIDERS.items() if p.idempotent or p.idempotency_window], indirect=True
+)
 async def test_a_provider_that_declares_idempotency_accepts_a_repeated_call(bench: Bench) -> None:
     message = await bench.message(ContractCase.ACCEPTS)
     results = [await send(bench.provider, message) for _ in range(2)]

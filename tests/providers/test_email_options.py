@@ -53,7 +53,8 @@ async def sent(bench: Bench, **changes: Any) -> tuple[OutgoingMessage, VendorEma
 
 async def test_an_email_arrives_with_all_its_options(bench: Bench) -> None:
     message, email = await sent(bench, email=OPTIONS)
-    assert (email.sender, email.reply_to) == (("Orders, Ltd", "orders@mail.example"), ("Zoë", "help@mail.example"))
+    sender_name = HARNESSES[bench.provider.name].sender_name
+    assert (email.sender, email.reply_to) == ((sender_name, "orders@mail.example"), ("Zoë", "help@mail.example"))
     assert (email.to, email.cc, email.bcc) == ([message.address["email"]], list(OPTIONS.cc), list(OPTIONS.bcc))
     assert (email.subject, email.text, email.html) == tuple(CONTENT[name] for name in ("subject", "text", "html"))
     assert email.attachments == [(each.name, each.content_type, each.content) for each in OPTIONS.attachments]

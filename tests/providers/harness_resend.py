@@ -1,0 +1,59 @@
+"""Adapt Resend to the contract suite."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from pydantic import SecretStr
+
+from domain.channels import Channel
+from providers.resend.adapter import Resend, ResendSettings
+from storage.database import Database
+from testing.vendors.http import Reply
+from testing.vendors.resend import API_KEY, FakeResend
+from tests.providers.harness import NOT_FOUND
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+
+
+class ResendBench(HttpBench):
+    channel = Channel.EMAIL
+    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+    vendor: FakeResend
+    forger = FakeResend()
+
+    @property
+    def settings(self) -> ResendSettings:
+        return ResendSettings(
+            api_key=SecretStr(API_KEY),
+            sender="shop@example.com",
+            from_name="The shop, Ltd",
+            base_url=self.vendor.url,
+            webhook_secret=SecretStr(self.vendor.secret),
+        )
+
+    def adapter(self, **changed: Any) -> Resend:
+        return Resend(self.settings.model_copy(update=changed), self.transport)
+
+    def bad_credentials(self) -> Resend:
+        return self.adapter(api_key=SecretStr("re_another_key"))
+
+
+@asynccontextmanager
+async def resend_bench() -> AsyncIterator[ResendBench]:
+    vendor = FakeResend()
+    async with running_vendor(vendor) as transport:
+        yield ResendBench(vendor, transport)
+
+
+class ResendHarness(HttpHarness):
+    success = Reply(status=200, body={"id": "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"})
+    without = NOT_FOUND
+    sender_name = "Orders Ltd"
+    bad_content = (
+        (ResendBench.content | {"subject": " "}, "empty_subject"),
+        (ResendBench.content | {"text": "", "html": " "}, "empty_message"),
+    )
+    bad_addresses = (({"email": "pepé@example.com"}, "international_address_not_supported"),)
+
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ResendBench]:
+        return resend_bench()
