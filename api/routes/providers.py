@@ -15,6 +15,7 @@ from domain.audit import Caller
 from domain.channels import Channel
 from domain.circuits import CircuitHealth, CircuitState, traffic_shares
 from domain.clock import now
+from domain.durations import format_exact
 from domain.holds import HoldKind
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from providers.base import Provider
@@ -83,6 +84,7 @@ def _view(container: Container, provider: Provider, states: _ProviderStates) -> 
         capabilities=Capabilities.model_validate(
             {
                 "lookup": "none" if health is not None and health.lookup_refused else provider.lookup,
+                "idempotency_window": format_exact(window) if (window := provider.idempotency_window) else None,
                 "receipts": provider.parses_receipts,
                 "device_kinds": sorted(provider.device_kinds),
             }

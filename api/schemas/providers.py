@@ -32,9 +32,12 @@ MIN_RATE = 0.001
 
 class Capabilities(Model):
     """`lookup`: what a lookup at the provider proves about an unknown outcome; `none` while the provider refuses
-    lookups by your account. `receipts`: the provider reports deliveries."""
+    lookups by your account. `idempotency_window`: how long the provider recognizes a repeated call, so that a call with
+    an unknown outcome is repeated without a duplicate; null if it does not. `receipts`: the provider reports
+    deliveries."""
 
     lookup: Literal["definitive", "positive_only", "none"]
+    idempotency_window: str | None
     receipts: bool
     device_kinds: list[DeviceKind]
 

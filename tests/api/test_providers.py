@@ -14,6 +14,8 @@ from sqlalchemy import text
 from api.app import create_app
 from bootstrap import Container
 from domain.circuits import CallTally
+from providers.resend.adapter import Resend
+from providers.sandbox import Sandbox
 from storage import provider_health
 from storage.catalog import Catalog
 from storage.database import Database
@@ -128,3 +130,11 @@ async def test_a_provider_that_refuses_lookups_is_shown_without(operator: httpx2
         for _ in range(2):
             await provider_health.record_lookup_refused(session, "sandbox", uuid4())
     assert (await shown(operator))["capabilities"]["lookup"] == "none"
+
+
+async def test_a_provider_that_recognizes_repeated_calls_is_shown_with_the_time(
+    operator: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await shown(operator))["capabilities"]["idempotency_window"] is None
+    monkeypatch.setattr(Sandbox, "idempotency_window", Resend.idempotency_window)
+    assert (await shown(operator))["capabilities"]["idempotency_window"] == "1d"
