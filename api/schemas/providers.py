@@ -11,9 +11,9 @@ from domain.rates import UNLIMITED_RATE
 
 # Without null values, because FastAPI removes them from the examples of a schema.
 EXAMPLE: dict[str, Any] = {
-    "name": "sendgrid",
+    "name": "resend",
     "channels": ["email"],
-    "capabilities": {"lookup": "positive_only", "receipts": True, "device_kinds": []},
+    "capabilities": {"lookup": "none", "idempotency_window": "1d", "receipts": True, "device_kinds": []},
     "health": {
         "state": "open",
         "reason": "errors",
