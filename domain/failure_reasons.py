@@ -53,6 +53,7 @@ REASONS: dict[str, FailureReason] = {
     # This message. Other messages to the same recipient pass.
     "bad_request": FailureReason(C, "the provider does not accept the message"),
     "content_blocked": FailureReason(C, "the content was filtered"),
+    "attachment_deleted": FailureReason(C, "an attachment was deleted before the email was sent"),
     "content_refused": FailureReason(C, "the content is refused"),
     "contains_api_key": FailureReason(C, "the text looks like an API key"),
     "empty_message": FailureReason(C, "the text is empty"),
@@ -110,6 +111,8 @@ REASONS: dict[str, FailureReason] = {
 
 # Reasons of outcomes without a response from a provider.
 OWN_TEXTS = {
+    "attachments_busy": "the process has too many messages with attachments in memory",
+    "attachments_not_loaded": "the attachments could not be read from the database",
     "stalled": "the process stood still before the call",
     "worker_lost": "the process was lost during the call",
     "restored": "the database was restored to a state before the call",

@@ -11,6 +11,7 @@ class ReachedLimit(StrEnum):
     """Name the limits that are counted when reached; the only values of the label `limit`."""
 
     ATTACHMENT_BYTES = "attachment_bytes"
+    ATTACHMENT_CALLS = "attachment_calls"
     ATTACHMENT_UPLOADS = "attachment_uploads"
     AUDIT_ENTRIES = "audit_entries"
     CONNECTIONS = "connections"

@@ -19,6 +19,7 @@ from metrics.sends import ACCEPT_SECONDS, ACCEPTED
 from models.columns import new_id
 from rendering.renderer import Renderer
 from services.contact_rules import ContactRules
+from services.email_attachments import attachment_ids_of, find_attachment_issues, record_attachment_uses
 from services.inline_emails import INLINE_TYPE, ensure_inline_type
 from services.send_checks import UNKNOWN_TYPE, find_expiry_issues, find_send_issues
 from services.send_commands import AcceptedSend, SendCommand, SendResult
@@ -103,10 +104,12 @@ class Acceptance:
             (found, command) for command in commands.values() if (found := types[command.notification_type]) is not None
         ]
         found_issues = iter(await find_send_issues(self._catalog, self._renderer, caller, sends))
+        attachment_issues = await find_attachment_issues(self._database, caller.tenant, commands)
         return {
             index: [UNKNOWN_TYPE]
             if (notification_type := types[command.notification_type]) is None
             else self._find_issues(caller, command, notification_type, next(found_issues))
+            + attachment_issues.get(index, [])
             or self._new_notification(caller.tenant, command, notification_type)
             for index, command in commands.items()
         }
@@ -152,7 +155,7 @@ class Acceptance:
         )
 
     async def _store_new(self, tenant: UUID, items: list[NewNotification]) -> Mapping[UUID, AcceptResult]:
-        if len(items) == 1 and items[0].profile is None:
+        if len(items) == 1 and items[0].profile is None and not attachment_ids_of(items[0].email_options):
             return {items[0].id: await self._statement_groups.insert(tenant, items[0])}
         async with self._database.transaction() as session:
             rows = await self.store(session, tenant, items)
@@ -166,6 +169,7 @@ class Acceptance:
         zones = {item.recipient_id: item.profile.get("timezone") for item in items if item.profile}
         changes = await reconsiderations.find_timezone_changes(session, tenant, zones)
         rows = await accept(session, tenant, items, notify=False)
+        await record_attachment_uses(session, tenant, items, rows)
         if changes:
             await reconsiderations.apply_timezone_changes(session, tenant, changes)
         return rows

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from domain.channels import Channel
 from domain.evidence import CallResult
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
@@ -16,6 +17,7 @@ from providers.base import Provider
 from providers.outcomes import ProviderError, ProviderOutcome, TemporaryError, UnknownOutcome
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor, ObservedCall
+from services.email_attachments import AttachmentLoader, AttachmentsUnavailable, attachment_ids_of
 from services.outgoing_messages import outgoing_message_of
 from services.unsubscribing import UnsubscribeLinks
 from storage.attempts import AttemptClaim
@@ -30,11 +32,13 @@ class ProviderCaller:
         circuits: CircuitMonitor,
         tracker: Tracker,
         unsubscribe_links: UnsubscribeLinks,
+        attachments: AttachmentLoader,
     ) -> None:
         self._providers = providers
         self._circuits = circuits
         self._tracker = tracker
         self._unsubscribe_links = unsubscribe_links
+        self._attachments = attachments
 
     async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> ProviderOutcome:
         """Return the outcome. `started` is the start of the activity, from `time.monotonic`."""
@@ -49,10 +53,21 @@ class ProviderCaller:
         observe_first_attempt(claim.ledger, claim.priority, claim.waited)
         message = outgoing_message_of(call, claim)
         if repeated is None:
-            return await self._send(provider, self._complete(message, provider, claim))
+            return await self._send_complete(provider, message, claim)
         repetition = replace(message, attempt_id=repeated.id)
-        outcome = await self._send(provider, self._complete(repetition, provider, claim))
+        outcome = await self._send_complete(provider, repetition, claim)
         return outcome if outcome.result is CallResult.ACCEPTED else unknown_repetition(outcome)
+
+    async def _send_complete(
+        self, provider: Provider, message: OutgoingMessage, claim: AttemptClaim
+    ) -> ProviderOutcome:
+        """Send the message with its links and attachments."""
+        ids = attachment_ids_of(claim.email.given) if message.channel is Channel.EMAIL else []
+        try:
+            async with self._attachments.loaded(self._complete(message, provider, claim), ids) as complete:
+                return await self._send(provider, complete)
+        except AttachmentsUnavailable as error:
+            return error.outcome
 
     def _complete(self, message: OutgoingMessage, provider: Provider, claim: AttemptClaim) -> OutgoingMessage:
         """Add the links that the stored content does not have."""

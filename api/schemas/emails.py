@@ -2,15 +2,17 @@
 
 import re
 from typing import Annotated, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from api.schemas.base import Model, max_members
+from api.schemas.base import Id, Model, max_members
 from api.schemas.contact import Email, ascii_email
 from domain.email_options import HEADER_LIMIT, is_header_allowed
 from domain.json_types import Json
 
 MAX_COPIES = 20
+MAX_ATTACHMENTS = 10
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,76}")
 HEADER_VALUE = r"^[!-~]([ -~]{0,898}[!-~])?$"
 
@@ -25,6 +27,12 @@ def _to_ascii(value: str) -> str:
 def _check_unique(values: list[str]) -> list[str]:
     if len({value.lower() for value in values}) != len(values):
         raise ValueError("must not repeat an address")
+    return values
+
+
+def _check_unique_ids(values: list[UUID]) -> list[UUID]:
+    if len(set(values)) != len(values):
+        raise ValueError("must not repeat an attachment")
     return values
 
 
@@ -72,3 +80,4 @@ class EmailBody(Model):
     cc: Copies = []
     bcc: Copies = []
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=HEADER_LIMIT), max_members(HEADER_LIMIT)] = {}
+    attachments: Annotated[list[Id], Field(max_length=MAX_ATTACHMENTS), AfterValidator(_check_unique_ids)] = []

@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.api.responses import validation_errors
 from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
+UNKNOWN = "01a20425-5116-7319-8448-570474ed96c7"
 LONG = [f"b{number}@example.com" for number in range(21)]
 OPTIONS = {
     "reply_to": {"email": "help@shop.example", "name": "Help"},
@@ -79,6 +81,48 @@ async def test_an_invalid_option_is_refused_with_its_position(
     found = await send_issues(shop, email)
     assert list(found) == [pointer]
     assert found[pointer].startswith(detail)
+
+
+async def upload(shop: ApiTenant, content: bytes, name: str = "notes.txt") -> str:
+    headers = {"Content-Type": "text/plain"}
+    response = await shop.http.post("/attachments", params={"name": name}, content=content, headers=headers)
+    assert response.status_code in (200, 201), response.text
+    return str(response.json()["id"])
+
+
+async def test_attachments_of_a_send_are_kept_for_it(shop: ApiTenant) -> None:
+    ids = [await upload(shop, b"one"), await upload(shop, b"two")]
+    id = await shop.send("news", email={"attachments": ids})
+    assert (await shop.notification(id))["email"] == {"attachments": ids}
+    async with shop.database.transaction() as session:
+        uses = await session.execute(
+            text("SELECT attachment_id::text FROM attachment_use WHERE notification_id = :id"), {"id": id}
+        )
+        assert set(uses.scalars()) == set(ids)
+
+
+async def test_unknown_and_repeated_attachments_are_refused(shop: ApiTenant, other_api_tenant: ApiTenant) -> None:
+    own, foreign = await upload(shop, b"one"), await upload(other_api_tenant, b"two")
+    missing = "there is no such attachment; it may have been deleted"
+    assert await send_issues(shop, {"attachments": [own, foreign]}) == {"/email/attachments/1": missing}
+    assert list(await send_issues(shop, {"attachments": [own, own]})) == ["/email/attachments"]
+
+
+async def test_attachments_of_an_email_have_a_limit_together(shop: ApiTenant) -> None:
+    ids = [await upload(shop, bytes([letter]) * 5_100_000) for letter in b"ab"]
+    assert await send_issues(shop, {"attachments": ids}) == {
+        "/email/attachments": "the attachments of an email may have at most 10000000 bytes together"
+    }
+
+
+async def test_an_item_of_a_batch_without_its_attachment_is_refused_alone(shop: ApiTenant) -> None:
+    item = {"notification_type": "news", "recipient_id": "ada", "payload": {"name": "Ada"}}
+    items = [
+        {**item, "email": {"attachments": [await upload(shop, b"one")]}},
+        {**item, "email": {"attachments": [UNKNOWN]}},
+    ]
+    response = await shop.http.post("/notifications/send-batch", json={"items": items})
+    assert [each["status"] for each in response.json()["items"]] == [202, 422]
 
 
 async def test_options_need_an_email_channel(shop: ApiTenant) -> None:

@@ -97,7 +97,8 @@ async def _template(owner: OwnerTenant) -> str:
 async def _notification_type(owner: OwnerTenant, **more: Any) -> str:
     word = owner.word(ResourceType.NOTIFICATION_TYPE) + "".join(f"-{name}" for name in more)
     template = owner.word(ResourceType.TEMPLATE)
-    body = {"route": [{"channels": ["sms"]}], "templates": {"sms": template}, **more}
+    route = [{"channels": ["sms"]}, {"channels": ["email"]}]
+    body = {"route": route, "templates": {"sms": template, "email": template}, **more}
     await owner.call("PUT", f"/notification-types/{word}", body)
     return word
 

@@ -51,8 +51,10 @@ INLINE_TEXT = NAME | {"text"}
 INLINE = {"recipient": {"recipient_id": ResourceType.RECIPIENT}}
 ENTRY = {"recipient_id": ResourceType.RECIPIENT, "cancel_key": ResourceType.CANCEL_KEY, "tags": [ResourceType.TAG]}
 SEND = {"notification_type": ResourceType.NOTIFICATION_TYPE, **ENTRY}
+FILE = {"email": {"attachments": [ResourceType.ATTACHMENT]}}
+SEND_FILE = SEND | FILE
 SEND_INLINE = {"notification_type": ResourceType.NOTIFICATION_TYPE, **INLINE}
-SEND_TO_SEVERAL = {"notification_type": ResourceType.NOTIFICATION_TYPE, "recipients": [ENTRY, INLINE]}
+SEND_TO_SEVERAL = {"notification_type": ResourceType.NOTIFICATION_TYPE, "recipients": [ENTRY | FILE, INLINE]}
 DRY_RUN = {"dry_run": True}
 SEND_TO_TOPIC = {"notification_type": ResourceType.NOTIFICATION_TYPE, "topic": ResourceType.TOPIC}
 SEARCH = {
@@ -83,12 +85,12 @@ OF_INSTALLATION = RouteExample(path={"name": PROVIDER})
 ROUTES: Mapping[str, RouteExample] = {
     "send_notification": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
-        bodies=(SEND, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC, SEND | DRY_RUN, SEND_INLINE | DRY_RUN),
+        bodies=(SEND, SEND_FILE, SEND_INLINE, SEND_TO_SEVERAL, SEND_TO_TOPIC, SEND | DRY_RUN, SEND_INLINE | DRY_RUN),
         plain=INLINE_TEXT,
     ),
     "send_batch": RouteExample(
         headers={"Idempotency-Key": ResourceType.IDEMPOTENCY_KEY},
-        bodies=({"items": [SEND | {"idempotency_key": ResourceType.IDEMPOTENCY_KEY}, SEND_INLINE]},),
+        bodies=({"items": [SEND | {"idempotency_key": ResourceType.IDEMPOTENCY_KEY}, SEND_INLINE, SEND_FILE]},),
         plain=INLINE_TEXT,
     ),
     "upload_attachment": RouteExample(

@@ -10,11 +10,13 @@ import pytest
 from testing.vendors.emails import VendorEmail
 from testing.vendors.sendgrid import FakeSendGrid
 from tests.api_tenants import ApiTenant, open_api_tenant
-from tests.engine import running_engine
+from tests.engine import later, running_engine
 from tests.stories.vendors import run_vendors, vendor_environment
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
+# Two chunks.
+PDF = b"%PDF-1.7 " + bytes(range(256)) * 5_000
 OPTIONS = {
     "reply_to": {"email": "help@shop.example", "name": "Help"},
     "cc": ["bob@example.com", "ADA@example.com"],
@@ -62,6 +64,29 @@ async def test_an_email_is_sent_with_the_options_of_send_type_and_tenant(
     assert (email.sender, email.reply_to) == (("Orders", "orders@shop.example"), ("Help", "help@shop.example"))
     assert (email.to, email.cc, email.bcc) == (["ada@example.com"], ["bob@example.com"], ["archive@example.com"])
     assert email.headers["x-order"] == "4711"
+
+
+async def test_an_email_has_its_attachments(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
+    id = await upload(shop, PDF, "Rechnung März.pdf")
+    email = await sent_email(shop, sendgrid, email={"attachments": [id]})
+    assert email.attachments == [("Rechnung März.pdf", "application/pdf", PDF)]
+
+
+async def test_an_email_is_not_sent_without_its_attachment(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
+    attachment = await upload(shop, PDF, "lost.pdf")
+    id = await shop.send("news", email={"attachments": [attachment]}, send_at=later(3_600))
+    await shop.engine.sql("DELETE FROM attachment WHERE id = :id", id=attachment)
+    await shop.make_due(id)
+    ended = await shop.wait_until_finished(id)
+    assert (ended["status"], ended["failure_reason"]) == ("FAILED", "email: refused: attachment_deleted")
+    assert sendgrid.log.calls == []
+
+
+async def upload(shop: ApiTenant, content: bytes, name: str) -> str:
+    headers = {"Content-Type": "application/pdf"}
+    response = await shop.http.post("/attachments", params={"name": name}, content=content, headers=headers)
+    assert response.status_code in (200, 201), response.text
+    return str(response.json()["id"])
 
 
 async def test_a_recipient_unsubscribes_by_the_header_of_an_email(shop: ApiTenant, sendgrid: FakeSendGrid) -> None:
