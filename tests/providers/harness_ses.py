@@ -77,7 +77,7 @@ class SesHarness(HttpHarness):
     )
     signature_lifetime = timedelta(hours=1)
     without = NOT_FOUND | {
-        ContractCase.SIGNS_BODY: "its signature covers the fields of the body; test_ses.py changes each",
+        ContractCase.SIGNS_BODY: "its signature covers the fields of the body; test_ses_callbacks.py changes each",
     }
 
     def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[SesBench]:
