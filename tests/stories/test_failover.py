@@ -1,5 +1,6 @@
 """Check failover between two providers after an error, a throttled call and a lost response."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
 from storage.deliveries import NewDelivery, insert_deliveries
 from testing.vendors.http import Reply
 from testing.vendors.sendgrid import FakeSendGrid
+from testing.vendors.ses import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, FakeSes
 from testing.vendors.smtp import MailMode, MailServer
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import later, running_engine
@@ -163,3 +166,48 @@ class TestSecondProviderWithLookup:
         ]
         assert "attempt_unknown" in [entry["kind"] for entry in notification["timeline"]]
         assert len(await pool_tenant.list_outbox()) == 1
+
+
+class TestSuspendedAccount:
+    @pytest.fixture
+    async def ses(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeSes]:
+        async with FakeSes().running() as ses:
+            settings = {"REGION": REGION, "ACCESS_KEY_ID": ACCESS_KEY_ID, "SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
+            settings |= {"FROM": "shop@shop.example", "BASE_URL": ses.url}
+            for name, value in settings.items():
+                monkeypatch.setenv(f"TOCSIN_SES_{name}", value)
+            yield ses
+
+    @pytest.fixture
+    def pool_weights(self, ses: FakeSes) -> list[str]:
+        return ["sendgrid", "ses"]
+
+    async def test_another_vendor_takes_over_within_a_minute_and_every_surface_states_why(
+        self, pool_tenant: ApiTenant, sendgrid: FakeSendGrid, ses: FakeSes
+    ) -> None:
+        await pool_tenant.put_recipient(email="ada@example.com")
+        before = await pool_tenant.wait_until_finished(await pool_tenant.send("news"))
+        assert list_attempts(before) == [("sendgrid", "accepted", None)]
+        sendgrid.reply = Reply(status=403, body={"errors": [{"message": "Your account is suspended", "field": None}]})
+        after = await pool_tenant.wait_until_finished(await pool_tenant.send("news"), within=60)
+        assert list_attempts(after) == [("sendgrid", "error", "credentials_refused"), ("ses", "accepted", None)]
+        assert len(ses.log.kept) == 1
+
+        [entry] = [entry for entry in after["timeline"] if entry["kind"] == "attempt_not_accepted"]
+        assert (entry["reason"], entry["detail"]["provider"]) == ("credentials_refused", "sendgrid")
+        explanation = str(await pool_tenant.call("GET", f"/notifications/{after['id']}/explain"))
+        assert "sendgrid" in explanation
+        assert "email, attempt 1: sendgrid cannot send for us (credentials_refused)." in explanation
+
+        await asyncio.gather(*(pool_tenant.send("news") for _ in range(5)))
+        health = await eventually(
+            lambda: read_health(pool_tenant, "sendgrid"), lambda health: health["state"] == "open"
+        )
+        assert health["reason"] == "credentials_refused"
+        counted = {"provider": "sendgrid", "reason": "credentials_refused"}
+        assert REGISTRY.get_sample_value("tocsin_provider_account_errors_total", counted)
+
+
+async def read_health(api_tenant: ApiTenant, name: str) -> dict[str, Any]:
+    items: list[dict[str, Any]] = (await api_tenant.call("GET", "/providers"))["items"]
+    return dict(next(item["health"] for item in items if item["name"] == name))
