@@ -13,7 +13,7 @@ from domain.evidence import Evidence
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from providers.context import ProviderContext
-from providers.email_fields import email_of, find_refusal, sender_of
+from providers.email_fields import email_of, find_address_refusal, find_refusal, sender_of
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
 from providers.resend.errors import is_sending_key, parse_refusal, raise_account_error
 from providers.resend.options import build_request
@@ -68,9 +68,11 @@ class Resend(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        if not email_of(message).isascii():
+        address = email_of(message)
+        if not address.isascii():
             return ProviderRefusal(reason="international_address_not_supported")
-        if refusal := self.content_refusal(message.content):
+        # The field takes a name too: `<` would begin another address.
+        if refusal := find_address_refusal(address) or self.content_refusal(message.content):
             return refusal
         request = build_request(message, sender_of(message, self._settings.sender, self._settings.from_name))
         headers = {**self._headers, "Idempotency-Key": str(message.attempt_id)}

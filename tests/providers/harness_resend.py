@@ -53,7 +53,10 @@ class ResendHarness(HttpHarness):
         (ResendBench.content | {"subject": " "}, "empty_subject"),
         (ResendBench.content | {"text": "", "html": " "}, "empty_message"),
     )
-    bad_addresses = (({"email": "pepé@example.com"}, "international_address_not_supported"),)
+    bad_addresses = (
+        ({"email": "pepé@example.com"}, "international_address_not_supported"),
+        ({"email": "ada+good@example.com <eve@example.com>"}, "invalid_address"),
+    )
 
     def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ResendBench]:
         return resend_bench()
