@@ -199,7 +199,11 @@ class TestSuspendedAccount:
         assert "sendgrid" in explanation
         assert "email, attempt 1: sendgrid cannot send for us (credentials_refused)." in explanation
 
-        await asyncio.gather(*(pool_tenant.send("news") for _ in range(5)))
+        # The circuit opens after the refusals of several recipients.
+        people = [f"customer-{number}" for number in range(6)]
+        for name in people:
+            await pool_tenant.put_recipient(name, email=f"{name}@example.com")
+        await asyncio.gather(*(pool_tenant.send("news", name) for name in people))
         health = await eventually(
             lambda: read_health(pool_tenant, "sendgrid"), lambda health: health["state"] == "open"
         )
