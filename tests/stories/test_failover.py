@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prometheus_client import REGISTRY
 
 from domain.channels import Channel
 from domain.evidence import AttemptState
+from metrics.registry import REGISTRY
 from storage.deliveries import NewDelivery, insert_deliveries
 from testing.vendors.http import Reply
 from testing.vendors.sendgrid import FakeSendGrid
