@@ -89,7 +89,8 @@ class Provider:
     `definitive` (absence, after `settle_window`), `positive_only` (nothing), or `none` (no lookup). `settle_window` is
     the lag, in seconds after the call, of the vendor's records behind its acceptance.
     `has_circuit` is False where a failing endpoint of one recipient proves nothing about those of others.
-    `settings` is the class that `build` loads.
+    `receipt_kinds` are the kinds of receipts that the vendor reports, and `signature` describes what proves their
+    origin; both are empty for a vendor without receipts. `settings` is the class that `build` loads.
     """
 
     name: ClassVar[str]
@@ -101,11 +102,16 @@ class Provider:
     lookup: ClassVar[str] = "none"
     settle_window: ClassVar[float] = 0.0
     has_circuit: ClassVar[bool] = True
-    parses_receipts: ClassVar[bool] = False
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset()
+    signature: ClassVar[str] = ""
     max_evidence: ClassVar[Evidence] = Evidence.SENT
     max_events: ClassVar[int] = 1_000
     receipt_status: ClassVar[int] = 204
     settings: ClassVar[type[ProviderSettings]] = ProviderSettings
+
+    @classmethod
+    def parses_receipts(cls) -> bool:
+        return bool(cls.receipt_kinds)
 
     @classmethod
     def build(cls, context: ProviderContext) -> Self:

@@ -77,7 +77,8 @@ class Sandbox(Provider):
     settle_window: ClassVar[float] = 10.0
     # Its faults are requested by contact points. It is never down.
     has_circuit: ClassVar[bool] = False
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset(ReceiptKind) - {ReceiptKind.UNKNOWN}
+    signature: ClassVar[str] = "HMAC-SHA256 over time and body"
     max_evidence: ClassVar[Evidence] = Evidence.CLICKED
 
     def __init__(self, store: SandboxStore, secret: bytes) -> None:

@@ -136,7 +136,7 @@ class OutcomeRecorder:
         settles_within = timedelta(seconds=0 if provider is None else provider.settle_window)
         due = next_at(call, outcome, at, settles_within)
 
-        if outcome.message_id and provider is not None and provider.parses_receipts:
+        if outcome.message_id and provider is not None and provider.parses_receipts():
             early_receipts += await receipts.find_early(session, call.provider, outcome.message_id)
         found = await receipts.update_suppressions(session, ref, attempt_uuid, early_receipts, refusal)
 

@@ -85,7 +85,7 @@ def _view(container: Container, provider: Provider, states: _ProviderStates) -> 
             {
                 "lookup": "none" if health is not None and health.lookup_refused else provider.lookup,
                 "idempotency_window": format_exact(window) if (window := provider.idempotency_window) else None,
-                "receipts": provider.parses_receipts,
+                "receipts": provider.parses_receipts(),
                 "device_kinds": sorted(provider.device_kinds),
             }
         ),

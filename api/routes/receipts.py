@@ -51,7 +51,7 @@ def _get_adapter(container: Container, provider: str) -> Provider:
     adapter = container.providers.get(provider)
     if adapter is None:
         raise not_found("No channel's pool has this provider.")
-    if not adapter.parses_receipts:
+    if not adapter.parses_receipts():
         raise not_found("This provider sends no receipts.")
     return adapter
 

@@ -12,7 +12,7 @@ from pydantic import EmailStr, Field, SecretStr
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import Evidence, ReceiptKind
 from domain.failure_reasons import is_account_code
 from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
@@ -23,7 +23,7 @@ from providers.email_message import build_email
 from providers.mailgun.lookup import build_query, message_id_of, parse_matches
 from providers.mailgun.options import build_fields
 from providers.mailgun.reasons import STATUS_REASONS, error_reason, parse_delay
-from providers.mailgun.receipts import parse_event, verify_callback
+from providers.mailgun.receipts import RECEIPT_KINDS, parse_event, verify_callback
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
 from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
@@ -50,7 +50,8 @@ class Mailgun(Provider):
     # https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-polling: events may arrive late; half an
     # hour is the example of an age at which they are complete.
     settle_window: ClassVar[float] = 1800.0
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset({ReceiptKind.DELAYED, *RECEIPT_KINDS.values()})
+    signature: ClassVar[str] = "HMAC-SHA256 over time and single-use token"
     # https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries: all but 200 is repeated.
     receipt_status: ClassVar[int] = 200
     # Opens and clicks are reported only for types that leave tracking to the account.

@@ -9,7 +9,7 @@ from pydantic import EmailStr, Field, SecretStr
 
 from config.sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from providers.context import ProviderContext
@@ -17,7 +17,7 @@ from providers.email_fields import email_of, find_address_refusal, find_refusal,
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
 from providers.resend.errors import is_sending_key, parse_refusal, raise_account_error
 from providers.resend.options import build_request
-from providers.resend.receipts import parse_event
+from providers.resend.receipts import RECEIPT_KINDS, parse_event
 from providers.transport import Transport
 from providers.vendor_queries import parse_json, query_timeout
 
@@ -48,7 +48,8 @@ class Resend(Provider):
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     # https://resend.com/docs/dashboard/emails/idempotency-keys
     idempotency_window: ClassVar[timedelta] = timedelta(hours=24)
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset(RECEIPT_KINDS.values())
+    signature: ClassVar[str] = "HMAC-SHA256 over id, time and body (Standard Webhooks)"
     # Opens and clicks are reported only for domains with tracking.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = ResendSettings

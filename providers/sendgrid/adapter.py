@@ -14,7 +14,7 @@ from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
@@ -23,7 +23,7 @@ from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance
 from providers.sendgrid.errors import parse_refusal
 from providers.sendgrid.lookup import REFERENCE, build_query, parse_matches
 from providers.sendgrid.options import add_options
-from providers.sendgrid.receipts import parse_receipts
+from providers.sendgrid.receipts import RECEIPT_KINDS, parse_receipts
 from providers.sendgrid.signature import load_public_key, verify
 from providers.transport import Transport
 from providers.vendor_queries import parse_json, query_timeout
@@ -51,7 +51,8 @@ class SendGrid(Provider):
     # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed: a snapshot without a
     # documented lag. Its events arrive by webhook at once; a message that is missing after ten minutes is in doubt.
     settle_window: ClassVar[float] = 600.0
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset(RECEIPT_KINDS.values())
+    signature: ClassVar[str] = "ECDSA over time and body"
     # Opens and clicks are reported only for types that leave tracking to the account.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     # https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook: up to 768 KB

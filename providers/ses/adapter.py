@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
@@ -14,7 +14,7 @@ from providers.email_fields import email_of, find_address_refusal, find_refusal
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal
 from providers.ses.options import build_request, find_sender
 from providers.ses.reasons import error_code, parse_refusal
-from providers.ses.receipts import parse_event
+from providers.ses.receipts import REPORTED_KINDS, parse_event
 from providers.ses.settings import SesSettings
 from providers.ses.signing import RequestSigner
 from providers.ses.sns import SnsCallbacks
@@ -25,7 +25,8 @@ from providers.vendor_queries import parse_json, query_timeout
 class Ses(Provider):
     name: ClassVar[str] = "ses"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = REPORTED_KINDS
+    signature: ClassVar[str] = "RSA over the fields of an SNS message"
     # Opens and clicks are reported only for types that leave tracking to the account.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = SesSettings

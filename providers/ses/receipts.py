@@ -23,7 +23,7 @@ TOPIC_TEST = "Successfully validated SNS topic for Amazon SES event publishing."
 EVENTS: Mapping[str, tuple[ReceiptKind, str, str]] = {
     "Send": (ReceiptKind.UNKNOWN, "send", ""),
     "Delivery": (ReceiptKind.DELIVERED, "delivery", "recipients"),
-    "DeliveryDelay": (ReceiptKind.UNKNOWN, "deliveryDelay", "delayedRecipients"),
+    "DeliveryDelay": (ReceiptKind.DELAYED, "deliveryDelay", "delayedRecipients"),
     "Open": (ReceiptKind.OPENED, "open", ""),
     "Click": (ReceiptKind.CLICKED, "click", ""),
     "Bounce": (ReceiptKind.BOUNCED, "bounce", "bouncedRecipients"),
@@ -32,6 +32,7 @@ EVENTS: Mapping[str, tuple[ReceiptKind, str, str]] = {
     "Rendering Failure": (ReceiptKind.FAILED, "failure", ""),
     "Subscription": (ReceiptKind.UNKNOWN, "subscription", ""),
 }
+REPORTED_KINDS = frozenset(kind for kind, _, _ in EVENTS.values()) - {ReceiptKind.UNKNOWN} | {ReceiptKind.UNSUBSCRIBED}
 # Causes that concern the whole email, also one with copies. `Reject`: a virus.
 EMAIL_REASONS: Mapping[str, str] = {"Reject": "content_blocked", "Rendering Failure": "bad_request"}
 # Fields of `mail` that repeat the request.

@@ -29,7 +29,7 @@ from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefus
 from providers.sms_message import find_refusal, find_ttl
 from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
 from providers.twilio.lookup import build_acceptance, created_at, may_match
-from providers.twilio.opt_outs import is_reply, parse_opt_outs
+from providers.twilio.opt_outs import OPT_OUT_TYPES, is_reply, parse_opt_outs
 from providers.twilio.reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
 from providers.twilio.receipts import CallbackFields, has_body_hash, parse_fields
 from providers.vendor_queries import LIST_LIMIT, parse_json, parse_records, query_timeout
@@ -72,7 +72,7 @@ class Twilio(Provider):
     # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance, before it
     # is sent. No lag is documented; a call in flight during the lookup appears long before this.
     settle_window: ClassVar[float] = 120.0
-    parses_receipts: ClassVar[bool] = True
+    signature: ClassVar[str] = "HMAC-SHA1 or HMAC-SHA256 over address and form"
     # "read" is reported for channels other than SMS.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = TwilioSettings
@@ -88,6 +88,7 @@ class Twilio(Provider):
         "failed": ReceiptKind.FAILED,
         "canceled": ReceiptKind.FAILED,
     }
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset({*RECEIPT_KINDS.values(), *OPT_OUT_TYPES.values()})
 
     def __init__(self, settings: TwilioSettings, transport: Transport, callback_url: str) -> None:
         self._transport = transport

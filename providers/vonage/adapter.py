@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
-from domain.evidence import Evidence
+from domain.evidence import Evidence, ReceiptKind
 from domain.failure_reasons import ReasonCategory, category_of_code
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
@@ -23,7 +23,7 @@ from providers.transport import Transport, VendorResponse, basic_auth, parse_ret
 from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
 from providers.vonage.lookup import build_query, find_acceptances
 from providers.vonage.reasons import find_code, find_refusal_reason
-from providers.vonage.receipts import parse_callback
+from providers.vonage.receipts import REPORTED_KINDS, parse_callback
 from providers.vonage.tokens import build_token, read_private_key, verify_callback
 
 # https://developer.vonage.com/en/api/messages: a number has no leading +; seconds of `ttl`.
@@ -62,7 +62,8 @@ class Vonage(Provider):
     # https://developer.vonage.com/en/api/reports: no lag of the records is documented.
     lookup: ClassVar[str] = "positive_only"
     settle_window: ClassVar[float] = 600.0
-    parses_receipts: ClassVar[bool] = True
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = REPORTED_KINDS
+    signature: ClassVar[str] = "JWT with HMAC-SHA256 over time and hash of the body"
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
     settings: ClassVar[type[ProviderSettings]] = VonageSettings
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from domain.evidence import ReceiptKind
 from domain.json_types import Json
 from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference, read_json
-from providers.vonage.opt_outs import parse_opt_out
+from providers.vonage.opt_outs import OPT_OUT_WORDS, parse_opt_out
 from providers.vonage.reasons import REASONS, find_code
 
 # https://developer.vonage.com/en/api/messages#message-status: `submitted` proves no arrival.
@@ -15,6 +15,7 @@ RECEIPT_KINDS: Mapping[str, ReceiptKind] = {
     "rejected": ReceiptKind.FAILED,
     "undeliverable": ReceiptKind.FAILED,
 }
+REPORTED_KINDS = frozenset({ReceiptKind.DELAYED, *RECEIPT_KINDS.values(), *OPT_OUT_WORDS.values()})
 # https://developer.vonage.com/en/api-errors/messages: 1220 is attempted again; of 1490 some segments may have arrived.
 EXCEPTIONS: Mapping[tuple[str, str], ReceiptKind] = {
     ("submitted", "1220"): ReceiptKind.DELAYED,

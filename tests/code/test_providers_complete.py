@@ -47,7 +47,7 @@ def test_every_provider_is_complete() -> None:
     providers = importlib.import_module("providers.registry").PROVIDERS
     assert providers
     lacking = {
-        name: list(missing(name, parses_receipts=provider.parses_receipts, root=ROOT))
+        name: list(missing(name, parses_receipts=provider.parses_receipts(), root=ROOT))
         for name, provider in providers.items()
     }
     assert {name: paths for name, paths in lacking.items() if paths} == {}

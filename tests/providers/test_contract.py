@@ -72,7 +72,7 @@ def test_exemptions_have_a_reason_and_agree_with_the_provider(name: str) -> None
     without = HARNESSES[name].without
     assert all(reason.strip() for reason in without.values())
     assert ContractCase.ACCEPTS not in without
-    assert (ContractCase.REPORTS in without) is not PROVIDERS[name].parses_receipts
+    assert (ContractCase.REPORTS in without) is not PROVIDERS[name].parses_receipts()
     assert (ContractCase.CHECKS in without) is (PROVIDERS[name].check is Provider.check) is (name in NOTHING_TO_CHECK)
     assert (ContractCase.FINDS in without) is (PROVIDERS[name].lookup == "none")
     if ContractCase.REPORTS in without:
@@ -348,7 +348,7 @@ async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(ben
         await parsed(bench, body)
 
 
-@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.parses_receipts])
+@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.parses_receipts()])
 async def test_a_provider_without_receipts_refuses_every_receipt_as_forged(name: str, database: Database) -> None:
     async with HARNESSES[name].bench(database) as bench:
         with pytest.raises(ForgedReceipt):

@@ -275,7 +275,7 @@ def test_wrong_settings_are_refused(fields: dict[str, str]) -> None:
 EVENTS: dict[str, tuple[ReceiptKind, str | None]] = {
     "send": (K.UNKNOWN, None),
     "delivery": (K.DELIVERED, None),
-    "delivery_delay": (K.UNKNOWN, "technical_failure"),
+    "delivery_delay": (K.DELAYED, "technical_failure"),
     "open": (K.OPENED, None),
     "click": (K.CLICKED, None),
     "bounce": (K.BOUNCED, "invalid_address"),

@@ -127,7 +127,7 @@ def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
             f"from tests.providers.harness_{name} import {values['cls']}Harness",
             "{cls}Harness()",
         ),
-        append_row(root / "docs/providers.md", rendered("docs_row.txt", values)),
+        insert_row(root / "docs/providers.md", rendered("docs_row.txt", values)),
         insert_settings(root / ".env.example", rendered("env.txt", values)),
     ]
     return [str(path.relative_to(root)) for path in (*targets.values(), *changed)]
@@ -169,12 +169,12 @@ def register(path: Path, values: dict[str, str], import_line: str, entry: str) -
     return path
 
 
-def append_row(path: Path, row: str) -> Path:
-    """Add a row to the table of providers, which is the first of the page."""
+def insert_row(path: Path, row: str) -> Path:
+    """Add a row to the table of providers, which is the first of the page, in its alphabetical place."""
     lines = path.read_text().splitlines(keepends=True)
-    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
-    end = next(number for number in range(start, len(lines)) if not lines[number].startswith("|"))
-    path.write_text("".join([*lines[:end], row, *lines[end:]]))
+    first = next(number for number, line in enumerate(lines) if line.startswith("| `"))
+    at = next(number for number, line in enumerate(lines) if number >= first and not row > line >= "| `")
+    path.write_text("".join([*lines[:at], row, *lines[at:]]))
     return path
 
 
