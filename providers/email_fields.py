@@ -1,5 +1,6 @@
 """Derive the fields that an email has at every vendor: its addresses, its headers and the marks of its copies."""
 
+import re
 from collections.abc import Mapping
 from email.utils import parseaddr
 from hashlib import sha256
@@ -14,6 +15,7 @@ REFERENCE_HEADER = "X-Tocsin-Attempt"
 # The last part identifies the sender to mailbox providers: https://support.google.com/a/answer/6254652
 FEEDBACK_SENDER = "tocsin"
 DIGEST_LENGTH = 24
+NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
 
 
 def email_of(message: OutgoingMessage) -> str:
@@ -54,7 +56,14 @@ def build_headers(message: OutgoingMessage, sender_domain: str) -> dict[str, str
     }
     if url := message.email.unsubscribe_url:
         headers |= {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+        if "list-id" not in {name.lower() for name in headers}:
+            headers["List-Id"] = f"<{_list_label(message)}.{sender_domain}>"
     return headers
+
+
+def _list_label(message: OutgoingMessage) -> str:
+    """Return a name of this type and tenant: spam filters expect a List-Id next to List-Unsubscribe (RFC 2919)."""
+    return f"{NO_LABEL.sub('-', message.notification_type)}.{message.tenant.hex}"
 
 
 def domain_of(email: str) -> str:

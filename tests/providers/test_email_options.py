@@ -69,6 +69,7 @@ async def test_the_headers_arrive_whole(bench: Bench) -> None:
         "x-tocsin-attempt": str(message.attempt_id),
         "list-unsubscribe": f"<{UNSUBSCRIBE_URL}>",
         "list-unsubscribe-post": "List-Unsubscribe=One-Click",
+        "list-id": f"<order-shipped.{message.tenant.hex}.mail.example>",
         "x-order": "4711",
         "in-reply-to": "<first@mail.example>",
     }
@@ -78,7 +79,7 @@ async def test_the_headers_arrive_whole(bench: Bench) -> None:
 async def test_an_email_without_options_has_none(bench: Bench) -> None:
     _, email = await sent(bench)
     assert (email.cc, email.bcc, email.reply_to, email.attachments) == ([], [], None, [])
-    assert not {"list-unsubscribe", "list-unsubscribe-post"} & set(email.headers)
+    assert not {"list-unsubscribe", "list-unsubscribe-post", "list-id"} & set(email.headers)
 
 
 def test_the_events_of_a_copy_differ_from_those_of_the_recipient() -> None:
