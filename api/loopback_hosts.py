@@ -18,7 +18,7 @@ HOST_REFUSED = (
 
 
 class LoopbackHostMiddleware:
-    """ASGI middleware. A new page is restricted unless it is listed above."""
+    """Refuse requests under other hosts with 421. Every path is restricted unless UNRESTRICTED_PATHS lists it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -24,7 +24,7 @@ MAX_JSON_LENGTH = 16_384  # characters of JSON of `before` and of `after`
 
 
 class ActorKind(StrEnum):
-    """Name the kind of actor. `installation`: a key of the installation's own tenant that acted on another tenant."""
+    """The kind of actor. `installation`: a key of the installation's own tenant that acted on another tenant."""
 
     KEY = "key"
     INSTALLATION = "installation"

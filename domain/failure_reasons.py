@@ -10,8 +10,8 @@ from domain.stored_enums import StoredEnum
 
 
 class ReasonCategory(StoredEnum):
-    """Name the cause's origin: this recipient, the content, the account at the provider, or an `UNREACHABLE` network,
-    server or phone."""
+    """Where the cause lies: with this recipient, the content, the account at the provider, or a network, server or
+    phone that was not reachable."""
 
     RECIPIENT = "recipient"
     CONTENT = "content"

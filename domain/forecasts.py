@@ -30,7 +30,7 @@ class ForecastDecision(StoredEnum):
 
 
 class StepStart(StoredEnum):
-    """Name why a step would run: always, after a missed goal of the step before, or after every channel of that step
+    """When a step would run: always, after the step before missed its goal, or after every channel of that step
     failed."""
 
     ALWAYS = "always"

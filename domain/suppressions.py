@@ -15,8 +15,8 @@ from domain.stored_enums import StoredEnum
 
 
 class SuppressionReason(StoredEnum):
-    """Name the reasons in ascending order of weight: of two that last equally long the heavier one stays. A
-    recipient's decision outweighs a bounce, and no later report of a vendor removes an operator's entry."""
+    """The reasons in ascending order of weight. Of two suppressions that end at the same time, the one with the heavier
+    reason stays: a recipient's decision outweighs a bounce, and no report of a vendor replaces an operator's entry."""
 
     BOUNCED = "bounced"
     OPTED_OUT = "opted_out"

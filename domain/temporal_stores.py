@@ -56,7 +56,7 @@ def _as_new_namespace(at: datetime, seen_id: str) -> KnownNamespace:
 
 
 def is_certain(known: KnownNamespace, seen_id: str, at: datetime) -> bool:
-    """Return whether a process that sees this store may conclude that a missing workflow is lost: no process has
-    seen another store recently."""
+    """Return whether a process that sees this store may treat a missing workflow as lost. It may not if any process
+    has recently seen another store."""
     other = known.other_seen_at
     return known.namespace_id == seen_id and (other is None or at - other > CERTAIN_AFTER)

@@ -64,7 +64,7 @@ class Timing:
 
     @property
     def collects(self) -> bool:
-        """Return whether every notification is collected. Otherwise at most those that exceed the throttle are."""
+        """Return whether the digest collects every notification, not only those that exceed the throttle."""
         return self.digest is not None and (self.throttle is None or self.throttle.on_exceed is not OnExceed.DIGEST)
 
 

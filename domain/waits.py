@@ -11,7 +11,7 @@ from domain.stored_enums import StoredEnum
 
 
 class WaitReason(StoredEnum):
-    """Define the closed vocabulary of `waits_for`. It is null while a notification is being processed."""
+    """The values of `waits_for`, which is null while a notification is being processed."""
 
     SEND_AT = "send_at"
     DIGEST = "digest"

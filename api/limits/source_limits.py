@@ -16,7 +16,8 @@ IPV6_PREFIX = 64
 
 
 class Sources:
-    """`trusted_networks` contain the proxies that forward requests of many callers. Their addresses are not counted."""
+    """Map addresses to the sources that are counted. `trusted_networks` contain proxies, which forward requests of many
+    callers and are not counted."""
 
     def __init__(self, trusted_networks: Iterable[str]) -> None:
         self._proxies = [ip_network(proxy) for proxy in trusted_networks]

@@ -31,7 +31,7 @@ async def put_device(
     container: ContainerDep,
     response: Response,
 ) -> DeviceView:
-    """Register a device and move its token from any other one. A recipient has at most 100; the latest 20 are used."""
+    """Register a device and move its token from any other device. The latest 20 of at most 100 are used."""
     if registration.subscription is not None:
         rules = ContactRules.of(container.settings, caller)
         raise_issues(rules.find_url_issues(registration.subscription.endpoint, "subscription", "endpoint"))

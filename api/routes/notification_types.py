@@ -65,7 +65,7 @@ async def list_notification_types(paging: PagingDep, caller: CallerDep, containe
 @router.delete("/{key}", status_code=204)
 @scope("manage")
 async def delete_notification_type(key: str, caller: CallerDep, container: ContainerDep) -> None:
-    """Delete a type: no new sends. Accepted notifications continue with the version they were accepted with."""
+    """Delete a type. New sends of it are refused; accepted notifications continue with their version."""
     if not await delete_type(container.database, container.catalog, caller, key):
         raise type_not_found()
 

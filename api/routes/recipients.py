@@ -89,7 +89,7 @@ async def patch_recipient(
 async def erase_recipient(
     recipient_id: RecipientId, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ErasureAccepted:
-    """Erase a recipient and cancel open sends. More than 500 notifications are erased after the response."""
+    """Erase a recipient and cancel open sends. More than 500 notifications are all erased after the response."""
     async with container.database.transaction() as session:
         erasure = await erasures.begin_erasure(session, caller.tenant, recipient_id)
     if erasure is None:

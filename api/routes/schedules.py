@@ -35,7 +35,7 @@ PLANNING_RETRY_AFTER = 5  # seconds
 async def put_schedule(
     key: Key, body: ScheduleBody, caller: CallerDep, container: ContainerDep, response: Response
 ) -> ScheduleView:
-    """Create or replace a schedule, checked like a send. If its times do not change, due runs stay due."""
+    """Create or replace a schedule, checked like a send. If its times stay the same, due runs still happen."""
     command = ScheduleCommand(
         notification_type=body.notification_type,
         channels=body.channels,

@@ -73,7 +73,7 @@ async def send_notification(
 async def send_batch(
     body: BatchRequest, request: Request, idempotency_key: IdempotencyKeyHeader = None
 ) -> BatchResponse:
-    """Accept up to 1,000 sends and return a result for each. Items without a key get `{header key}:{index}`."""
+    """Accept up to 1,000 sends and return a result for each. The default key of an item is `{header key}:{index}`."""
     await charge(request, len(body.items) - 1)
     parsed = [
         parse_item(item, f"{idempotency_key}:{index}" if idempotency_key else None)

@@ -48,7 +48,7 @@ async def list_suppressions(
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": SuppressionView, "description": "A suppression that lasts as long is already in force"}},
+    responses={200: {"model": SuppressionView, "description": "One that lasts at least as long is already in force"}},
 )
 @scope("manage")
 async def add_suppression(

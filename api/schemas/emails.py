@@ -56,8 +56,8 @@ class MailboxBody(Model):
 
 
 class InlineEmail(Model):
-    """An email whose content is in the send, to an address that need not be stored. At least one of `html` and `text`
-    is needed; the text is derived from the HTML if it is absent."""
+    """An email whose content is in the send, to an address without a stored recipient. At least one of `html` and
+    `text` is required; by default the text is derived from the HTML."""
 
     to: Email
     subject: Annotated[str, Field(min_length=1, max_length=998)]

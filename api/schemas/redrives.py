@@ -50,7 +50,7 @@ class RedriveManyBody(RedriveBody):
     filter: RedriveFilter
     dry_run: Annotated[
         bool,
-        Field(description="Check the same and change nothing. Quiet hours and limits are applied when each starts."),
+        Field(description="Report the result and change nothing. Quiet hours and limits apply later, at the start."),
     ] = False
     limit: Annotated[
         int, Field(ge=1, le=10_000, description="Maximum number of redriven notifications, oldest first.")

@@ -134,8 +134,9 @@ class RunView(Model):
 
 
 class PlanningView(Model):
-    """`planned_recipients` counts those planned since the change at `started_at`. Other recipients are notified once
-    they are planned, also for an occurrence that has passed in the meantime."""
+    """Planning computes each recipient's next occurrence after the change at `started_at`. `planned_recipients` counts
+    the recipients for whom this is done. The others receive no occurrence until then, and then also one that they
+    missed."""
 
     started_at: Timestamp
     planned_recipients: int
@@ -159,7 +160,8 @@ class ScheduleSummary(Model):
 class ScheduleView(ScheduleSummary):
     """The schedule as it was given, without erased recipients. If all named recipients were erased, `recipients` is
     empty. `last_runs` are the last ten runs, newest first. `planning` is the progress after a change of a schedule in
-    each recipient's own zone. It is null when all are planned, which is immediate for up to 500 recipients."""
+    each recipient's own zone. It is null when the change applies to all recipients, which is immediate for up to
+    500."""
 
     recipient_id: str | None
     recipients: list[str] | None

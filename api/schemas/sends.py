@@ -69,8 +69,8 @@ class SendEntry(Model):
         Timestamp | None,
         Field(
             description=(
-                "Earliest time of the send. A time in the past means now. It is refused (422) if the notification "
-                "would already have expired, by `expires_in` or by that of its type."
+                "Earliest time of the send. A time in the past means now. The send is refused (422) if it would "
+                "already have expired, by its `expires_in` or by that of its type."
             )
         ),
     ] = None

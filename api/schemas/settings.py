@@ -45,8 +45,8 @@ WEBHOOK_EXAMPLE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
 
 class FrequencyCap(LimitFields):
-    """The maximum for one recipient of all types together, except `required` types and priorities 1 and 2.
-    Notifications over it wait, most urgent first; those of a type with a `digest` are collected."""
+    """The maximum number of notifications to one recipient, over all types. `required` types and priorities 1 and 2 are
+    exempt. Notifications over the cap wait, most urgent first; those of a type with a `digest` are collected."""
 
 
 class TenantSettings(Model):

@@ -16,8 +16,8 @@ class SmsSpec(Model):
         bool,
         Field(
             description=(
-                "Replace typographic quotes, dashes, ellipses and spaces if the text then is GSM-7: a segment has 160 "
-                "of its characters, and 70 of other texts."
+                "Replace typographic quotes, dashes, ellipses and spaces if this makes the text GSM-7. A segment has "
+                "160 characters of GSM-7, but only 70 of other texts."
             )
         ),
     ] = False
