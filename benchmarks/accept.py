@@ -46,7 +46,7 @@ class AcceptMeasures:
             await request_rate(request, min(WARM_UP, self._size.count), IN_FLIGHT)
 
     async def measure(self, figures: Figures) -> None:
-        """Measure one round. A rate covers all alternations of the round."""
+        """Measure one round. Each rate is the average over all alternations of the round."""
         count, batches = self._size.count, self._size.batches
         seconds = {"bare_rate": 0.0, "accept_rate_single": 0.0, "accept_rate_batch": 0.0}
         for _ in range(REPETITIONS):

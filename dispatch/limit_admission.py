@@ -33,7 +33,7 @@ class LimitAdmissionTasks:
         return PURGE_INTERVAL
 
     async def admit(self) -> float:
-        """Admit notifications to the queues of providers."""
+        """Admit waiting notifications to the queues of providers. Return the seconds until the next call."""
         async with self._database.statement() as session:
             busy = await claims.find_awaited_providers(session, self._providers)
         for name in busy:

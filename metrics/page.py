@@ -62,7 +62,7 @@ def _families(page: str) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def _labeled(sample: str, number: int) -> str:
-    """Add the label. The name of a metric has neither a brace nor a space: the first of them ends it."""
+    """Add the label of the process. A brace or a space ends the name of the metric."""
     label = f'{PROCESS_LABEL}="{number}"'
     name, brace, rest = sample.partition("{")
     if brace:

@@ -35,12 +35,13 @@ CONTENT_WORDS = text("content_words(rendered_content)")
 class Notification(SQLModel, table=True):
     """Store one notification to one recipient.
 
-    While it is open, its `QueueEntry` has the columns for dispatching. `revision` fences every write of the ledger. The
-    first deliveries leave it at 0, so a ledger of revision 0 is saved under the row lock only. `failures` are the codes
-    and arguments of `failure_reason`, channel by channel; the text is for reading only. `digest_key`: it is an item of
-    a digest and belongs to the window `digest_id` once that is known. A notification that was made of a window has
-    `digest_id` alone. `schedule_id` is the recurring send that created it. `cancel_key` is the caller's name for the
-    notifications that one event makes obsolete. `email_options` is `{reply_to, cc, bcc, headers, attachments}`.
+    While it is open, its `QueueEntry` has the columns for dispatching. `revision` fences every write of the ledger (the
+    notification with its deliveries and attempts). Inserting the first deliveries does not raise it, so a ledger of
+    revision 0 must be saved under the row lock. `failures` are the codes and arguments of `failure_reason`, channel by
+    channel; the text is for reading only. `digest_key`: it is an item of a digest and belongs to the window `digest_id`
+    once that is known. A notification that was made of a window has `digest_id` alone. `schedule_id` is the recurring
+    send that created it. `cancel_key` is the caller's name for the notifications that one event makes obsolete.
+    `email_options` is `{reply_to, cc, bcc, headers, attachments}`.
     """
 
     __table_args__ = (

@@ -23,10 +23,10 @@ Waiter = asyncio.Future[ChildProcess]
 
 
 class ProcessPool:
-    """Lend children round-robin over tenants. With several children, no tenant may occupy all of them.
+    """Lend child processes to tenants, round-robin. With several children, no tenant may occupy all of them.
 
-    `isolation` describes the layers of the newest child; None before there is one. A child that is replaced counts as
-    its tenant's until the new one is ready, so that killing children yields no more capacity than using them.
+    `isolation` names the isolation layers of the newest child; it is None before the first child. A child that died
+    counts toward its tenant until its replacement is ready, so that a tenant gains no capacity by killing children.
     """
 
     def __init__(self, children: int) -> None:

@@ -30,7 +30,7 @@ from storage.schedule_runs import NewScheduleRun, OpenScheduleRun, build_due_run
 
 
 class RecurringSends:
-    """Run occurrences. `secret` keys the digest keys."""
+    """Run the occurrences of schedules. `secret` is the key of the hashes that identify digests."""
 
     def __init__(self, database: Database, secret: bytes) -> None:
         self._database = database

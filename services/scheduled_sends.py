@@ -27,7 +27,7 @@ class OccurrenceResult:
 
 
 class ScheduledSends:
-    """Accept notifications. `secret` keys the digest keys."""
+    """Accept notifications. `secret` is the key of the hashes that identify digests."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret

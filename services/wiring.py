@@ -47,7 +47,7 @@ def build_services(
     circuits: CircuitMonitor,
     secret: bytes,
 ) -> Services:
-    """Build the services. `secret` keys the digest keys."""
+    """Build the services. `secret` is the key of the hashes that identify digests."""
     route_resolver = RouteResolver(database, catalog, pools, circuits)
     delivery_renderer = DeliveryRenderer(database, catalog, renderer)
     gates = LiveGateChecker(database, secret)

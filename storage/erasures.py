@@ -129,8 +129,8 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> Erasure | None:
 async def begin_erasure(
     session: AsyncSession, tenant: UUID, recipient_id: str, limit: int = BATCH_SIZE
 ) -> Erasure | None:
-    """Erase the recipient; one with more than `limit` notifications is erased in batches later. None for an unknown
-    recipient."""
+    """Erase the recipient. With more than `limit` notifications, erase it in batches later. Return None for an
+    unknown recipient."""
     profile = await recipients.find(session, tenant, recipient_id)
     if profile is None:
         return None
@@ -209,7 +209,7 @@ async def _erase_batch(session: AsyncSession, values: Json, ids: Sequence[UUID],
     return await blank_notifications(session, {**values, "until": ids[-1]})
 
 
-# Of schedules with other recipients; those of this one alone lose their payload and tags.
+# Schedules that also have other recipients. A schedule of this recipient alone loses its payload and tags.
 LOCK_SHARED_SCHEDULES = text("""
 SELECT id, spec FROM schedule WHERE tenant = :tenant AND deleted_at IS NULL
    AND spec->'recipients' ? CAST(:recipient_id AS text) ORDER BY id FOR NO KEY UPDATE

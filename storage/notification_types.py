@@ -53,7 +53,7 @@ async def find_current(session: AsyncSession, tenant: UUID, key: str) -> Notific
 async def list_page(
     session: AsyncSession, tenant: UUID, after: str | None, limit: int
 ) -> list[NotificationTypeVersion]:
-    """Current types by key, those after the key `after`."""
+    """Return the current types whose keys follow `after`, in the order of the keys."""
     newer = aliased(NotificationTypeVersion)
     of_same_key = (col(newer.tenant) == NotificationTypeVersion.tenant, col(newer.key) == NotificationTypeVersion.key)
     query = (

@@ -45,7 +45,7 @@ class NotificationFilter:
     digest_id: UUID | None = None
 
 
-# As in the index on `delivery`.
+# The same expression as in the index on `delivery`, or Postgres does not use it.
 CONTENT_WORDS: ColumnElement[str] = literal_column("content_words(delivery.rendered_content)")
 
 

@@ -23,7 +23,7 @@ MAX_PASSWORD_SECONDS = 2.0
 
 @outage
 async def flood_of_one_tenant(scenario: Scenario) -> None:
-    """Send 1,000 of one tenant at once (long run: 10,000): another tenant's sends and its own passwords overtake."""
+    """Flood one tenant with 1,000 sends (long run: 10,000): sends of another tenant, and passwords, overtake them."""
     scenario.background_load.pause()
     await scenario.wait_until_all_ended()
     quiet, urgent = await measure_few_sends(scenario, 1), await measure_few_sends(scenario, 0, password=True)

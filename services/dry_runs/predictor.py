@@ -37,7 +37,7 @@ class PredictedSend:
 
 
 class DryRunPredictor:
-    """Predict sends. `secret` keys the digest keys."""
+    """Predict sends. `secret` is the key of the hashes that identify digests."""
 
     def __init__(
         self,

@@ -28,10 +28,10 @@ class MailMode(StrEnum):
     ACCEPT = "accept"
     REFUSE = "refuse"
     BROKEN = "broken"  # credentials refused
-    HANG = "hang"  # after the content
+    HANG = "hang"  # never responds to the content
     LOSE = "lose"  # accepts, then cuts the connection
     CUT_AT_RCPT = "cut_at_rcpt"
-    STALL = "stall"  # at the recipient
+    STALL = "stall"  # never responds to the recipient
     CUT_AT_GREETING = "cut_at_greeting"
     GARBLE = "garble"  # responds to the content with invalid SMTP
 
