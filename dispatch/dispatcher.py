@@ -188,8 +188,8 @@ class LookBackWindow:
         self._full_scan_at = -math.inf
 
     def look_back(self) -> timedelta:
-        """Return the limit. Look back without a limit from time to time: rows that became due in the past are late
-        and not lost."""
+        """Return how far back to look for due rows. Every 30 s there is no limit, so that a row written with an earlier
+        due time is found late, but found."""
         now = time.monotonic()
         if self._drained_at is None or now - self._full_scan_at > self.FULL_SCAN_INTERVAL:
             self._full_scan_at = now

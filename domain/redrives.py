@@ -67,7 +67,7 @@ def unreachable_reason(skips: Sequence[SkippedChannel]) -> str:
 
 
 def already_sent_decision(generation: int) -> DeliveryDecision:
-    """Return the end of a delivery that an earlier generation has sent."""
+    """Return the decision to skip a delivery that an earlier generation has sent."""
     return DeliveryDecision(status=DeliveryStatus.SKIPPED, reason=Reason(ALREADY_SENT, {"generation": generation}))
 
 

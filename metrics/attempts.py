@@ -89,7 +89,7 @@ def observe_call(provider: str, seconds: float) -> None:
 
 
 def observe_first_attempt(ledger: Ledger, priority: int, waited: timedelta) -> None:
-    """Observe the delay of the first attempt, in the first generation only: a redrive waited for an operator.
-    `ledger` has the attempt that begins."""
+    """Record the delay of the first attempt. Skip redrives, whose delay is the operator's. `ledger` already has the
+    attempt."""
     if ledger.generation == 1 and len(ledger.attempts) == 1:
         FIRST_ATTEMPT_SECONDS.labels(str(priority)).observe(max(waited.total_seconds(), 0))

@@ -14,7 +14,7 @@ CHUNK_SIZE = 1_000_000
 class AttachmentFile(SQLModel, table=True):
     """Store one uploaded file. Files of a tenant with the same content share its chunks.
 
-    While an old file is examined for deletion, its uses up to the notification `checked_use` are known to be finished.
+    The search for unused files has found every notification up to `checked_use` finished, and continues after it.
     """
 
     __tablename__ = "attachment"

@@ -24,9 +24,7 @@ class QueueState(StrEnum):
 
 
 # Half of each page stays free for new versions of its rows. Every row is updated and then deleted within seconds, so
-# autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim. The table does not
-# shrink, also as truncation needs an exclusive lock: statements that are planned while it is empty would read it as a
-# whole, and are kept for the next thousands of entries. The migration makes it large enough for that.
+# autovacuum runs after a small share of changes, without pauses: dead entries slow down every claim. The table is never
 STORAGE_PARAMETERS = {
     "fillfactor": 50,
     "autovacuum_vacuum_scale_factor": 0.02,

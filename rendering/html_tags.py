@@ -54,7 +54,7 @@ def find_tags(html: str) -> Iterator[Tag]:
 
 
 def find_all_tags(html: str) -> Iterator[Tag]:
-    """Find also the tags inside comments and raw text, and an unclosed tag.
+    """Find all tags, including those inside comments and raw text, and an unclosed tag.
 
     Outlook reads conditional comments, SVG has no raw text, and appended text can close a tag.
     """

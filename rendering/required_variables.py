@@ -64,7 +64,7 @@ class _TemplateWalker:
         self.required: set[str] = set()
 
     def walk(self, body: Iterable[nodes.Node], known: Names) -> Names:
-        """Walk the statements in order and return the names known behind them."""
+        """Walk the statements in order and return the names known after them."""
         for statement in body:
             known = self._walk_statement(statement, known)
         return known

@@ -63,7 +63,7 @@ def cost_of(schema: dict[str, Any]) -> int:
 
 
 class _CostCounter:
-    """Count one schema. `_known` holds the cost and the depth of each sub-schema."""
+    """Count one schema. `_counted` holds the cost and the height of each sub-schema."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root

@@ -88,7 +88,7 @@ class LiveGateChecker:
         self._secret = secret
 
     async def time_gate(self, check: GateCheck) -> Gate | None:
-        """Check quiet hours and send window. Without a closed gate this costs no I/O."""
+        """Check quiet hours and send window. An open gate costs no I/O."""
         gate = check.time_gate
         if gate is not None:
             async with self._database.transaction() as session:

@@ -47,7 +47,7 @@ class RegisteredDevice:
     updated_at: datetime
 
 
-# An erasure of the recipient waits for this transaction, or this finds no recipient. Concurrent new devices of one
+# An erasure of the recipient waits for this transaction, or this statement finds no row. Concurrent new devices of one
 # recipient are saved one after the other, so that the limit counts both.
 LOCK_RECIPIENT = text(
     "SELECT 1 FROM recipient WHERE tenant = :tenant AND recipient_id = :recipient_id FOR NO KEY UPDATE"

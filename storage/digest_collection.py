@@ -196,7 +196,7 @@ UPDATE digest d SET closes_at = x.closes_at
 
 
 async def update_closing_times(session: AsyncSession, tenant: UUID, recipient_id: str) -> None:
-    """Set the next times of a recipient whose zone has changed."""
+    """Set when the open windows of a recipient close, after its time zone has changed."""
     which = {"tenant": tenant, "recipient_id": recipient_id, "after": MIN_ID, "limit": None}
     await _update_closing_times(session, which)
 

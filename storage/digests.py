@@ -201,8 +201,8 @@ def member_of(row: Any) -> DigestMember:
 
 
 async def _create_notification(session: AsyncSession, window: ClosingWindow, merged: MergedItems) -> UUID | None:
-    """Return the id of the notification, or None if the recipient no longer exists. The id derives from the time at
-    which the window ended, so it is the same after a restore unless the window ended early."""
+    """Create the digest's notification. Return its id, or None if the recipient no longer exists. The id derives from
+    the time at which the window ended, so it is the same after a restore unless the window ended early."""
     id = timed_id(min(window.closes_at, window.at), "digest", window.id)
     new = NewNotification(
         id=id,

@@ -60,9 +60,9 @@ ERASURE_STEPS = {
     "profiles": statement("erasures/erase_profiles"),
 }
 
-# Of a part of the notifications.
+# Deletes those of one batch of notifications.
 DELETE_INBOX_MESSAGES = statement("erasures/delete_inbox_messages")
-# Or an erasure under way has given another id to some of them.
+# Also true while an erasure is under way, which has given another id to some notifications.
 EXCEEDS_LIMIT = statement("erasures/exceeds_limit")
 LOCK_NEXT = statement("erasures/lock_next")
 POSTPONE_FAILED = statement("erasures/postpone_failed")

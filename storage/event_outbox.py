@@ -211,7 +211,7 @@ async def replay_since(
     return ReplayResult(count=count, through=through, more=count == MAX_REPLAYED)
 
 
-# They fell due while their endpoint was disabled; a replay sends them.
+# Messages that became due while their endpoint was disabled. A replay sends them.
 GIVE_UP_DISABLED = statement("event_outbox/give_up_disabled")
 
 DELETE_OLD_MESSAGES = statement("event_outbox/delete_old_messages")

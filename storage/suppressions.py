@@ -113,7 +113,7 @@ async def add(session: Executor, tenant: UUID, new: NewSuppression) -> tuple[Sup
 async def apply_findings(
     session: Executor, ref: NotificationRef, attempt_id: UUID, findings: Sequence[SuppressionFinding]
 ) -> list[SuppressionFinding]:
-    """Suppress the address that this call went to; those of the findings that changed something."""
+    """Suppress the address of this call for each finding. Return the findings that changed the list."""
     if not findings:
         return []
     values = {"attempt_id": attempt_id, "tenant": ref.tenant}

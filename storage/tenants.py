@@ -160,8 +160,8 @@ async def _record_change(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantDefaults:
-    """`frequency_cap` is `{limit, per}`; `phone_regions` None allows all. `email_sender` and `email_reply_to` are
-    `{email, name}`."""
+    """Hold the settings of a tenant. `frequency_cap` is `{limit, per}`; `phone_regions` None allows all. `email_sender`
+    and `email_reply_to` are `{email, name}`."""
 
     default_language: str
     timezone: str

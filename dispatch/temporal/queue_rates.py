@@ -44,9 +44,9 @@ class QueueRateTask:
         self._last_updates: dict[str, tuple[ProviderRateLimits, float]] = {}
 
     async def update_rates(self) -> float:
-        """Set what has changed, and from time to time what has not: another process may have led in between, and a
-        store may be new. Compare with the rows again afterwards: if this process stalled before the call, another
-        one may have set a newer limit."""
+        """Set the limits that have changed, and every 30 s all limits, because another process may have been leader or
+        the store may be new. Then read the rows again, because another process may have changed a limit while this one
+        stalled before its call."""
         while await self._update_changed():
             pass
         return POLL_INTERVAL

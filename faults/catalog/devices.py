@@ -29,7 +29,7 @@ HAVING n.status NOT IN ('SENT', 'DELIVERED', 'OPENED') OR count(DISTINCT a.endpo
 
 @fault
 async def many_devices(scenario: Scenario) -> None:
-    """Send to four recipients with 900 devices: another tenant's passwords overtake, and 20 devices each are used."""
+    """Send to four recipients with 900 devices: another tenant's passwords overtake them, and each uses 20 devices."""
     scenario.background_load.pause()
     await scenario.wait_until_all_ended()
     alone = await measure_few_sends(scenario, 1, password=True)

@@ -68,7 +68,7 @@ class ConnectionPool:
         return True
 
     def _expire(self, connection: PooledConnection, messages: int) -> None:
-        """Close the connection if it has been idle since then."""
+        """Close the connection if it has been idle since it had sent `messages` messages."""
         if connection in self._idle and connection.messages == messages:
             self._idle.remove(connection)
             connection.close()

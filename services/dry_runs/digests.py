@@ -29,8 +29,8 @@ class DigestArrival:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DigestPrediction:
-    """Hold the predicted window. `end` is the status of the item; unless it is DIGESTED, the item is not part of
-    `check`, the digest's own notification."""
+    """Hold the predicted window. `end` is the status with which the item ends. `check` is the digest's own
+    notification, which contains the item only if `end` is DIGESTED."""
 
     window: DigestForecast
     end: NotificationStatus

@@ -34,7 +34,7 @@ class PredictedGateChecker:
         return None if has_room else Gate(reason=GateReason.PROVIDER_BUSY, provider=provider)
 
     async def limit_gate(self, check: GateCheck) -> GateDecision:
-        """Return the gate with the end that a wait for a slot would have if nothing else is sent."""
+        """Return the outcome if a limit is used up. The end of a wait assumes that nothing else is sent."""
         if not (counted := check.counted_limits):
             return None
         at = check.context.now
