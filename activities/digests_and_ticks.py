@@ -20,8 +20,8 @@ class TickActivities:
 
     @activity.defn
     async def run_tick(self, tick: TickInput) -> TickOutcome:
-        """Run all due work. A repeated or late tick finds what is left; a concurrent one finds what is not claimed.
-        At the end update how often the tick runs, if at all."""
+        """Run all due work. A repeated or late tick finds what is left; a concurrent one finds what is not claimed. At
+        the end set how often the tick runs from now on, or end it."""
         done: Counter[str] = Counter()
         for name, work in self._work_by_name.items():
             while count := await work(tick.tenant, tick.notification_type):

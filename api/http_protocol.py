@@ -167,8 +167,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     @property
     def _may_respond(self) -> bool:
-        """Whether a response can be written: not within another response, and not where the client would match it to a
-        later request."""
+        """Return whether a response can be written: not within another response, and not if the client would assign it
+        to a later request."""
         if self.pipeline or self.phase is Phase.IDLE or self.phase is Phase.RESPONSE:
             return False
         if self.phase is Phase.BODY and self.cycle is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from domain.json_types import Json
 
-# What `unsubscribe_url` is in templates and in stored content. `deliver` replaces it by the recipient's link.
+# The value of `unsubscribe_url` in templates and in stored content. `deliver` replaces it with the recipient's link.
 UNSUBSCRIBE_PLACEHOLDER = "https://unsubscribe.invalid/"
 # Headers of a send. A caller's own headers begin with `X-`.
 HEADER_LIMIT = 20

@@ -53,7 +53,7 @@ def with_slot_taken(limit: FrequencyLimit, window: LimitWindow, at: datetime) ->
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotQueue:
-    """Count those that wait for slots of a limit, and those of them that are before a new one."""
+    """Count the notifications that wait for slots of a limit, and those of them that precede a new one."""
 
     waiting: int = 0
     waiting_ahead: int = 0

@@ -47,7 +47,7 @@ class WaitingCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldState:
-    """Hold what holds a delivery now. Without any of these it was released, or is about to be."""
+    """Describe why a delivery is held now. With the defaults, it was released or is about to be released."""
 
     paused: bool = False
     circuit_open: bool = False

@@ -81,7 +81,7 @@ async def second_api(servers: Servers) -> AsyncIterator[StackProcess]:
 
 
 def api_client(servers: Servers, part: StackProcess) -> httpx2.AsyncClient:
-    """Create a client with a short timeout: there is another API."""
+    """Create a client with a short timeout, after which the caller uses another API process."""
     port = (part.child.env or {})[f"{PREFIX}API_PORT"]
     headers = {"Authorization": f"Bearer {servers.info.api_key}"}
     url = f"http://{HOST}:{port}/api/v1"

@@ -35,7 +35,7 @@ STORAGE_PARAMETERS = {
     "vacuum_truncate": "false",
 }
 
-# Who waits for room in a limit is shown when its window ends, and made due only if the next one has room.
+# An entry that waits for a limit shows the end of its window, and becomes due only if the next window has a free slot.
 WAITS_FOR_LIMIT = "COALESCE(waits_for, '') IN ('throttled', 'frequency_capped')"
 IS_TIMED = f"state = 'claimed' OR (state = 'waiting' AND waits_until IS NOT NULL AND NOT {WAITS_FOR_LIMIT})"
 HAS_WORKFLOW = "started_at IS NOT NULL AND state NOT IN ('collecting', 'canceled')"

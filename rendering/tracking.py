@@ -52,7 +52,7 @@ def rewrite_html(html: str, pixel: str | None, link: Callable[[str], str | None]
     end = len(html)
     for tag in find_tags(html):
         if tag.name in ("/body", "/html"):
-            # The last of either; an `</html>` never moves it behind the end of the body.
+            # The last tag of either kind; an `</html>` never moves `end` past the end of the body.
             end = tag.start if tag.name == "/body" or end == len(html) else end
         elif link is not None and tag.name in LINK_TAGS and "href" in tag.values:
             start, stop = tag.values["href"]

@@ -23,7 +23,7 @@ IGNORED_CHARACTERS = re.compile(
 SCHEME_PART = re.compile(r"[^/\\?#]*")
 HOST_PREFIX = re.compile(r"[/\\]{2}")
 WHITESPACE = re.compile(r"[\t\n\f\r ]+")
-# A comma ends a candidate of a srcset behind its descriptor, and at the end of a URL.
+# A comma ends a candidate of a srcset after its descriptor, and at the end of a URL.
 SRCSET_SEPARATOR = re.compile(r",?[\t\n\f\r ]+,?|(?<=[wxhWXH]),")
 REFRESH_PREFIX = re.compile(r"[\t\n\f\r ]*[0-9.]*[\t\n\f\r ;,]*(?:url[\t\n\f\r ]*=)?[\t\n\f\r ]*[\"']?", re.IGNORECASE)
 CSS_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})[\t\n\f\r ]?|(.))", re.DOTALL)

@@ -33,7 +33,7 @@ TEMPLATE: Json = {
 
 
 def inline_recipient_id(email: str) -> str:
-    """Return the id of the recipient that stands for this address, the same for each of its emails."""
+    """Return the id of the recipient with this address. It is the same for each email to the address."""
     return f"email-{derived_id('inline email', email.lower())}"
 
 

@@ -22,7 +22,7 @@ MAX_LISTED_SKIPS = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class RedriveCommand:
-    """What the caller requested. At most `max_redriven` are redriven, `rate` of them per second (0 is all at once).
+    """Hold the caller's request. At most `max_redriven` are redriven, `rate` of them per second (0 is all at once).
     `key_id` and `key_name` identify the caller's API key."""
 
     tenant: UUID

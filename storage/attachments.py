@@ -63,7 +63,7 @@ class ReceivedContent:
 
 
 async def allow_idling(session: Executor, seconds: float) -> None:
-    """Let the transaction wait so long for the next chunk, until `save` begins."""
+    """Let the transaction wait up to `seconds` for each chunk, until `save` begins."""
     await session.execute(ALLOW_IDLING, {"milliseconds": f"{seconds * 1_000:.0f}"})
 
 

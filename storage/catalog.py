@@ -70,7 +70,8 @@ IdInTenant: TypeAlias = tuple[UUID, UUID]
 
 
 class Catalog:
-    """What can change is at most 5 s old, absence included; what cannot is kept while there is room."""
+    """Cache rows. Rows that can change, and their absence, are at most 5 s old. Immutable rows stay while the cache has
+    room."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -87,7 +88,7 @@ class Catalog:
         self._templates: Cache[IdInTenant, TemplateVersion] = Cache(self._load_template, size=1_000)
 
     async def key(self, hash: str) -> ApiKeyInfo | None:
-        """By the SHA-256 of the key, in hex. None: unknown or revoked."""
+        """Return the key with this SHA-256 (in hex), or None if it is unknown or revoked."""
         return await self._keys.get(hash)
 
     def was_valid(self, hash: str) -> bool:
@@ -98,7 +99,7 @@ class Catalog:
         return await self._current.get((tenant, key))
 
     async def type_by_id(self, tenant: UUID, id: UUID) -> NotificationType:
-        """Any version, retired or not. LookupError: the tenant has none with this id."""
+        """Return a version, retired or not. Raise LookupError if the tenant has none with this id."""
         return await self._types.get((tenant, id))
 
     async def published(

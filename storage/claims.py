@@ -28,14 +28,14 @@ LEASE_SECONDS = 12
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slots:
-    """How many notifications a process handles at a time; `reserved` of them are kept for priorities 1 and 2."""
+    """Limit the notifications that a process handles at a time. `reserved` slots are kept for priorities 1 and 2."""
 
     total: int
     reserved: int
 
 
 def resolve_slots(total: int) -> Slots:
-    """Those of one process; 0 is the default."""
+    """Return the slots of one process; 0 is the default."""
     total = total or DEFAULT_SLOTS
     return Slots(total=total, reserved=max(1, total // 4))
 
@@ -85,7 +85,7 @@ SET_WAIT = statement("claims/set_wait")
 # A wait that `waits_for` names is another channel's.
 CLEAR_WAIT = statement("claims/clear_wait")
 
-# Claims that have expired and waits that are over, the most urgent first.
+# Make entries with an expired claim or an ended wait due, the most urgent first.
 MAKE_WAITING_DUE = statement("claims/make_waiting_due")
 
 # What a tenant has due at priorities 1 and 2 beyond its burst, oldest first. Notifications are locked before entries.

@@ -173,8 +173,8 @@ def is_permanent(error: BaseException) -> bool:
 
 
 def _indicates_outage(error: BaseException) -> bool:
-    """Without a code it was not the server that answered: a reset, a time-out, asyncpg's own InterfaceError; unless the
-    driver could not encode a value."""
+    """Return whether the error means that Postgres is unavailable. An error without a code is one of the driver, such
+    as a reset or a timeout. A value that the driver cannot encode is no outage."""
     if isinstance(error, ValueError) or isinstance(error.__cause__, ValueError):
         return False
     code = _sqlstate(error)

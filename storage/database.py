@@ -29,7 +29,7 @@ PINNED_SHARE_DIVISOR = 2  # half of the pool at most
 
 
 class PoolUsage:
-    """How many blocks want a connection of the pool or have one."""
+    """Count the blocks of code that wait for a connection of the pool or hold one."""
 
     def __init__(self) -> None:
         self.active_blocks = 0

@@ -51,7 +51,7 @@ WINDOW_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingGroup:
-    """What waits for one window, in the order in which it came."""
+    """Hold the items that wait for one window, in the order of their arrival."""
 
     tenant: UUID
     key: str
@@ -92,7 +92,7 @@ async def _collect_group(
 
 
 async def _digest_rule(load_type: LoadNotificationType, group: WaitingGroup) -> DigestRule:
-    """Return the rule of the newest version under which any of them was accepted."""
+    """Return the rule of the newest type version under which an item of the group was accepted."""
     rule = (await load_type(group.tenant, group.items[-1].type_id)).timing.digest
     if rule is None:
         raise LookupError(f"{group.notification_type} collects nothing")
@@ -176,13 +176,13 @@ async def find_open_window(session: Executor, tenant: UUID, group: str) -> Diges
 
 
 async def list_waiting_items(session: Executor, tenant: UUID, group: str, at: datetime) -> list[DigestItem]:
-    """Those that are collected before one that comes `at` this moment, in their order."""
+    """Return the items that are collected before one that arrives at `at`, in order."""
     rows = await session.execute(SELECT_WAITING_ITEMS, {"tenant": tenant, "group": group, "at": at})
     return [DigestItem(**{name: row[name] for name in DigestItem.__slots__}) for row in rows.mappings()]
 
 
 async def list_members(session: Executor, tenant: UUID, window: UUID, ids: Sequence[UUID]) -> list[DigestMember]:
-    """Those of the window, and those of `ids` that are still to be collected."""
+    """Return the members of the window, and those items of `ids` that are not collected yet."""
     rows = await session.execute(SELECT_MEMBERS, {"tenant": tenant, "window": window, "ids": list(ids)})
     return [member_of(row) for row in rows.mappings()]
 

@@ -133,8 +133,8 @@ class Encryption:
         return base64.urlsafe_b64encode(outer.digest()).rstrip(b"=").decode()
 
     def address_hash(self, tenant: UUID, contact: str, value: str) -> str:
-        """By what the suppression list knows an address: the same one of the same tenant gives the same key. `contact`
-        is `email` or `phone`; the case of an email address does not matter."""
+        """Return the keyed hash by which the suppression list knows an address of a tenant. `contact` is `email` or
+        `phone`. The case of an email address does not matter."""
         plain = value.lower() if contact == "email" else value
         return self.lookup_hash(hashlib.sha256(f"{tenant}:{contact}:{plain}".encode()).hexdigest())
 
@@ -159,7 +159,7 @@ def encryption_of(session: HasEncryption) -> Encryption:
 
 
 def key_id_of(stored: Any) -> str | None:
-    """None if the value is not encrypted."""
+    """Return the id of the key that encrypted the value, or None if it is not encrypted."""
     match = STORED_PATTERN.fullmatch(stored) if isinstance(stored, str) else None
     return match[1] if match else None
 

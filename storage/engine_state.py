@@ -61,7 +61,7 @@ class StoreReport:
 
 
 async def read_report(session: Executor) -> StoreReport | None:
-    """None before any process has seen a store."""
+    """Return the latest report, or None before any process has seen a store."""
     return await _read_state(session, SELECT_STATE)
 
 

@@ -85,7 +85,7 @@ async def erase_at_once(session: AsyncSession, tenant: UUID, recipient_id: str) 
 
 
 async def erase_recipient(session: AsyncSession, values: Json) -> Counter[str]:
-    """Erase the recipient with all notifications behind `after`. Return no counts if there is no such recipient."""
+    """Erase the recipient with all notifications after `after`. Return no counts if there is no such recipient."""
     values = {**values, "until": MAX_ID, "erased_at": None, "limit": None}
     await rename_digests(session, values)
     profile = await recipients.find(session, values["tenant"], values["recipient_id"], lock=True)
@@ -104,8 +104,8 @@ async def erase_recipient(session: AsyncSession, values: Json) -> Counter[str]:
 
 
 async def blank_notifications(session: AsyncSession, values: Json) -> Counter[str]:
-    """Blank and cancel notifications behind `after` up to `until`, and blank what belongs to them. Rename up to `limit`
-    digests: there are fewer than notifications."""
+    """Blank and cancel the notifications from `after` (exclusive) to `until`, and blank their rows in other tables.
+    Rename up to `limit` digests, of which there are fewer than notifications."""
     await rename_digests(session, values)
     counts = await _blank_and_cancel(session, values)
     counts["inbox_messages"] = (await session.execute(DELETE_INBOX_MESSAGES, values)).scalar_one()

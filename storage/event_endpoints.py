@@ -1,4 +1,4 @@
-"""A tenant's endpoints for status events: kept by their routes, and disabled when nothing gets through any more."""
+"""Store a tenant's endpoints for status events. Routes manage them; the poster disables endpoints that keep failing."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ async def find(session: AsyncSession, tenant: UUID, key: str, *, lock: bool = Fa
 
 
 async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limit: int) -> list[EventEndpoint]:
-    """By key, those after the key `after`."""
+    """Return the endpoints whose keys follow `after`, in the order of the keys."""
     query = (
         select(EventEndpoint)
         .where(EventEndpoint.tenant == tenant, col(EventEndpoint.deleted_at).is_(None))

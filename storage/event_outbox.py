@@ -45,8 +45,8 @@ class DuePost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConcurrencyLimits:
-    """How many may be under way at once: at all, to one tenant's endpoints, to one endpoint, and to endpoints to which
-    nothing gets through, which have one place each, so that they cannot take the places of the others."""
+    """Limit concurrent posts: in total, per tenant, per endpoint, and to failing endpoints together. A failing endpoint
+    gets one post at a time, so that failing endpoints leave capacity for the others."""
 
     max_total: int = 64
     of_tenant: int = 16
@@ -56,7 +56,7 @@ class ConcurrencyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostResult:
-    """What one POST came to. `error` is None exactly if it was taken; `is_gone`: the receiver wants no more, ever."""
+    """Hold the result of one POST. `error` is None if the receiver accepted it. `is_gone`: it responded with 410."""
 
     at: datetime
     status: int | None
@@ -103,7 +103,7 @@ async def claim_posts(session: Executor, limits: ConcurrencyLimits, in_flight: C
 
 
 def _build_post(encryption: Encryption, row: Json) -> DuePost:
-    """Without a URL and secrets if they cannot be decrypted: the other posts of the claim are not affected."""
+    """Build a post. It has no URL and secrets if they cannot be decrypted, so that the other posts are not affected."""
     owner = secret_owner_of(row["tenant"], row["endpoint_id"])
     stored, keys = row.pop("url"), (row.pop("secret"), row.pop("previous"))
     try:
@@ -119,7 +119,7 @@ async def record_delivered(session: Executor, post: DuePost, result: PostResult)
 
 
 async def record_failed(session: AsyncSession, post: DuePost, result: PostResult, pause: timedelta | None) -> None:
-    """It is tried again after `pause`, or given up."""
+    """Record a failed attempt. The next one is due after `pause`; None gives up."""
     seconds = None if pause is None else pause.total_seconds()
     values = {"pause": seconds, "error": result.error, "lease": post.lease, **_result_values(post, result)}
     await session.execute(MARK_FAILED, values)
@@ -130,7 +130,7 @@ def _result_values(post: DuePost, result: PostResult) -> Json:
     return {"id": post.id, "status": result.status, "attempt": attempt_json}
 
 
-# At once: more would be a long statement. Per second: so that a receiver that has just come back bears it.
+# Per request: more would be a long statement.
 MAX_REPLAYED = 10_000
 
 
@@ -159,7 +159,7 @@ def status_of(message: EventMessage) -> EventMessageStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplayResult:
-    """`through` is when the last of them occurred; `more`: not all of the time that was asked for."""
+    """Hold the result of a replay. `through` is when its last event occurred. `more`: later events remain."""
 
     count: int
     through: datetime | None
@@ -168,7 +168,7 @@ class ReplayResult:
 
 REPLAY_ONE = statement("event_outbox/replay_one")
 
-# Replayed messages are due one after the other, behind an earlier replay. New messages are due now, and precede them.
+# Replayed messages are due one after the other, after those of an earlier replay, and after new messages.
 REPLAY = statement("event_outbox/replay")
 
 

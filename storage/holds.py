@@ -103,7 +103,7 @@ async def list_page(session: AsyncSession, tenant: UUID, *, before: UUID | None,
 
 
 async def list_for_type(session: AsyncSession, tenant: UUID, notification_type: str) -> tuple[ActivePause, ...]:
-    """Those that may hold back a notification of this type."""
+    """Return the pauses that may hold back a notification of this type."""
     rows = await session.execute(SELECT_FOR_TYPE, {"tenant": tenant, "notification_type": notification_type})
     return tuple(_pause_of(row) for row in rows.mappings())
 

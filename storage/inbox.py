@@ -97,7 +97,8 @@ async def mark_batch_read(
 
 
 async def _report_opened(session: AsyncSession, tenant: UUID, notification_ids: dict[UUID, UUID]) -> None:
-    """By the id of the message, which is that of its delivery."""
+    """Store a receipt for each message. `notification_ids` is by the id of the message, which is that of its
+    delivery."""
     deliveries = await receipts.find_sent_deliveries(session, tenant, list(notification_ids.values()))
     read = [delivery for delivery in deliveries if delivery.delivery_id in notification_ids]
     await receipts.store_application_receipts(session, read, ReceiptKind.OPENED, Reporter.INBOX)

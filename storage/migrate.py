@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_ID = 7_201_535
 POLL_INTERVAL = 0.1  # seconds
-# A migration that waits for a table holds up every later statement on it: it fails instead, and is run again.
+# A migration that waits for a table blocks every later statement on it. It fails instead, and is run again.
 SET_LOCK_TIMEOUT = text("SELECT set_config('lock_timeout', '5s', false)")
 TRY_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 

@@ -98,7 +98,7 @@ async def find_previous_spec(session: AsyncSession, row: NotificationTypeVersion
 
 
 async def retire(session: AsyncSession, tenant: UUID, key: str) -> NotificationTypeVersion | None:
-    """None if there is nothing to retire. Notifications already accepted keep the row they point to."""
+    """Retire the current version and return it, or None if there is none. Accepted notifications keep their version."""
     await session.execute(LOCK_TYPE, {"name": f"notification_type:{tenant}:{key}"})
     row = await find_current(session, tenant, key)
     if row is None:

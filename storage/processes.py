@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from storage.statements import Executor, statement
 
-# Seconds. A row that was not renewed for so long belongs to a process that is dead or cut off.
+# Seconds. A row that was not renewed for this long belongs to a process that is dead or cut off.
 LIVENESS_TIMEOUT = 60
-# As long after its death its row can still be looked at.
+# For this long operators can still read the row of a dead process.
 DELETE_DEAD_AFTER = 3600
 
 RENEW = statement("processes/renew")
@@ -26,7 +26,7 @@ RELEASE = text("DELETE FROM lease WHERE name = :name AND holder = :holder")
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessInfo:
-    """What a process reports about itself. `role` is `worker` or `api` (column `kind`); `isolation` names the
+    """Describe a process as it reports itself. `role` is `worker` or `api` (column `kind`); `isolation` names the
     layers in force in its rendering processes, None before one has started."""
 
     id: UUID

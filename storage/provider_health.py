@@ -119,7 +119,7 @@ SELECT_LIMITS = text("SELECT provider, rate, tenant_rate FROM provider_limit")
 
 
 async def read_limits(session: Executor) -> dict[str, ProviderRateLimits]:
-    """Those of which anything has been set."""
+    """Return the limits of the providers that have any."""
     rows = (await session.execute(SELECT_LIMITS)).mappings()
     return {row["provider"]: ProviderRateLimits(rate=row["rate"], tenant_rate=row["tenant_rate"]) for row in rows}
 

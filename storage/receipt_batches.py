@@ -34,7 +34,8 @@ class ClaimedReceipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceiptBatch:
-    """How many receipts were claimed, which are to be applied alone (each has a lease), and which are applied."""
+    """Hold how many receipts were claimed, which of them must be applied alone (each has a lease), and which were
+    applied."""
 
     size: int
     to_apply_alone: list[ClaimedReceipt]

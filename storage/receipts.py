@@ -87,7 +87,7 @@ def _receipts_to_json(receipts: list[StoredReceipt]) -> str:
 
 
 async def find_early(session: Executor, provider: str, message_id: str) -> list[StoredReceipt]:
-    """Those that came before we knew the provider's id of the message, for the transaction that records it."""
+    """Return the receipts that arrived before the provider's id of the message was known, and lock them."""
     return _receipts_of(
         (await session.execute(LOCK_EARLY, {"provider": provider, "message_id": message_id})).mappings()
     )
@@ -186,7 +186,7 @@ class SentDelivery:
 
 
 async def find_sent_deliveries(session: Executor, tenant: UUID, notifications: Sequence[UUID]) -> list[SentDelivery]:
-    """Those of these notifications that the recipient has or may have."""
+    """Return the deliveries of these notifications that were sent or may have been sent."""
     rows = await session.execute(SELECT_SENT_DELIVERIES, {"tenant": tenant, "notifications": list(notifications)})
     return [SentDelivery(**{**row, "channel": Channel(row["channel"])}) for row in rows.mappings()]
 

@@ -55,8 +55,8 @@ TABLES = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TenantRetention:
-    """What is kept of a tenant's notifications for how many days. `content_after`: the content of all up to this one
-    has been removed."""
+    """Hold for how many days a tenant's notifications and their content are kept. The content of the notifications up
+    to `content_after` has been removed."""
 
     id: UUID
     at: datetime
@@ -74,7 +74,7 @@ class PrunedPage:
 
 
 async def find_next_tenant(session: Executor, after: UUID) -> TenantRetention | None:
-    """None behind the last one."""
+    """Return the next tenant after `after`, or None after the last one."""
     values = {"after": after, "pass_every": PASS_INTERVAL.total_seconds()}
     row = (await session.execute(SELECT_NEXT_TENANT, values)).mappings().one_or_none()
     return None if row is None else TenantRetention(**{**row, "content_after": row["content_after"] or MIN_ID})
@@ -83,7 +83,7 @@ async def find_next_tenant(session: Executor, after: UUID) -> TenantRetention | 
 async def remove_content(
     session: Executor, tenant: UUID, ended_before: datetime, after: UUID, limit: int
 ) -> PrunedPage:
-    """Look at up to `limit` notifications behind `after`; remove the content of those that ended before a moment."""
+    """Read up to `limit` notifications after `after`. Remove the content of those that ended before `ended_before`."""
     found, last = await _select_page(session, SELECT_CONTENT_PAGE, tenant, ended_before, after, limit)
     emptied_ids = list((await session.execute(REMOVE_PAYLOAD, {"ids": found})).scalars()) if found else []
     if emptied_ids:

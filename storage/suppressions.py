@@ -61,7 +61,7 @@ class SuppressionEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuppressionFilter:
-    """`keys` are those of one address; `ended` asks for what was lifted or has run out, and for that alone."""
+    """Filter the list. `keys` are those of one address. `ended` selects lifted and expired entries, and no others."""
 
     channel: Channel | None = None
     reason: SuppressionReason | None = None

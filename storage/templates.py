@@ -25,7 +25,7 @@ SELECT max(version) FROM template
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateKey:
-    """What versions are counted within."""
+    """Identify the content whose versions are numbered together."""
 
     tenant: UUID
     name: str
@@ -131,7 +131,7 @@ SORT_COLUMNS = (col(Template.name), col(Template.channel), col(Template.language
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateFilter:
-    """None: any."""
+    """Filter versions. None does not filter."""
 
     tenant: UUID
     name: str | None = None

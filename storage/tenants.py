@@ -125,13 +125,13 @@ async def read_state(session: AsyncSession, key: str) -> TenantState | None:
 
 
 async def list_page(session: AsyncSession, after: str | None, limit: int | None) -> Sequence[TenantState]:
-    """By key; without a limit all of them."""
+    """Return the tenants after the key `after`, by key; all of them without a limit."""
     page = SELECT_TENANTS.where(col(Tenant.key) > (after or "")).order_by(col(Tenant.key)).limit(limit)
     return [TenantState(**row) for row in (await session.execute(page)).mappings()]
 
 
 async def list_keys(session: AsyncSession, limit: int | None = None) -> Sequence[str]:
-    """By name."""
+    """Return the keys of the tenants in alphabetical order."""
     return (await session.execute(select(Tenant.key).order_by(Tenant.key).limit(limit))).scalars().all()
 
 

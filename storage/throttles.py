@@ -37,7 +37,7 @@ SELECT_WINDOWS = statement("throttles/select_windows")
 DEQUEUE = text("""
 DELETE FROM throttle_queue_entry WHERE notification_id = :id AND generation = :generation AND granted_at IS NULL
 """)
-# Locked first, and read by a statement of its own: it sees who queued while it waited for the lock.
+# The lock is a separate statement, so that the next one sees entries that were added while this one waited.
 LOCK_ENDED = statement("throttles/lock_ended")
 # Open the next window for as many waiting notifications as it has slots, by priority. New requests queue behind them.
 # The others wait for the window after that.
@@ -78,8 +78,8 @@ async def acquire_slots(
 async def read_windows(
     session: Executor, request: SlotRequest, keys: Sequence[str]
 ) -> dict[str, tuple[LimitWindow, SlotQueue]]:
-    """By key, the windows that have begun and who waits for them; `waiting_ahead` are those that a new one stands
-    behind. Nothing is locked or written."""
+    """Return, by key, the windows that have begun and the numbers of waiting notifications; `waiting_ahead` counts
+    those that precede a new one. Lock and write nothing."""
     values = {"tenant": request.tenant, "priority": request.priority, "keys": list(keys)}
     rows = [dict(row) for row in (await session.execute(SELECT_WINDOWS, values)).mappings()]
     lines = {row["key"]: SlotQueue(waiting=row.pop("waiting"), waiting_ahead=row.pop("waiting_ahead")) for row in rows}
@@ -87,7 +87,7 @@ async def read_windows(
 
 
 async def enqueue(session: AsyncSession, request: SlotRequest, full_limits: Sequence[CountedLimit]) -> datetime:
-    """Wait for these limits; when there may be room at the earliest."""
+    """Add the notification to the queues of these limits. Return the earliest time at which a slot may be free."""
     ends_at: datetime = (await session.execute(ENQUEUE, _request_values(request, full_limits))).scalar_one()
     return ends_at
 
@@ -130,12 +130,12 @@ async def seconds_to_next(session: Executor) -> float | None:
 
 
 async def purge(session: Executor, limit: int) -> None:
-    """Delete windows that are long over: the next one begins without them."""
+    """Delete old windows. The next window of a limit does not depend on them."""
     await record_pruned(session, "throttle_window", len((await session.execute(PURGE, {"limit": limit})).all()))
 
 
 async def prune(session: Executor, after: UUID, limit: int) -> tuple[UUID | None, int]:
-    """Look at up to `limit` slots and places of notifications behind `after`, and delete those of ended ones. Return
+    """Read up to `limit` queue entries of notifications after `after`, and delete those of ended notifications. Return
     the last notification, None at the end of the table, and how many rows were deleted."""
     row = (await session.execute(PRUNE_ENTRIES, {"after": after, "limit": limit})).mappings().one()
     await record_pruned(session, "throttle_queue_entry", row["pruned"])

@@ -33,14 +33,14 @@ class DesiredTick:
 
     @property
     def is_needed(self) -> bool:
-        """Whether Temporal is to have a Schedule for it."""
+        """Return whether Temporal must have a Schedule for this type."""
         return bool(self.interval_minutes or self.schedules)
 
 
 # Of one search attribute in Temporal, which holds 2 KB.
 MAX_SHOWN_KEYS, MAX_SHOWN_LENGTH = 60, 1_500
 
-# Two who change something of a type at once: the second one sees what the first one has committed.
+# Of two concurrent changes of a type, the second one sees what the first one has committed.
 LOCK_TICK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 SAVE_TICK = statement("ticks/save_tick")
 # Synchronized ticks are claimed again from time to time, because a Schedule may have been deleted in Temporal. Failed

@@ -59,9 +59,7 @@ def add_vendor_fault(name: str, what: str, *modes: VendorMode) -> None:
 
 
 async def wait_for_call(scenario: Scenario, mode: VendorMode, sent: list[GeneratedSend]) -> None:
-    """Wait until one of these was called in this mode: by the vendor log, or by Tocsin's rows where nothing
-    listened.
-    """
+    """Wait until the vendor log has a call for one of `sent` in this mode. If no server listens, wait for a row."""
     ids = [each.id for each in sent]
 
     async def count_calls() -> int:

@@ -137,7 +137,7 @@ async def _start_held(scenario: Scenario, sent: Sequence[GeneratedSend], unsent:
     await starting
 
     async def lost() -> list[str]:
-        """Return the sends that were accepted during the hold, and so not sent before, without exactly one message."""
+        """Return the sends that were accepted during the hold and do not have exactly one message."""
         return [sent.id for sent in during if await _messages(scenario, sent) != 1]
 
     scenario.checks["restored: sends accepted during the hold are sent once"] = lost
