@@ -1,4 +1,4 @@
-"""Cancel a notification: stop what has not been sent, and report per channel what became of it."""
+"""Cancel a notification: stop what has not been sent, and return a result for each channel."""
 
 from dataclasses import replace
 from datetime import datetime

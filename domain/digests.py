@@ -26,7 +26,7 @@ class DigestItem:
     """Describe an item. `at` is when it was accepted, is to be sent, or was handed over; `zone` is the recipient's
     present zone.
 
-    `is_handed_over`: a gate handed it over. It has had a workflow, and cannot be sent alone any more.
+    `is_handed_over`: a gate handed it over after its workflow ran, so it can no longer be sent alone.
     """
 
     id: UUID
@@ -104,7 +104,8 @@ def digest_key_value(rule: DigestRule, payload: Mapping[str, Any]) -> str | None
 def collect_items(
     rule: DigestRule, open_window: DigestWindow | None, items: Iterable[DigestItem], new_id: Callable[[], UUID]
 ) -> CollectResult:
-    """Collect the items of one group in order of arrival. A window that is over takes no items, closed or not."""
+    """Collect the items of one group in order of arrival. A window whose time has ended takes no items, even if it is
+    not closed yet."""
     windows: list[DigestWindow] = [] if open_window is None else [open_window]
     released: DigestItem | None = None
     for item in items:

@@ -8,8 +8,8 @@ UNLIMITED_RATE = 100_000.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderRateLimits:
-    """Limit calls per second of all tenants together, and of each. 0 is no limit; None uses the settings, which have
-    none per tenant."""
+    """Limit calls per second of all tenants together, and of each tenant. 0 is no limit. None uses the settings, which
+    have no limit per tenant."""
 
     rate: float | None = None
     tenant_rate: float | None = None

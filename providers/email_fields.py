@@ -37,7 +37,7 @@ def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
 
 
 def find_address_refusal(address: str) -> ProviderRefusal | None:
-    """Return why no header should get this address: it has characters that end one, or an encoded word."""
+    """Return a refusal for an address that could end a header, or that contains an encoded word; otherwise None."""
     is_unsafe = not address.isprintable() or set(" <>") & set(address) or "=?" in address
     return ProviderRefusal(reason="invalid_address") if is_unsafe else None
 

@@ -25,7 +25,7 @@ MAX_CANCELED = 100
 
 @dataclass(frozen=True, kw_only=True)
 class CancelReport:
-    """The status of a notification after a cancel, and what became of each channel of its route."""
+    """Hold the status of a notification after a cancel, and the result for each channel of its route."""
 
     id: UUID
     status: NotificationStatus

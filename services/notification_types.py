@@ -75,7 +75,7 @@ async def find_template_warnings(session: AsyncSession, tenant: UUID, templates:
 
 
 async def find_preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:
-    """Return a warning if preferences name the type's former category, which no type has any more."""
+    """Return a warning if preferences name the type's former category and no other type has it."""
     former = (before or {}).get("category")
     if former in (None, after.get("category")) or not await find_unknown_names(session, tenant, [former]):
         return []

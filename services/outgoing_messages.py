@@ -14,7 +14,7 @@ from storage.attempts import AttemptClaim
 
 
 def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:
-    """Return the address of the call, or None if the recipient has none any more."""
+    """Return the address of the call, or None if the recipient no longer has one."""
     if call.channel in (Channel.PUSH, Channel.WEB_PUSH):
         return claim.address.device and {name: value for name, value in claim.address.device.items() if name != "kind"}
     contact = CONTACT_OF.get(call.channel)

@@ -226,8 +226,7 @@ LOCK_MESSAGE = text("SELECT pg_advisory_xact_lock(hashtextextended(:provider || 
 IS_MESSAGE_TAKEN = text("""
 SELECT true FROM attempt WHERE provider = :provider AND provider_message_id = :message AND id <> :id LIMIT 1
 """)
-# A call of the same words to the same address that has no answer yet. After an hour it is none any more, whatever
-# became of its process.
+# A call with the same content to the same address that has no outcome yet. A call older than an hour does not count,
 HAS_CONCURRENT_CALL = statement("attempts/has_concurrent_call")
 
 

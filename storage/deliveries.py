@@ -34,8 +34,8 @@ class NewDelivery:
     calls_limited: bool = False
 
 
-# The notification's revision moves with its set of deliveries, except from 0, where it saves a version of the row:
-# ledgers of revision 0 are read under the lock. A row that is over, or to be cancelled, takes no deliveries.
+# Raises the notification's revision, except from 0, which saves a version of the row: ledgers of revision 0 are read
+# under the lock. An ended notification, or one with a cancel request, takes no deliveries.
 INSERT_DELIVERIES = statement("deliveries/insert_deliveries")
 
 
@@ -49,7 +49,7 @@ async def insert_deliveries(
     queued_provider: str | None = None,
 ) -> bool:
     """False if the notification is final, cancelled or of another generation: then nothing was written.
-    `queued_provider`: its calls wait for the rate of this provider, and it needs no slot any more."""
+    `queued_provider`: its calls wait for the rate of this provider, and its slot is free again."""
     values = {
         "id": notification_id,
         "tenant": tenant,

@@ -40,7 +40,7 @@ SELECT tenant, digest_key, id, type_id, opened_at, closes_at, closes_by, item_co
 LOCK_ITEMS = statement("digest_collection/lock_items")
 SAVE_WINDOWS = statement("digest_collection/save_windows")
 JOIN_MEMBERS = statement("digest_collection/join_members")
-# It goes out by itself, as if it were of a type that collects nothing.
+# Sends an item alone, as if its type collected nothing.
 RELEASE_ITEMS = statement("digest_collection/release_items")
 NOTIFY_QUEUE = {"channel": DISPATCH_CHANNEL, "due": QUEUE_DUE}
 NOTIFY_DIGESTS = {"channel": DISPATCH_CHANNEL, "due": DIGEST_DUE}

@@ -126,7 +126,7 @@ RELEASE_HELD = statement("holds/release_held")
 
 
 async def release_held(session: Executor, limit: int) -> int:
-    """Make due what nothing holds any more, at most `limit` deliveries. Return how many."""
+    """Make up to `limit` deliveries due that are no longer held. Return how many."""
     await session.execute(RESET_RELEASED, {"limit": max(limit, MAX_EXAMINED)})
     values = {"limit": limit, "channel": DISPATCH_CHANNEL, "due": QUEUE_DUE, "max_examined": MAX_EXAMINED}
     return int((await session.execute(RELEASE_HELD, values)).one()[0])

@@ -26,7 +26,7 @@ class SlotRequest:
     priority: int
 
 
-# Locked in the order of their keys. One that is not there begins as one that is over.
+# Lock the windows in the order of their keys. A window without a row is treated as an ended one.
 LOCK_WINDOWS = statement("throttles/lock_windows")
 READ_WINDOWS = statement("throttles/read_windows")
 ACQUIRE_SLOTS = statement("throttles/acquire_slots")

@@ -91,7 +91,7 @@ def profile_of(model: Profile) -> Json:
 
 
 def changes_of(model: Profile) -> Json:
-    """Return the same for a merge: a member given as null is None and clears."""
+    """Return the given members for a merge. A member that is null clears the value."""
     return _profile(
         {name: getattr(model, name) for name in CONTACT_FIELDS + PLAIN_FIELDS if name in model.model_fields_set}
     )

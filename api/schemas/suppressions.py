@@ -1,4 +1,4 @@
-"""Models of suppressions: addresses that are not used any more."""
+"""Models of suppressions: addresses to which nothing is sent."""
 
 from typing import Annotated
 

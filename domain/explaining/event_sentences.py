@@ -47,7 +47,7 @@ def format_time(at: datetime) -> str:
 
 
 def unknown_outcome_text(provider: object, reason: str | None) -> str:
-    """Return what became of a call whose outcome is unknown."""
+    """Describe a call whose outcome is unknown."""
     if reason in ANSWERED_REASONS:
         return f"{provider} {ANSWERED_REASONS[reason]}; it may or may not have it"
     return f"no answer ({reason}); {provider} may or may not have it"

@@ -57,7 +57,7 @@ class ConnectionPool:
             await close_session(connection)
 
     async def _is_usable(self, connection: PooledConnection) -> bool:
-        """Return whether the server still answers. It forgets the last message's envelope."""
+        """Return whether the server still responds. RSET also clears the envelope of the last message."""
         if not connection.is_connected:
             return False
         try:

@@ -1,4 +1,4 @@
--- A send to several recipients holds its key in a row of its own and by one of its notifications, with the same hash.
+-- A send to several recipients stores its key in `multi_send` and in one of its notifications, with the same hash.
 SELECT id, idempotency_key, idempotency_hash, notification_type, recipient_id, priority, created_at, send_at,
        expires_at, created_at < now() - make_interval(secs => :window) AS lapsed
   FROM notification WHERE tenant = :tenant AND holds_idempotency_key AND idempotency_key = ANY(:keys)

@@ -1,5 +1,4 @@
--- A file may have millions of uses, so a page of them is read at a time. One that belongs to an open notification is a
--- use now.
+-- A file may have millions of uses, so they are read in pages. A use by an open notification keeps the file.
 WITH old AS (
   SELECT id, checked_use FROM attachment WHERE tenant = :tenant AND last_used_at < :cutoff
    ORDER BY last_used_at, id LIMIT :limit FOR UPDATE SKIP LOCKED

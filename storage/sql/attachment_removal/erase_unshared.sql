@@ -1,4 +1,4 @@
--- What is left for a later batch of the same recipient still has its attachments.
+-- Notifications of the recipient that a later batch erases keep their attachments until then.
 DELETE FROM attachment a
  WHERE a.tenant = :tenant AND a.id = ANY(:ids) AND NOT EXISTS (
        SELECT 1 FROM attachment_use u JOIN notification n ON n.id = u.notification_id

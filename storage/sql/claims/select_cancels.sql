@@ -1,4 +1,4 @@
--- What was canceled while a process started it is signaled when that claim expires.
+-- A notification that was canceled while a process started it is signaled when that claim expires.
 WITH RECURSIVE backlog AS MATERIALIZED (
   SELECT count(*) > CAST(:limit AS bigint) AS has_backlog FROM (SELECT FROM queue_entry WHERE (cancel_due
          AND (started_at IS NOT NULL OR state = 'canceled') AND (state <> 'canceled' OR next_at <= now()))

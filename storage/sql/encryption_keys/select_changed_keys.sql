@@ -1,4 +1,4 @@
--- The keys of secrets in rows that a transaction wrote which began after `since` or was running then. A scan that reads
+-- The keys of secrets in rows written by transactions that began after `since` or were running then. A scan that reads
 -- no secrets of other rows. An old row is frozen, and its age the greatest.
 SELECT DISTINCT substring(m.value #>> '{}' FROM '^enc:([^:]+):') AS key_id
   FROM (SELECT xmin AS version, address AS document FROM device

@@ -1,4 +1,4 @@
--- A callback often quotes the address it is about, and is a row before it is matched.
+-- A callback often quotes the address that it concerns, and is stored before it is matched.
 WITH own_notifications AS (
   SELECT id FROM notification
    WHERE tenant = :tenant AND recipient_id = :replacement_id AND id > :after AND id <= :until

@@ -1,5 +1,5 @@
--- The tenant decides only whose turn it is. Two queries, so that each uses its own index. A conflict is a repeated
--- receipt, or another one with a used token.
+-- The tenant only decides the order in which receipts are applied. Two queries, so that each uses its own index. A
+-- conflict is a repeated receipt, or another one with a used token.
 INSERT INTO receipt (id, tenant, provider, kind, attempt_id, provider_message_id, reason, occurred_at, received_at, raw,
                      attempt_count, next_attempt_at, token)
 SELECT x.id,

@@ -1,4 +1,5 @@
--- At the same second the recipient has left. A receipt without our reference names its attempt by the vendor's id.
+-- If both events have the same second, the opt-out counts. A receipt without our reference names its attempt by the
+-- vendor's id.
 SELECT EXISTS (
   SELECT 1 FROM attempt mine
     JOIN receipt r ON r.provider = mine.provider AND r.reason = :reason

@@ -1,4 +1,4 @@
--- Occurrences after the cursor of a plan are those of before the change of the schedule.
+-- Occurrences after the cursor of a plan are those from before the change of the schedule.
 SELECT t.schedule_id, t.recipient_id, t.due_at, t.timezone, COALESCE(r.timezone, n.timezone) AS recipient_timezone,
        now() AS now
   FROM schedule_occurrence t JOIN schedule s ON s.id = t.schedule_id JOIN tenant n ON n.id = t.tenant
