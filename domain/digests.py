@@ -56,7 +56,7 @@ class DigestWindow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CollectResult:
-    """Return the windows. `released` is sent alone, because no similar item came recently."""
+    """Hold the changed windows. `released` is sent alone, because no window of its group was open."""
 
     windows: tuple[DigestWindow, ...]
     released: DigestItem | None = None

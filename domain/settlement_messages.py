@@ -18,9 +18,9 @@ class DeliveryEnd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettleInput:
-    """Request the ends of deliveries: with `verdict` also the end of the notification, with `waits_for` never,
-    because `step` waits for that much evidence of one of its deliveries. `has_always_step`: the workflow waits for
-    the always step."""
+    """Request the end of deliveries, and with `verdict` that of the notification. With `waits_for` the notification
+    stays open, because `step` waits until one of its deliveries has this evidence. `has_always_step`: the workflow
+    waits for the always step."""
 
     notification_id: UUID
     tenant: UUID

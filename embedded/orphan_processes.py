@@ -26,7 +26,7 @@ class ProcessRecord:
 
     @classmethod
     def read(cls, path: Path) -> "ProcessRecord | None":
-        """Return None for a truncated record."""
+        """Read a record. Return None for a truncated one."""
         try:
             return cls(**json.loads(path.read_text()))
         except (ValueError, TypeError):

@@ -76,7 +76,7 @@ class ScheduleRun(SQLModel, table=True):
     """Store one occurrence that was due, triggered or backfilled.
 
     `skip_reason` is why all recipients were skipped. `skipped_recipients` counts skipped recipients by reason. Until
-    `finished_at`, the recipients after `after` have not been sent to.
+    `finished_at`, the recipients after `after` are still to be notified.
     """
 
     __tablename__ = "schedule_run"

@@ -1,4 +1,4 @@
-"""Keys, types and published templates, cached; built once per process by bootstrap, asked by API and activities.
+"""Cache keys, types and published templates. Bootstrap builds it once per process; API and activities read it.
 
 The transaction of every write of a type, key or publication notifies FLUSH_CHANNEL; the writer also flushes after its
 commit.

@@ -1,5 +1,5 @@
 """Keys of the secrets in the database: confirm them at the start of a process, count secrets by key, and encrypt them
-by the current key while sends go on."""
+with the current key while sends continue."""
 
 import asyncio
 from collections import Counter
@@ -53,7 +53,7 @@ async def verify_keys(database: Database) -> None:
 
 @asynccontextmanager
 async def _exclusive_lock(database: Database) -> AsyncIterator[None]:
-    """Hold a lock of a session of its own. No transaction stays open, because a timeout would end it. Raise
+    """Hold a lock in a separate session. No transaction stays open, because a timeout would end it. Raise
     EncryptionKeysLocked if another session keeps the lock."""
     connection = await database.dedicated()
     clock = asyncio.get_running_loop().time

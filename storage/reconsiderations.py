@@ -39,7 +39,7 @@ OCCURRENCES_REASON, DIGESTS_REASON = "zone_of_turns", "zone_of_digests"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchCursor:
-    """The last id, or the last recipient, of a batch."""
+    """Hold the last id, or the last recipient, of a batch."""
 
     after: UUID = MIN_ID
     recipient_id: str = ""
