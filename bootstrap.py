@@ -81,7 +81,7 @@ class Container:
 
     @property
     def process_id(self) -> UUID:
-        """A new id at each start."""
+        """Return the id of this process, new at each start."""
         return self.process_registration.process_id
 
     async def is_temporal_available(self) -> bool:

@@ -22,7 +22,7 @@ PROVED_ABSENT = TemporaryError("proved_absent")
 
 
 class ReconciliationActivities:
-    """Raise only our own errors. A provider's response, or a lookup that is not possible, is a value."""
+    """Look up messages. Provider responses and impossible lookups are return values; only our own errors are raised."""
 
     def __init__(self, database: Database, providers: Mapping[str, Provider], recorder: OutcomeRecorder) -> None:
         self._database = database

@@ -30,7 +30,7 @@ class Paging:
 
     @property
     def fetch_limit(self) -> int:
-        """One more than the page size, to detect a further page."""
+        """Return one more than the page size, to detect a further page."""
         return self.limit + 1
 
     @property

@@ -45,7 +45,7 @@ class EncryptionSettings(EnvironmentSettings):
 
     @property
     def encryption_key_ring(self) -> dict[str, bytes]:
-        """Keys by id, the encrypting key first. Without the setting, the key of development."""
+        """Return the keys by id, the encrypting key first. Without the setting, return the development key."""
         pairs = [item.split(":") for item in _split_items(self.encryption_keys)]
         return {id: bytes.fromhex(key) for id, key in pairs} or {DEV_KEY_ID: DEV_KEY}
 

@@ -12,7 +12,7 @@ from supervision.worker_processes import settings_of_one_worker
 
 METRICS_PORT = "TOCSIN_METRICS_PORT"
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
-# Fast enough to try a broadcast, slow enough for a laptop. Longer than the sandbox's deadline, short enough to stop
+# Longer than the sandbox's deadline, short enough to stop
 # within 15 s.
 DRAIN_TIMEOUT = 8.0
 # Files in the data directory.

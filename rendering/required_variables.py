@@ -49,7 +49,7 @@ class NameFacts:
         return NameFacts(if_true=self.if_false, if_false=self.if_true)
 
     def and_(self, right: "NameFacts") -> "NameFacts":
-        """Combine with an operand that is evaluated only where this one is true."""
+        """Combine with an operand that is evaluated only if this one is true."""
         return NameFacts(if_true=self.if_true | right.if_true, if_false=self.if_false & (self.if_true | right.if_false))
 
 

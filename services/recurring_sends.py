@@ -39,7 +39,7 @@ class RecurringSends:
         self._last_run_by_tenant: dict[UUID, UUID] = {}
 
     async def run_shared_occurrences(self, tenant: UUID, notification_type: str) -> int:
-        """Turn due occurrences of schedules in one zone into runs, whose recipients are sent to afterwards."""
+        """Turn due occurrences of schedules in one zone into runs. Other steps then notify the recipients of a run."""
         async with self._database.transaction() as session:
             occurrences = await schedule_occurrences.claim_occurrences(
                 session, tenant, notification_type, MAX_BATCH_RECIPIENTS, own=False

@@ -56,7 +56,7 @@ class RouteResolver:
     async def find_unreachable(
         self, tenant: UUID, notification_ids: Sequence[UUID]
     ) -> dict[UUID, list[SkippedChannel]]:
-        """Return, of those notifications that no channel is left for, why each channel is skipped."""
+        """Return why each channel is skipped, for the notifications that have no channel left."""
         async with self._database.statement() as session:
             audiences = await read_recipient_contexts(session, notification_ids, tenant)
         found = {}

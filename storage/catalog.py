@@ -114,7 +114,7 @@ class Catalog:
         return None
 
     def flush(self) -> None:
-        """On every notification of FLUSH_CHANNEL, and when the listener has reconnected."""
+        """Clear the caches. Called on every notification of FLUSH_CHANNEL, and when the listener has reconnected."""
         for cache in (self._keys, self._current, self._published):
             cache.flush()
 

@@ -150,7 +150,7 @@ async def clear_wait(session: Executor, id: UUID, generation: int) -> None:
 
 
 async def demote_bursts(session: Executor, *, burst: int, limit: int) -> int:
-    """Serve at priority 3 what a tenant has due at 1 and 2 beyond `burst`. Return how many were demoted."""
+    """Demote a tenant's due notifications of priorities 1 and 2 beyond `burst` to priority 3. Return how many."""
     return int((await session.execute(DEMOTE_BURSTS, {"burst": burst, "limit": limit})).scalar_one())
 
 

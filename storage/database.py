@@ -170,7 +170,7 @@ class Database:
 
     @property
     def connections_waiting(self) -> int:
-        """Transactions that have begun here and have no connection yet."""
+        """Return the number of transactions that wait for a connection."""
         return max(self._usage.active_blocks - self.connections_in_use, 0)
 
     async def dedicated(self) -> asyncpg.Connection:

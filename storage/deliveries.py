@@ -48,8 +48,8 @@ async def insert_deliveries(
     *,
     queued_provider: str | None = None,
 ) -> bool:
-    """False if the notification is final, cancelled or of another generation: then nothing was written.
-    `queued_provider`: its calls wait for the rate of this provider, and its slot is free again."""
+    """Insert the deliveries. Return False, and write nothing, if the notification is final, canceled or of another
+    generation. `queued_provider`: its calls wait for the rate of this provider, and its slot is free again."""
     values = {
         "id": notification_id,
         "tenant": tenant,

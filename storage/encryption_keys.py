@@ -201,7 +201,8 @@ async def count_secrets_by_key(database: Database, table: EncryptedTable) -> Cou
 
 
 async def reencrypt_table(database: Database, table: EncryptedTable, report: Callable[[int], None]) -> None:
-    """Encrypt all secrets of the table by the current key, in short transactions. Interrupted, it may begin again.
+    """Encrypt all secrets of the table with the current key, in short transactions. Can be repeated after an
+    interruption.
 
     `report` is called with the number of rows of each batch. Raise DecryptionError for a secret of an unknown key.
     """

@@ -36,7 +36,8 @@ CONFIRM_REPLACEMENT = statement("engine_state/confirm_replacement")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecoveryProgress:
-    """Of the open notifications whose workflows were in a lost store. `finished_at` is None until all are due again."""
+    """Count the open notifications whose workflows were in a lost store. `finished_at` is None until all are due
+    again."""
 
     since: datetime
     total: int
@@ -45,7 +46,7 @@ class RecoveryProgress:
 
     @property
     def left(self) -> int:
-        """Some may have ended by themselves."""
+        """Return the upper limit of those that are not due again yet: some may have ended."""
         return 0 if self.finished_at else max(0, self.total - self.done)
 
 

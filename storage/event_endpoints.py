@@ -59,7 +59,7 @@ async def list_page(session: AsyncSession, tenant: UUID, after: str | None, limi
 async def put(
     session: AsyncSession, tenant: UUID, key: str, url: str, events: list[str], *, enabled: bool
 ) -> tuple[EventEndpoint, bool]:
-    """Exactly this from now on, and whether it is new. Raises TooMany."""
+    """Create or replace an endpoint. Return it, and whether it is new. Raise TooMany."""
     await session.execute(LOCK_TENANT_ENDPOINTS, {"name": f"event_endpoint:{tenant}"})
     encryption = encryption_of(session)
     row = await find(session, tenant, key, lock=True)
@@ -121,7 +121,7 @@ async def rotate_secret(session: AsyncSession, tenant: UUID, key: str) -> EventE
 
 
 async def remove(session: AsyncSession, tenant: UUID, key: str) -> bool:
-    """False if there is none. Its messages are deleted later, a few at a time."""
+    """Remove an endpoint. Return False if there is none. Its messages are deleted later, a few at a time."""
     row = await find(session, tenant, key, lock=True)
     if row is None:
         return False

@@ -82,7 +82,8 @@ MARK_FAILED = statement("event_outbox/mark_failed")
 
 
 async def seconds_to_next(session: Executor) -> float | None:
-    """Negative if it is due; None if nothing waits. Leased ones count, by the end of their lease."""
+    """Return the seconds until the next message is due, negative if it is overdue, or None if none waits. A leased
+    message counts from the end of its lease."""
     value = (await session.execute(SELECT_NEXT_DUE)).scalar_one_or_none()
     return None if value is None else float(value)
 
@@ -175,7 +176,7 @@ REPLAY = statement("event_outbox/replay")
 async def list_page(
     session: AsyncSession, endpoint_id: UUID, status: EventMessageStatus | None, *, before: Cursor | None, limit: int
 ) -> Sequence[EventMessage]:
-    """Newest first; `before` is the time and id of the last one of the page above."""
+    """Return a page of messages, newest first. `before` is the time and id of the last one of the page before."""
     query = select(EventMessage).where(EventMessage.endpoint_id == endpoint_id)
     if status is not None:
         query = query.where(*STATUS_CONDITIONS[status])

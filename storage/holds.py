@@ -97,7 +97,7 @@ class ListedPause:
 
 
 async def list_page(session: AsyncSession, tenant: UUID, *, before: UUID | None, limit: int) -> Sequence[ListedPause]:
-    """Newest first; `before` is the last id of the page before."""
+    """Return a page of pauses, newest first. `before` is the last id of the page before."""
     rows = await session.execute(SELECT_PAGE, {"tenant": tenant, "before": before, "limit": limit})
     return [ListedPause(id=row["id"], pause=_pause_of(row), waiting=row["waiting"]) for row in rows.mappings()]
 

@@ -62,7 +62,7 @@ async def list_page(
     before: Cursor | None = None,
     archived: bool = False,
 ) -> list[StoredInboxMessage]:
-    """Newest first; `before` is the time and id of the last one of the page above."""
+    """Return a page of messages, newest first. `before` is the time and id of the last one of the page before."""
     at, id = before or (None, None)
     values = {"tenant": tenant, "recipient_id": recipient_id, "limit": limit, "at": at, "id": id, "archived": archived}
     return [_item_of(row) for row in (await session.execute(SELECT_PAGE, values)).mappings()]

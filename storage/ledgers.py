@@ -43,7 +43,7 @@ class NotificationRef:
 
 
 async def load(session: Executor, ref: NotificationRef, *, lock: bool) -> Ledger | None:
-    """Locking is a statement of its own: the one that reads must begin after the lock is ours."""
+    """Load a ledger. The lock is a separate statement, because the statement that reads must begin after it is held."""
     values = {"id": ref.notification_id, "tenant": ref.tenant}
     if lock:
         await session.execute(LOCK_NOTIFICATION, values)

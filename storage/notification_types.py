@@ -35,7 +35,7 @@ async def find_by_id(session: AsyncSession, tenant: UUID, id: UUID) -> Notificat
 
 
 async def find_newest(session: AsyncSession, tenant: UUID, key: str) -> NotificationTypeVersion | None:
-    """Retired or not."""
+    """Return the newest version, retired or not."""
     query = (
         select(NotificationTypeVersion)
         .where(NotificationTypeVersion.tenant == tenant, NotificationTypeVersion.key == key)

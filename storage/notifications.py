@@ -90,7 +90,7 @@ async def read_record(session: AsyncSession, tenant: UUID, id: UUID, now: dateti
 async def search(
     session: AsyncSession, tenant: UUID, criteria: NotificationFilter, *, before: UUID | None, limit: int
 ) -> Sequence[Notification]:
-    """Newest first; `before` is the last id of the page before."""
+    """Return a page of notifications, newest first. `before` is the last id of the page before."""
     return (await session.execute(build_search(tenant, criteria, before=before, limit=limit))).scalars().all()
 
 
@@ -106,7 +106,7 @@ def build_search(
 async def find_open_by_cancel_key(
     session: AsyncSession, tenant: UUID, cancel_key: str, recipient_id: str | None, limit: int
 ) -> Sequence[Notification]:
-    """Oldest first, without those for which a cancel was requested before."""
+    """Return open notifications with this key, oldest first, except those that already have a cancel request."""
     query = select(Notification).where(
         Notification.tenant == tenant,
         Notification.cancel_key == cancel_key,

@@ -55,7 +55,7 @@ async def read_health(session: Executor) -> dict[str, CircuitHealth]:
 
 
 async def apply_tally(session: Executor, provider: str, tally: CallTally) -> tuple[CircuitHealth, CircuitHealth]:
-    """Before and after: one process at a time, by the database's clock."""
+    """Add a tally to the health, one process at a time, by the database's clock. Return the health before and after."""
     row = (await session.execute(LOCK_HEALTH, {"provider": provider})).mappings().one_or_none()
     if row is None:
         await session.execute(INSERT_HEALTH, {"provider": provider})

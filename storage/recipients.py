@@ -65,7 +65,7 @@ async def find(
 async def replace_profile(
     session: AsyncSession, tenant: UUID, recipient_id: str, profile: Json
 ) -> tuple[RecipientProfile, bool]:
-    """Exactly this profile from now on; True if the person is new. Raises AttributesTooLarge."""
+    """Create or replace a profile. Return True if the recipient is new. Raise AttributesTooLarge."""
     encryption = encryption_of(session)
     stored_profile = {**profile, "contact": _encrypt_contact(encryption, tenant, recipient_id, profile)}
     row = (

@@ -166,7 +166,7 @@ async def find(session: AsyncSession, tenant: UUID, id: UUID) -> SuppressionEntr
 
 
 async def lift(session: AsyncSession, tenant: UUID, id: UUID) -> bool:
-    """False if there is none in force with this id."""
+    """Lift a suppression. Return False if none with this id is in force."""
     return (await session.execute(LIFT_SUPPRESSION, {"tenant": tenant, "id": id})).first() is not None
 
 

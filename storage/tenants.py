@@ -85,7 +85,7 @@ async def ensure_tenant(session: AsyncSession, key: str, name: str) -> Tenant:
 
 
 async def claim_installation(session: AsyncSession, id: UUID) -> bool:
-    """Make it the installation's own tenant, unless there is one. Return whether it is."""
+    """Make this tenant the installation's own, unless there is one. Return whether it is the installation's own now."""
     await session.execute(LOCK_INSTALLATION)
     await session.execute(CLAIM_INSTALLATION, {"id": id})
     installation_id = (await session.execute(select(Tenant.id).where(col(Tenant.is_installation)))).scalar_one_or_none()

@@ -87,7 +87,7 @@ RULE_SOURCES: tuple[RuleSource, ...] = (read_recurring_rules, read_digest_rules)
 
 
 async def update_tick(session: AsyncSession, tenant: UUID, notification_type: str) -> None:
-    """After every change of what is due: the dispatcher makes Temporal's Schedule follow."""
+    """Update the tick of a type after a change of what is due. The dispatcher then updates Temporal's Schedule."""
     await session.execute(LOCK_TICK, {"name": f"tick:{tenant}:{notification_type}"})
     rules = [rule for source in RULE_SOURCES for rule in await source(session, tenant, notification_type)]
     shown = to_json(await read_shown_schedules(session, tenant, notification_type))

@@ -45,7 +45,7 @@ async def show_question(token: str, request: Request) -> HTMLResponse:
 
 @router.post("/unsubscribe/{token}")
 async def unsubscribe_recipient(token: str, request: Request) -> HTMLResponse:
-    """Unsubscribe, once or again. The body is not read: the token says it all."""
+    """Unsubscribe. Idempotent. The body is not read: the token identifies recipient and category."""
     found = _read(token, request)
     if found is None:
         return _not_found()

@@ -186,7 +186,7 @@ class TypeBody(TypeFields):
 
     @property
     def channels_sent_twice(self) -> list[Channel]:
-        """Channels of `always` that are also on the route."""
+        """Return the channels of `always` that are also on the route."""
         return [channel for channel in self.always or () if any(channel in step.channels for step in self.route)]
 
     @property

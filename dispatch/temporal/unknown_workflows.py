@@ -36,7 +36,8 @@ class UnknownWorkflowTask:
         self._client = client
 
     async def terminate_unknown_workflows(self) -> float:
-        """Terminate them once for each restore, after everything in the database has been started again."""
+        """Terminate the workflows without a row, once for each restore, after all notifications have been started
+        again."""
         async with self._database.transaction() as session:
             before = await find_pending_workflow_cleanup(session)
         if before is not None:

@@ -23,7 +23,7 @@ CLOCK_SKEW = 300
 
 
 def read_private_key(pem: str) -> RSAPrivateKey:
-    """Raises ValueError, without the text, if it is not an unencrypted RSA key in PEM format."""
+    """Parse a private key. Raise ValueError, without the text, if it is not an unencrypted RSA key in PEM format."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (TypeError, ValueError):

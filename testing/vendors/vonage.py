@@ -69,7 +69,8 @@ class FakeVonage(FakeVendor):
         self.page_size = 1_000
 
     def is_authenticated(self, request: Request) -> bool:
-        """A send may have the token of an application. Everything else needs the key and the secret."""
+        """Return whether the credentials are right. A send may have the token of an application; other requests need
+        the key and the secret."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or self.accepts_any or self.is_lookup(request):
             return super().is_authenticated(request)
