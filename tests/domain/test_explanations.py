@@ -1,75 +1,17 @@
 """Test the explanation of notifications line by line."""
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from domain.channels import Channel
-from domain.evidence import AttemptState, Evidence
-from domain.explaining.explanations import current_waits, explain, summary
-from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
+from domain.evidence import Evidence
+from domain.explaining.histories import NotificationHistory
 from domain.holds import ActivePause, HoldKind
 from domain.json_types import Json
 from domain.reasons import ChannelReason, Reason, failures_to_json
-from domain.records import TimelineEvent
 from domain.sms_segments import SmsEncoding, SmsSegments
-from domain.statuses import DeliveryStatus, NotificationStatus
-from tests.domain.ledgers import ident, later
-from tests.domain.reasons import parse_failures
+from tests.domain.ledgers import later
+from tests.domain.notification_histories import EMAIL, PUSH, SMS, D, N, S, call, event, explain_lines, leg, story
 
-D, N, S = DeliveryStatus, NotificationStatus, AttemptState
-EMAIL, SMS, PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH
-NOW = later(100)
 RENDERED = {"rule": "type.default", "template": "words", "version": 2, "language": "de"}
-
-
-def story(
-    *rows: DeliveryHistory | AttemptHistory | TimelineEvent, status: NotificationStatus = N.PENDING, **more: Any
-) -> NotificationHistory:
-    fields: dict[str, Any] = {
-        "notification_type": "order.shipped",
-        "type_version": 3,
-        "priority": 3,
-        "status": status,
-        "generation": 1,
-        "failures": (),
-        "created_at": later(0),
-        "send_at": None,
-        "expires_at": None,
-        "finished_at": None,
-        "cancel_requested_at": None,
-        "dispatched_at": later(1),
-        "dispatch_at": later(0),
-        "route": ((EMAIL,),),
-        **more,
-    }
-    return NotificationHistory(
-        **fields,
-        deliveries=tuple(row for row in rows if isinstance(row, DeliveryHistory)),
-        attempts=tuple(row for row in rows if isinstance(row, AttemptHistory)),
-        events=tuple(row for row in rows if isinstance(row, TimelineEvent)),
-    )
-
-
-def leg(channel: Channel = EMAIL, status: DeliveryStatus = D.SENDING, step: int = 1, **more: Any) -> DeliveryHistory:
-    generation = more.pop("generation", 1)
-    id = ident(channel, step, generation)
-    return DeliveryHistory(id=id, generation=generation, step=step, channel=channel, status=status, **more)
-
-
-def call(
-    of: DeliveryHistory, state: AttemptState, at: float = 10, reason: str | None = None, **more: Any
-) -> AttemptHistory:
-    fields: dict[str, Any] = {"endpoint_id": of.channel, "number": 1, "provider": "sandbox", **more}
-    ended = None if state is S.SUBMITTING else later(fields.pop("finished", at + 1))
-    return AttemptHistory(
-        delivery_id=of.id, state=state, started_at=later(at), finished_at=ended, reason=reason, **fields
-    )
-
-
-def event(kind: str, at: float, channel: Channel | None = None, **more: Any) -> TimelineEvent:
-    return TimelineEvent(kind=kind, at=later(at), channel=channel, **more)
 
 
 def asked(number: int = 1) -> Json:
@@ -80,24 +22,16 @@ def receipt(word: str) -> Json:
     return {"provider": "sandbox", "receipt": word}
 
 
-def explain_lines(of: NotificationHistory) -> list[str]:
-    """Return the lines with the seconds since the beginning."""
-    return [
-        f"{(line.at - later(0)).total_seconds():g}: {line.text}" if line.at else line.text for line in explain(of, NOW)
-    ]
-
-
 SENT = leg(status=D.DELIVERED)
 REFUSED, FALLBACK = leg(status=D.FAILED), leg(SMS, D.SENT, step=2)
 LOST = leg(status=D.SENT)
 TEXTED = leg(SMS, D.SENT, sms=SmsSegments(encoding=SmsEncoding.UCS2, segments=2, units=80))
 PHONES = leg(PUSH, D.SENT)
-OLD, NEW = leg(status=D.DELIVERED), leg(status=D.SKIPPED, generation=2)
+NEW = leg(status=D.SKIPPED, generation=2)
 DOUBT = leg(status=D.IN_DOUBT)
 PHONE, TABLET = "01a204f5-cd15-76a1-967c-f1c4ecaa4eef", "01a204f5-cd15-76a1-967c-f1c4ecaa0042"
 
 SUPPRESSED = (ChannelReason("email", Reason("suppressed", {"list": "complained"})),)
-CLOSES = event("collected", 2, None, detail={"digest_id": "01a1", "closes_at": "2026-03-01T12:15:00Z"})
 
 STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
     "it arrived": (
@@ -404,84 +338,6 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
             "5: No step waits any more.",
         ],
     ),
-    "it waited for quiet hours, then for a slot": (
-        story(
-            event("waiting", 2, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
-            event("waiting", 3, None, reason="throttled", detail={"until": "2026-03-02T07:00:00Z"}),
-            event("waiting", 4, None, reason="frequency_capped", detail={"until": None}),
-            waits_for=Reason("frequency_capped"),
-        ),
-        [
-            "2: It waits until 2026-03-02T06:00:00Z: the recipient has quiet hours.",
-            "3: It waits until 2026-03-02T07:00:00Z: there were as many of this type as it allows.",
-            "4: It waits: the recipient got as many as the frequency cap allows.",
-            "email (step 1): its turn has not come.",
-            "Now: it waits: the recipient got as many as the frequency cap allows.",
-        ],
-    ),
-    "a later step came into the quiet hours": (
-        story(
-            event(
-                "escalated", 60, None, reason="goal_missed", detail={"step": 1, "channels": ["push"], "goal": "opened"}
-            ),
-            event("waiting", 61, None, reason="quiet_hours", detail={"until": "2026-03-02T06:00:00Z"}),
-            leg(PUSH, D.SENT),
-            leg(SMS, D.PENDING, step=2),
-            route=((PUSH,), (SMS,)),
-            waits_for=Reason("quiet_hours"),
-            waits_until=later(1000),
-        ),
-        [
-            "60: Step 1 did not get far enough (push: not opened in time): the next one runs.",
-            "61: It waits until 2026-03-02T06:00:00Z: the recipient has quiet hours.",
-            "Now: sms waits for the first call to a provider.",
-            "Now: it waits, until 2026-03-01T12:16:40Z at the earliest: the recipient has quiet hours.",
-        ],
-    ),
-    "it is collected": (
-        story(CLOSES, dispatched_at=None, collected=True),
-        ["2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.", "Now: it waits for its digest."],
-    ),
-    "it went into a digest": (
-        story(
-            CLOSES,
-            event("digested", 900, None, detail={"notification_id": "01a2"}, status=N.DIGESTED),
-            status=N.DIGESTED,
-            finished_at=later(900),
-            collected=True,
-        ),
-        [
-            "2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.",
-            "900: It went into the digest 01a2.",
-            "900: No step waits any more.",
-        ],
-    ),
-    "it was too late for its digest": (
-        story(
-            CLOSES,
-            event("expired", 900, None, reason="expired", status=N.EXPIRED),
-            status=N.EXPIRED,
-            finished_at=later(900),
-            collected=True,
-        ),
-        [
-            "2: It is collected into a digest, which closes at 2026-03-01T12:15:00Z.",
-            "900: The notification ended EXPIRED: its time was over.",
-            "900: No step waits any more.",
-        ],
-    ),
-    "there was too much, and it was dropped": (
-        story(
-            event("suppressed", 2, None, reason="throttled", status=N.SUPPRESSED),
-            status=N.SUPPRESSED,
-            finished_at=later(2),
-        ),
-        [
-            "2: The notification ended SUPPRESSED: there were as many of this type as it allows.",
-            "2: No step waits any more.",
-            "email (step 1): its turn never came.",
-        ],
-    ),
     "a message was refused, and a server reported errors": (
         story(
             leg(status=D.FAILED),
@@ -535,114 +391,3 @@ STORIES: dict[str, tuple[NotificationHistory, list[str]]] = {
 @pytest.mark.parametrize(("of", "lines"), STORIES.values(), ids=STORIES)
 def test_a_history_is_explained_line_by_line(of: NotificationHistory, lines: list[str]) -> None:
     assert explain_lines(of) == lines
-
-
-@pytest.mark.parametrize(
-    ("of", "says"),
-    [
-        (story(leg(status=D.DELIVERED), status=N.DELIVERED), "DELIVERED, by email."),
-        (story(leg(status=D.SENT), leg(SMS, D.SENT), status=N.SENT), "SENT, by email and sms."),
-        (story(leg(status=D.SENT), leg(SMS, D.OPENED), status=N.OPENED), "OPENED, by sms."),
-        (story(OLD, NEW, status=N.DELIVERED, generation=2), "DELIVERED, by email."),
-        (story(), "PENDING: it is on its way, or waits."),
-        (story(status=N.CANCELED, failures=parse_failures("canceled")), "CANCELED: it was canceled."),
-        (story(status=N.DIGESTED), "DIGESTED: it became part of a digest."),
-        (
-            story(status=N.SUPPRESSED, failures=parse_failures("throttled")),
-            "SUPPRESSED: the recipient does not want it, or it may not be sent"
-            " (there were as many of this type as it allows).",
-        ),
-        (
-            story(status=N.FAILED, failures=parse_failures("email: bounced; sms: no_address")),
-            "FAILED: it reached the recipient by no channel (email: the provider did not deliver it;"
-            " sms: the recipient has no address or device for it).",
-        ),
-    ],
-)
-def test_the_summary_is_one_sentence(of: NotificationHistory, says: str) -> None:
-    assert summary(of) == says
-
-
-@pytest.mark.parametrize("status", NotificationStatus)
-def test_every_status_has_a_summary(status: NotificationStatus) -> None:
-    on_its_way = [leg(status=D(status))] if status in (N.SENT, N.DELIVERED, N.OPENED) else []
-    assert "so it is recorded" not in summary(story(*on_its_way, status=status))
-
-
-NOT_STARTED: dict[str, Any] = {"dispatched_at": None}
-WAITS: dict[str, tuple[NotificationHistory, list[str]]] = {
-    "nothing that is over": (story(leg(held_at=later(1), awaited_evidence=Evidence.OPENED), finished_at=later(2)), []),
-    "its start": (story(**NOT_STARTED), ["Now: it waits to be started."]),
-    "its start, at a pace": (
-        story(**NOT_STARTED, dispatch_at=later(160)),
-        ["Now: it waits to be started; the dispatcher takes it up from 2026-03-01T12:02:40Z on."],
-    ),
-    "its time": (story(send_at=later(160)), ["Now: it waits for its time, 2026-03-01T12:02:40Z."]),
-    "its first call": (story(leg(status=D.PENDING)), ["Now: email waits for the first call to a provider."]),
-    "its next call": (
-        story(leg(), call(leg(), S.NOT_ACCEPTED, 2), call(leg(), S.UNKNOWN, 5, number=2)),
-        ["Now: email waits for what follows attempt 2."],
-    ),
-    "its next call, at a time": (
-        story(leg(waits_until=later(160)), call(leg(), S.NOT_ACCEPTED, 2)),
-        ["Now: email waits for attempt 2, until 2026-03-01T12:02:40Z at the latest."],
-    ),
-    "a circuit that is tried again": (
-        story(leg(held_at=later(1), waits_until=later(160))),
-        [
-            "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more."
-            " It is tried again at 2026-03-01T12:02:40Z."
-        ],
-    ),
-    "an answer": (
-        story(leg(), call(leg(), S.SUBMITTING)),
-        ["Now: email waits for the answer of sandbox, attempt 1."],
-    ),
-    "what became of a call": (
-        story(leg(awaited_evidence=Evidence.SENT), call(leg(), S.UNKNOWN)),
-        ["Now: email waits to learn whether the provider has it."],
-    ),
-    "an earlier generation's receipt": (
-        story(leg(status=D.SENT, awaited_evidence=Evidence.OPENED), replace(NEW), generation=2),
-        ["Now: email waits until it is opened, or its time for that is over."],
-    ),
-    "several things": (
-        story(leg(held_at=later(1)), leg(SMS, D.PENDING), cancel_requested_at=later(3)),
-        [
-            "Now: email is held back since 2026-03-01T12:00:01Z, until nothing holds it any more.",
-            "Now: sms waits for the first call to a provider.",
-            "Now: it is canceled as soon as what is under way has ended.",
-        ],
-    ),
-    "its digest": (story(dispatched_at=None, collected=True, send_at=later(160)), ["Now: it waits for its digest."]),
-    "its digest, whose window has opened": (
-        story(dispatched_at=None, collected=True, closes_at=later(160)),
-        ["Now: it waits for its digest, until 2026-03-01T12:02:40Z at the latest."],
-    ),
-    "no digest that is over": (story(collected=True, finished_at=later(2)), []),
-    "the end of the quiet hours": (
-        story(waits_for=Reason("quiet_hours"), waits_until=later(160)),
-        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the recipient has quiet hours."],
-    ),
-    "its hours": (
-        story(waits_for=Reason("send_window"), waits_until=later(160)),
-        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: the type goes out at other hours."],
-    ),
-    "room in its type's limit": (
-        story(waits_for=Reason("throttled"), waits_until=later(160)),
-        ["Now: it waits, until 2026-03-01T12:02:40Z at the earliest: there were as many of this type as it allows."],
-    ),
-    "room in the person's limit, and it is to be cancelled": (
-        story(waits_for=Reason("frequency_capped"), cancel_requested_at=later(3)),
-        [
-            "Now: it waits: the recipient got as many as the frequency cap allows.",
-            "Now: it is canceled as soon as what is under way has ended.",
-        ],
-    ),
-    "nothing that is recorded": (story(), ["Now: its workflow continues; nothing that it waits for is recorded."]),
-}
-
-
-@pytest.mark.parametrize(("of", "texts"), WAITS.values(), ids=WAITS)
-def test_an_explanation_names_the_wait_reason(of: NotificationHistory, texts: list[str]) -> None:
-    assert current_waits(of, NOW) == texts
