@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
+from sqlalchemy import text
 
 from bootstrap import Container
 from config import Settings
@@ -46,9 +47,14 @@ class ApiTenant:
         return self.running_engine
 
     async def add_template(self, name: str, channel: str, body: str = "Hello {{ name }}", **fields: Any) -> None:
+        saved = await self.post_template(name, channel, body, **fields)
+        assert saved.status_code == 201, saved.text
+
+    async def post_template(self, name: str, channel: str, body: str = "Hello {{ name }}", **fields: Any) -> Response:
+        """Return the response with any status."""
         template = {"name": name, "channel": channel, "language": "en", "body_template": body, "publish": True}
         subject = {"subject_template": "Hi {{ name }}"} if channel == "email" else {}
-        await self.call("POST", "/templates", {**template, **subject, "variables_schema": {}, **fields})
+        return await self.http.post("/templates", json={**template, **subject, "variables_schema": {}, **fields})
 
     async def put_type(self, key: str, *steps: list[str] | Json, template: Json | None = None, **fields: Any) -> None:
         """Put a type with one route step per list of channels or step, and a template `key` for each channel."""
@@ -78,12 +84,29 @@ class ApiTenant:
         self, notification_type: str, recipient_id: str = "ada", *, key: str | None = None, **fields: Any
     ) -> str:
         """Send to a stored recipient, or to the inline `recipient` in `fields`, and return the notification's id."""
-        headers = {"Idempotency-Key": key} if key else {}
         recipient = {} if "recipient" in fields else {"recipient_id": recipient_id}
         body = {"notification_type": notification_type, **recipient, "payload": {"name": "Ada"}, **fields}
-        response = await self.http.post("/notifications/send", json=body, headers=headers)
+        response = await self.post_send(body, key=key)
         assert response.status_code == 202, response.text
         return str(response.json()["id"])
+
+    async def post_send(self, body: Any, *, key: str | None = None) -> Response:
+        """Return the response with any status."""
+        return await self.http.post("/notifications/send", json=body, headers=_idempotency(key))
+
+    async def send_batch(self, *items: Any, key: str | None = None) -> list[Json]:
+        """Return the response of each item."""
+        body = {"items": items}
+        response = await self.http.post("/notifications/send-batch", json=body, headers=_idempotency(key))
+        assert response.status_code == 202, response.text
+        responses: list[Json] = response.json()["items"]
+        assert [item["index"] for item in responses] == list(range(len(items)))
+        return responses
+
+    async def count_notifications(self) -> int:
+        async with self.database.transaction() as session:
+            count = text("SELECT count(*) FROM notification WHERE tenant = :tenant")
+            return int((await session.execute(count, {"tenant": self.tenant})).scalar_one())
 
     async def send_expired(self, type_key: str, recipient_id: str = "ada") -> str:
         """Accept a notification that has expired, as if no worker claimed it in time. The API would refuse it."""
@@ -201,6 +224,10 @@ def in_process_client(app: FastAPI, key: str | None) -> AsyncClient:
     headers = {} if key is None else bearer(key)
     base = "http://tocsin.test/api/v1"
     return AsyncClient(transport=ASGITransport(app), base_url=base, headers=headers, trust_env=False)
+
+
+def _idempotency(key: str | None) -> dict[str, str]:
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 from httpx2 import AsyncClient
 
 from bootstrap import Container
+from tests.api.news_sends import put_news
 from tests.api_tenants import ApiTenant, in_process_client, open_in_process_tenant
 from tests.apps import app_of
 from tests.installation_keys import installation_key
@@ -21,6 +22,13 @@ async def api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
 async def other_api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
     async with open_in_process_tenant(container) as api_tenant:
         yield api_tenant
+
+
+@pytest.fixture
+async def news_tenant(api_tenant: ApiTenant) -> ApiTenant:
+    """Return a tenant with a type `news` (email, then SMS) and a recipient `ada`."""
+    await put_news(api_tenant)
+    return api_tenant
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from httpx2 import AsyncClient, Response
+from httpx2 import Response
 
+from tests.api_tenants import ApiTenant
 from tests.attacks.health_watcher import HealthWatcher
 from tests.attacks.load import CpuLoad
 from tests.attacks.target import AttackedApi
@@ -66,18 +67,16 @@ class AttackMonitor:
 
 async def prepare_monitor(target: AttackedApi) -> AttackMonitor:
     """Measure the idle API after one request of each kind, which loads everything that is loaded lazily."""
-    async with target.tenant() as client:
-        await _warm_up(client)
+    async with target.tenant() as tenant:
+        await _warm_up(tenant)
     with HealthWatcher(target.port) as idle:
         pass
     return AttackMonitor(target=target, idle_p99=idle.p99, baseline=target.memory)
 
 
-async def _warm_up(client: AsyncClient) -> None:
+async def _warm_up(tenant: ApiTenant) -> None:
     """Send a preview, which starts a render child, and an invalid batch, which is parsed in a thread."""
-    template = {"name": "warm-up", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    preview = {"channel": "sms"}
-    assert (await client.post("/templates", json=template)).status_code == 201
-    assert (await client.post("/templates/warm-up/preview", json=preview)).status_code == 200
+    await tenant.add_template("warm-up", "sms", "Hi")
+    await tenant.call("POST", "/templates/warm-up/preview", {"channel": "sms"})
     large = b'{"items":[' + b",".join([b'{"payload":{}}'] * 1_000) + b"]}"
-    assert (await client.post("/notifications/send-batch", content=large, headers=JSON)).status_code == 202
+    assert (await tenant.http.post("/notifications/send-batch", content=large, headers=JSON)).status_code == 202

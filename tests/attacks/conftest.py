@@ -5,9 +5,9 @@ The modules share the process (`tests/scheduling.py`). It ends with this package
 
 from collections.abc import AsyncIterator
 
-import httpx2
 import pytest
 
+from tests.api_tenants import ApiTenant
 from tests.attacks.attack_monitor import AttackMonitor, prepare_monitor
 from tests.attacks.target import running_target
 
@@ -19,7 +19,7 @@ async def attack_monitor(database_url: str, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture
-async def attacker(attack_monitor: AttackMonitor) -> AsyncIterator[httpx2.AsyncClient]:
-    """Yield a client whose key has the scopes send, read and manage."""
-    async with attack_monitor.target.tenant() as client:
-        yield client
+async def attacker(attack_monitor: AttackMonitor) -> AsyncIterator[ApiTenant]:
+    """Yield a tenant whose key has the scopes send, read and manage."""
+    async with attack_monitor.target.tenant() as tenant:
+        yield tenant

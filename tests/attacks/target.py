@@ -19,7 +19,7 @@ from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
 from faults.stack_run import descendants
 from storage.database import Database
-from tests.api_tenants import bearer, create_tenant
+from tests.api_tenants import ApiTenant, bearer, create_tenant
 from tests.storage.databases import create_database
 
 START_TIMEOUT = 60.0
@@ -53,14 +53,14 @@ class AttackedApi:
         return sum(map(_cpu_wait, Path(f"/proc/{self.pid}/task").glob("*/schedstat")))
 
     @asynccontextmanager
-    async def tenant(self, *scopes: str) -> AsyncIterator[httpx2.AsyncClient]:
-        """Yield a client with the key of a new tenant."""
-        _, key = await create_tenant(self.database, *scopes)
+    async def tenant(self, *scopes: str) -> AsyncIterator[ApiTenant]:
+        """Yield a new tenant whose key has these scopes, or send, read and manage."""
+        tenant, key = await create_tenant(self.database, *scopes)
         base, headers = f"http://{LOOPBACK}:{self.port}/api/v1", bearer(key)
         async with httpx2.AsyncClient(
             base_url=base, headers=headers, trust_env=False, timeout=RESPONSE_TIMEOUT
-        ) as client:
-            yield client
+        ) as http:
+            yield ApiTenant(tenant=tenant.id, tenant_key=tenant.key, key=key, http=http, database=self.database)
 
 
 @asynccontextmanager

@@ -7,23 +7,21 @@ from typing import Any
 import pytest
 from httpx2 import AsyncClient, Response
 
+from tests.api_tenants import ApiTenant
 from tests.attacks.attack_monitor import JSON, AttackMonitor
 
 pytestmark = pytest.mark.postgres
 
 SEND, BATCH = "/notifications/send", "/notifications/send-batch"
 BODY, LARGE = 256 * 1024, 8 * 1024 * 1024
-TYPE = {"route": [{"channels": ["sms"]}], "templates": {"sms": "news"}}
 
 
 @pytest.fixture
-async def sender(attacker: AsyncClient) -> AsyncClient:
-    """Create a type `news` and a recipient `ada`."""
-    template = {"name": "news", "channel": "sms", "language": "en", "body_template": "Hi", "publish": True}
-    assert (await attacker.post("/templates", json=template)).status_code == 201
-    assert (await attacker.put("/notification-types/news", json=TYPE)).status_code == 201
-    assert (await attacker.put("/recipients/ada", json={})).status_code == 201
-    return attacker
+async def sender(attacker: ApiTenant) -> AsyncClient:
+    """Return the client of a tenant with a type `news` and a recipient `ada`."""
+    await attacker.put_type("news", ["sms"])
+    await attacker.put_recipient()
+    return attacker.http
 
 
 def compact(value: Any) -> bytes:

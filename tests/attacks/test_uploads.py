@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 
 import pytest
-from httpx2 import AsyncClient, Response
+from httpx2 import Response
 from sqlalchemy import text
 
 from api.limits.upload_slots import MAX_UPLOADS, TENANT_DIVISOR
 from domain.attachments import MAX_SIZE
 from models.attachments import CHUNK_SIZE
+from tests.api_tenants import ApiTenant
 from tests.attacks.attack_monitor import AttackMonitor
 from tests.polling import eventually
 
@@ -26,9 +27,9 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND sta
 """)
 
 
-async def upload(client: AsyncClient, content: AsyncIterator[bytes], name: str) -> Response:
+async def upload(tenant: ApiTenant, content: AsyncIterator[bytes], name: str) -> Response:
     headers = {"Content-Type": "application/octet-stream"}
-    return await client.post("/attachments", params={"name": name}, content=content, headers=headers)
+    return await tenant.http.post("/attachments", params={"name": name}, content=content, headers=headers)
 
 
 async def large(index: int) -> AsyncIterator[bytes]:
@@ -61,8 +62,8 @@ async def test_large_uploads_hold_a_limited_part_of_their_bytes_in_memory(attack
     done, before = asyncio.Event(), attack_monitor.target.memory
     measuring = asyncio.create_task(peak_memory(attack_monitor, done))
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(attack_monitor.target.tenant()) for _ in range(4)]
-        uploads = [upload(clients[index % 4], large(index), f"{index}.bin") for index in range(UPLOADS)]
+        tenants = [await stack.enter_async_context(attack_monitor.target.tenant()) for _ in range(4)]
+        uploads = [upload(tenants[index % 4], large(index), f"{index}.bin") for index in range(UPLOADS)]
         responses = await attack_monitor.attack(*uploads)
     done.set()
     assert {response.status_code for response in responses} <= {201, 503}
@@ -71,7 +72,7 @@ async def test_large_uploads_hold_a_limited_part_of_their_bytes_in_memory(attack
 
 
 async def test_stalled_uploads_of_a_tenant_keep_no_other_one_waiting(
-    attack_monitor: AttackMonitor, attacker: AsyncClient
+    attack_monitor: AttackMonitor, attacker: ApiTenant
 ) -> None:
     arrived = asyncio.Event()
     slow = [asyncio.create_task(upload(attacker, stalled(arrived), f"{index}.bin")) for index in range(UPLOADS)]
