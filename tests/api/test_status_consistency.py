@@ -57,9 +57,9 @@ async def shown(sent: DatabaseSend) -> tuple[Shown, Explanation]:
 
 async def groups(webhook_tenant: WebhookTenant) -> dict[str, tuple[str | None, str | None]]:
     """Return channel and category of each reason that `/failures` lists."""
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    async with webhook_tenant.database.transaction() as session:
         found = await dead_letters.list_failure_groups(
-            session, webhook_tenant.database_tenant.tenant, NotificationFilter(), after=None, limit=200
+            session, webhook_tenant.tenant, NotificationFilter(), after=None, limit=200
         )
     listed = [failure_group(one) for one in found]
     return {one.reason: (one.channel, one.category) for one in listed}
@@ -90,13 +90,13 @@ async def agree(webhook_tenant: WebhookTenant, ends: list[tuple[DatabaseSend, Re
 
 
 async def test_every_reported_reason_is_the_same_on_each_surface(webhook_tenant: WebhookTenant) -> None:
-    reported = [(await claimed(webhook_tenant.database_tenant), code) for code in (*REASONS, None)]
+    reported = [(await claimed(webhook_tenant), code) for code in (*REASONS, None)]
     for sent, code in reported:
         await sent.answer(AttemptState.ACCEPTED, str(sent.id))
-        async with webhook_tenant.database_tenant.database.transaction() as session:
+        async with webhook_tenant.database.transaction() as session:
             await amend(session, sent.ref, lambda ledger: finish_notification(ledger, now()))
-        await store(webhook_tenant.database_tenant.database, receipt("failed", attempt_id=sent.attempt(), reason=code))
-    await apply_waiting(webhook_tenant.database_tenant.database)
+        await store(webhook_tenant.database, receipt("failed", attempt_id=sent.attempt(), reason=code))
+    await apply_waiting(webhook_tenant.database)
     ends = [
         (sent, reason_with_cause("provider_failed" if is_account_code(code) else "bounced", code))
         for sent, code in reported
@@ -104,7 +104,7 @@ async def test_every_reported_reason_is_the_same_on_each_surface(webhook_tenant:
     await agree(webhook_tenant, ends)
     for (_, code), (sent, _) in zip(reported, ends, strict=True):
         assert code is None or code_text(code) in (await shown(sent))[1].summary
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    async with webhook_tenant.database.transaction() as session:
         await session.execute(text("DELETE FROM provider_health WHERE provider = 'sandbox'"))
 
 
@@ -123,7 +123,7 @@ OWN = [
 async def test_every_final_status_is_the_same_in_each_response(webhook_tenant: WebhookTenant) -> None:
     ends = []
     for reason in OWN:
-        sent = await webhook_tenant.database_tenant.send()
+        sent = await webhook_tenant.send()
         decision = DeliveryDecision(status=DeliveryStatus.FAILED, reason=reason)
 
         def ended(ledger: Ledger, sent: DatabaseSend = sent, decision: DeliveryDecision = decision) -> Ledger:
@@ -131,7 +131,7 @@ async def test_every_final_status_is_the_same_in_each_response(webhook_tenant: W
                 close_delivery(ledger, sent.delivery(), decision, now()), now(), NotificationStatus.FAILED
             )
 
-        async with webhook_tenant.database_tenant.database.transaction() as session:
+        async with webhook_tenant.database.transaction() as session:
             await amend(session, sent.ref, ended)
         ends.append((sent, reason))
     await agree(webhook_tenant, ends)
@@ -147,12 +147,10 @@ async def test_every_final_status_is_the_same_in_each_response(webhook_tenant: W
     ],
 )
 async def test_an_opening_is_shown_with_its_reporter(webhook_tenant: WebhookTenant, reporter: str, words: str) -> None:
-    sent = await claimed(webhook_tenant.database_tenant)
+    sent = await claimed(webhook_tenant)
     await sent.answer(AttemptState.ACCEPTED, str(sent.id))
-    await store(
-        webhook_tenant.database_tenant.database, receipt("opened", attempt_id=sent.attempt(), provider=reporter)
-    )
-    await apply_waiting(webhook_tenant.database_tenant.database)
+    await store(webhook_tenant.database, receipt("opened", attempt_id=sent.attempt(), provider=reporter))
+    await apply_waiting(webhook_tenant.database)
     view, explanation = await shown(sent)
     [entry] = [entry for entry in view["timeline"] if entry["kind"] == "opened"]
     of_provider = reporter == "sandbox"

@@ -1,4 +1,4 @@
-"""Provide a tenant with event endpoints, and a poster that the test triggers."""
+"""Open a tenant with event endpoints, whose posts the test triggers."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,29 +20,28 @@ from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tena
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebhookTenant:
-    database_tenant: DatabaseTenant
+class WebhookTenant(DatabaseTenant):
+    """Add event endpoints, and a poster that the test triggers."""
+
     posts: EventPoster
 
     async def endpoint(self, key: str, url: str, *events: str, enabled: bool = True) -> EventEndpoint:
-        async with self.database_tenant.database.transaction() as session:
-            row, _ = await event_endpoints.put(
-                session, self.database_tenant.tenant, key, url, list(events or ("*",)), enabled=enabled
-            )
+        async with self.database.transaction() as session:
+            row, _ = await event_endpoints.put(session, self.tenant, key, url, list(events or ("*",)), enabled=enabled)
         return row
 
     async def seen(self, key: str) -> EventEndpoint:
-        async with self.database_tenant.database.transaction() as session:
-            row = await event_endpoints.find(session, self.database_tenant.tenant, key)
+        async with self.database.transaction() as session:
+            row = await event_endpoints.find(session, self.tenant, key)
         assert row is not None
         return row
 
     def secret_of(self, row: EventEndpoint) -> str:
-        return event_endpoints.decrypt_secret(self.database_tenant.database.encryption, row)
+        return event_endpoints.decrypt_secret(self.database.encryption, row)
 
     async def event(self) -> DatabaseSend:
         """Add an event of a notification that was just sent."""
-        sent = await self.database_tenant.send()
+        sent = await self.send()
         await sent.claim()
         await sent.answer(AttemptState.ACCEPTED)
         return sent
@@ -59,11 +58,11 @@ class WebhookTenant:
 
     async def messages(self, key: str) -> list[dict[str, Any]]:
         """Return the messages, with the seconds to the next attempt as `wait`."""
-        rows = await self.database_tenant.query(
+        rows = await self.query(
             "SELECT m.*, extract(epoch FROM m.next_attempt_at - now())::float8 AS wait FROM event_message m"
             " JOIN event_endpoint p ON p.id = m.endpoint_id WHERE p.tenant = :tenant AND p.key = :key"
             " ORDER BY m.occurred_at, m.id",
-            tenant=self.database_tenant.tenant,
+            tenant=self.tenant,
             key=key,
         )
         return [row | {"attempts": decoded(row["attempts"])} for row in rows]
@@ -74,16 +73,16 @@ class WebhookTenant:
 
     async def make_retries_due(self) -> None:
         """Make every next attempt due."""
-        await self.database_tenant.query(
+        await self.query(
             "UPDATE event_message SET next_attempt_at = now() WHERE tenant = :tenant AND next_attempt_at IS NOT NULL",
-            tenant=self.database_tenant.tenant,
+            tenant=self.tenant,
         )
 
     async def move(self, key: str, column: str, ago: str) -> None:
-        await self.database_tenant.query(
+        await self.query(
             f"UPDATE event_endpoint SET {column} = now() - CAST(:ago AS text)::interval"
             " WHERE tenant = :tenant AND key = :key",
-            tenant=self.database_tenant.tenant,
+            tenant=self.tenant,
             key=key,
             ago=ago,
         )
@@ -103,6 +102,5 @@ async def open_webhook_tenant(
     database: Database, room: ConcurrencyLimits | None = None
 ) -> AsyncIterator[WebhookTenant]:
     async with outgoing_client() as client:
-        yield WebhookTenant(
-            database_tenant=await open_database_tenant(database), posts=EventPoster(database, Transport(client), room)
-        )
+        posts = EventPoster(database, Transport(client), room)
+        yield WebhookTenant(**vars(await open_database_tenant(database)), posts=posts)

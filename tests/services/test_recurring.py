@@ -1,135 +1,26 @@
 """Test that due occurrences run once in any process, and that skipped recipients are counted."""
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from domain.clock import now
-from domain.schedules import RunKind, batch_size_for
-from models.columns import new_id
-from services.recurring_sends import RecurringSends
-from services.tick_work import build_tick_work
-from storage import erasures, notification_types, recipients, schedule_occurrences, schedule_runs, schedules
+from domain.schedules import batch_size_for
+from storage import erasures, notification_types, recipients, schedule_occurrences, schedules
 from storage.database import Database
-from storage.schedule_runs import NewScheduleRun
-from storage.schedules import StoredSchedule
+from tests.services.schedule_tenants import TYPE, ScheduleTenant, open_schedule_tenant
 from tests.storage.locks import until_blocked
-from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
-
-TYPE = "order.shipped"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleTenant:
-    """Provide a tenant with one type, and what a tick does for it."""
-
-    database_tenant: DatabaseTenant
-    recurring: RecurringSends
-
-    async def person(self, recipient_id: str, timezone: str | None = None) -> None:
-        async with self.database_tenant.database.transaction() as session:
-            await recipients.replace_profile(session, self.database_tenant.tenant, recipient_id, {"timezone": timezone})
-            await schedule_occurrences.update_timezones(session, self.database_tenant.tenant, [recipient_id])
-
-    async def add_recipients(self, number: int) -> list[str]:
-        people = [f"person-{number:03}" for number in range(number)]
-        await self.database_tenant.query(
-            "INSERT INTO recipient (tenant, recipient_id, contact, attributes, created_at, updated_at) "
-            "SELECT :t, unnest(CAST(:people AS text[])), '{}', '{}', now(), now()",
-            t=self.database_tenant.tenant,
-            people=people,
-        )
-        return people
-
-    async def move_to_zone(self, schedule: StoredSchedule, zone: str) -> None:
-        """Write the zone as another machine would that knows it."""
-        for statement in (
-            "UPDATE recipient SET timezone = :zone WHERE tenant = :t AND :own",
-            "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', to_jsonb(CAST(:zone AS text)))"
-            " WHERE id = :id AND NOT :own",
-            "UPDATE schedule_occurrence SET timezone = :zone WHERE schedule_id = :id",
-        ):
-            own = schedule.spec["timezone"] == "recipient"
-            values = {"zone": zone, "t": self.database_tenant.tenant, "id": schedule.id, "own": own}
-            used = {name: value for name, value in values.items() if f":{name}" in statement}
-            await self.database_tenant.query(statement, **used)
-
-    async def schedule(self, cron: str = "0 12 * * *", key: str = "daily", **more: Any) -> StoredSchedule:
-        spec = {"payload": {"figure": 7}, "cron": cron, "timezone": "UTC", "overlap": "allow", **more}
-        async with self.database_tenant.database.transaction() as session:
-            return (await schedules.put(session, self.database_tenant.tenant, key, TYPE, spec))[0]
-
-    async def overdue(self, schedule: StoredSchedule, since: timedelta = timedelta(minutes=1)) -> None:
-        """Make the occurrences overdue, as after an outage."""
-        rule = schedule.value(self.database_tenant.tenant).rule
-        due_at = rule.next("UTC", now() - since - timedelta(days=1))
-        await self.database_tenant.query(
-            "UPDATE schedule_occurrence SET due_at = :due_at WHERE schedule_id = :id", due_at=due_at, id=schedule.id
-        )
-
-    async def subscribe(self, recipient_id: str, *keys: str) -> None:
-        async with self.database_tenant.database.transaction() as session:
-            for topic in keys:
-                assert await recipients.subscribe(session, self.database_tenant.tenant, topic, recipient_id)
-
-    async def unsubscribe(self, recipient_id: str, topic: str) -> None:
-        async with self.database_tenant.database.transaction() as session:
-            assert await recipients.unsubscribe(session, self.database_tenant.tenant, topic, recipient_id)
-
-    async def trigger(self, schedule: StoredSchedule) -> None:
-        await self.trigger_only(schedule)
-        await self.tick()
-
-    async def trigger_only(self, schedule: StoredSchedule) -> None:
-        run = NewScheduleRun(
-            schedule=schedule.value(self.database_tenant.tenant),
-            kind=RunKind.TRIGGER,
-            due_at=now(),
-            id=new_id(),
-            is_finished=False,
-        )
-        async with self.database_tenant.database.transaction() as session:
-            await schedule_runs.record_runs(session, [run])
-
-    async def tick(self) -> int:
-        """Return how many steps found due work."""
-        steps = 0
-        for work in build_tick_work(self.database_tenant.database, self.recurring).values():
-            while await work(self.database_tenant.tenant, TYPE):
-                steps += 1
-        return steps
-
-    async def people(self) -> list[str]:
-        rows = await self.database_tenant.query(
-            "SELECT recipient_id FROM notification WHERE tenant = :t", t=self.database_tenant.tenant
-        )
-        return sorted(row["recipient_id"] for row in rows)
-
-    async def runs(self, schedule: StoredSchedule) -> list[schedule_runs.ScheduleRunResult]:
-        async with self.database_tenant.database.transaction() as session:
-            return await schedule_runs.list_latest(session, schedule.id, 100)
-
-    async def due_at(self, schedule: StoredSchedule) -> dict[str, datetime]:
-        rows = await self.database_tenant.query(
-            "SELECT * FROM schedule_occurrence WHERE schedule_id = :id", id=schedule.id
-        )
-        return {row["recipient_id"]: row["due_at"] for row in rows}
 
 
 @pytest.fixture
 async def schedule_tenant(database: Database) -> ScheduleTenant:
-    database_tenant = await open_database_tenant(database)
-    schedule_tenant = ScheduleTenant(database_tenant=database_tenant, recurring=RecurringSends(database, b"secret"))
-    spec = {"key": TYPE, "route": [{"channels": ["email"]}], "templates": {"email": "words"}}
-    async with database.transaction() as session:
-        await notification_types.put(session, database_tenant.tenant, TYPE, spec)
-    for person in ("ada", "bob"):
-        await schedule_tenant.person(person)
+    schedule_tenant = await open_schedule_tenant(database)
+    for recipient_id in ("ada", "bob"):
+        await schedule_tenant.put_recipient(recipient_id)
     return schedule_tenant
 
 
@@ -139,7 +30,7 @@ async def test_concurrent_and_later_ticks_send_once(schedule_tenant: ScheduleTen
     await schedule_tenant.overdue(schedule)
     await asyncio.gather(schedule_tenant.tick(), schedule_tenant.tick())
     assert await schedule_tenant.tick() == 0
-    assert await schedule_tenant.people() == ["ada", "bob"]
+    assert await schedule_tenant.list_sent_to() == ["ada", "bob"]
     assert [run.accepted for run in await schedule_tenant.runs(schedule)] == [2]
     assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
@@ -147,14 +38,10 @@ async def test_concurrent_and_later_ticks_send_once(schedule_tenant: ScheduleTen
 async def test_an_occurrence_claimed_by_another_tick_is_left_to_it(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], timezone="recipient")
     await schedule_tenant.overdue(schedule)
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        [claimed] = await schedule_occurrences.claim_occurrences(
-            session, schedule_tenant.database_tenant.tenant, TYPE, 1, own=True
-        )
-        assert (
-            await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.database_tenant.tenant, TYPE) == 1
-        )
-        assert await schedule_tenant.people() == sorted({"ada", "bob"} - {claimed.recipient_id})
+    async with schedule_tenant.database.transaction() as session:
+        [claimed] = await schedule_occurrences.claim_occurrences(session, schedule_tenant.tenant, TYPE, 1, own=True)
+        assert await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.tenant, TYPE) == 1
+        assert await schedule_tenant.list_sent_to() == sorted({"ada", "bob"} - {claimed.recipient_id})
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
@@ -162,25 +49,25 @@ async def test_a_briefly_locked_occurrence_is_waited_for(schedule_tenant: Schedu
     """The next tick comes a quarter of an hour later."""
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone)
     await schedule_tenant.overdue(schedule)
-    async with schedule_tenant.database_tenant.database.transaction() as session:
+    async with schedule_tenant.database.transaction() as session:
         assert await schedule_occurrences.claim_occurrences(
-            session, schedule_tenant.database_tenant.tenant, TYPE, 1, own=timezone == "recipient"
+            session, schedule_tenant.tenant, TYPE, 1, own=timezone == "recipient"
         )
         tick = asyncio.create_task(schedule_tenant.tick())
-        await until_blocked(schedule_tenant.database_tenant.database, tick)
+        await until_blocked(schedule_tenant.database, tick)
     await tick
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
 
 
 async def test_a_recipient_being_changed_is_waited_for(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone="recipient")
     await schedule_tenant.overdue(schedule)
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await recipients.find(session, schedule_tenant.database_tenant.tenant, "ada", lock=True)
+    async with schedule_tenant.database.transaction() as session:
+        assert await recipients.find(session, schedule_tenant.tenant, "ada", lock=True)
         tick = asyncio.create_task(schedule_tenant.tick())
-        await until_blocked(schedule_tenant.database_tenant.database, tick)
+        await until_blocked(schedule_tenant.database, tick)
     await tick
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
@@ -190,14 +77,14 @@ async def test_a_time_that_is_due_again_is_not_sent_again(schedule_tenant: Sched
     for _ in range(2):
         await schedule_tenant.overdue(schedule)
         await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
 
 
 async def test_the_latest_missed_occurrence_is_sent_and_others_are_reported(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"])
     await schedule_tenant.overdue(schedule, timedelta(days=3))
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada", "bob"]
+    assert await schedule_tenant.list_sent_to() == ["ada", "bob"]
     runs = sorted(await schedule_tenant.runs(schedule), key=lambda run: run.due_at)
     assert [(run.accepted, run.skip_reason) for run in runs] == [(0, "missed")] * 3 + [(2, None)]
 
@@ -222,7 +109,7 @@ async def test_an_occurrence_is_skipped_while_another_is_in_progress(
     await schedule_tenant.trigger(schedule)
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
     [due] = [run for run in await schedule_tenant.runs(schedule) if run.kind == "due"]
     assert (due.accepted, due.skip_reason, due.skipped_recipients) == (0, *expected)
 
@@ -232,12 +119,12 @@ async def test_a_collected_send_is_not_in_progress(schedule_tenant: ScheduleTena
     """Daily sends go into a weekly digest: all of them are in it."""
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone=timezone, overlap="skip")
     await schedule_tenant.trigger(schedule)
-    await schedule_tenant.database_tenant.query(
-        "UPDATE notification SET digest_key = 'week' WHERE tenant = :t", t=schedule_tenant.database_tenant.tenant
+    await schedule_tenant.query(
+        "UPDATE notification SET digest_key = 'week' WHERE tenant = :t", t=schedule_tenant.tenant
     )
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada", "ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada", "ada"]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +141,7 @@ async def test_an_unknown_zone_is_reported_and_blocks_no_recipient(
     for each in (schedule, other):
         await schedule_tenant.overdue(each)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["bob"]
+    assert await schedule_tenant.list_sent_to() == ["bob"]
     assert [(run.skip_reason, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [expected]
     assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
@@ -263,17 +150,17 @@ async def test_a_repeated_trigger_sends_again(schedule_tenant: ScheduleTenant) -
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], overlap="skip")
     for _ in range(2):
         await schedule_tenant.trigger(schedule)
-    assert await schedule_tenant.people() == ["ada", "ada", "bob", "bob"]
+    assert await schedule_tenant.list_sent_to() == ["ada", "ada", "bob", "bob"]
 
 
 @pytest.mark.parametrize("timezone", ["UTC", "recipient"])
 async def test_a_deleted_type_is_reported_and_due_again(schedule_tenant: ScheduleTenant, timezone: str) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], timezone=timezone)
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        await notification_types.retire(session, schedule_tenant.database_tenant.tenant, TYPE)
+    async with schedule_tenant.database.transaction() as session:
+        await notification_types.retire(session, schedule_tenant.tenant, TYPE)
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == []
+    assert await schedule_tenant.list_sent_to() == []
     assert [run.skipped_recipients for run in await schedule_tenant.runs(schedule)] == [{"type_deleted": 2}]
     assert min((await schedule_tenant.due_at(schedule)).values()) > now()
 
@@ -281,11 +168,11 @@ async def test_a_deleted_type_is_reported_and_due_again(schedule_tenant: Schedul
 async def test_an_erased_recipient_is_reported_and_the_others_are_sent_to(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"])
     await schedule_tenant.overdue(schedule)
-    await schedule_tenant.database_tenant.query(
-        "DELETE FROM recipient WHERE tenant = :t AND recipient_id = 'bob'", t=schedule_tenant.database_tenant.tenant
+    await schedule_tenant.query(
+        "DELETE FROM recipient WHERE tenant = :t AND recipient_id = 'bob'", t=schedule_tenant.tenant
     )
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
     assert [(run.accepted, run.skipped_recipients) for run in await schedule_tenant.runs(schedule)] == [
         (1, {"unknown_recipient": 1})
     ]
@@ -297,16 +184,14 @@ async def test_an_erasure_keeps_schedules_of_others_without_the_recipient(schedu
         await schedule_tenant.schedule(key="one", recipient_id="bob"),
         await schedule_tenant.schedule(key="list", recipients=["bob"], timezone="recipient"),
     ]
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        erasure = await erasures.erase_at_once(session, schedule_tenant.database_tenant.tenant, "bob")
+    async with schedule_tenant.database.transaction() as session:
+        erasure = await erasures.erase_at_once(session, schedule_tenant.tenant, "bob")
     assert erasure is not None
     assert (erasure.counts["schedules"], erasure.counts["schedule_occurrences"]) == (3, 3)
     assert list(await schedule_tenant.due_at(many)) == ["ada"]
     assert [await schedule_tenant.due_at(each) for each in alone] == [{}, {}]
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        specs = [
-            row.spec for row in await schedules.list_page(session, schedule_tenant.database_tenant.tenant, None, 10)
-        ]
+    async with schedule_tenant.database.transaction() as session:
+        specs = [row.spec for row in await schedules.list_page(session, schedule_tenant.tenant, None, 10)]
     assert "bob" not in str(specs)
     assert [(spec["recipients"], spec["payload"]) for spec in specs] == [
         ([], {}),
@@ -319,15 +204,15 @@ async def test_a_topic_is_sent_to_its_subscribers_at_that_time(schedule_tenant: 
     each = await schedule_tenant.schedule(key="each", topic="news", timezone="recipient")
     together = await schedule_tenant.schedule(key="together", topic="news")
     assert await schedule_tenant.due_at(each) == {}
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "ada")
-        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
-        assert await recipients.unsubscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
+    async with schedule_tenant.database.transaction() as session:
+        assert await recipients.subscribe(session, schedule_tenant.tenant, "news", "ada")
+        assert await recipients.subscribe(session, schedule_tenant.tenant, "news", "bob")
+        assert await recipients.unsubscribe(session, schedule_tenant.tenant, "news", "bob")
     assert list(await schedule_tenant.due_at(each)) == ["ada"]
     for schedule in (each, together):
         await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada", "ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada", "ada"]
 
 
 @pytest.mark.parametrize(
@@ -337,10 +222,10 @@ async def test_a_subscription_during_a_topic_change_adds_no_occurrence(
     schedule_tenant: ScheduleTenant, after: dict[str, Any]
 ) -> None:
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await recipients.subscribe(session, schedule_tenant.database_tenant.tenant, "news", "bob")
+    async with schedule_tenant.database.transaction() as session:
+        assert await recipients.subscribe(session, schedule_tenant.tenant, "news", "bob")
         moving = asyncio.create_task(schedule_tenant.schedule(**{"timezone": "recipient", **after}))
-        await until_blocked(schedule_tenant.database_tenant.database, moving)
+        await until_blocked(schedule_tenant.database, moving)
     await moving
     assert "bob" not in await schedule_tenant.due_at(schedule)
 
@@ -351,10 +236,10 @@ async def test_an_unsubscription_from_a_former_topic_keeps_other_occurrences(
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
     await schedule_tenant.subscribe("bob", "news", "views")
     spec = {**schedule.spec, "topic": "views"}
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        await schedules.put(session, schedule_tenant.database_tenant.tenant, "daily", TYPE, spec)
+    async with schedule_tenant.database.transaction() as session:
+        await schedules.put(session, schedule_tenant.tenant, "daily", TYPE, spec)
         leaving = asyncio.create_task(schedule_tenant.unsubscribe("bob", "news"))
-        await until_blocked(schedule_tenant.database_tenant.database, leaving)
+        await until_blocked(schedule_tenant.database, leaving)
     await leaving
     assert list(await schedule_tenant.due_at(schedule)) == ["bob"]
 
@@ -362,12 +247,10 @@ async def test_an_unsubscription_from_a_former_topic_keeps_other_occurrences(
 async def test_an_unsubscription_during_a_topic_change_leaves_no_occurrence(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(topic="news", timezone="recipient")
     await schedule_tenant.subscribe("bob", "views")
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        await schedules.put(
-            session, schedule_tenant.database_tenant.tenant, "daily", TYPE, {**schedule.spec, "topic": "views"}
-        )
+    async with schedule_tenant.database.transaction() as session:
+        await schedules.put(session, schedule_tenant.tenant, "daily", TYPE, {**schedule.spec, "topic": "views"})
         leaving = asyncio.create_task(schedule_tenant.unsubscribe("bob", "views"))
-        await until_blocked(schedule_tenant.database_tenant.database, leaving)
+        await until_blocked(schedule_tenant.database, leaving)
     await leaving
     assert await schedule_tenant.due_at(schedule) == {}
 
@@ -377,16 +260,16 @@ async def test_a_shared_schedule_has_no_occurrence_per_recipient(schedule_tenant
     together = await schedule_tenant.schedule(key="together", recipient_id="ada")
     each = await schedule_tenant.schedule(key="each", recipient_id="ada", timezone="recipient")
     for schedule, person in ((together, "bob"), (each, "")):
-        await schedule_tenant.database_tenant.query(
+        await schedule_tenant.query(
             "INSERT INTO schedule_occurrence (schedule_id, recipient_id, tenant, notification_type, timezone, due_at)"
             " VALUES (:id, :person, :t, :type, 'UTC', now() - interval '1 minute')",
             id=schedule.id,
             person=person,
-            t=schedule_tenant.database_tenant.tenant,
+            t=schedule_tenant.tenant,
             type=TYPE,
         )
     assert await schedule_tenant.tick() == 0
-    assert await schedule_tenant.people() == []
+    assert await schedule_tenant.list_sent_to() == []
 
 
 async def test_a_topic_without_subscribers_is_reported(schedule_tenant: ScheduleTenant) -> None:
@@ -401,7 +284,7 @@ async def test_recipients_beyond_one_statement_are_all_sent_to(schedule_tenant: 
     schedule = await schedule_tenant.schedule(recipients=people)
     await schedule_tenant.overdue(schedule)
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == people
+    assert await schedule_tenant.list_sent_to() == people
     assert [(run.accepted, run.finished_at is None) for run in await schedule_tenant.runs(schedule)] == [(450, False)]
 
 
@@ -411,20 +294,20 @@ async def test_large_payloads_of_each_by_themselves_go_out_in_smaller_numbers(sc
         recipients=people, timezone="recipient", payload={"figure": "x" * 250_000}
     )
     await schedule_tenant.overdue(schedule)
-    assert await schedule_tenant.recurring.run_recipient_occurrences(
-        schedule_tenant.database_tenant.tenant, TYPE
-    ) == batch_size_for(250_015)
+    assert await schedule_tenant.recurring.run_recipient_occurrences(schedule_tenant.tenant, TYPE) == batch_size_for(
+        250_015
+    )
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == people
+    assert await schedule_tenant.list_sent_to() == people
     assert [run.accepted for run in await schedule_tenant.runs(schedule)] == [40]
 
 
 async def test_a_moved_recipient_is_due_in_the_new_zone(schedule_tenant: ScheduleTenant) -> None:
-    await schedule_tenant.person("ada", "Asia/Tokyo")
+    await schedule_tenant.move_recipient("ada", "Asia/Tokyo")
     schedule = await schedule_tenant.schedule(recipients=["ada", "bob"], timezone="recipient")
     before = await schedule_tenant.due_at(schedule)
     assert (before["ada"].hour, before["bob"].hour) == (3, 12)
-    await schedule_tenant.person("ada", "Asia/Kolkata")
+    await schedule_tenant.move_recipient("ada", "Asia/Kolkata")
     after = await schedule_tenant.due_at(schedule)
     assert (after["ada"].hour, after["ada"].minute, after["bob"]) == (6, 30, before["bob"])
 
@@ -432,9 +315,9 @@ async def test_a_moved_recipient_is_due_in_the_new_zone(schedule_tenant: Schedul
 async def test_a_due_occurrence_is_not_lost_by_a_move(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada", timezone="recipient")
     await schedule_tenant.overdue(schedule)
-    await schedule_tenant.person("ada", "Asia/Tokyo")
+    await schedule_tenant.move_recipient("ada", "Asia/Tokyo")
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == ["ada"]
+    assert await schedule_tenant.list_sent_to() == ["ada"]
     assert (await schedule_tenant.due_at(schedule))["ada"].hour == 3
 
 
@@ -451,11 +334,11 @@ async def test_saving_a_schedule_again_keeps_due_occurrences(schedule_tenant: Sc
 async def test_a_deleted_schedule_is_removed_and_its_run_ends(schedule_tenant: ScheduleTenant) -> None:
     schedule = await schedule_tenant.schedule(recipient_id="ada")
     await schedule_tenant.overdue(schedule)
-    await schedule_tenant.recurring.run_shared_occurrences(schedule_tenant.database_tenant.tenant, TYPE)
-    async with schedule_tenant.database_tenant.database.transaction() as session:
-        assert await schedules.delete(session, schedule_tenant.database_tenant.tenant, "daily")
+    await schedule_tenant.recurring.run_shared_occurrences(schedule_tenant.tenant, TYPE)
+    async with schedule_tenant.database.transaction() as session:
+        assert await schedules.delete(session, schedule_tenant.tenant, "daily")
     await schedule_tenant.tick()
-    assert await schedule_tenant.people() == []
+    assert await schedule_tenant.list_sent_to() == []
     assert [run.skip_reason for run in await schedule_tenant.runs(schedule)] == ["schedule_deleted"]
     named = "SELECT 1 FROM schedule WHERE id = :id AND jsonb_exists_any(spec, '{payload,recipient_id,recipients}')"
-    assert await schedule_tenant.database_tenant.query(named, id=schedule.id) == []
+    assert await schedule_tenant.query(named, id=schedule.id) == []

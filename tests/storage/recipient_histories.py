@@ -16,7 +16,7 @@ from models.receipts import Receipt
 from models.recipients import TopicSubscriber
 from models.sandbox import SandboxMessage
 from models.schedules import Schedule, ScheduleOccurrence
-from storage import devices, recipients, tenants
+from storage import devices, recipients
 from storage.database import Database
 from storage.devices import NewDevice
 
@@ -31,11 +31,6 @@ class StoredHistory:
     delivery_id: UUID
     attempt_id: UUID
     receipt_ids: tuple[UUID, ...]
-
-
-async def new_tenant(database: Database) -> UUID:
-    async with database.transaction() as session:
-        return (await tenants.ensure_tenant(session, f"tenant-{uuid4()}", "Tenant")).id
 
 
 async def new_recipient(database: Database, tenant: UUID, recipient_id: str = "ada") -> None:

@@ -17,14 +17,13 @@ from domain.reasons import ChannelReason, Reason, failure_line, failures_to_json
 from domain.records import Ledger
 from models.columns import new_id
 from models.notification_types import NotificationTypeVersion
-from storage import dead_letters, recipients
+from storage import dead_letters, recipients, tenants
 from storage.acceptance import AcceptResult, NewNotification, accept
 from storage.attempts import AttemptClaim, claim_attempt
 from storage.database import Database
 from storage.dead_letters import PlannedRedrive
 from storage.deliveries import NewDelivery, insert_deliveries
 from storage.ledgers import NotificationRef, amend, load
-from tests.storage.recipient_histories import new_tenant
 
 KEY = UUID(int=4)
 CONTACT = {"email": "ada@example.com", "phone": "+447700900123"}
@@ -60,6 +59,10 @@ class DatabaseTenant:
         sent = DatabaseSend(database_tenant=self, id=item.id, channels=channels or (Channel.EMAIL,))
         await sent.rendered()
         return sent
+
+    async def put_recipient(self, recipient_id: str, **profile: Any) -> None:
+        async with self.database.transaction() as session:
+            await recipients.replace_profile(session, self.tenant, recipient_id, profile)
 
     async def query(self, statement: str, **values: Any) -> list[dict[str, Any]]:
         async with self.database.transaction() as session:
@@ -190,7 +193,10 @@ async def open_database_tenant(
     )
     async with database.transaction() as session:
         session.add(kind)
-        await recipients.replace_profile(
-            session, tenant, database_tenant.recipient_id, {"contact": database_tenant.contact}
-        )
+    await database_tenant.put_recipient(database_tenant.recipient_id, contact=database_tenant.contact)
     return database_tenant
+
+
+async def new_tenant(database: Database) -> UUID:
+    async with database.transaction() as session:
+        return (await tenants.ensure_tenant(session, f"tenant-{uuid4()}", "Tenant")).id

@@ -8,7 +8,8 @@ from domain.channels import DeviceKind
 from storage import devices
 from storage.database import Database
 from storage.devices import NewDevice
-from tests.storage.recipient_histories import new_recipient, new_tenant
+from tests.storage.recipient_histories import new_recipient
+from tests.storage.sends import new_tenant
 
 pytestmark = pytest.mark.postgres
 

@@ -21,8 +21,8 @@ from storage.preferences import read_recipient_context
 from storage.suppressions import NewSuppression, SuppressionEntry
 from tests.storage.locks import until_blocked
 from tests.storage.plain_text import tables_containing
-from tests.storage.recipient_histories import CANARY, StoredHistory, new_tenant, recipient_with_history
-from tests.storage.sends import DatabaseTenant, open_database_tenant
+from tests.storage.recipient_histories import CANARY, StoredHistory, recipient_with_history
+from tests.storage.sends import DatabaseTenant, new_tenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 

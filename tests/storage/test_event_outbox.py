@@ -52,10 +52,8 @@ async def test_an_event_is_a_message_to_every_endpoint_that_wants_it(webhook_ten
 
 async def test_a_message_has_ids_and_facts_without_address_or_content(webhook_tenant: WebhookTenant) -> None:
     await webhook_tenant.endpoint("all", NOWHERE, "notification.failed")
-    sent = await webhook_tenant.database_tenant.send(
-        Channel.EMAIL, tags=("spring", "vip"), event_payload={"name": "Canary"}
-    )
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    sent = await webhook_tenant.send(Channel.EMAIL, tags=("spring", "vip"), event_payload={"name": "Canary"})
+    async with webhook_tenant.database.transaction() as session:
         await amend(session, sent.ref, lambda ledger: finish_notification(ledger, NOW))
     message = await webhook_tenant.message("all")
     assert json.loads(message["body"]) == {
@@ -87,7 +85,7 @@ async def test_its_id_follows_from_the_event_and_the_endpoint(webhook_tenant: We
 
 async def test_every_event_kind_can_be_posted(webhook_tenant: WebhookTenant) -> None:
     await webhook_tenant.endpoint("all", NOWHERE)
-    sent = await webhook_tenant.database_tenant.send()
+    sent = await webhook_tenant.send()
     events = [
         TimelineEvent(at=NOW, kind=status.lower(), status=status)
         for status in NotificationStatus
@@ -95,7 +93,7 @@ async def test_every_event_kind_can_be_posted(webhook_tenant: WebhookTenant) -> 
     ]
     again = TimelineEvent(at=NOW, kind="redriven", status=NotificationStatus.PENDING)
     silent = TimelineEvent(at=NOW, kind="attempt_refused")
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    async with webhook_tenant.database.transaction() as session:
         await amend(session, sent.ref, lambda ledger: replace(ledger, events=(*events, again, silent)))
     assert sorted(await kinds(webhook_tenant, "all")) == sorted(EVENT_TYPES)
 
@@ -109,8 +107,8 @@ async def test_other_tenants_get_no_message(webhook_tenant: WebhookTenant, datab
 
 async def test_a_rolled_back_event_is_not_posted(webhook_tenant: WebhookTenant) -> None:
     await webhook_tenant.endpoint("all", NOWHERE)
-    sent = await webhook_tenant.database_tenant.send()
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    sent = await webhook_tenant.send()
+    async with webhook_tenant.database.transaction() as session:
         await amend(session, sent.ref, lambda ledger: finish_notification(ledger, NOW))
         await session.rollback()
     assert await webhook_tenant.messages("all") == []
@@ -118,11 +116,11 @@ async def test_a_rolled_back_event_is_not_posted(webhook_tenant: WebhookTenant) 
 
 async def test_a_stale_ledger_adds_no_message(webhook_tenant: WebhookTenant) -> None:
     await webhook_tenant.endpoint("all", NOWHERE)
-    sent = await webhook_tenant.database_tenant.send()
+    sent = await webhook_tenant.send()
     await sent.claim()
     stale = await sent.ledger()
     await sent.answer(AttemptState.ACCEPTED)
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    async with webhook_tenant.database.transaction() as session:
         assert not await save(session, stale, finish_notification(stale, NOW))
     assert await kinds(webhook_tenant, "all") == ["notification.sent"]
 
@@ -135,7 +133,7 @@ async def test_concurrent_writers_add_one_message_per_status(webhook_tenant: Web
         def change(ledger: Ledger) -> Ledger:
             return record_receipt(ledger, sent.attempt(), evidence, NOW, NOW)
 
-        async with webhook_tenant.database_tenant.database.transaction() as session:
+        async with webhook_tenant.database.transaction() as session:
             await amend(session, sent.ref, change)
 
     await asyncio.gather(*(report(evidence) for evidence in (Evidence.DELIVERED, Evidence.OPENED) for _ in range(4)))
@@ -154,9 +152,7 @@ async def test_for_a_disabled_endpoint_it_is_kept_and_does_not_wait(webhook_tena
 
 async def test_a_deleted_endpoint_gets_no_message(webhook_tenant: WebhookTenant) -> None:
     await webhook_tenant.endpoint("gone", NOWHERE)
-    await webhook_tenant.database_tenant.query(
-        "UPDATE event_endpoint SET deleted_at = now(), enabled = false WHERE key = 'gone'"
-    )
+    await webhook_tenant.query("UPDATE event_endpoint SET deleted_at = now(), enabled = false WHERE key = 'gone'")
     await webhook_tenant.event()
     assert await webhook_tenant.messages("gone") == []
 
@@ -176,7 +172,7 @@ async def test_posters_are_woken_only_if_there_is_something_to_post(
         await webhook_tenant.event()
         await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
         await webhook_tenant.event()
-        await webhook_tenant.database_tenant.query("SELECT pg_notify('done', '')")
+        await webhook_tenant.query("SELECT pg_notify('done', '')")
         await eventually(heard, lambda seen: "done" in seen)
         assert woken == ["done"]
         await webhook_tenant.endpoint("on", NOWHERE)
@@ -189,7 +185,7 @@ async def test_posters_are_woken_only_if_there_is_something_to_post(
 async def test_tenant_level_messages_go_to_enabled_endpoints_only(webhook_tenant: WebhookTenant) -> None:
     on = await webhook_tenant.endpoint("on", NOWHERE, "notification.failed")
     off = await webhook_tenant.endpoint("off", NOWHERE, enabled=False)
-    async with webhook_tenant.database_tenant.database.transaction() as session:
+    async with webhook_tenant.database.transaction() as session:
         [message_id] = await enqueue_messages(session, [on.id, off.id], "endpoint.test", {"endpoint": "on"})
     message = await webhook_tenant.message("on")
     assert message["id"] == message_id

@@ -8,7 +8,8 @@ from sqlalchemy import text
 from storage import preferences
 from storage.database import Database
 from tests.storage.locks import until_blocked
-from tests.storage.recipient_histories import new_recipient, new_tenant
+from tests.storage.recipient_histories import new_recipient
+from tests.storage.sends import new_tenant
 
 pytestmark = pytest.mark.postgres
 

@@ -6,7 +6,8 @@ import pytest
 
 from storage import preferences, recipients
 from storage.database import Database
-from tests.storage.recipient_histories import new_recipient, new_tenant
+from tests.storage.recipient_histories import new_recipient
+from tests.storage.sends import new_tenant
 
 pytestmark = pytest.mark.postgres
 

@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from storage import schedule_occurrences, schedules
 from storage.database import Database
-from tests.storage.recipient_histories import new_tenant
+from tests.storage.sends import new_tenant
 
 pytestmark = pytest.mark.postgres
 

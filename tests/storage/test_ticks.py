@@ -12,7 +12,7 @@ from storage.database import Database
 from storage.statements import decoded
 from storage.ticks import DesiredTick
 from tests.storage.databases import own_database
-from tests.storage.recipient_histories import new_tenant
+from tests.storage.sends import new_tenant
 
 pytestmark = pytest.mark.postgres
 
