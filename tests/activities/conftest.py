@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.delivery import DeliveryActivities
 from activities.reconciliation import ReconciliationActivities
+from dispatch.receipt_applier import ReceiptApplier
 from domain.messages import DeliverInput, DeliverResult, LookUpInput, RecordInput
 from domain.names import delivery_queue
 from domain.outgoing_messages import OutgoingMessage
@@ -24,12 +27,17 @@ from services.email_attachments import AttachmentLoader
 from services.outcome_recording import OutcomeRecorder
 from services.provider_calls import ProviderCaller
 from services.unsubscribing import UnsubscribeLinks
+from storage import receipts
 from storage.database import Database
 from storage.inbox import InboxStore
+from storage.receipts import StoredReceipt
 from storage.sandbox import PostgresSandboxStore
 from tests.storage.fixtures import database, database_tenant, sent
+from tests.storage.sends import DatabaseSend
 
 __all__ = ["database", "database_tenant", "sent"]
+
+RECEIVED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 class RecordingSandbox(Sandbox):
@@ -106,3 +114,15 @@ async def activity_worker(database: Database) -> AsyncIterator[ActivityWorker]:
     worker = Database(database.url, encryption=database.encryption)
     yield ActivityWorker(worker, database)
     await worker.close()
+
+
+async def receive(sent: DatabaseSend, kind: str = "delivered", *, apply: bool = True, **by: Any) -> None:
+    """Store a receipt of the sandbox, and apply it."""
+    fields: dict[str, Any] = {"attempt_id": None, "provider_message_id": None, **by}
+    outcome = StoredReceipt(
+        id=uuid4(), provider="sandbox", kind=kind, reason=None, occurred_at=RECEIVED_AT, raw={"event": kind}, **fields
+    )
+    async with sent.database_tenant.database.transaction() as session:
+        await receipts.store(session, [outcome])
+    if apply:
+        await ReceiptApplier(sent.database_tenant.database).apply_waiting()

@@ -8,8 +8,7 @@ import pytest
 from domain.evidence import CallResult
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderError, ProviderRefusal, TemporaryError
 from storage.database import Database
-from tests.activities.conftest import ActivityWorker, RecordingSandbox
-from tests.activities.test_deliver import attempts, receive
+from tests.activities.conftest import ActivityWorker, RecordingSandbox, receive
 from tests.storage.sends import DatabaseSend, open_database_tenant
 
 pytestmark = pytest.mark.postgres
@@ -59,7 +58,7 @@ async def test_a_resend_has_the_id_of_the_first_call(activity_worker: ActivityWo
     second = await activity_worker.deliver(lost.call(2, must_repeat=True))
     assert [message.attempt_id for message in activity_worker.sandbox.calls] == [lost.attempt()] * 2
     assert (second.result, second.unknown_since) == (R.ACCEPTED, None)
-    assert await attempts(lost) == [(1, "unknown", "unknown"), (2, "accepted", None)]
+    assert await lost.attempt_states() == [(1, "unknown", "unknown"), (2, "accepted", None)]
 
 
 async def test_a_resend_after_the_window_is_a_call_of_its_own(

@@ -14,7 +14,6 @@ from storage.database import Database
 from testing.vendors.modes import VendorMode
 from testing.vendors.resend import API_KEY, FakeResend
 from tests.activities.conftest import ActivityWorker
-from tests.activities.test_deliver import attempts
 from tests.activities.test_repeated_calls import age
 from tests.polling import eventually
 from tests.storage.sends import DatabaseSend, DatabaseTenant
@@ -62,7 +61,7 @@ async def test_a_worker_that_is_killed_in_its_call_causes_no_second_email(
     await eventually(lambda: count_held(resend), lambda held: held == 1)
     killed.cancel()
     await asyncio.wait([killed])
-    assert await attempts(sent) == [(1, "submitting", None)]
+    assert await sent.attempt_states() == [(1, "submitting", None)]
     resend.mode = VendorMode.GOOD
     outcome = await worker.deliver(call_of(sent))
     assert (outcome.result, dict(resend.log.kept)) == (R.ACCEPTED, {str(sent.attempt()): 1})

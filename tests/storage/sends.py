@@ -172,6 +172,10 @@ class DatabaseSend:
     async def rows(self, table: str) -> list[dict[str, Any]]:
         return await self.database_tenant.query(f"SELECT * FROM {table} WHERE notification_id = :id", id=self.id)
 
+    async def attempt_states(self) -> list[tuple[int, str, str | None]]:
+        """Return number, state and error type of each attempt."""
+        return sorted((row["number"], row["state"], row["error_type"]) for row in await self.rows("attempt"))
+
     async def statuses(self) -> list[str]:
         """Of the notification, as its timeline tells them."""
         events = await self.database_tenant.query(
