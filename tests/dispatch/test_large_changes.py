@@ -11,7 +11,7 @@ from storage import erasures, reconsiderations
 from storage.connections import DATABASE_ERRORS
 from storage.database import Database
 from tests.storage.sends import DatabaseTenant, open_database_tenant
-from tests.storage.test_erasures import add_notifications
+from tests.storage.test_erasure_batches import add_notifications
 from tests.storage.test_reconsiderations import due, wait
 
 pytestmark = pytest.mark.postgres
