@@ -88,10 +88,18 @@ async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
         keys = {scope: await installation_key(container.database, scope) for scope in SCOPES}
         async with container.database.transaction() as session:
             tenant = (await ensure_tenant(session, INSTALLATION, INSTALLATION)).id
-        async with in_process_client(app_of(container), await installation_key(container.database)) as http:
-            yield FuzzCaller(
-                OwnerTenant(tenant=tenant, tenant_key="shop", mark="own", http=http, container=container), keys
+        key = await installation_key(container.database)
+        async with in_process_client(app_of(container), key) as http:
+            owner = OwnerTenant(
+                tenant=tenant,
+                tenant_key="shop",
+                key=key,
+                http=http,
+                database=container.database,
+                container=container,
+                mark="own",
             )
+            yield FuzzCaller(owner, keys)
 
 
 @pytest.fixture

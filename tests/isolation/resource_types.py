@@ -6,12 +6,11 @@ from enum import StrEnum, auto
 from typing import Any
 from uuid import UUID, uuid4
 
-from httpx2 import AsyncClient, Response
-
 from bootstrap import Container
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery
 from storage.digest_collection import collect_waiting
+from tests.api_tenants import ApiTenant
 
 TEMPLATE_VARIANT = {"channel": "sms", "language": "en"}
 
@@ -48,13 +47,10 @@ class ResourceType(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnerTenant:
-    """A tenant that creates one resource of each type on demand. All its names and content contain `mark`."""
+class OwnerTenant(ApiTenant):
+    """Create one resource of each type on demand. All its names and content contain `mark`."""
 
-    tenant: UUID
-    tenant_key: str
     mark: str
-    http: AsyncClient
     container: Container
     made: dict[ResourceType, str] = field(default_factory=dict)
 
@@ -65,11 +61,6 @@ class OwnerTenant:
 
     def word(self, resource_type: ResourceType) -> str:
         return f"{self.mark}-{resource_type.replace('_', '-')}"
-
-    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
-        response = await self.http.request(method, path, json=body, headers=headers)
-        assert response.is_success, f"{method} {path}: {response.text}"
-        return response
 
 
 async def _recipient(owner: OwnerTenant) -> str:
@@ -119,28 +110,27 @@ async def _sent_notification(owner: OwnerTenant) -> str:
         "state": "accepted",
         "evidence": "sent",
     }
-    async with owner.container.database.transaction() as session:
+    async with owner.database.transaction() as session:
         session.add(delivery)
         await session.flush()
         session.add(Attempt(id=uuid4(), delivery_id=delivery.id, **ids, **call))
     return id
 
 
-async def _send(owner: OwnerTenant, notification_type: str, **headers: str) -> str:
-    body = {
-        "notification_type": notification_type,
-        "recipient_id": await owner.own(ResourceType.RECIPIENT),
-        "cancel_key": owner.word(ResourceType.CANCEL_KEY),
-        "tags": [owner.word(ResourceType.TAG)],
-        "payload": {"text": owner.mark},
-    }
-    id: str = (await owner.call("POST", "/notifications/send", body, **headers)).json()["id"]
-    return id
+async def _send(owner: OwnerTenant, notification_type: str, key: str | None = None) -> str:
+    return await owner.send(
+        notification_type,
+        await owner.own(ResourceType.RECIPIENT),
+        key=key,
+        cancel_key=owner.word(ResourceType.CANCEL_KEY),
+        tags=[owner.word(ResourceType.TAG)],
+        payload={"text": owner.mark},
+    )
 
 
 async def _idempotency_key(owner: OwnerTenant) -> str:
     word = owner.word(ResourceType.IDEMPOTENCY_KEY)
-    await _send(owner, await owner.own(ResourceType.NOTIFICATION_TYPE), **{"Idempotency-Key": word})
+    await _send(owner, await owner.own(ResourceType.NOTIFICATION_TYPE), word)
     return word
 
 
@@ -148,10 +138,10 @@ async def _digest(owner: OwnerTenant) -> str:
     """Collect an item like the dispatcher."""
     collecting = await _notification_type(owner, digest={"window": "1h"})
     await _send(owner, collecting)
-    async with owner.container.database.transaction() as session:
+    async with owner.database.transaction() as session:
         await collect_waiting(session, owner.container.catalog.type_by_id, 100)
     path = f"/digests?notification_type={collecting}"
-    [window] = (await owner.call("GET", path)).json()["items"]
+    [window] = (await owner.call("GET", path))["items"]
     return str(window["id"])
 
 
@@ -164,7 +154,7 @@ async def _inbox_message(owner: OwnerTenant) -> str:
         notification_id=UUID(await owner.own(ResourceType.NOTIFICATION)),
         content={"title": owner.mark, "body": owner.mark},
     )
-    async with owner.container.database.transaction() as session:
+    async with owner.database.transaction() as session:
         session.add(row)
     return str(id)
 
@@ -183,7 +173,7 @@ async def _schedule(owner: OwnerTenant) -> str:
 
 async def _suppression(owner: OwnerTenant) -> str:
     body = {"channel": "email", "address": f"{owner.mark}@example.com"}
-    return str((await owner.call("POST", "/suppressions", body)).json()["id"])
+    return str((await owner.call("POST", "/suppressions", body))["id"])
 
 
 async def _address(owner: OwnerTenant) -> str:
@@ -199,12 +189,12 @@ async def _event_endpoint(owner: OwnerTenant) -> str:
 
 async def _event_message(owner: OwnerTenant) -> str:
     path = f"/event-endpoints/{await owner.own(ResourceType.EVENT_ENDPOINT)}/test"
-    return str((await owner.call("POST", path)).json()["message_id"])
+    return str((await owner.call("POST", path))["message_id"])
 
 
 async def _attachment(owner: OwnerTenant) -> str:
     path = f"/attachments?name={await owner.own(ResourceType.ATTACHMENT_NAME)}"
-    return str((await owner.call("POST", path, {"text": owner.mark})).json()["id"])
+    return str((await owner.call("POST", path, {"text": owner.mark}))["id"])
 
 
 async def _attachment_name(owner: OwnerTenant) -> str:
@@ -213,13 +203,13 @@ async def _attachment_name(owner: OwnerTenant) -> str:
 
 async def _key(owner: OwnerTenant) -> str:
     body = {"name": owner.word(ResourceType.KEY), "scopes": ["read"]}
-    return str((await owner.call("POST", "/keys", body)).json()["id"])
+    return str((await owner.call("POST", "/keys", body))["id"])
 
 
 async def _erasure(owner: OwnerTenant) -> str:
     path = f"/recipients/{owner.word(ResourceType.ERASURE)}"
     await owner.call("PUT", path, {})
-    return str((await owner.call("DELETE", path)).json()["erasure_id"])
+    return str((await owner.call("DELETE", path))["erasure_id"])
 
 
 async def _topic(owner: OwnerTenant) -> str:

@@ -34,7 +34,15 @@ async def open_owner(app: FastAPI, container: Container, mark: str) -> AsyncIter
     """Create a tenant with a key that has every scope but `operate`."""
     tenant, key = await create_tenant(container.database)
     async with in_process_client(app, key) as http:
-        yield OwnerTenant(tenant=tenant.id, tenant_key=tenant.key, mark=mark, http=http, container=container)
+        yield OwnerTenant(
+            tenant=tenant.id,
+            tenant_key=tenant.key,
+            key=key,
+            http=http,
+            database=container.database,
+            container=container,
+            mark=mark,
+        )
 
 
 class TenantPair:
@@ -74,7 +82,7 @@ class ForeignTenant:
         return {word for word in (*self.ids, self.mark) if word in rest}
 
     async def is_unchanged(self) -> bool:
-        return await rows(self.first.container.database, self.first.tenant) == self.stored
+        return await rows(self.first.database, self.first.tenant) == self.stored
 
 
 @asynccontextmanager
@@ -98,7 +106,7 @@ async def _fill_lists(first: OwnerTenant, second: OwnerTenant) -> None:
     await replace(first, made=_without(first, ResourceType.INBOX_MESSAGE)).own(ResourceType.INBOX_MESSAGE)
     for owner in (first, second):
         await owner.call("POST", f"/notification-types/{await owner.own(ResourceType.NOTIFICATION_TYPE)}/pause")
-    async with first.container.database.transaction() as session:
+    async with first.database.transaction() as session:
         for owner in (first, second):
             await session.execute(FAIL, {"tenant": owner.tenant, "mark": owner.mark})
 
