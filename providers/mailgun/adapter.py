@@ -13,23 +13,21 @@ from pydantic import EmailStr, Field, SecretStr
 from config.sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
-from domain.failure_reasons import is_account_code
 from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, read_json
 from providers.context import ProviderContext
 from providers.email_fields import domain_of, email_of, find_refusal, sender_of
 from providers.email_message import build_email
+from providers.mailgun.errors import parse_refusal
 from providers.mailgun.lookup import build_query, message_id_of, parse_matches
 from providers.mailgun.options import build_fields
-from providers.mailgun.reasons import STATUS_REASONS, error_reason, parse_delay
-from providers.mailgun.receipts import RECEIPT_KINDS, parse_event, verify_callback
+from providers.mailgun.reasons import STATUS_REASONS
+from providers.mailgun.receipts import RECEIPT_KINDS, parse_event
+from providers.mailgun.signature import verify_callback
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
+from providers.transport import Transport, basic_auth
 from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
-
-# 420 is a limit of recipients per hour: https://github.com/mailgun/mailgun-java/issues/50
-THROTTLED_STATUSES = (420, 429)
 
 
 class MailgunSettings(ProviderSettings, env_prefix="TOCSIN_MAILGUN_", validate_by_name=True):
@@ -88,28 +86,7 @@ class Mailgun(Provider):
         if http_response.is_success(200, "id"):
             message_id = message_id_of(message.attempt_id, http_response.json().get("id"))
             return ProviderAcceptance(message_id=message_id, response={"status": http_response.status})
-        return self._parse_refusal(http_response, message)
-
-    def _parse_refusal(self, http_response: VendorResponse, message: OutgoingMessage) -> ProviderRefusal:
-        """Parse a refusal. The text of a 400 decides whether it is about the account or this message."""
-        status, text = http_response.status, str(http_response.json().get("message"))
-        evidence = {"status": status}
-        if status in THROTTLED_STATUSES:
-            retry_after = parse_retry_after(http_response.headers) or parse_delay(text)
-            raise TemporaryError("throttled", evidence, retry_after=retry_after)
-        reason = error_reason(text) if 400 <= status < 500 else None
-        if reason and is_account_code(reason):
-            raise PermanentError(reason, evidence)
-        if status in STATUS_REASONS:
-            raise PermanentError(STATUS_REASONS[status], evidence)
-        raise_common_errors(http_response)
-        if status == 413:
-            return ProviderRefusal(reason="too_large", response=evidence)
-        if status != 400 or reason is None:
-            raise PermanentError("unexpected_answer", evidence)
-        if reason == "invalid_address" and message.email.has_copies:
-            reason = "bad_request"  # the address may be that of a copy: the form has one list
-        return ProviderRefusal(reason=reason, response=evidence)
+        return parse_refusal(http_response, message)
 
     async def check(self) -> str:
         """Read the domain, which a key of a domain that may only send cannot do:

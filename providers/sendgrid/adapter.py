@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
-from pydantic import EmailStr, Field, SecretStr
 from sendgrid.helpers.mail import CustomArg, From, Mail, To
 from sendgrid.helpers.mail.exceptions import ApiKeyIncludedException
 
@@ -24,24 +23,13 @@ from providers.sendgrid.errors import parse_refusal
 from providers.sendgrid.lookup import REFERENCE, build_query, parse_matches
 from providers.sendgrid.options import add_options
 from providers.sendgrid.receipts import RECEIPT_KINDS, parse_receipts
+from providers.sendgrid.settings import SendGridSettings
 from providers.sendgrid.signature import load_public_key, verify
 from providers.transport import Transport
 from providers.vendor_queries import parse_json, query_timeout
 
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send: the only success; 200 is that of its sandbox.
 ACCEPTED_STATUS = 202
-
-
-class SendGridSettings(ProviderSettings, env_prefix="TOCSIN_SENDGRID_", validate_by_name=True):
-    """Hold the settings. `sender` is TOCSIN_SENDGRID_FROM. Without the public key of the Event Webhook, every receipt
-    is refused.
-    """
-
-    api_key: SecretStr
-    sender: EmailStr = Field(alias="from")
-    from_name: str = ""
-    base_url: str = "https://api.sendgrid.com"
-    webhook_public_key: str = ""
 
 
 class SendGrid(Provider):

@@ -16,7 +16,8 @@ from providers.fcm import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
 from providers.resend.adapter import Resend, ResendSettings
-from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.sendgrid.adapter import SendGrid
+from providers.sendgrid.settings import SendGridSettings
 from providers.ses.adapter import Ses
 from providers.ses.settings import SesSettings
 from providers.transport import Transport, outgoing_client

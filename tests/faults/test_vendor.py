@@ -23,7 +23,8 @@ from faults.vendor.control import VendorControl
 from faults.vendor.vendor_log import VendorLogReader
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
-from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.sendgrid.adapter import SendGrid
+from providers.sendgrid.settings import SendGridSettings
 from providers.smtp.adapter import Smtp
 from providers.smtp.settings import SmtpSettings
 from providers.transport import Transport, outgoing_client

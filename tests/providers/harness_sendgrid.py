@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import CallResult
-from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.sendgrid.adapter import SendGrid
+from providers.sendgrid.settings import SendGridSettings
 from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.sendgrid import API_KEY, FakeSendGrid, shown

@@ -26,9 +26,10 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from providers.sendgrid.adapter import SendGrid, SendGridSettings
+from providers.sendgrid.adapter import SendGrid
 from providers.sendgrid.lookup import REFERENCE
 from providers.sendgrid.options import COPY_DIGEST
+from providers.sendgrid.settings import SendGridSettings
 from providers.sendgrid.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER
 from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
