@@ -89,7 +89,7 @@ class SendGrid(Provider):
             plain_text_content=message.content.get("text") or None,
             html_content=message.content.get("html") or None,
         )
-        mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id)))
+        mail.add_custom_arg(CustomArg(REFERENCE, str(message.attempt_id), p=0))
         built: dict[str, Any] = mail.get()
         return add_options(built, message, sender)
 

@@ -43,7 +43,7 @@ def _add_copies(mail: dict[str, Any], message: OutgoingMessage) -> None:
     for name, addresses in (("cc", message.email.cc), ("bcc", message.email.bcc)):
         if addresses:
             personalization[name] = [{"email": address} for address in addresses]
-    mail["custom_args"][COPY_DIGEST] = recipient_digest(message.attempt_id, email_of(message))
+    personalization["custom_args"][COPY_DIGEST] = recipient_digest(message.attempt_id, email_of(message))
 
 
 def _attachment_field(attachment: EmailAttachment) -> dict[str, str]:

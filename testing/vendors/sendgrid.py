@@ -26,7 +26,7 @@ from testing.vendors.vendor import FakeVendor
 API_KEY = "SG.test.key"
 QUERY = re.compile(rf"^\(unique_args\['{REFERENCE}'\]=\"([0-9a-f-]{{36}})\"\)$")
 # https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send
-REQUIRED = {"from", "subject", "personalizations", "content", "custom_args"}
+REQUIRED = {"from", "subject", "personalizations", "content"}
 OPTIONAL = {"headers", "categories", "tracking_settings", "reply_to", "attachments"}
 RESERVED_HEADERS = {
     *("x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"),
@@ -93,7 +93,7 @@ class FakeSendGrid(FakeVendor):
         [to] = person["to"]
         require(not RESERVED_HEADERS & {name.lower() for name in mail.get("headers", {})}, "a reserved header")
         return VendorMessage(
-            reference=mail["custom_args"][REFERENCE], to=to["email"], message_id=uuid4().hex, email=read_email(mail)
+            reference=person["custom_args"][REFERENCE], to=to["email"], message_id=uuid4().hex, email=read_email(mail)
         )
 
     def accept(self, message: VendorMessage, request: Request) -> Reply:

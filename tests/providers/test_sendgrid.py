@@ -86,10 +86,10 @@ async def test_the_request_names_the_sender_the_attempt_and_the_options(bench: S
     message = bench.message_in_mode(VendorMode.GOOD)
     await bench.provider.send(message)
     mail = bench.vendor.log.requests[0].json
-    parts = {"from", "subject", "personalizations", "content", "custom_args", "headers", "tracking_settings"}
+    parts = {"from", "subject", "personalizations", "content", "headers", "tracking_settings"}
     assert set(mail) == parts
     assert mail["from"] == {"email": "shop@example.com", "name": "The shop, Ltd"}
-    assert mail["custom_args"][REFERENCE] == str(message.attempt_id)
+    assert mail["personalizations"][0]["custom_args"][REFERENCE] == str(message.attempt_id)
 
 
 @pytest.mark.parametrize(
