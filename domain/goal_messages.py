@@ -10,7 +10,7 @@ from domain.evidence import Evidence
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoalCheckInput:
-    """Ask how far a step has come. `stopped`: the workflow waits no longer. `queued`: when the queue resumes it."""
+    """Ask how far a step has come. `stopped`: the workflow has stopped waiting. `queued`: when the queue resumes it."""
 
     notification_id: UUID
     tenant: UUID

@@ -52,8 +52,8 @@ class NewNotification:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptResult:
-    """`created_at` is None when nothing was inserted: the key or the id is taken, the recipient is unknown, or would
-    have more attributes than are stored."""
+    """Hold the result for one notification. `created_at` is None if nothing was inserted: the key or the id is taken,
+    the recipient is unknown or would exceed the limit of attributes."""
 
     id: UUID
     known_recipient: bool

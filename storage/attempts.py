@@ -42,7 +42,7 @@ INSERT_SKIPPED_EVENT = statement("attempts/insert_skipped_event")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallAddress:
     """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's.
-    `is_decrypted` False: the channel needs a secret whose key is missing, and both lack it."""
+    `is_decrypted` False: the channel needs a secret whose key is missing, so that `contact` and `device` lack it."""
 
     contact: Json = field(repr=False)
     device: Json | None = field(repr=False)

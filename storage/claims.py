@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, route_text
 from storage.statements import Executor, decoded, statement
 
-# Of one process, which uses one core: more make urgent notifications wait longer for it.
+# Per process, which uses one core. With more slots, urgent notifications wait longer for it.
 DEFAULT_SLOTS = 6
-# Longer than a start can block; how long a row waits whose process was killed between the claim and the start.
+# Longer than a start can block. A row whose process was killed between the claim and the start waits this long.
 LEASE_SECONDS = 12
 
 

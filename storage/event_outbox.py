@@ -28,8 +28,8 @@ from storage.statements import Executor, notify, statement
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DuePost:
-    """One attempt. `secrets` sign it; `lease` is what `next_attempt_at` was set to by the claim. `unreadable` is why
-    the secrets of its endpoint cannot be decrypted."""
+    """Describe one attempt. `secrets` sign it. `lease` is the value that the claim gave `next_attempt_at`. `unreadable`
+    is why the secrets of its endpoint cannot be decrypted."""
 
     id: UUID
     tenant: UUID

@@ -67,7 +67,8 @@ class TenantRetention:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrunedPage:
-    """`last` is None at the end of what is old enough."""
+    """Hold the last notification that was read, or None if no further one is old enough, and the number of pruned
+    ones."""
 
     last: UUID | None
     pruned: int

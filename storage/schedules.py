@@ -29,7 +29,7 @@ from storage.statements import Executor, decoded, statement
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredSchedule:
-    """`spec` is what the caller gave."""
+    """Hold a schedule. `spec` is the caller's specification."""
 
     id: UUID
     key: str
@@ -143,7 +143,7 @@ BATCH_SIZE = 500  # recipients
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanProgress:
-    """A plan under way: since when, and how many recipients are planned."""
+    """Describe a plan in progress: when it began, and how many recipients are planned."""
 
     since: datetime
     replans_all: bool
@@ -156,7 +156,8 @@ class PlanProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedBatch:
-    """`has_overdue`: an occurrence was due before it was planned, and the tick that ran the others has passed."""
+    """Hold the result of a batch. `has_overdue`: an occurrence became due before it was planned, after the tick that
+    ran the others."""
 
     tenant: UUID
     notification_type: str

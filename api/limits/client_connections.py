@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Phase(Enum):
-    """What a connection is doing. In all phases but RESPONSE it waits for its client."""
+    """Name the phases of a connection. In all phases but RESPONSE it waits for its client."""
 
     IDLE = auto()
     HEADERS = auto()
@@ -49,7 +49,8 @@ class ConnectionLimits:
 
 
 class Connection(Protocol):
-    """What the registry needs of a connection. `since` is when its phase began, by the clock of the event loop."""
+    """Define the members of a connection that the registry uses. `since` is when its phase began, by the clock of the
+    event loop."""
 
     phase: Phase
     since: float
