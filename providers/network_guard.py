@@ -93,7 +93,7 @@ def is_local_address(address: str) -> bool:
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connect to checked addresses only. Raises ConnectError for every reason; not one byte was sent then."""
+    """Connect to checked addresses only. Raise ConnectError for every failure, before any byte is sent."""
 
     def __init__(
         self,

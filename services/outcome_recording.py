@@ -71,8 +71,8 @@ class OutcomeRecorder:
 
     @staticmethod
     def _report(problem: str, kept: KeptOutcome, call: DeliverInput, error: Exception) -> None:
-        """Count and log for an alert: this is a bug in our code or an adapter. The message of the error may quote
-        values and is not logged."""
+        """Count and log a bug in our code or an adapter, for an alert. The error's message may quote values and is not
+        logged."""
         count_recording_failure(kept)
         log.error(
             problem,

@@ -187,8 +187,8 @@ async def _next_recipients(session: AsyncSession, schedule: ScheduleDefinition, 
 async def _recipients_with_that_time(
     session: AsyncSession, run: OpenScheduleRun, schedule: ScheduleDefinition, recipient_ids: list[str]
 ) -> list[str]:
-    """Return the recipients of a batch that the occurrence applies to. A backfill in each recipient's own zone is
-    only for those who had that time there."""
+    """Return the recipients of a batch that the occurrence applies to. A backfill in each recipient's own zone applies
+    only to recipients in whose zone this is an occurrence."""
     if run.kind is not RunKind.BACKFILL or not schedule.is_per_recipient:
         return recipient_ids
     zones = await recipients.read_timezones(session, schedule.tenant, recipient_ids)

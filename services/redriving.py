@@ -89,8 +89,8 @@ async def redrive_one(
 async def _find_unreachable(
     route_resolver: RouteResolver, command: RedriveCommand, found: Sequence[RedriveTarget]
 ) -> Mapping[UUID, str]:
-    """Check preferences, suppressions and addresses as the first gate of each notification does. Row locks are not
-    held, because that gate checks again."""
+    """Check preferences, suppressions and addresses as the first gate of each notification does. No row is locked,
+    because that gate checks again."""
     at = now()
     return await _unreachable_reasons(
         route_resolver,
