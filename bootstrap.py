@@ -26,6 +26,7 @@ from dispatch.notify_listener import NotifyListener, build_api_listener
 from dispatch.process_registration import ProcessRegistration
 from dispatch.receipt_applier import ReceiptApplier
 from dispatch.sandbox_receipt_poster import SandboxReceiptPoster
+from dispatch.sms_answerer import SmsAnswerer
 from dispatch.start_holds import run_after_release
 from dispatch.temporal.connection import connect_with_settings, is_server_available
 from dispatch.wiring import build_dispatcher, build_leader_dependencies, build_process_gauges
@@ -76,6 +77,7 @@ class Container:
     receipt_applier: ReceiptApplier
     receipt_poster: SandboxReceiptPoster | None
     event_poster: EventPoster
+    sms_answerer: SmsAnswerer
     process_registration: ProcessRegistration
     page: MetricsPage
 
@@ -136,9 +138,10 @@ class Container:
 
     def background_loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return the loops that the API process runs in addition to its requests."""
-        event_poster = partial(run_after_release, self.database, self.event_poster.run)
-        loops: list[Callable[[], Coroutine[Any, Any, None]]] = [event_poster, self.listener.run]
-        loops += [self.work_announcer.run, self.receipt_applier.run, self.process_registration.run]
+        loops: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            partial(run_after_release, self.database, run) for run in (self.event_poster.run, self.sms_answerer.run)
+        ]
+        loops += [self.listener.run, self.work_announcer.run, self.receipt_applier.run, self.process_registration.run]
         return [*loops, self.receipt_poster.run] if self.receipt_poster else loops
 
 
@@ -237,6 +240,7 @@ def _assemble(
         receipt_applier=ReceiptApplier(database),
         receipt_poster=receipt_poster,
         event_poster=event_poster,
+        sms_answerer=SmsAnswerer(database, providers, settings.sms_answers),
         process_registration=process_registration,
         page=page,
     )

@@ -2,7 +2,7 @@
 
 from api.access_examples import ACCESS_EXAMPLES
 from api.schedule_examples import SCHEDULE_EXAMPLES
-from api.schemas import digests, explanations, failures, settings
+from api.schemas import digests, explanations, failures, inbound_messages, settings
 from domain.json_types import Json
 
 ACCEPTED_AT = "2026-11-22T19:19:50.395871Z"
@@ -230,6 +230,7 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("get_settings", "patch_settings"), settings.EXAMPLE),
     "list_topics": page({"key": "reports", "subscribers": 42}),
     "list_subscribers": page({"recipient_id": "ada"}),
+    "list_inbound_messages": page(inbound_messages.EXAMPLE),
     "list_inbox": page(INBOX_ITEM) | {"unread": 0},
     "mark_inbox_read": {"marked": 3},
     **dict.fromkeys(("mark_message_read", "mark_message_seen", "archive_message"), INBOX_ITEM),

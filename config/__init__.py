@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from config.encryption import EncryptionSettings
 from config.limits import LimitSettings, RateLimitSettings
+from config.sms_answers import SmsAnswerSettings
 from config.sources import PREFIX, EnvironmentSettings, ProviderSettings
 from config.temporal import TemporalSettings
 from domain.channels import Channel
@@ -48,7 +49,7 @@ class ClientSettings(EnvironmentSettings):
         return cls.model_fields[info.field_name].default if value == "" else value
 
 
-class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettings):
+class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettings, SmsAnswerSettings):
     """Durations are in seconds, rates per second. Port 0 picks a free port."""
 
     env: Literal["dev", "production"] = "production"

@@ -81,7 +81,9 @@ class PruningTask:
         async with retention.transaction(self._database) as session:
             cutoff = self._cutoff(tenant, tenant.content_days)
             emptied = await retention.remove_content(session, tenant.id, cutoff, tenant.content_after, self._batch_size)
-        return deleted.last is not None or emptied.last is not None or windows == self._batch_size
+            inbound = await retention.delete_inbound_messages(session, tenant.id, cutoff, self._batch_size)
+        has_full_batch = self._batch_size in (windows, inbound)
+        return deleted.last is not None or emptied.last is not None or has_full_batch
 
     def _cutoff(self, tenant: TenantRetention, days: int) -> datetime:
         return tenant.at - max(timedelta(days=days), self._min_retention)

@@ -7,11 +7,14 @@ from domain.statuses import NotificationStatus
 ALL_EVENTS = "*"
 TEST_EVENT = "endpoint.test"
 DISABLED_EVENT = "endpoint.disabled"
+MESSAGE_RECEIVED = "message.received"
 EVENT_PREFIX = "notification."
-# The events that an endpoint may subscribe to, besides EVERY. The response to a send shows PENDING.
-EVENT_TYPES = tuple(
+# The response to a send shows PENDING.
+STATUS_EVENTS = tuple(
     f"{EVENT_PREFIX}{status.lower()}" for status in NotificationStatus if status is not NotificationStatus.PENDING
 )
+# The events that an endpoint may subscribe to, besides ALL_EVENTS.
+EVENT_TYPES = (*STATUS_EVENTS, MESSAGE_RECEIVED)
 
 # The delay before each attempt: eight attempts in a little more than a day.
 RETRY_DELAYS = (

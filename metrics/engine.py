@@ -57,6 +57,7 @@ class PrunedTable(StrEnum):
     DIGEST = "digest"
     EVENT = "event"
     EVENT_MESSAGE = "event_message"
+    INBOUND_MESSAGE = "inbound_message"
     INBOX_MESSAGE = "inbox_message"
     MULTI_SEND = "multi_send"
     NOTIFICATION = "notification"

@@ -8,6 +8,7 @@ from models.engine_state import EngineState
 from models.erasures import Erasure
 from models.event_webhooks import EventEndpoint, EventMessage
 from models.holds import Hold
+from models.inbound_messages import InboundMessageRow
 from models.inbox import InboxMessage
 from models.multi_sends import MultiSend
 from models.notification_types import NotificationTypeVersion
@@ -40,6 +41,7 @@ __all__ = [
     "EventEndpoint",
     "EventMessage",
     "Hold",
+    "InboundMessageRow",
     "InboxMessage",
     "Lease",
     "MultiSend",

@@ -14,19 +14,20 @@ from uuid import UUID
 from config.sources import ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.evidence import Evidence, ReceiptKind
+from domain.inbound_messages import InboundMessage
 from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from domain.vendor_values import clean_id, clean_reason
 from providers.context import ProviderContext
-from providers.outcomes import ProviderAcceptance, ProviderRefusal
+from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderReceipt:
     """Describe an event that a vendor reports, in Tocsin's terms.
 
-    It is matched by `attempt_id`, else by the vendor's message id. A reply of a recipient has `phone` instead and
-    applies to that number for every tenant that uses it. `raw` is the event as received and identifies the receipt.
+    It is matched by `attempt_id`, else by the vendor's message id. The message of a recipient has `inbound` instead and
+    concerns the tenants that use its number. `raw` is the event as received and identifies the receipt.
     `stored_raw`, if set, is stored instead of `raw`. Of receipts with the same `token` only the first is stored: set it
     if the signature covers a single-use token and not the event.
     """
@@ -35,7 +36,7 @@ class ProviderReceipt:
     occurred_at: datetime
     attempt_id: UUID | None = None
     provider_message_id: str | None = None
-    phone: str | None = None
+    inbound: InboundMessage | None = None
     reason: str | None = None
     raw: Json
     stored_raw: Json | None = None
@@ -123,6 +124,10 @@ class Provider:
         deadline.
         """
         raise NotImplementedError
+
+    async def answer_sms(self, to: str, sender: str, text: str) -> ProviderAcceptance | ProviderRefusal:
+        """Answer an inbound SMS from the number that received it, with one request. Raises like `send`."""
+        raise PermanentError("cannot_answer")
 
     def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
         """Return why `send` refuses this content without a call. Dry runs call it too."""

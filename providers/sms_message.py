@@ -1,16 +1,24 @@
-"""Check a text before it is sent, limit its validity, and recognize replies that opt out. Adapters for SMS use this."""
+"""Check a text before it is sent, limit its validity, and build the receipt of an inbound message. Adapters for SMS use
+this."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from domain.evidence import ReceiptKind
+from domain.inbound_messages import InboundMessage, Keyword
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
+from providers.base import ProviderReceipt
 from providers.outcomes import ProviderRefusal
 
-# 47 CFR 64.1200(a)(10) and the guidelines of the carriers (CTIA), and STOPALL, which vendors use too.
-STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"})
-NON_LETTERS = re.compile(r"[\W_]+")
+# Stands for the attempt id in the answer to a keyword, which has none. Its receipts are dropped.
+ANSWER_REFERENCE = "answer"
+KINDS_BY_KEYWORD: Mapping[Keyword | None, ReceiptKind] = {
+    Keyword.STOP: ReceiptKind.UNSUBSCRIBED,
+    Keyword.START: ReceiptKind.RESUBSCRIBED,
+}
+INBOUND_KINDS = frozenset(KINDS_BY_KEYWORD.values())
 
 
 def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
@@ -25,6 +33,7 @@ def find_ttl(message: OutgoingMessage, minimum: int, maximum: int) -> int | None
     return min(max(int((message.expires_at - datetime.now(UTC)).total_seconds()), minimum), maximum)
 
 
-def normalize_reply(text: str) -> str:
-    """Return a reply in the form of `STOP_WORDS`: upper case, without spaces and punctuation."""
-    return NON_LETTERS.sub("", text).upper()
+def build_inbound_receipt(inbound: InboundMessage, occurred_at: datetime, raw: Json) -> ProviderReceipt:
+    """`raw` identifies the message by the vendor's id alone: a repeated callback is the same receipt."""
+    kind = KINDS_BY_KEYWORD.get(inbound.keyword, ReceiptKind.UNKNOWN)
+    return ProviderReceipt(kind=kind, occurred_at=occurred_at, inbound=inbound, raw=raw)

@@ -2,20 +2,19 @@
 later."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from domain.evidence import ReceiptKind
+from domain.inbound_messages import InboundMessage, Keyword
 from domain.names import derived_id
 from domain.vendor_values import clean_raw
 from providers.base import Provider, ProviderReceipt
-from storage import receipts, suppressions
+from services.inbound_messages import apply_inbound_message
+from storage import receipts
 from storage.database import Database
 from storage.receipts import StoredReceipt
-
-OPT_CHANGES = {ReceiptKind.UNSUBSCRIBED: suppressions.opt_out, ReceiptKind.RESUBSCRIBED: suppressions.opt_in}
 
 
 class TooManyEvents(Exception):
@@ -24,10 +23,10 @@ class TooManyEvents(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedReceipt:
-    """A receipt to store. `phone` is the number of a recipient who opted out or in."""
+    """A receipt to store. `inbound` is the message of a recipient, which it stands for."""
 
     row: StoredReceipt
-    phone: str | None
+    inbound: InboundMessage | None
 
 
 def parse_receipts(adapter: Provider, headers: Mapping[str, str], body: bytes, query: str) -> list[ParsedReceipt]:
@@ -35,25 +34,28 @@ def parse_receipts(adapter: Provider, headers: Mapping[str, str], body: bytes, q
     reported = adapter.parse_receipts(headers, body, query)
     if len(reported) > adapter.max_events:
         raise TooManyEvents(f"{len(reported)} events; the limit is {adapter.max_events}")
-    return [ParsedReceipt(row=stored_receipt_of(adapter.name, receipt), phone=receipt.phone) for receipt in reported]
+    return [ParsedReceipt(row=stored_receipt_of(adapter.name, each), inbound=each.inbound) for each in reported]
 
 
-async def store_receipts(database: Database, parsed: list[ParsedReceipt]) -> None:
-    """Store all receipts in one statement. Only opt-outs and opt-ins need a transaction."""
-    if any(receipt.phone for receipt in parsed):
+async def store_receipts(
+    database: Database, parsed: list[ParsedReceipt], answered_keywords: Collection[Keyword]
+) -> None:
+    """Store all receipts in one statement. Only messages of recipients need a transaction."""
+    if any(receipt.inbound for receipt in parsed):
         async with database.transaction() as session:
-            await _apply_opt_changes(session, parsed)
+            await _apply_inbound_messages(session, parsed, answered_keywords)
     else:
         await receipts.store_in_own_transaction(database, [receipt.row for receipt in parsed])
 
 
-async def _apply_opt_changes(session: AsyncSession, parsed: list[ParsedReceipt]) -> None:
-    """Apply opt-outs and opt-ins of recipients, which concern no message. Apply each once, however often the callback
-    is repeated."""
+async def _apply_inbound_messages(
+    session: AsyncSession, parsed: list[ParsedReceipt], answered_keywords: Collection[Keyword]
+) -> None:
+    """Apply each message once, however often the callback is repeated. Its receipt concerns no message of ours."""
     new = await receipts.store(session, [receipt.row for receipt in parsed])
     for receipt in parsed:
-        if receipt.phone is not None and receipt.row.id in new:
-            await OPT_CHANGES[ReceiptKind(receipt.row.kind)](session, receipt.row.provider, receipt.phone)
+        if receipt.inbound is not None and receipt.row.id in new:
+            await apply_inbound_message(session, receipt.row.provider, receipt.inbound, answered_keywords)
             await receipts.mark_applied(session, [receipt.row])
 
 

@@ -51,6 +51,7 @@ ERASURE_STEPS = {
     "deliveries": statement("erasures/erase_deliveries"),
     "event_messages": statement("erasures/erase_event_messages"),
     "inbox_messages": statement("erasures/erase_inbox_messages"),
+    "inbound_messages": statement("erasures/erase_inbound_messages"),
     "sandbox_messages": statement("erasures/erase_sandbox_messages"),
     "subscriptions": statement("erasures/erase_subscriptions"),
     "schedules": statement("erasures/erase_schedules"),

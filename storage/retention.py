@@ -45,6 +45,8 @@ LOCK_FINISHED = text("""
 SELECT id FROM notification WHERE id = ANY(:ids) AND finished_at IS NOT NULL ORDER BY id FOR UPDATE SKIP LOCKED
 """)
 DELETE_DIGESTS = statement("retention/delete_digests")
+# With their events, which quote them.
+DELETE_INBOUND_MESSAGES = statement("retention/delete_inbound_messages")
 ADD_COUNT = statement("retention/add_count")
 # In this order: each row is deleted before those that it refers to.
 TABLES = (
@@ -115,6 +117,14 @@ async def delete_digests(session: Executor, tenant: UUID, ended_before: datetime
     values = {"tenant": tenant, "before": first_id_at(ended_before), "ended_before": ended_before, "limit": limit}
     deleted = int((await session.execute(DELETE_DIGESTS, values)).scalar_one())
     await record_pruned(session, "digest", deleted)
+    return deleted
+
+
+async def delete_inbound_messages(session: Executor, tenant: UUID, received_before: datetime, limit: int) -> int:
+    """Delete messages of recipients that were received before this time. Return how many."""
+    values = {"tenant": tenant, "before": first_id_at(received_before), "limit": limit}
+    deleted = int((await session.execute(DELETE_INBOUND_MESSAGES, values)).scalar_one())
+    await record_pruned(session, "inbound_message", deleted)
     return deleted
 
 

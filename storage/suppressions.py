@@ -188,8 +188,7 @@ PHONE_CONTACT = CONTACT_BY_CHANNEL[Channel.SMS]
 
 async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
     """Suppress this phone number for the tenants that have it. `source` is the provider that received the message."""
-    rows = await session.execute(LOCK_OWNERS, await _hashes_by_tenant(session, phone))
-    for tenant, key in dict.fromkeys((row.tenant, row.key) for row in rows):
+    for tenant, key in (await lock_owners(session, phone)).items():
         new = NewSuppression(
             channel=Channel.SMS,
             address_hash=key,
@@ -198,6 +197,12 @@ async def opt_out(session: AsyncSession, source: str, phone: str) -> None:
             source=source,
         )
         await add(session, tenant, new)
+
+
+async def lock_owners(session: AsyncSession, phone: str) -> dict[UUID, str]:
+    """Lock the recipients with this phone number. Return their tenants, with the hash of the number for each."""
+    rows = await session.execute(LOCK_OWNERS, await _hashes_by_tenant(session, phone))
+    return {row.tenant: row.key for row in rows}
 
 
 async def opt_in(session: AsyncSession, source: str, phone: str) -> None:

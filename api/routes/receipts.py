@@ -42,8 +42,9 @@ async def receive_receipts(provider: str, request: Request, container: Container
     async with rates.receipts.count_unverified(request):
         adapter = _get_adapter(container, provider)
         parsed = await _read_and_parse(adapter, request)
-    await store_receipts(container.database, parsed)
+    await store_receipts(container.database, parsed, container.settings.sms_answers)
     container.wake_receipt_applier()
+    container.sms_answerer.wake()
     return Response(status_code=adapter.receipt_status)
 
 

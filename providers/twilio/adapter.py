@@ -26,10 +26,10 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sms_message import find_refusal, find_ttl
+from providers.sms_message import ANSWER_REFERENCE, INBOUND_KINDS, find_refusal, find_ttl
 from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
+from providers.twilio.inbound import is_inbound, parse_inbound
 from providers.twilio.lookup import build_acceptance, created_at, may_match
-from providers.twilio.opt_outs import OPT_OUT_TYPES, is_reply, parse_opt_outs
 from providers.twilio.reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
 from providers.twilio.receipts import CallbackFields, has_body_hash, parse_fields
 from providers.vendor_queries import LIST_LIMIT, parse_json, parse_records, query_timeout
@@ -49,6 +49,7 @@ class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_
     """Hold the settings. `sender` is TOCSIN_TWILIO_FROM; set it or a messaging service.
 
     `webhook_secret` is the secret of a shared key, for callbacks signed with one instead of the auth token.
+    `answers_keywords` is False if Twilio's support has switched its answers to STOP, START and HELP off.
     """
 
     account_sid: str
@@ -56,6 +57,7 @@ class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_
     sender: str = Field("", alias="from")
     messaging_service_sid: str = ""
     webhook_secret: SecretStr = SecretStr("")
+    answers_keywords: bool = True
     base_url: str = "https://api.twilio.com"
 
     @model_validator(mode="after")
@@ -88,7 +90,7 @@ class Twilio(Provider):
         "failed": ReceiptKind.FAILED,
         "canceled": ReceiptKind.FAILED,
     }
-    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset({*RECEIPT_KINDS.values(), *OPT_OUT_TYPES.values()})
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset({*RECEIPT_KINDS.values(), *INBOUND_KINDS})
 
     def __init__(self, settings: TwilioSettings, transport: Transport, callback_url: str) -> None:
         self._transport = transport
@@ -98,6 +100,7 @@ class Twilio(Provider):
         self._headers = basic_auth(settings.account_sid, token)
         service = settings.messaging_service_sid
         self._sender = {"MessagingServiceSid": service} if service else {"From": settings.sender}
+        self._answers_keywords = settings.answers_keywords
         self._secrets = {False: token, True: settings.webhook_secret.get_secret_value()}
 
     @classmethod
@@ -112,14 +115,16 @@ class Twilio(Provider):
             return ProviderRefusal(reason="invalid_address")
         if refusal := self.content_refusal(message.content):
             return refusal
-        form = {
-            "To": message.address["phone"],
-            **self._sender,
-            "Body": message.content["text"],
-            "StatusCallback": f"{self._callback_url}?{REFERENCE_PARAMETER}={message.attempt_id}",
-        }
+        form = {"To": message.address["phone"], **self._sender, "Body": message.content["text"]}
         if (seconds := find_ttl(message, 1, MAX_VALIDITY_SECONDS)) is not None:
             form["ValidityPeriod"] = str(seconds)
+        return await self._post(form, str(message.attempt_id))
+
+    async def answer_sms(self, to: str, sender: str, text: str) -> ProviderAcceptance | ProviderRefusal:
+        return await self._post({"To": to, "From": sender, "Body": text}, ANSWER_REFERENCE)
+
+    async def _post(self, form: dict[str, str], reference: str) -> ProviderAcceptance | ProviderRefusal:
+        form |= {"StatusCallback": f"{self._callback_url}?{REFERENCE_PARAMETER}={reference}"}
         http_response = await self._transport.post(f"{self._account}/Messages.json", headers=self._headers, data=form)
         return (
             build_acceptance(http_response.json(), http_response.status)
@@ -180,17 +185,20 @@ class Twilio(Provider):
         fields = parse_fields(text, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
         self._verify(headers, url, text if hashed else fields)
-        if is_reply(fields):
-            return parse_opt_outs(fields)
+        if is_inbound(fields):
+            return parse_inbound(fields, answers_keywords=self._answers_keywords)
         if not fields.get("MessageSid") or "MessageStatus" not in fields:
             raise UnreadableReceipt("the body is not a status callback")
+        reference = dict(parse_qsl(query)).get(REFERENCE_PARAMETER)
+        if reference == ANSWER_REFERENCE:
+            return []
         kind = self.RECEIPT_KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
         is_failure = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
         receipt = ProviderReceipt(
             kind=kind,
             # The callback has no time.
             occurred_at=datetime.now(UTC),
-            attempt_id=parse_reference(dict(parse_qsl(query)).get(REFERENCE_PARAMETER)),
+            attempt_id=parse_reference(reference),
             provider_message_id=fields["MessageSid"],
             reason=find_failure_reason(fields) if is_failure else None,
             raw=dict(fields),

@@ -18,7 +18,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sms_message import find_refusal, find_ttl
+from providers.sms_message import ANSWER_REFERENCE, find_refusal, find_ttl
 from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
 from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
 from providers.vonage.lookup import build_query, find_acceptances
@@ -88,26 +88,29 @@ class Vonage(Provider):
             return ProviderRefusal(reason="invalid_address")
         if refusal := self.content_refusal(message.content):
             return refusal
-        response = await self._transport.post(
-            f"{self._url}/v1/messages", headers=self._build_auth(), json=self._build_body(message)
-        )
+        body = self._build_body(message.address["phone"], self._settings.sender, message.content["text"])
+        ttl = find_ttl(message, MIN_TTL, MAX_TTL)
+        return await self._post(body | {"client_ref": str(message.attempt_id)} | ({} if ttl is None else {"ttl": ttl}))
+
+    async def answer_sms(self, to: str, sender: str, text: str) -> ProviderAcceptance | ProviderRefusal:
+        return await self._post(self._build_body(to, sender, text) | {"client_ref": ANSWER_REFERENCE})
+
+    async def _post(self, body: dict[str, Any]) -> ProviderAcceptance | ProviderRefusal:
+        response = await self._transport.post(f"{self._url}/v1/messages", headers=self._build_auth(), json=body)
         if not response.is_success(202, "message_uuid"):
             return self._parse_refusal(response)
         return ProviderAcceptance(message_id=response.json().get("message_uuid"), response={"status": response.status})
 
-    def _build_body(self, message: OutgoingMessage) -> dict[str, Any]:
-        ttl = find_ttl(message, MIN_TTL, MAX_TTL)
+    def _build_body(self, to: str, sender: str, text: str) -> dict[str, Any]:
         return {
             "message_type": "text",
             "channel": "sms",
-            "to": message.address["phone"].removeprefix("+"),
-            "from": self._settings.sender.removeprefix("+"),
-            "text": message.content["text"],
-            "client_ref": str(message.attempt_id),
+            "to": to.removeprefix("+"),
+            "from": sender.removeprefix("+"),
+            "text": text,
             "sms": {"encoding_type": "auto"},
             "webhook_url": self._callback_url,
             "webhook_version": "v1",
-            **({} if ttl is None else {"ttl": ttl}),
         }
 
     def _build_auth(self) -> dict[str, str]:

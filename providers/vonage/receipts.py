@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from domain.evidence import ReceiptKind
 from domain.json_types import Json
 from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference, read_json
-from providers.vonage.opt_outs import OPT_OUT_WORDS, parse_opt_out
+from providers.sms_message import ANSWER_REFERENCE, INBOUND_KINDS
+from providers.vonage.inbound import parse_inbound
 from providers.vonage.reasons import REASONS, find_code
 
 # https://developer.vonage.com/en/api/messages#message-status: `submitted` proves no arrival.
@@ -15,7 +16,7 @@ RECEIPT_KINDS: Mapping[str, ReceiptKind] = {
     "rejected": ReceiptKind.FAILED,
     "undeliverable": ReceiptKind.FAILED,
 }
-REPORTED_KINDS = frozenset({ReceiptKind.DELAYED, *RECEIPT_KINDS.values(), *OPT_OUT_WORDS.values()})
+REPORTED_KINDS = frozenset({ReceiptKind.DELAYED, *RECEIPT_KINDS.values(), *INBOUND_KINDS})
 # https://developer.vonage.com/en/api-errors/messages: 1220 is attempted again; of 1490 some segments may have arrived.
 EXCEPTIONS: Mapping[tuple[str, str], ReceiptKind] = {
     ("submitted", "1220"): ReceiptKind.DELAYED,
@@ -25,11 +26,13 @@ EXCEPTIONS: Mapping[tuple[str, str], ReceiptKind] = {
 
 
 def parse_callback(body: bytes) -> list[ProviderReceipt]:
-    """Return the receipt of a status or of an opt-out, and nothing for every other incoming message."""
+    """Return the receipt of a status or of an incoming message, and nothing for the status of an answer."""
     event = read_json(body)
     try:
         occurred_at = datetime.fromisoformat(event["timestamp"]).astimezone(UTC)
-        return [parse_status(event, occurred_at)] if "status" in event else parse_opt_out(event, occurred_at)
+        if "status" not in event:
+            return parse_inbound(event, occurred_at)
+        return [] if event.get("client_ref") == ANSWER_REFERENCE else [parse_status(event, occurred_at)]
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise UnreadableReceipt("the body is neither a message status nor an incoming message") from error
 

@@ -98,5 +98,13 @@ class FakeTwilio(FakeVendor):
             {**fields, "From": FROM, "AccountSid": self.credentials[0], "ApiVersion": "2010-04-01"}
         ).encode()
 
+    def inbound_body(self, sender: str, text: str) -> bytes:
+        """https://www.twilio.com/docs/messaging/guides/webhook-request"""
+        sid = f"SM{uuid4().hex}"
+        fields = {"MessageSid": sid, "SmsSid": sid, "AccountSid": self.credentials[0], "From": sender, "To": FROM}
+        return urlencode(
+            {**fields, "Body": text, "NumMedia": "0", "SmsStatus": "received", "ApiVersion": "2010-04-01"}
+        ).encode()
+
     def sign_receipt(self, body: bytes, url: str, at: datetime) -> Mapping[str, str]:
         return {"x-twilio-signature": sign(self.credentials[1], url, body)}

@@ -88,6 +88,10 @@ class FakeVendor(HttpListener):
         """Return a receipt. `event` is the vendor's word, or `delivered` or `open`."""
         raise NotImplementedError(f"{self.name} has no receipts")
 
+    def inbound_body(self, sender: str, text: str) -> bytes:
+        """Return the callback for an SMS from this number, which is in E.164, to one of ours. Each has a new id."""
+        raise NotImplementedError(f"{self.name} has no inbound messages")
+
     def sign_receipt(self, body: bytes, url: str, at: datetime) -> Mapping[str, str]:
         """Return the headers that prove the origin of a receipt sent to this URL at this time."""
         raise NotImplementedError(f"{self.name} has no receipts")

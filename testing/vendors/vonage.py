@@ -132,6 +132,15 @@ class FakeVonage(FakeVendor):
         usage = {"currency": "EUR", "price": "0.0333"}
         return json.dumps({**fields, "timestamp": f"{at:%Y-%m-%dT%H:%M:%SZ}", "status": event, "usage": usage}).encode()
 
+    def inbound_body(self, sender: str, text: str) -> bytes:
+        """https://developer.vonage.com/en/api/messages#inbound-message"""
+        numbers = {"to": FROM, "from": sender.removeprefix("+"), "channel": "sms"}
+        at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        usage = {"currency": "EUR", "price": "0.0057"}
+        origin = {"sms": {"num_messages": "1"}, "origin": {"network_code": "23410"}}
+        fields = {"message_uuid": str(uuid4()), **numbers, "timestamp": at, "text": text, "usage": usage}
+        return json.dumps(fields | origin).encode()
+
     def sign_receipt(self, body: bytes, url: str, at: datetime) -> Mapping[str, str]:
         """https://developer.vonage.com/en/getting-started/concepts/webhooks#decoding-signed-webhooks"""
         account = {"iss": "Vonage", "api_key": API_KEY, "application_id": APPLICATION}

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from config import PLACEHOLDERS, ServerSettings, Settings
 from config.sources import PREFIX, InvalidSettings
 from domain.channels import Channel
+from domain.inbound_messages import Keyword
 from domain.target_urls import WEB_PORTS
 from tests.production import KEY_VARIABLES, STRONG_SECRET
 
@@ -213,3 +214,13 @@ def test_private_webhooks_and_any_port_are_for_development_unless_set(
 def test_the_public_host_is_no_target_of_webhooks(public_url: str, own_host: str) -> None:
     targets = Settings(env="dev", public_url=public_url, api_port=8001).targets
     assert (targets.own_host, targets.own_port) == (own_host, 8001)
+
+
+def test_a_keyword_is_answered_unless_its_text_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(Settings(env="dev").sms_answers) == set(Keyword)
+    monkeypatch.setenv("TOCSIN_SMS_HELP_REPLY", "Call 5.")
+    monkeypatch.setenv("TOCSIN_SMS_START_REPLY", " Off ")
+    monkeypatch.setenv("TOCSIN_SMS_STOP_REPLY", "")
+    answers = Settings(env="dev").sms_answers
+    assert (set(answers), answers[Keyword.HELP]) == ({Keyword.STOP, Keyword.HELP}, "Call 5.")
+    assert answers[Keyword.STOP].startswith("You are unsubscribed")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.event_webhooks import EVENT_TYPES, RETRY_DELAYS, failing_since, has_failed_too_long, retry_delay
+from domain.event_webhooks import RETRY_DELAYS, STATUS_EVENTS, failing_since, has_failed_too_long, retry_delay
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MIDDLE = 0.5
@@ -72,7 +72,7 @@ def test_five_days_are_too_long_and_a_second_less_is_not() -> None:
 
 
 def test_there_is_a_kind_for_every_status_but_pending() -> None:
-    assert sorted(kind.removeprefix("notification.") for kind in EVENT_TYPES) == [
+    assert sorted(kind.removeprefix("notification.") for kind in STATUS_EVENTS) == [
         "canceled",
         "delivered",
         "digested",

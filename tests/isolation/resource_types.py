@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from bootstrap import Container
+from models.columns import new_id
+from models.inbound_messages import InboundMessageRow
 from models.inbox import InboxMessage
 from models.notifications import Attempt, Delivery
 from storage.digest_collection import collect_waiting
@@ -31,6 +33,7 @@ class ResourceType(StrEnum):
     EVENT_ENDPOINT = auto()
     EVENT_MESSAGE = auto()
     IDEMPOTENCY_KEY = auto()
+    INBOUND_MESSAGE = auto()
     INBOX_MESSAGE = auto()
     KEY = auto()
     NEW_TENANT = auto()
@@ -145,6 +148,22 @@ async def _digest(owner: OwnerTenant) -> str:
     return str(window["id"])
 
 
+async def _inbound_message(owner: OwnerTenant) -> str:
+    row = InboundMessageRow(
+        id=new_id(),
+        tenant=owner.tenant,
+        provider="twilio",
+        address_hash=owner.mark,
+        from_number="+447700900123",
+        to_number="+447700900001",
+        text=owner.mark,
+        recipient_ids=[await owner.own(ResourceType.RECIPIENT)],
+    )
+    async with owner.container.database.transaction() as session:
+        session.add(row)
+    return str(row.id)
+
+
 async def _inbox_message(owner: OwnerTenant) -> str:
     id = uuid4()
     row = InboxMessage(
@@ -255,6 +274,7 @@ MAKERS: Mapping[ResourceType, Callable[[OwnerTenant], Awaitable[str]]] = {
     ResourceType.EVENT_ENDPOINT: _event_endpoint,
     ResourceType.EVENT_MESSAGE: _event_message,
     ResourceType.IDEMPOTENCY_KEY: _idempotency_key,
+    ResourceType.INBOUND_MESSAGE: _inbound_message,
     ResourceType.INBOX_MESSAGE: _inbox_message,
     ResourceType.KEY: _key,
     ResourceType.NEW_TENANT: _new_tenant,

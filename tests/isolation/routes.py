@@ -130,6 +130,7 @@ ROUTES: Mapping[str, RouteExample] = {
     "put_preferences": PREFERENCES,
     "patch_preferences": PREFERENCES,
     "list_suppressions": RouteExample(query={"address": ResourceType.ADDRESS}),
+    "list_inbound_messages": RouteExample(query={"recipient_id": ResourceType.RECIPIENT}),
     "add_suppression": RouteExample(bodies=({"channel": "email", "address": ResourceType.ADDRESS},)),
     "get_suppression": SUPPRESSION,
     "lift_suppression": SUPPRESSION,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from metrics import attempts, engine, sends
+from metrics import attempts, engine, inbound_messages, sends
 from metrics.page import UP_METRIC
 from metrics.registry import GAUGE_HELP, REGISTRY
 from metrics.samples import CIRCUIT_METRIC, GAUGE_DEFINITIONS, SAMPLE_TIME_METRIC
 
-INCREMENTED = (attempts, engine, sends)  # the import registers their metrics
+INCREMENTED = (attempts, engine, inbound_messages, sends)  # the import registers their metrics
 # Every label and its values. A provider is one of the registry.
 LABELS = {
     "cause",

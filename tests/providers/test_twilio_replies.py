@@ -1,5 +1,5 @@
-"""Test STOP and START as Twilio forwards them: signed like its callbacks, applied once, in every tenant with the
-number.
+"""Test the messages of recipients as Twilio forwards them: signed like its callbacks, applied once, in every tenant
+with the number.
 """
 
 from collections.abc import AsyncIterator
@@ -16,13 +16,18 @@ from sqlalchemy import text
 from api.app import create_app
 from bootstrap import Container
 from domain.evidence import ReceiptKind
+from domain.inbound_messages import InboundMessage, Keyword
 from providers.base import ForgedReceipt, UnreadableReceipt
+from providers.outcomes import ProviderAcceptance
+from testing.vendors.modes import VendorMode
 from testing.vendors.twilio import TOKEN, sign
 from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.providers.harness_http import PREFIX
 from tests.providers.harness_twilio import CALLBACK, TwilioBench, twilio_bench
 
-STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
+STOP, START, HELP = Keyword
 NUMBER = "+4917012345678"
+NUMBER_OF_GOOD = f"{PREFIX}{list(VendorMode).index(VendorMode.GOOD):02}0001"
 
 
 @pytest.fixture
@@ -38,17 +43,18 @@ def reply(body: str = "STOP", **more: str) -> dict[str, str]:
     return {**fields, "Body": body, "NumMedia": "0", "SmsStatus": "received", "ApiVersion": "2010-04-01", **more}
 
 
-def parsed_kinds(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[ReceiptKind, str | None]]:
+def parse_inbound(bench: TwilioBench, fields: dict[str, str]) -> list[InboundMessage | None]:
     body = urlencode(fields).encode()
     read = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
     for receipt in read:
         assert (receipt.attempt_id, receipt.provider_message_id) == (None, None)
-        assert NUMBER not in str(receipt.raw)
-    return [(receipt.kind, receipt.phone) for receipt in read]
+        assert receipt.raw == {"MessageSid": fields["MessageSid"]}
+        assert NUMBER not in repr(receipt)
+    return [receipt.inbound for receipt in read]
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind"),
+    ("fields", "keyword"),
     [
         (reply("Stop", OptOutType="STOP"), STOP),
         (reply("Arrêt", OptOutType="STOP"), STOP),
@@ -56,25 +62,70 @@ def parsed_kinds(bench: TwilioBench, fields: dict[str, str]) -> list[tuple[Recei
         *[(reply(word), STOP) for word in ("STOP", "stop", " Stop.\n", "STOPALL", "Unsubscribe", "cancel", "END")],
         *[(reply(word), STOP) for word in ("quit", "REVOKE", "opt-out", "Opt Out")],
         *[(reply(word), START) for word in ("START", "yes", "Unstop!")],
-        *[(reply(word), None) for word in ("Stop it please", "HELP", "", "💩", "please cancel", "starting")],
-        (reply("Hilfe", OptOutType="HELP"), None),
-        (reply("STOP", OptOutType="HELP"), None),
-        (reply("STOP", From="whatsapp:+4917012345678"), None),
-        (reply("STOP", From="12345"), None),
-        (reply("STOP", From=""), None),
+        *[(reply(word), None) for word in ("Stop it please", "", "💩", "please cancel", "starting", "join")],
+        *[(reply(word), HELP) for word in ("HELP", "info")],
+        (reply("Hilfe", OptOutType="HELP"), HELP),
+        (reply("STOP", OptOutType="HELP"), HELP),
+        (reply("STOP", OptOutType="OTHER"), None),
     ],
 )
-async def test_only_a_word_that_stands_alone_is_an_opt_out(
-    bench: TwilioBench, fields: dict[str, str], kind: ReceiptKind | None
+async def test_only_a_word_that_stands_alone_is_a_keyword(
+    bench: TwilioBench, fields: dict[str, str], keyword: Keyword | None
 ) -> None:
-    assert parsed_kinds(bench, fields) == ([] if kind is None else [(kind, NUMBER)])
+    [inbound] = parse_inbound(bench, fields)
+    assert inbound is not None
+    assert (inbound.keyword, inbound.from_number, inbound.text) == (keyword, NUMBER, fields["Body"])
+    assert (inbound.to_number, inbound.provider_message_id) == (fields["To"], fields["MessageSid"])
+
+
+@pytest.mark.parametrize("sender", ["whatsapp:+4917012345678", "12345", ""])
+async def test_a_sender_without_a_number_is_ignored(bench: TwilioBench, sender: str) -> None:
+    assert parse_inbound(bench, reply("STOP", From=sender)) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_answered"),
+    [
+        *[(reply(word), True) for word in ("STOP", " stop ", "yes", "Info")],
+        *[(reply(word), False) for word in ("Stop!", "opt-out", "Thank you")],
+        (reply("STOP", To="12345"), False),
+        (reply("Hilfe", To="12345", OptOutType="HELP"), True),
+    ],
+)
+async def test_twilio_answers_its_own_words_and_those_of_its_opt_out_service(
+    bench: TwilioBench, fields: dict[str, str], is_answered: bool
+) -> None:
+    [inbound] = parse_inbound(bench, fields)
+    assert inbound is not None
+    assert inbound.is_answered is is_answered
+
+
+async def test_twilio_answers_nothing_if_its_answers_are_off(bench: TwilioBench) -> None:
+    bench.provider = bench.adapter(answers_keywords=False)
+    answered = [parse_inbound(bench, fields)[0] for fields in (reply("STOP"), reply("STOP", OptOutType="STOP"))]
+    assert [inbound.is_answered for inbound in answered if inbound] == [False, True]
+
+
+async def test_an_answer_comes_from_the_number_that_received_the_message(bench: TwilioBench) -> None:
+    outcome = await bench.provider.answer_sms(NUMBER_OF_GOOD, "+15005550009", "You are unsubscribed.")
+    assert isinstance(outcome, ProviderAcceptance)
+    [request] = bench.vendor.log.requests
+    fields = {"To": NUMBER_OF_GOOD, "From": "+15005550009", "Body": "You are unsubscribed."}
+    assert request.form == {**fields, "StatusCallback": f"{CALLBACK}?attempt=answer"}
+
+
+async def test_the_status_of_an_answer_is_dropped(bench: TwilioBench) -> None:
+    body = urlencode({"MessageSid": "SM1", "MessageStatus": "delivered", "To": NUMBER}).encode()
+    headers = {"x-twilio-signature": sign(TOKEN, f"{CALLBACK}?attempt=answer", body)}
+    assert bench.provider.parse_receipts(headers, body, "attempt=answer") == []
+    assert len(bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)) == 1
 
 
 async def test_the_status_of_a_message_is_no_reply(bench: TwilioBench) -> None:
     fields = reply(MessageStatus="delivered")
     body = urlencode(fields).encode()
     [receipt] = bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
-    assert (receipt.kind, receipt.phone) == (ReceiptKind.DELIVERED, None)
+    assert (receipt.kind, receipt.inbound) == (ReceiptKind.DELIVERED, None)
     body = urlencode({"From": NUMBER, "Body": "STOP"}).encode()
     with pytest.raises(UnreadableReceipt):
         bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
@@ -171,10 +222,24 @@ async def test_a_repeated_callback_is_applied_once(installation: TwilioInstallat
 
 
 @pytest.mark.postgres
-async def test_other_replies_are_acknowledged_and_not_stored(installation: TwilioInstallation) -> None:
+async def test_only_what_twilio_does_not_answer_is_to_be_answered(installation: TwilioInstallation) -> None:
     api_tenant = installation.api_tenants[0]
     phone = number()
     await api_tenant.put_recipient(phone=phone)
-    words = reply("Thank you!", From=phone)
+    answered = [reply("STOP", From=phone), reply("Stopp", From=phone, OptOutType="STOP")]
+    for fields in (*answered, reply("opt-out", From=phone)):
+        await installation.write(fields)
+    due = text("SELECT text FROM inbound_message WHERE tenant = :tenant AND answer_until IS NOT NULL")
+    async with installation.container.database.transaction() as session:
+        assert list((await session.execute(due, {"tenant": api_tenant.tenant})).scalars()) == ["opt-out"]
+    items = (await api_tenant.call("GET", "/inbound-messages"))["items"]
+    assert [item["keyword"] for item in items] == ["stop"] * 3
+
+
+@pytest.mark.postgres
+async def test_a_text_of_an_unknown_number_leaves_only_its_id(installation: TwilioInstallation) -> None:
+    words = reply("Thank you!", From=number())
     await installation.write(words)
-    assert (await listed(api_tenant), await installation.receipts(words)) == ([], [])
+    [receipt] = await installation.receipts(words)
+    assert (receipt["kind"], receipt["applied_at"] is not None) == ("unknown", True)
+    assert words["From"] not in str(receipt)

@@ -1,4 +1,4 @@
-"""Test STOP and START as Vonage forwards them: signed like its statuses, and applied to the number."""
+"""Test the messages of recipients as Vonage forwards them: signed like its statuses, and applied to the number."""
 
 import json
 from dataclasses import replace
@@ -12,12 +12,18 @@ from httpx2 import ASGITransport, AsyncClient
 from api.app import create_app
 from bootstrap import Container
 from domain.evidence import ReceiptKind
+from domain.inbound_messages import InboundMessage, Keyword
 from providers.base import ProviderReceipt
+from providers.outcomes import ProviderAcceptance
+from testing.vendors.modes import VendorMode
+from testing.vendors.vonage import FakeVonage
 from tests.api_tenants import open_in_process_tenant
+from tests.providers.harness_http import PREFIX
 from tests.providers.harness_vonage import VonageBench, vonage_bench
 from tests.providers.published_schemas import PAYLOADS, schema_problems
 
-STOP, START = ReceiptKind.UNSUBSCRIBED, ReceiptKind.RESUBSCRIBED
+STOP, START, HELP = Keyword
+TO = f"{PREFIX}{list(VendorMode).index(VendorMode.GOOD):02}0001"
 INCOMING = json.loads((PAYLOADS / "vonage" / "incoming.json").read_text())
 
 
@@ -31,39 +37,70 @@ async def test_a_documented_stop_is_an_opt_out_without_the_number() -> None:
     assert schema_problems("vonage/messages", "inboundMessageSMS", INCOMING) == []
     assert await parsed(INCOMING) == [
         ProviderReceipt(
-            kind=STOP,
+            kind=ReceiptKind.UNSUBSCRIBED,
             occurred_at=datetime(2025, 2, 3, 12, 14, 25, tzinfo=UTC),
-            phone="+447700900000",
-            raw={"message_uuid": INCOMING["message_uuid"], "opt_out": STOP},
+            inbound=InboundMessage(
+                provider_message_id=INCOMING["message_uuid"],
+                from_number="+447700900000",
+                to_number=f"+{INCOMING['to']}",
+                text=INCOMING["text"],
+                keyword=STOP,
+            ),
+            raw={"message_uuid": INCOMING["message_uuid"]},
         )
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "kind"),
+    ("text", "keyword"),
     [
         *[(word, STOP) for word in ("stop", " Stop.\n", "Unsubscribe", "cancel", "END", "quit", "REVOKE", "Opt Out")],
         *[(word, START) for word in ("START", "join", "Unstop!")],
-        *[(word, None) for word in ("Stop it please", "HELP", "", "💩", "YES", "starting")],
+        *[(word, None) for word in ("Stop it please", "", "💩", "YES", "starting")],
+        *[(word, HELP) for word in ("HELP", "info?")],
     ],
 )
-async def test_only_a_word_that_stands_alone_is_an_opt_out(text: str, kind: ReceiptKind | None) -> None:
-    assert [receipt.kind for receipt in await parsed(INCOMING | {"text": text})] == ([kind] if kind else [])
+async def test_only_a_word_that_stands_alone_is_a_keyword(text: str, keyword: Keyword | None) -> None:
+    [receipt] = await parsed(INCOMING | {"text": text})
+    assert receipt.inbound is not None
+    assert (receipt.inbound.keyword, receipt.inbound.text, receipt.inbound.is_answered) == (keyword, text, False)
 
 
 @pytest.mark.parametrize("sender", ["12345", "SHOP", "+447700900000", ""])
-async def test_a_sender_without_a_number_is_no_opt_out(sender: str) -> None:
+async def test_a_sender_without_a_number_is_ignored(sender: str) -> None:
     assert await parsed(INCOMING | {"from": sender}) == []
 
 
 @pytest.mark.parametrize("channel", ["whatsapp", "viber_service", "messenger", "rcs"])
-async def test_a_stop_of_another_channel_concerns_no_sms(channel: str) -> None:
+async def test_a_message_of_another_channel_is_ignored(channel: str) -> None:
     assert await parsed(INCOMING | {"channel": channel}) == []
 
 
-async def test_an_incoming_picture_is_acknowledged() -> None:
+async def test_an_incoming_picture_is_a_message_without_text() -> None:
     picture = {name: value for name, value in INCOMING.items() if name != "text"}
-    assert await parsed(picture | {"channel": "mms", "message_type": "image"}) == []
+    [receipt] = await parsed(picture | {"channel": "mms", "message_type": "image"})
+    assert receipt.inbound is not None
+    assert (receipt.inbound.text, receipt.inbound.keyword) == ("", None)
+
+
+async def test_the_fake_vendor_posts_documented_messages() -> None:
+    event = json.loads(FakeVonage().inbound_body(TO, "Hi"))
+    assert schema_problems("vonage/messages", "inboundMessageSMS", event) == []
+
+
+async def test_an_answer_comes_from_the_number_that_received_the_message() -> None:
+    async with vonage_bench() as bench:
+        outcome = await bench.provider.answer_sms(TO, "+447700900009", "You are unsubscribed.")
+        [request] = bench.vendor.log.requests
+    assert isinstance(outcome, ProviderAcceptance)
+    sent = (request.json["to"], request.json["from"], request.json["text"], request.json["client_ref"])
+    assert sent == (TO[1:], "447700900009", "You are unsubscribed.", "answer")
+
+
+async def test_the_status_of_an_answer_is_dropped() -> None:
+    status = {"message_uuid": str(uuid4()), "timestamp": "2026-01-31T09:00:00Z", "status": "delivered"}
+    assert await parsed(status | {"client_ref": "answer"}) == []
+    assert len(await parsed(status | {"client_ref": str(uuid4())})) == 1
 
 
 @pytest.mark.postgres

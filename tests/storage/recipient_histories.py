@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from domain.channels import DeviceKind
 from domain.clock import now
 from models.columns import new_id
+from models.inbound_messages import InboundMessageRow
 from models.inbox import InboxMessage
 from models.multi_sends import MultiSend
 from models.notification_types import NotificationTypeVersion
@@ -154,4 +155,14 @@ def _messages(known: StoredHistory) -> list[Any]:
         address={"email": CANARY},
         content=content,
     )
-    return [inbox, sandbox]
+    inbound = InboundMessageRow(
+        id=new_id(),
+        tenant=known.tenant,
+        provider="twilio",
+        address_hash="",
+        from_number="+447700900123",
+        to_number="+447700900001",
+        text=CANARY,
+        recipient_ids=["eve", known.recipient_id],
+    )
+    return [inbox, sandbox, inbound]

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.postgres
 PERSONAL = {
     "attempt",
     "delivery",
+    "inbound_message",
     "inbox_message",
     "multi_send",
     "notification",
@@ -46,6 +47,7 @@ KINDS = {
     "receipts": 2,
     "suppressions": 1,
     "event_messages": 0,
+    "inbound_messages": 1,
     "inbox_messages": 1,
     "attachments": 0,
     "sandbox_messages": 1,

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from domain.channels import Channel
-from domain.event_webhooks import EVENT_TYPES
+from domain.event_webhooks import STATUS_EVENTS
 from domain.evidence import AttemptState, Evidence
 from domain.ledger import finish_notification, record_receipt
 from domain.names import EVENTS_CHANNEL
@@ -95,7 +95,7 @@ async def test_every_event_kind_can_be_posted(webhook_tenant: WebhookTenant) -> 
     silent = TimelineEvent(at=NOW, kind="attempt_refused")
     async with webhook_tenant.database.transaction() as session:
         await amend(session, sent.ref, lambda ledger: replace(ledger, events=(*events, again, silent)))
-    assert sorted(await kinds(webhook_tenant, "all")) == sorted(EVENT_TYPES)
+    assert sorted(await kinds(webhook_tenant, "all")) == sorted(STATUS_EVENTS)
 
 
 async def test_other_tenants_get_no_message(webhook_tenant: WebhookTenant, database: Database) -> None:

@@ -20,6 +20,7 @@ from storage import (
     digests,
     engine_state,
     gates,
+    inbound_messages,
     notifications,
     preferences,
     reconsiderations,
@@ -112,6 +113,10 @@ def search(**wanted: Any) -> Call:
     ("call", "index"),
     [
         (search(), "notification_of_tenant"),
+        (
+            lambda s, d: inbound_messages.list_page(s, d.tenant, None, before=None, limit=50),
+            "inbound_message_of_tenant",
+        ),
         (search(status="FAILED"), "notification_of_status"),
         (search(status="PENDING"), "notification_of_status"),
         (search(recipient_id="ada"), "notification_of_"),

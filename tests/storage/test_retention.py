@@ -67,6 +67,36 @@ async def payloads(database_tenant: DatabaseTenant) -> dict[UUID, Any]:
     return {row["id"]: row["event_payload"] for row in rows}
 
 
+async def test_messages_of_recipients_are_kept_as_long_as_content(database_tenant: DatabaseTenant) -> None:
+    """Their events are deleted with them: they quote the text."""
+    endpoint = await database_tenant.query(
+        "INSERT INTO event_endpoint (id, tenant, key, url, events, secret, enabled, created_at, updated_at)"
+        " VALUES (gen_random_uuid(), :tenant, 'crm', '', '{*}', '', true, now(), now()) RETURNING id",
+        tenant=database_tenant.tenant,
+    )
+    ids = {days: UUID(int=first_id_at(now() - days * DAY).int + days) for days in (5, 20)}
+    for id in ids.values():
+        await database_tenant.query(
+            "INSERT INTO inbound_message (id, tenant, provider, address_hash, from_number, to_number, text,"
+            " recipient_ids, received_at) VALUES (:id, :tenant, 'twilio', '', '+4477', '+4478', 'Hi', '{ada}', now())",
+            **{"id": id, "tenant": database_tenant.tenant},
+        )
+        await database_tenant.query(
+            "INSERT INTO event_message (id, tenant, endpoint_id, event_id, kind, occurred_at, body, attempt_count,"
+            " attempts) VALUES (event_message_id(:id, :endpoint), :tenant, :endpoint, :id, 'message.received', now(),"
+            " '{}', 0, '[]')",
+            **{"id": id, "tenant": database_tenant.tenant, "endpoint": endpoint[0]["id"]},
+        )
+    await prune(database_tenant.database, batch_size=1)
+    for table, column in (("inbound_message", "id"), ("event_message", "event_id")):
+        rows = await database_tenant.query(
+            f"SELECT {column} AS id FROM {table} WHERE tenant = :tenant", tenant=database_tenant.tenant
+        )
+        assert [row["id"] for row in rows] == [ids[5]]
+    counts = await database_tenant.query("SELECT rows FROM pruned_count WHERE name = 'inbound_message'")
+    assert [row["rows"] for row in counts] == [1]
+
+
 async def test_content_is_removed_first_and_the_rows_later(database_tenant: DatabaseTenant) -> None:
     young, older, oldest = [await old_send(database_tenant, days) for days in (5, 20, 40)]
     await prune(database_tenant.database)
