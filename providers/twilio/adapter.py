@@ -6,32 +6,26 @@ Retry-After and turn an unreadable 2xx into an error.
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl
-
-from pydantic import Field, SecretStr, model_validator
-from twilio.request_validator import (
-    SIGNATURE_HEADER,
-    SIGNATURE_SETTINGS_HEADER,
-    RequestValidator,
-    get_signature_algorithm,
-)
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
 from domain.evidence import Evidence, ReceiptKind
-from domain.failure_reasons import is_account_code
 from domain.outgoing_messages import OutgoingMessage
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sms_message import ANSWER_REFERENCE, INBOUND_KINDS, find_refusal, find_ttl
-from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
+from providers.sms_message import ANSWER_REFERENCE, find_refusal, find_ttl
+from providers.transport import Transport, basic_auth
+from providers.twilio.callbacks import has_body_hash, parse_fields
+from providers.twilio.errors import parse_refusal
 from providers.twilio.inbound import is_inbound, parse_inbound
 from providers.twilio.lookup import build_acceptance, created_at, may_match
-from providers.twilio.reasons import REASONS, RETRYABLE_REASONS, find_failure_reason
-from providers.twilio.receipts import CallbackFields, has_body_hash, parse_fields
+from providers.twilio.receipts import REPORTED_KINDS, parse_status
+from providers.twilio.settings import TwilioSettings
+from providers.twilio.signature import verify
 from providers.vendor_queries import LIST_LIMIT, parse_json, parse_records, query_timeout
 
 REFERENCE_PARAMETER = "attempt"
@@ -45,28 +39,6 @@ MAX_VALIDITY_SECONDS = 36_000
 CLOCK_SKEW = timedelta(minutes=1)
 
 
-class TwilioSettings(ProviderSettings, env_prefix="TOCSIN_TWILIO_", validate_by_name=True):
-    """Hold the settings. `sender` is TOCSIN_TWILIO_FROM; set it or a messaging service.
-
-    `webhook_secret` is the secret of a shared key, for callbacks signed with one instead of the auth token.
-    `answers_keywords` is False if Twilio's support has switched its answers to STOP, START and HELP off.
-    """
-
-    account_sid: str
-    auth_token: SecretStr
-    sender: str = Field("", alias="from")
-    messaging_service_sid: str = ""
-    webhook_secret: SecretStr = SecretStr("")
-    answers_keywords: bool = True
-    base_url: str = "https://api.twilio.com"
-
-    @model_validator(mode="after")
-    def _validate_sender(self) -> Self:
-        if bool(self.sender) is bool(self.messaging_service_sid):
-            raise ValueError("set either TOCSIN_TWILIO_FROM or TOCSIN_TWILIO_MESSAGING_SERVICE_SID")
-        return self
-
-
 class Twilio(Provider):
     name: ClassVar[str] = "twilio"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
@@ -74,6 +46,7 @@ class Twilio(Provider):
     # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance, before it
     # is sent. No lag is documented; a call in flight during the lookup appears long before this.
     settle_window: ClassVar[float] = 120.0
+    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = REPORTED_KINDS
     signature: ClassVar[str] = "HMAC-SHA1 or HMAC-SHA256 over address and form"
     # "read" is reported for channels other than SMS.
     max_evidence: ClassVar[Evidence] = Evidence.DELIVERED
@@ -81,16 +54,6 @@ class Twilio(Provider):
 
     # https://www.twilio.com/docs/iam/api/account
     INACTIVE_STATUSES: ClassVar[Mapping[str, str]] = {"suspended": "account_suspended", "closed": "account_closed"}
-    # https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks `sent` adds nothing: a
-    # carrier has the message, and its arrival is not reported.
-    RECEIPT_KINDS: ClassVar[Mapping[str, ReceiptKind]] = {
-        "delivered": ReceiptKind.DELIVERED,
-        "read": ReceiptKind.OPENED,
-        "undelivered": ReceiptKind.BOUNCED,
-        "failed": ReceiptKind.FAILED,
-        "canceled": ReceiptKind.FAILED,
-    }
-    receipt_kinds: ClassVar[frozenset[ReceiptKind]] = frozenset({*RECEIPT_KINDS.values(), *INBOUND_KINDS})
 
     def __init__(self, settings: TwilioSettings, transport: Transport, callback_url: str) -> None:
         self._transport = transport
@@ -129,7 +92,7 @@ class Twilio(Provider):
         return (
             build_acceptance(http_response.json(), http_response.status)
             if http_response.is_success(201, "sid")
-            else self._parse_refusal(http_response)
+            else parse_refusal(http_response)
         )
 
     async def check(self) -> str:
@@ -155,26 +118,6 @@ class Twilio(Provider):
             raise TemporaryError("too_many_messages")
         return [build_acceptance(record) for record in recent_records if may_match(record, message)]
 
-    def _parse_refusal(self, http_response: VendorResponse) -> ProviderRefusal:
-        """Map a refusal by its code first: some refusals of one number have the status of a refused account.
-
-        A code that is in no table concerns this message.
-        """
-        code = http_response.json().get("code")
-        code = code if isinstance(code, int) and 400 <= http_response.status < 500 else 0
-        evidence = {"status": http_response.status, "code": code}
-        reason = REASONS.get(code)
-        if reason in RETRYABLE_REASONS:
-            raise TemporaryError("throttled", evidence, retry_after=parse_retry_after(http_response.headers))
-        if reason is not None and is_account_code(reason):
-            raise PermanentError(reason, evidence)
-        if reason is not None:
-            return ProviderRefusal(reason=reason, response=evidence)
-        raise_common_errors(http_response)
-        if http_response.status == 400:
-            return ProviderRefusal(reason="bad_request", response=evidence)
-        raise PermanentError("unexpected_answer", evidence)
-
     def parse_receipts(self, headers: Mapping[str, str], body: bytes, query: str = "") -> list[ProviderReceipt]:
         """Verify the signature, then parse the events.
 
@@ -184,36 +127,7 @@ class Twilio(Provider):
         text, hashed = body.decode(errors="replace"), has_body_hash(query)
         fields = parse_fields(text, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
-        self._verify(headers, url, text if hashed else fields)
+        verify(headers, url, text if hashed else fields, self._secrets)
         if is_inbound(fields):
             return parse_inbound(fields, answers_keywords=self._answers_keywords)
-        if not fields.get("MessageSid") or "MessageStatus" not in fields:
-            raise UnreadableReceipt("the body is not a status callback")
-        reference = dict(parse_qsl(query)).get(REFERENCE_PARAMETER)
-        if reference == ANSWER_REFERENCE:
-            return []
-        kind = self.RECEIPT_KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
-        is_failure = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
-        receipt = ProviderReceipt(
-            kind=kind,
-            # The callback has no time.
-            occurred_at=datetime.now(UTC),
-            attempt_id=parse_reference(reference),
-            provider_message_id=fields["MessageSid"],
-            reason=find_failure_reason(fields) if is_failure else None,
-            raw=dict(fields),
-        )
-        return [receipt]
-
-    def _verify(self, headers: Mapping[str, str], url: str, signed: CallbackFields | str) -> None:
-        """Verify the signature: HMAC-SHA1 with the auth token or, where a second header names one, another algorithm
-        with the secret of a shared key. https://www.twilio.com/docs/usage/webhooks/webhooks-security
-        """
-        settings = headers.get(SIGNATURE_SETTINGS_HEADER.lower(), "")
-        secret = self._secrets[bool(settings)]
-        signature = headers.get(SIGNATURE_HEADER.lower(), "")
-        algorithm = get_signature_algorithm(settings)
-        if not signature:
-            raise ForgedReceipt("the signature is missing")
-        if not secret or not RequestValidator(secret).validate(url, signed, signature, algorithm):
-            raise ForgedReceipt(f"the signature does not match the URL {self._callback_url}")
+        return parse_status(fields, dict(parse_qsl(query)).get(REFERENCE_PARAMETER))

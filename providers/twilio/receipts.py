@@ -1,36 +1,41 @@
-"""Parse the body of a Twilio callback: a form, or JSON where the URL has its hash. Used by `twilio`."""
+"""Parse Twilio's status callbacks. Used by `adapter`."""
 
-import json
-from collections.abc import Sequence
-from urllib.parse import parse_qs, parse_qsl
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
-# https://www.twilio.com/docs/usage/webhooks/webhooks-security#json-requests-with-body-hashes
-BODY_HASH = "bodySHA256"
+from domain.evidence import ReceiptKind
+from providers.base import ProviderReceipt, UnreadableReceipt, parse_reference
+from providers.sms_message import ANSWER_REFERENCE, INBOUND_KINDS
+from providers.twilio.callbacks import CallbackFields
+from providers.twilio.reasons import find_failure_reason
 
-
-class CallbackFields(dict[str, str]):
-    """Map a repeated field to its last value. `getall`, which the vendor's package reads, returns all values."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        super().__init__(pairs)
-        self._pairs = pairs
-
-    def getall(self, name: str) -> list[str]:
-        return [value for each, value in self._pairs if each == name]
-
-
-def has_body_hash(query: str) -> bool:
-    """Return whether the signature covers a hash of the body instead of its fields."""
-    return BODY_HASH in parse_qs(query)
+# https://www.twilio.com/docs/messaging/guides/outbound-message-status-in-status-callbacks `sent` adds nothing: a
+# carrier has the message, and its arrival is not reported.
+RECEIPT_KINDS: Mapping[str, ReceiptKind] = {
+    "delivered": ReceiptKind.DELIVERED,
+    "read": ReceiptKind.OPENED,
+    "undelivered": ReceiptKind.BOUNCED,
+    "failed": ReceiptKind.FAILED,
+    "canceled": ReceiptKind.FAILED,
+}
+REPORTED_KINDS = frozenset({*RECEIPT_KINDS.values(), *INBOUND_KINDS})
 
 
-def parse_fields(body: str, *, hashed: bool) -> CallbackFields:
-    """Return the texts of a form or a JSON object, or no texts for anything else."""
-    if not hashed:
-        return CallbackFields(parse_qsl(body, keep_blank_values=True))
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return CallbackFields(parse_qsl(body, keep_blank_values=True))
-    texts = [(name, each) for name, each in value.items() if isinstance(each, str)] if isinstance(value, dict) else []
-    return CallbackFields(texts)
+def parse_status(fields: CallbackFields, reference: str | None) -> list[ProviderReceipt]:
+    """Return the receipt; none for an answer of ours to an incoming message. Raises UnreadableReceipt."""
+    if not fields.get("MessageSid") or "MessageStatus" not in fields:
+        raise UnreadableReceipt("the body is not a status callback")
+    if reference == ANSWER_REFERENCE:
+        return []
+    kind = RECEIPT_KINDS.get(fields["MessageStatus"], ReceiptKind.UNKNOWN)
+    is_failure = kind in (ReceiptKind.BOUNCED, ReceiptKind.FAILED)
+    receipt = ProviderReceipt(
+        kind=kind,
+        # The callback has no time.
+        occurred_at=datetime.now(UTC),
+        attempt_id=parse_reference(reference),
+        provider_message_id=fields["MessageSid"],
+        reason=find_failure_reason(fields) if is_failure else None,
+        raw=dict(fields),
+    )
+    return [receipt]

@@ -4,11 +4,9 @@ Vonage posts the status of each message, and incoming messages, to the same URL.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Self
-
-from pydantic import Field, SecretStr
 
 from config.sources import ProviderSettings
 from domain.channels import Channel
@@ -24,36 +22,12 @@ from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
 from providers.vonage.lookup import build_query, find_acceptances
 from providers.vonage.reasons import find_code, find_refusal_reason
 from providers.vonage.receipts import REPORTED_KINDS, parse_callback
+from providers.vonage.settings import VonageSettings
 from providers.vonage.tokens import build_token, read_private_key, verify_callback
 
 # https://developer.vonage.com/en/api/messages: a number has no leading +; seconds of `ttl`.
 E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 MIN_TTL, MAX_TTL = 20, 604_800
-
-
-class VonageSettings(ProviderSettings, env_prefix="TOCSIN_VONAGE_", validate_by_name=True):
-    """`sender` is TOCSIN_VONAGE_FROM. `webhook_secret` is the account's signature secret; without it no callback is
-    accepted.
-    """
-
-    api_key: str
-    api_secret: SecretStr
-    application_id: str = ""
-    private_key: SecretStr = SecretStr("")
-    sender: str = Field(alias="from")
-    webhook_secret: SecretStr = SecretStr("")
-    base_url: str = "https://api.nexmo.com"
-    account_url: str = "https://rest.nexmo.com"
-
-    def problems(self) -> Iterator[str]:
-        private_key = self.private_key.get_secret_value()
-        if bool(self.application_id) is not bool(private_key):
-            yield "set both TOCSIN_VONAGE_APPLICATION_ID and TOCSIN_VONAGE_PRIVATE_KEY, or neither"
-        try:
-            if private_key:
-                read_private_key(private_key)
-        except ValueError as error:
-            yield f"TOCSIN_VONAGE_PRIVATE_KEY: {error}"
 
 
 class Vonage(Provider):

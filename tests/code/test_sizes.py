@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -11,6 +12,7 @@ from tests.code.tree import FOLDERS, NOT_PRODUCT, ROOT, Module, hidden, product,
 
 MODULE_LINES = 250
 FUNCTION_LINES = 40
+ADAPTER_LINES = 200
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "core", "misc"}
 
 # A migration is generated once, not read as code, and never edited again.
@@ -50,6 +52,22 @@ def test_no_module_outgrows_its_limit() -> None:
 
 def test_no_function_outgrows_its_limit() -> None:
     assert [line for module in limited() for line in long_functions(module)] == []
+
+
+def long_adapters(modules: Iterable[Module]) -> Iterator[str]:
+    """Yield providers whose sending and receipts are too long to be read in ten minutes."""
+    lines: Counter[str] = Counter()
+    for module in modules:
+        path = PurePosixPath(module.path)
+        if path.match("providers/*/adapter.py") or path.match("providers/*/receipts.py"):
+            lines[path.parts[1]] += len(module.source.splitlines())
+    yield from (f"{name}: {count} lines" for name, count in lines.items() if count > ADAPTER_LINES)
+
+
+def test_sending_and_receipts_of_a_provider_are_short() -> None:
+    assert list(long_adapters(product())) == []
+    long = [sample(f"providers/acme/{name}.py", "\n" * 101) for name in ("adapter", "receipts")]
+    assert list(long_adapters(long)) == ["acme: 202 lines"]
 
 
 def test_nothing_in_the_root_is_named_after_a_standard_module() -> None:

@@ -21,8 +21,10 @@ from providers.sendgrid.settings import SendGridSettings
 from providers.ses.adapter import Ses
 from providers.ses.settings import SesSettings
 from providers.transport import Transport, outgoing_client
-from providers.twilio.adapter import Twilio, TwilioSettings
-from providers.vonage.adapter import Vonage, VonageSettings
+from providers.twilio.adapter import Twilio
+from providers.twilio.settings import TwilioSettings
+from providers.vonage.adapter import Vonage
+from providers.vonage.settings import VonageSettings
 from tests.code.tree import ROOT
 from tests.outgoing_messages import outgoing_message
 from tests.providers.harness_smtp import to

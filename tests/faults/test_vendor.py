@@ -28,7 +28,8 @@ from providers.sendgrid.settings import SendGridSettings
 from providers.smtp.adapter import Smtp
 from providers.smtp.settings import SmtpSettings
 from providers.transport import Transport, outgoing_client
-from providers.twilio.adapter import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio
+from providers.twilio.settings import TwilioSettings
 from testing.vendors.http import Reply, Request, read_request
 from testing.vendors.modes import VendorMode
 from testing.vendors.receipts import ReceiptStyle

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from providers.twilio.adapter import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio
+from providers.twilio.settings import TwilioSettings
 from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from providers.vonage.adapter import Vonage, VonageSettings
+from providers.vonage.adapter import Vonage
+from providers.vonage.settings import VonageSettings
 from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.vonage import (

@@ -32,7 +32,8 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from providers.twilio.adapter import Twilio, TwilioSettings
+from providers.twilio.adapter import Twilio
+from providers.twilio.settings import TwilioSettings
 from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode

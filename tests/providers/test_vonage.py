@@ -24,7 +24,7 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from providers.vonage.adapter import VonageSettings
+from providers.vonage.settings import VonageSettings
 from providers.vonage.tokens import verify_callback
 from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
