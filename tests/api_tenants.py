@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
-from sqlalchemy import text
+from sqlalchemy import CursorResult, text
 
 from bootstrap import Container
 from config import Settings
@@ -103,10 +103,15 @@ class ApiTenant:
         assert [item["index"] for item in responses] == list(range(len(items)))
         return responses
 
-    async def count_notifications(self) -> int:
+    async def query(self, statement: str, **values: Any) -> list[dict[str, Any]]:
+        """Run a statement, of which `:tenant` is this tenant, and return its rows."""
         async with self.database.transaction() as session:
-            count = text("SELECT count(*) FROM notification WHERE tenant = :tenant")
-            return int((await session.execute(count, {"tenant": self.tenant})).scalar_one())
+            rows = cast(CursorResult[Any], await session.execute(text(statement), {"tenant": self.tenant, **values}))
+            return [dict(row) for row in rows.mappings()] if rows.returns_rows else []
+
+    async def count_notifications(self) -> int:
+        [row] = await self.query("SELECT count(*) AS number FROM notification WHERE tenant = :tenant")
+        return int(row["number"])
 
     async def send_expired(self, type_key: str, recipient_id: str = "ada") -> str:
         """Accept a notification that has expired, as if no worker claimed it in time. The API would refuse it."""

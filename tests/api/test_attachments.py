@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 
 import pytest
 from httpx2 import AsyncClient, Response
-from sqlalchemy import text
 
 from api.limits.upload_slots import UploadSlots
 from api.problems import Problem
@@ -41,14 +40,9 @@ async def upload(
     return await http.post("/attachments", params={"name": name}, content=content, headers=headers)
 
 
-async def rows(api_tenant: ApiTenant, statement: str, **values: Any) -> list[Any]:
-    async with api_tenant.database.transaction() as session:
-        return list((await session.execute(text(statement), {"tenant": api_tenant.tenant, **values})).mappings())
-
-
 async def chunk_sizes(api_tenant: ApiTenant) -> list[int]:
     statement = "SELECT length(data) AS size FROM attachment_chunk WHERE tenant = :tenant ORDER BY sha256, position"
-    return [row["size"] for row in await rows(api_tenant, statement)]
+    return [row["size"] for row in await api_tenant.query(statement)]
 
 
 async def parts(content: bytes, size: int = 300_000) -> AsyncIterator[bytes]:
@@ -238,7 +232,7 @@ async def served(container: Container) -> AsyncIterator[int]:
 
 async def test_nothing_is_kept_when_the_client_disconnects(api_tenant: ApiTenant, container: Container) -> None:
     async def uploads() -> int:
-        return int((await rows(api_tenant, COUNT_UPLOADS))[0]["uploads"])
+        return int((await api_tenant.query(COUNT_UPLOADS))[0]["uploads"])
 
     async with served(container) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -255,4 +249,4 @@ async def test_nothing_is_kept_when_the_client_disconnects(api_tenant: ApiTenant
         writer.close()
         await eventually(uploads, lambda found: found == 0)
     assert await chunk_sizes(api_tenant) == []
-    assert await rows(api_tenant, "SELECT id FROM attachment WHERE tenant = :tenant") == []
+    assert await api_tenant.query("SELECT id FROM attachment WHERE tenant = :tenant") == []

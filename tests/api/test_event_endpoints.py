@@ -192,8 +192,7 @@ async def test_an_endpoint_without_readable_secrets_is_listed_repaired_and_delet
     await made(api_tenant)
     lost = "replace({0}, 'enc:', 'enc:lost-')"
     lose = f"UPDATE event_endpoint SET url = {lost.format('url')}, secret = {lost.format('secret')}"
-    async with api_tenant.database.transaction() as session:
-        await session.execute(text(f"{lose} WHERE tenant = :tenant"), {"tenant": api_tenant.tenant})
+    await api_tenant.query(f"{lose} WHERE tenant = :tenant")
     [listed] = (await api_tenant.http.get("/event-endpoints")).json()["items"]
     assert listed["url"] == ""
     assert (await api_tenant.http.post(f"{PATH}/rotate-secret")).status_code == 200

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
 
 from services.acceptance import Acceptance
 from tests.api.news_sends import BAD_KEYS, GOOD, SEND, post_bytes
@@ -117,9 +116,9 @@ async def test_a_key_may_have_255_characters(news_tenant: ApiTenant) -> None:
 
 async def test_a_key_is_free_again_after_its_window(news_tenant: ApiTenant) -> None:
     first = await news_tenant.post_send(GOOD, key="k")
-    async with news_tenant.database.transaction() as session:
-        aged = text("UPDATE notification SET created_at = created_at - interval '25 hours' WHERE tenant = :tenant")
-        await session.execute(aged, {"tenant": news_tenant.tenant})
+    await news_tenant.query(
+        "UPDATE notification SET created_at = created_at - interval '25 hours' WHERE tenant = :tenant"
+    )
     second = await news_tenant.post_send({**GOOD, "payload": {"name": "Grace"}}, key="k")
     assert second.status_code == 202
     assert second.json()["id"] != first.json()["id"]

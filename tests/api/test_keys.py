@@ -11,7 +11,6 @@ from typing import Any
 import httpx2
 import pytest
 from httpx2 import ASGITransport, AsyncClient, Response
-from sqlalchemy import text
 
 from api.app import create_app
 from api.key_uses import KeyUses
@@ -57,8 +56,7 @@ async def statuses(http: AsyncClient, *keys: str) -> list[int]:
 
 
 async def set_column(api_tenant: ApiTenant, id: str, column: str, at: datetime) -> None:
-    async with api_tenant.database.transaction() as session:
-        await session.execute(text(f"UPDATE api_key SET {column} = :at WHERE id = :id"), {"at": at, "id": id})
+    await api_tenant.query(f"UPDATE api_key SET {column} = :at WHERE id = :id", at=at, id=id)
 
 
 def moment(shown: str) -> datetime:
@@ -73,8 +71,7 @@ async def test_a_key_is_shown_once_and_only_its_hash_is_stored(api_tenant: ApiTe
     listed = (await api_tenant.http.get("/keys")).json()["items"]
     alone = (await api_tenant.http.get(f"/keys/{made['id']}")).json()
     assert listed[0] == alone == {name: value for name, value in made.items() if name != "key"}
-    async with api_tenant.database.transaction() as session:
-        row = (await session.execute(text("SELECT * FROM api_key WHERE id = :id"), {"id": made["id"]})).mappings().one()
+    [row] = await api_tenant.query("SELECT * FROM api_key WHERE id = :id", id=made["id"])
     assert row["hash"] == hash_secret(made["key"])
     assert made["key"] not in str(dict(row))
     assert await statuses(api_tenant.http, made["key"]) == [200]

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import text
 
 from domain.json_types import Json
 from services.statement_groups import SendStatementGroups
@@ -65,16 +64,6 @@ async def to_topic(api_tenant: ApiTenant, **more: Any) -> list[Json]:
     return await send(api_tenant, topic="lamps", payload={"shop": "Kite", "order": "1"}, **more)
 
 
-async def execute(api_tenant: ApiTenant, statement: str) -> Any:
-    async with api_tenant.database.transaction() as session:
-        return await session.execute(text(statement), {"tenant": api_tenant.tenant})
-
-
-async def stored(api_tenant: ApiTenant) -> int:
-    counted = await execute(api_tenant, "SELECT count(*) FROM notification WHERE tenant = :tenant")
-    return int(counted.scalar_one())
-
-
 async def shown(api_tenant: ApiTenant, item: Json) -> Json:
     view: Json = (await api_tenant.http.get(f"/notifications/{item['id']}")).json()
     return view
@@ -106,7 +95,7 @@ async def test_an_entry_may_give_the_recipient_inline(store: ApiTenant) -> None:
 async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: ApiTenant) -> None:
     bad = [to("unknown"), {"recipient_id": "bob"}, to("eve", priority=9), {"payload": {}}, to("eve", topic="lamps")]
     first, *refused = await send(store, to("ada"), *bad)
-    assert (first["status"], await stored(store)) == (202, 1)
+    assert (first["status"], await store.count_notifications()) == (202, 1)
     assert [(item["recipient_id"], item["status"], item["id"]) for item in refused] == [
         ("unknown", 422, None),
         ("bob", 422, None),
@@ -123,7 +112,7 @@ async def test_a_bad_entry_does_not_keep_the_others_from_being_accepted(store: A
 
 async def test_a_further_entry_for_a_recipient_is_refused(store: ApiTenant) -> None:
     first, again = await send(store, to("ada"), to("ada", payload={"order": "2"}))
-    assert (first["status"], again["status"], await stored(store)) == (202, 422, 1)
+    assert (first["status"], again["status"], await store.count_notifications()) == (202, 422, 1)
     assert again["errors"] == [{"pointer": "", "detail": "has the same recipient as entry 0"}]
 
 
@@ -145,7 +134,7 @@ WRONG_AS_A_WHOLE: list[tuple[Json, str]] = [
 async def test_an_invalid_shared_field_refuses_the_whole_request(store: ApiTenant) -> None:
     for body, pointer in WRONG_AS_A_WHOLE:
         assert pointer in validation_errors(await post(store, key="k", **body)), body
-    assert await stored(store) == 0
+    assert await store.count_notifications() == 0
 
 
 async def test_shared_fields_count_once_for_each_recipient(store: ApiTenant) -> None:
@@ -187,16 +176,16 @@ async def test_a_subscriber_erased_during_the_request_is_refused_alone(
 
 
 async def test_a_topic_may_have_a_thousand_subscribers(store: ApiTenant) -> None:
-    await execute(store, MANY_RECIPIENTS)
-    await execute(store, MANY_SUBSCRIBERS)
+    await store.query(MANY_RECIPIENTS)
+    await store.query(MANY_SUBSCRIBERS)
     too_many = await post(store, topic="lamps", payload={"shop": "Kite", "order": "1"})
     assert validation_errors(too_many) == {"/topic": "has more than 1,000 subscribers, the limit of one send"}
     assert (await store.http.delete("/topics/lamps/subscribers/r7")).status_code == 204
     items = await to_topic(store, key="k")
-    assert ({item["status"] for item in items}, len(items), await stored(store)) == ({202}, 1_000, 1_000)
+    assert ({item["status"] for item in items}, len(items), await store.count_notifications()) == ({202}, 1_000, 1_000)
     assert await to_topic(store, key="k") == items
-    transactions = "SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant"
-    assert (await execute(store, transactions)).scalar_one() == 1
+    transactions = "SELECT count(DISTINCT xmin::text) AS number FROM notification WHERE tenant = :tenant"
+    assert await store.query(transactions) == [{"number": 1}]
 
 
 # Idempotency
@@ -209,7 +198,7 @@ async def test_a_repeat_gets_the_same_response_and_another_body_is_refused(store
     assert (await store.http.delete("/notification-types/shipped")).status_code == 204
     again = await post(store, *given, key="k")
     assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
-    assert (entries(again), await stored(store)) == (entries(first), 2)
+    assert (entries(again), await store.count_notifications()) == (entries(first), 2)
     for other in (await post(store, *given[:1], key="k"), await post(store, topic="lamps", key="k")):
         assert validation_errors(other) == {"": "the idempotency key was already used with another body"}
 
@@ -219,7 +208,7 @@ async def test_a_repeat_for_a_topic_reaches_no_later_subscriber(store: ApiTenant
     first = await to_topic(store, key="k")
     assert (await store.http.put("/topics/lamps/subscribers/ada")).status_code == 204
     assert await to_topic(store, key="k") == first
-    assert await stored(store) == 2
+    assert await store.count_notifications() == 2
 
 
 async def test_a_key_holds_for_sends_to_one_recipient_too(store: ApiTenant) -> None:
@@ -238,8 +227,8 @@ async def test_a_key_is_free_without_accepted_sends_or_after_its_expiry(store: A
     for refused in entries:
         assert [item["status"] for item in await send(store, refused, key="k")] == [422]
     [item] = await send(store, to("ada"), key="k")
-    await execute(store, "UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
-    await execute(store, "UPDATE notification SET created_at = now() - interval '2 days' WHERE tenant = :tenant")
+    await store.query("UPDATE multi_send SET expires_at = now() WHERE tenant = :tenant")
+    await store.query("UPDATE notification SET created_at = now() - interval '2 days' WHERE tenant = :tenant")
     [later] = await send(store, to("ada"), key="k")
     assert later["id"] != item["id"]
 
@@ -261,7 +250,7 @@ async def test_one_of_concurrent_requests_with_a_key_is_accepted(
         one, other = await asyncio.gather(
             *(post(store, to(recipient_id), to("eve"), key="k") for recipient_id in bodies)
         )
-    assert await stored(store) == 2
+    assert await store.count_notifications() == 2
     if bodies[0] == bodies[1]:
         assert entries(one) == entries(other)
         assert {one.headers.get("Idempotent-Replayed"), other.headers.get("Idempotent-Replayed")} == {None, "true"}
@@ -288,7 +277,7 @@ async def test_a_single_send_takes_the_key_from_a_concurrent_multi_send(
 
     monkeypatch.setattr(acceptance, "store_results", keep_afterwards)
     assert validation_errors(await post(store, to("ada"), to("eve"), key="k")) == REUSED
-    assert await stored(store) == 1
+    assert await store.count_notifications() == 1
 
 
 async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
@@ -303,7 +292,7 @@ async def test_a_multi_send_takes_the_key_from_a_concurrent_single_send(
 
     monkeypatch.setattr(SendStatementGroups, "insert", insert_afterwards)
     assert validation_errors(await one(store)) == REUSED
-    assert await stored(store) == 2
+    assert await store.count_notifications() == 2
 
 
 async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: ApiTenant) -> None:
@@ -312,9 +301,9 @@ async def test_an_erasure_leaves_no_key_that_quotes_the_recipient(store: ApiTena
     first = await send(store, *given, key=key)
     assert (await store.put("/recipients/bob", {"phone": "+447700900124"})).status_code == 200
     assert (await store.http.delete("/recipients/ada")).status_code == 202
-    kept = "SELECT count(*) FROM {} WHERE tenant = :tenant AND idempotency_key = 'for +447700900123'"
+    kept = "SELECT count(*) AS number FROM {} WHERE tenant = :tenant AND idempotency_key = 'for +447700900123'"
     for table in ("notification", "multi_send"):
-        assert (await execute(store, kept.format(table))).scalar_one() == 0
+        assert await store.query(kept.format(table)) == [{"number": 0}]
     assert [entry["id"] for entry in await send(store, *given, key=key)] == [entry["id"] for entry in first]
     assert (
         validation_errors(await post(store, key=key, recipient_id="bob", payload={"shop": "", "order": ""})) == REUSED

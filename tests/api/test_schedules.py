@@ -131,9 +131,9 @@ async def test_a_schedule_may_begin_and_end_in_far_years(api_tenant: ApiTenant, 
 
 async def test_a_schedule_in_an_unknown_zone_is_shown_without_next_occurrences(api_tenant: ApiTenant) -> None:
     await put(api_tenant)
-    async with api_tenant.database.transaction() as session:
-        change = "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', '\"Mars/Olympus\"') WHERE tenant = :t"
-        await session.execute(text(change), {"t": api_tenant.tenant})
+    await api_tenant.query(
+        "UPDATE schedule SET spec = jsonb_set(spec, '{timezone}', '\"Mars/Olympus\"') WHERE tenant = :tenant"
+    )
     for shown in (
         (await api_tenant.http.get(PATH)).json(),
         (await api_tenant.http.get("/schedules")).json()["items"][0],
@@ -198,8 +198,7 @@ async def test_a_plan_under_way_shows_its_progress_and_refuses_a_backfill(api_te
     async with api_tenant.database.transaction() as holder:
         # The leader of an engine that runs at the same time waits for the schedule.
         await schedules.lock_schedule(holder, api_tenant.tenant, "daily")
-        async with api_tenant.database.transaction() as session:
-            await session.execute(text(PLANNED), {"tenant": api_tenant.tenant})
+        await api_tenant.query(PLANNED)
         assert (await api_tenant.http.get(PATH)).json()["planning"]["planned_recipients"] == 500
         refused = await api_tenant.http.post(f"{PATH}/backfill", json=DAYS)
         assert (refused.status_code, refused.headers["Retry-After"]) == (409, "5")

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from sqlalchemy import text
 
 from api.app import create_app
 from bootstrap import open_container
@@ -21,9 +20,9 @@ pytestmark = pytest.mark.postgres
 
 async def count_transactions(api_tenant: ApiTenant) -> int:
     """Return how many transactions inserted the rows of this tenant."""
-    async with api_tenant.database.transaction() as session:
-        query = text("SELECT count(DISTINCT xmin::text) FROM notification WHERE tenant = :tenant")
-        return int((await session.execute(query, {"tenant": api_tenant.tenant})).scalar_one())
+    statement = "SELECT count(DISTINCT xmin::text) AS number FROM notification WHERE tenant = :tenant"
+    [row] = await api_tenant.query(statement)
+    return int(row["number"])
 
 
 async def test_concurrent_sends_share_transactions_and_fail_one_by_one(news_tenant: ApiTenant) -> None:
@@ -89,6 +88,15 @@ async def test_a_send_that_has_expired_already_is_refused(news_tenant: ApiTenant
     [item, fine] = await news_tenant.send_batch(body, GOOD)
     assert (item["status"], item["errors"][0]["pointer"], fine["status"]) == (422, "/send_at", 202)
     assert await news_tenant.count_notifications() == 1
+
+
+async def test_a_send_expires_by_its_type(news_tenant: ApiTenant) -> None:
+    body = {"route": [{"channels": ["email"]}], "templates": {"email": "news"}, "expires_in": "30m"}
+    await news_tenant.call("PUT", "/notification-types/brief", body)
+    send = {**GOOD, "notification_type": "brief", "send_at": "2031-01-31T10:00:00Z"}
+    response = (await news_tenant.post_send(send)).json()
+    assert response["expires_at"] == "2031-01-31T10:30:00Z"
+    assert (await news_tenant.notification(response["id"]))["expires_at"] == "2031-01-31T10:30:00Z"
 
 
 async def test_a_send_in_the_past_that_has_time_left_is_accepted(news_tenant: ApiTenant) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 from temporalio.client import WorkflowExecutionStatus
 
 from domain.channels import Channel
@@ -176,15 +175,10 @@ async def test_a_retry_runs_at_its_announced_time(api_tenant: ApiTenant) -> None
     [delivery] = (await api_tenant.wait_for_end(id, "DELIVERED"))["deliveries"]
     assert (delivery["waits_for"], delivery["waits_until"]) == (None, None)
     select_attempts = "SELECT number, next_at, started_at FROM attempt WHERE notification_id = :id ORDER BY number"
-    first, second, third = await select_rows(api_tenant, select_attempts, id=id)
+    first, second, third = await api_tenant.query(select_attempts, id=id)
     assert third["next_at"] is None
     for failed, retried in ((first, second), (second, third)):
         assert retried["started_at"] > failed["next_at"]
-
-
-async def select_rows(api_tenant: ApiTenant, statement: str, **values: Any) -> list[Any]:
-    async with api_tenant.engine.container.database.transaction() as session:
-        return list((await session.execute(text(statement), values)).mappings())
 
 
 async def test_a_bounce_after_the_end_is_only_in_the_failures(engine: Engine, api_tenant: ApiTenant) -> None:
