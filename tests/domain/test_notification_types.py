@@ -1,6 +1,7 @@
 """Test a type as it is stored and as the engine uses it."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,22 @@ def test_give_up_after_follows_the_priority_of_the_notification(priority: int, g
 @pytest.mark.parametrize("priority", [1, 5])
 def test_the_types_give_up_time_is_applied(priority: int) -> None:
     assert sample_type(give_up_after="2h").effective_give_up_after(priority) == timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("channels", "priority", "more", "is_held"),
+    [
+        (["email"], 3, {}, True),
+        (["in_app", "email"], 3, {}, True),
+        (["in_app"], 3, {}, False),
+        (["webhook"], 3, {}, False),
+        (["email"], 2, {}, False),
+        (["email"], 1, {"respects_quiet_hours": True}, False),
+        (["email"], 3, {"required": True}, False),
+        (["email"], 3, {"respects_quiet_hours": False}, False),
+    ],
+)
+def test_quiet_hours_hold_all_but_urgent_required_and_silent_sends(
+    channels: list[str], priority: int, more: dict[str, Any], is_held: bool
+) -> None:
+    assert sample_type(channels, **more).is_held_by_quiet_hours(priority) is is_held
