@@ -36,29 +36,6 @@ async def test_no_step_runs_after_a_step_that_reaches_its_goal(api_tenant: ApiTe
     assert "escalated" not in [entry["kind"] for entry in notification["timeline"]]
 
 
-async def test_the_next_step_runs_after_a_step_that_misses_its_goal(api_tenant: ApiTenant) -> None:
-    notification = await api_tenant.wait_for_end(
-        await send_alert(api_tenant, "ada+silent@example.com", "2s"), "DELIVERED"
-    )
-    assert statuses(notification) == {"email": "SENT", "sms": "DELIVERED"}
-    [escalation] = [entry for entry in notification["timeline"] if entry["kind"] == "escalated"]
-    assert escalation["reason"] == "goal_missed (delivered)"
-    assert escalation["detail"] == {"step": 1, "channels": ["email"], "goal": "delivered"}
-
-
-async def test_a_delivery_does_not_reach_the_goal_of_an_opening(api_tenant: ApiTenant) -> None:
-    notification = await api_tenant.wait_for_end(
-        await send_alert(api_tenant, "ada@example.com", "2s", until="opened"), "DELIVERED"
-    )
-    assert (
-        statuses(notification) == {"email": "DELIVERED", "sms": "SENT"} or statuses(notification)["sms"] == "DELIVERED"
-    )
-    opened = await api_tenant.wait_for_end(
-        await send_alert(api_tenant, "ada+open@example.com", "1h", until="opened"), "OPENED"
-    )
-    assert statuses(opened) == {"email": "OPENED"}
-
-
 async def test_a_bounce_starts_the_next_step_immediately(api_tenant: ApiTenant) -> None:
     notification = await api_tenant.wait_for_end(
         await send_alert(api_tenant, "ada+bounce@example.com", "1h"), "DELIVERED"

@@ -95,24 +95,6 @@ async def test_a_redrive_reads_preferences_again(api_tenant: ApiTenant) -> None:
     assert await api_tenant.list_outbox() == []
 
 
-async def test_pending_and_delivered_sends_are_not_redriven(api_tenant: ApiTenant) -> None:
-    await api_tenant.put_type("news", ["email"])
-    await api_tenant.put_recipient("ada", email=WORKING_EMAIL)
-    id = await api_tenant.send("news")
-    await api_tenant.wait_for_end(id, "DELIVERED")
-    response = await redrive(api_tenant, id, force=True)
-    assert (response["redriven"], response["skipped"]) == (0, [{"id": id, "reason": "already_sent"}])
-    assert (response["status"], response["generation"]) == ("DELIVERED", 1)
-    assert len(await api_tenant.list_outbox()) == 1
-
-
-async def test_an_expired_send_is_not_redriven(api_tenant: ApiTenant, engine: Engine) -> None:
-    id = await send_refused(api_tenant, expires_in="1h")
-    await engine.sql("UPDATE notification SET expires_at = now() WHERE id = :id", id=id)
-    assert (await redrive(api_tenant, id))["skipped"] == [{"id": id, "reason": "expired"}]
-    assert (await api_tenant.notification(id))["status"] == "FAILED"
-
-
 async def test_a_notification_in_doubt_is_redriven_only_with_force(api_tenant: ApiTenant) -> None:
     id = await send_in_doubt(api_tenant)
     assert (await redrive(api_tenant, id))["skipped"] == [{"id": id, "reason": "in_doubt"}]
@@ -137,26 +119,6 @@ async def test_a_receipt_of_the_former_generation_stops_pending_deliveries(api_t
     assert len(await api_tenant.list_outbox()) == 1
 
 
-async def test_a_receipt_of_the_former_generation_skips_later_steps(api_tenant: ApiTenant) -> None:
-    """Report a delivery of the email, which was refused in both generations, while the SMS is paused."""
-    await api_tenant.put_type("news", ["email"], ["sms"])
-    await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone="+15550000001")
-    id = await api_tenant.send("news")
-    notification = await api_tenant.wait_for_end(id, "FAILED")
-    email = next(one for one in notification["deliveries"] if one["channel"] == "email")
-    await api_tenant.call("POST", "/channels/sms/pause")
-    await api_tenant.put_recipient("ada", email="ada+refuse@example.com", phone="+447700900123")
-    await redrive(api_tenant, id)
-    await eventually(lambda: is_held(api_tenant, id), bool)
-    assert await post_receipt(api_tenant, reference=email["attempts"][0]["id"]) == 204
-    await api_tenant.wait_for_status(id, "DELIVERED")
-    await api_tenant.call("POST", "/channels/sms/resume")
-    notification = await api_tenant.wait_for_end(id, "DELIVERED")
-    assert list_deliveries(notification)[2:] == [(2, "email", "FAILED"), (2, "sms", "SKIPPED")]
-    assert notification["deliveries"][-1]["failure_reason"] == "goal_reached (step 1)"
-    assert await api_tenant.list_outbox() == []
-
-
 async def test_a_redriven_notification_can_be_canceled(api_tenant: ApiTenant) -> None:
     id = await send_refused(api_tenant)
     await api_tenant.call("POST", "/channels/email/pause")
@@ -166,20 +128,6 @@ async def test_a_redriven_notification_can_be_canceled(api_tenant: ApiTenant) ->
     assert (response["status"], response["channels"]) == ("CANCELED", {"email": "stopped"})
     notification = await api_tenant.wait_until_finished(id)
     assert list_deliveries(notification) == [(1, "email", "FAILED"), (2, "email", "CANCELED")]
-
-
-async def test_concurrent_redrives_make_one_generation(api_tenant: ApiTenant) -> None:
-    id = await send_refused(api_tenant)
-    await api_tenant.put_recipient("ada", email=WORKING_EMAIL)
-    responses = await asyncio.gather(*(redrive(api_tenant, id) for _ in range(8)))
-    assert sorted(response["redriven"] for response in responses) == [0] * 7 + [1]
-    assert {response["skipped"][0]["reason"] for response in responses if response["skipped"]} <= {
-        "not_finished",
-        "already_sent",
-    }
-    notification = await api_tenant.wait_for_end(id, "DELIVERED")
-    assert list_deliveries(notification) == [(1, "email", "FAILED"), (2, "email", "DELIVERED")]
-    assert len(await api_tenant.list_outbox()) == 1
 
 
 async def test_a_redrive_by_filter_sends_the_notifications_of_its_dry_run(
