@@ -172,6 +172,13 @@ async def pause(sent: DatabaseSend) -> None:
         await holds.pause(session, sent.database_tenant.tenant, HoldKind.CHANNEL, "email", None)
 
 
+async def test_a_pause_of_another_tenant_holds_no_call(sent: DatabaseSend, database: Database) -> None:
+    await pause(await (await open_database_tenant(database)).send())
+    claim = await sent.claim()
+    assert claim is not None
+    assert claim.hold is None
+
+
 @pytest.mark.parametrize("change", [suppress, pause])
 async def test_a_guard_that_waited_sees_a_suppression_and_a_pause(
     sent: DatabaseSend, change: Callable[[DatabaseSend], Awaitable[None]]

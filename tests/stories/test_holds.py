@@ -57,13 +57,6 @@ async def test_other_channels_of_the_same_notification_do_not_wait(api_tenant: A
     assert len(notification["deliveries"]) == 2
 
 
-async def test_a_pause_holds_no_sends_of_another_tenant(api_tenant: ApiTenant, other_api_tenant: ApiTenant) -> None:
-    await api_tenant.call("POST", "/channels/email/pause")
-    await other_api_tenant.put_type("news", ["email"])
-    await other_api_tenant.put_recipient("ada", email="ada@example.com")
-    await other_api_tenant.wait_for_end(await other_api_tenant.send("news"), "DELIVERED")
-
-
 async def test_queued_sends_of_a_suspended_tenant_wait_until_it_is_resumed(api_tenant: ApiTenant) -> None:
     await api_tenant.put_type("news", ["email"])
     await api_tenant.put_recipient("ada", email="ada@example.com")
@@ -93,16 +86,6 @@ async def test_a_held_send_can_be_canceled(api_tenant: ApiTenant) -> None:
     await eventually(lambda: is_held(api_tenant, id), bool)
     assert (await api_tenant.cancel(id))["channels"] == {"email": "stopped"}
     assert (await api_tenant.wait_until_finished(id))["status"] == "CANCELED"
-
-
-async def test_a_held_send_expires(api_tenant: ApiTenant) -> None:
-    await api_tenant.put_type("news", ["email"])
-    await api_tenant.put_recipient("ada", email="ada@example.com")
-    await api_tenant.call("POST", "/channels/email/pause")
-    id = await api_tenant.send("news", expires_in="8s")
-    await eventually(lambda: is_held(api_tenant, id), bool)
-    notification = await api_tenant.wait_until_finished(id)
-    assert (notification["status"], notification["failure_reason"]) == ("EXPIRED", "email: expired")
 
 
 async def test_held_sends_resume_once_in_order_of_priority(api_tenant: ApiTenant, engine: Engine) -> None:
@@ -139,12 +122,6 @@ async def list_accepted(engine: Engine, api_tenant: ApiTenant) -> list[str]:
     )
     async with engine.container.database.transaction() as session:
         return list((await session.execute(statement, {"tenant": api_tenant.tenant})).scalars())
-
-
-async def test_an_unknown_provider_or_type_cannot_be_paused(api_tenant: ApiTenant) -> None:
-    for path in ("/providers/unknown/pause", "/notification-types/unknown/pause"):
-        assert (await api_tenant.http.post(path)).status_code == 404
-    assert (await api_tenant.http.post("/channels/pigeon/pause")).status_code == 404
 
 
 async def test_providers_report_their_health(api_tenant: ApiTenant) -> None:
