@@ -35,9 +35,10 @@ from domain.tracking import TraceSigner
 from metrics.page import MetricsPage
 from providers.base import Provider
 from providers.context import ProviderContext
-from providers.network_guard import GuardedBackend, guarded_http_transport
+from providers.http2 import Http2Transport
+from providers.http_clients import HttpClients, open_http_clients
 from providers.pools import Pools, build_pools, build_providers
-from providers.transport import Transport, outgoing_client
+from providers.transport import Transport
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
@@ -161,15 +162,14 @@ async def open_container(
             settings.database_url, pool_size=settings.database_pool, encryption=Encryption.from_settings(settings)
         )
         stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(outgoing_client())
-        guarded_http = await stack.enter_async_context(open_guarded_client(settings))
+        clients = await stack.enter_async_context(open_http_clients(settings.targets))
         renderer = Renderer(render_processes)
         stack.push_async_callback(renderer.close)
         temporal = client or await connect_with_settings(settings, lazy=True)
-        providers = build_providers(settings, build_provider_context(settings, database, http, guarded_http))
-        poster = EventPoster(database, Transport(guarded_http))
+        providers = build_providers(settings, build_provider_context(settings, database, clients))
+        poster = EventPoster(database, Transport(clients.guarded))
         container = _assemble(
-            settings, database, renderer, http, temporal, providers, poster, role, page or MetricsPage()
+            settings, database, renderer, clients.vendors, temporal, providers, poster, role, page or MetricsPage()
         )
         container.page.add(
             build_process_gauges(database, renderer.pool, container.dispatcher if role == "worker" else None)
@@ -177,28 +177,21 @@ async def open_container(
         yield container
 
 
-def open_guarded_client(settings: Settings) -> httpx2.AsyncClient:
-    """Return the client for addresses that users choose."""
-    return outgoing_client(guarded_http_transport(GuardedBackend(settings.targets)))
-
-
 async def check_settings(settings: Settings) -> None:
     """Build the providers of all pools, like each process. Needs no server. Raise InvalidSettings."""
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(outgoing_client())
-        build_pools(settings, build_providers(settings, build_provider_context(settings, database, http, http)))
+        clients = await stack.enter_async_context(open_http_clients(settings.targets))
+        build_pools(settings, build_providers(settings, build_provider_context(settings, database, clients)))
 
 
-def build_provider_context(
-    settings: Settings, database: Database, http: httpx2.AsyncClient, guarded_http: httpx2.AsyncClient
-) -> ProviderContext:
-    """Return the context of the providers, which only activities call. `guarded_http` is the client for addresses that
-    users choose."""
+def build_provider_context(settings: Settings, database: Database, clients: HttpClients) -> ProviderContext:
+    """Return the context of the providers, which only activities call."""
     return ProviderContext(
-        transport=Transport(http),
-        guarded_transport=Transport(guarded_http),
+        transport=Transport(clients.vendors),
+        guarded_transport=Transport(clients.guarded),
+        http2_transport=Http2Transport(clients.http2),
         secret=settings.secret,
         receipts_url=lambda name: f"{settings.base_url}/api/v1/receipts/{name}",
         inbox=InboxStore(database.for_activities),

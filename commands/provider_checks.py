@@ -18,6 +18,7 @@ from domain.channels import Channel, DeviceKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
+from providers.http_clients import open_http_clients
 from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
@@ -27,7 +28,6 @@ from providers.outcomes import (
     UnknownOutcome,
 )
 from providers.registry import available_providers
-from providers.transport import outgoing_client
 from storage.database import Database
 
 # Providers without a vendor that can be checked.
@@ -100,9 +100,8 @@ async def _open_provider_context(settings: Settings) -> AsyncIterator[ProviderCo
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or bootstrap.UNUSED_DATABASE_URL)
         stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(outgoing_client())
-        guarded = await stack.enter_async_context(bootstrap.open_guarded_client(settings))
-        yield bootstrap.build_provider_context(settings, database, http, guarded)
+        clients = await stack.enter_async_context(open_http_clients(settings.targets))
+        yield bootstrap.build_provider_context(settings, database, clients)
 
 
 async def _send_test(provider: Provider, address: str) -> str:

@@ -38,13 +38,15 @@ class SandboxStore(Protocol):
 class ProviderContext:
     """Hold the dependencies of the adapters.
 
-    `guarded_transport` sends to URLs that users choose, as far as `GuardedBackend` allows. `secret` is the
+    `guarded_transport` sends to URLs that users choose, as far as `GuardedBackend` allows. `http2_transport` is for
+    vendors that require HTTP/2. `secret` is the
     installation's secret, from which keys are derived. `receipts_url` maps a provider name to the URL of its vendor's
     callbacks.
     """
 
     transport: Transport
     guarded_transport: Transport
+    http2_transport: Transport
     secret: bytes
     receipts_url: Callable[[str], str]
     inbox: Inbox

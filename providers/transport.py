@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
+from h2.exceptions import H2Error
 
 from config import VERSION
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
@@ -30,6 +31,8 @@ NOT_SENT_ERRORS = (
     httpx2.InvalidURL,
     httpx2.LocalProtocolError,
 )
+# httpx2 passes the errors of h2 on if they occur while a body is read.
+CONNECTION_ERRORS = (httpx2.TransportError, H2Error)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +83,8 @@ def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> 
 class Transport:
     """Send requests with a client from `outgoing_client`."""
 
+    not_sent_errors: ClassVar[tuple[type[Exception], ...]] = NOT_SENT_ERRORS
+
     def __init__(self, client: httpx2.AsyncClient) -> None:
         self._client = client
 
@@ -113,11 +118,11 @@ class Transport:
                 return VendorResponse(
                     status=response.status_code, headers=response.headers, body=body, is_truncated=is_truncated
                 )
-        except NOT_SENT_ERRORS as error:
+        except self.not_sent_errors as error:
             raise TemporaryError("connect_failed", {"error": type(error).__name__}) from error
         except (httpx2.TimeoutException, TimeoutError) as error:
             raise UnknownOutcome("timeout", {"error": type(error).__name__}) from error
-        except httpx2.TransportError as error:
+        except CONNECTION_ERRORS as error:
             raise UnknownOutcome("connection_lost", {"error": type(error).__name__}) from error
 
 
@@ -130,7 +135,7 @@ async def _read_limited(response: httpx2.Response, limit: int) -> tuple[bytes, b
                 body += chunk
                 if len(body) > limit:
                     return bytes(body[:limit]), True
-    except (httpx2.TransportError, TimeoutError):
+    except (*CONNECTION_ERRORS, TimeoutError):
         if not 200 <= response.status_code < 300:
             raise
         return bytes(body[:limit]), True

@@ -149,11 +149,12 @@ async def message_to(database_tenant: DatabaseTenant, channel: Channel, address:
 
 
 def tools_with(transport: Transport, secret: bytes = b"the installation's key") -> ProviderContext:
-    """Return the context as bootstrap builds it, with one transport for both purposes and stubs for the rest."""
+    """Return the context as bootstrap builds it, with one transport for all purposes and stubs for the rest."""
     nothing: Any = None
     return ProviderContext(
         transport=transport,
         guarded_transport=transport,
+        http2_transport=transport,
         secret=secret,
         receipts_url=lambda name: f"https://tocsin.example/api/v1/receipts/{name}",
         inbox=nothing,

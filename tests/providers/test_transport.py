@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import h2.exceptions
+import httpx2
 import pytest
 
 import providers.transport
+from providers.http2 import Http2Transport
 from providers.outcomes import PermanentError, ProviderError, TemporaryError, UnknownOutcome
 from providers.transport import (
     RESPONSE_LIMIT,
@@ -127,6 +130,26 @@ async def test_an_endless_body_is_abandoned(
             return
         with pytest.raises(UnknownOutcome, match="timeout"):
             await call(url)
+
+
+class BrokenBody(httpx2.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        raise h2.exceptions.ProtocolError
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(200, True), (400, False)])
+@pytest.mark.parametrize("kind", [Transport, Http2Transport])
+async def test_a_body_that_breaks_the_protocol_leaves_the_status(
+    kind: type[Transport], status: int, accepted: bool
+) -> None:
+    respond = httpx2.MockTransport(lambda _: httpx2.Response(status, stream=BrokenBody()))
+    async with outgoing_client(respond) as client:
+        if accepted:
+            assert (await kind(client).post("https://a.example/")).is_truncated
+            return
+        with pytest.raises(UnknownOutcome, match="connection_lost"):
+            await kind(client).post("https://a.example/")
 
 
 @both
