@@ -89,7 +89,7 @@ class DeliveryActivities:
         claimed_at = time.monotonic()
         outcome = await self._provider_caller.call(call, claim, started)
         count_attempt(call.provider, call.channel, attempt_state(outcome), outcome.reason)
-        invalid_device = invalid_device_of(call, claim) if outcome.is_gone else None
+        invalid_device = invalid_device_of(call, claim, outcome)
         answered_at = claim.now + timedelta(seconds=time.monotonic() - claimed_at)
         try:
             return await self._recorder.record(call, outcome, claim.ledger, invalid_device, answered_at)

@@ -11,6 +11,7 @@ have the same members, so that the code that records them needs no other class.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ClassVar
 
 from domain.evidence import CallResult
@@ -29,6 +30,7 @@ class ProviderAcceptance:
     reason: ClassVar[None] = None
     retry_after: ClassVar[None] = None
     is_gone: ClassVar = False
+    gone_since: ClassVar[None] = None
 
     message_id: str | None
     response: Json = field(default_factory=dict)
@@ -43,7 +45,7 @@ class ProviderAcceptance:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderRefusal:
     """Describe a refusal. `reason` is a code such as `invalid_address`. `is_gone`: the vendor reports the token as
-    dead, and its device is deleted.
+    dead, since `gone_since` if it names a time. Its device is deleted, unless it has registered again since.
     """
 
     result: ClassVar = CallResult.REFUSED
@@ -54,6 +56,7 @@ class ProviderRefusal:
     reason: str
     response: Json = field(default_factory=dict)
     is_gone: bool = False
+    gone_since: datetime | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", clean_reason(self.reason))
@@ -67,6 +70,7 @@ class ProviderError(Exception):
     message_id: ClassVar[None] = None
     cost: ClassVar[None] = None
     is_gone: ClassVar = False
+    gone_since: ClassVar[None] = None
     retry_after: float | None = None
 
     def __init__(self, reason: str, response: Json | None = None) -> None:

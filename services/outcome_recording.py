@@ -34,7 +34,7 @@ from storage.ledgers import NotificationRef, amend, save
 from storage.receipts import StoredReceipt, with_receipts
 from storage.statements import Executor
 
-InvalidDevice = tuple[UUID, dict[str, Any]]
+InvalidDevice = tuple[UUID, dict[str, Any], datetime]
 log = structlog.get_logger(__name__)
 
 

@@ -1,6 +1,7 @@
 """Build the message for an adapter, with its one address, from the data that the guard has read."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from domain.channels import Channel, DeviceKind
@@ -9,6 +10,7 @@ from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from domain.routing import CONTACT_OF
+from providers.outcomes import ProviderOutcome
 from services.contact_rules import phone_refusal
 from storage.attempts import AttemptClaim
 
@@ -86,7 +88,12 @@ def _without(addresses: Sequence[str], copied: set[str]) -> tuple[str, ...]:
     return left
 
 
-def invalid_device_of(call: DeliverInput, claim: AttemptClaim) -> tuple[UUID, Json] | None:
-    """Return the device to remove with its invalid address: the device may have registered again since."""
+def invalid_device_of(
+    call: DeliverInput, claim: AttemptClaim, outcome: ProviderOutcome
+) -> tuple[UUID, Json, datetime] | None:
+    """Return the device to remove with its invalid address and the time since when it is invalid, at the latest that of
+    the call: the device may have registered again since."""
     address = address_of(call, claim)
-    return (UUID(call.endpoint_id), address) if claim.address.device and address else None
+    if not (outcome.is_gone and claim.address.device and address):
+        return None
+    return UUID(call.endpoint_id), address, min(outcome.gone_since or claim.now, claim.now)

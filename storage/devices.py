@@ -70,9 +70,10 @@ DELETE_DEVICE = text("""
 DELETE FROM device WHERE tenant = :tenant AND recipient_id = :recipient_id AND device = :device RETURNING id
 """)
 
-# The token may have been renewed since: then the vendor's word was about the old one.
+# The device may have registered since, with another token or the same one: then the vendor's word is about the past.
 DELETE_INVALID = text("""
-DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address_hash = :address_hash RETURNING id
+DELETE FROM device WHERE tenant = :tenant AND id = CAST(:id AS uuid) AND address_hash = :address_hash
+   AND updated_at <= :gone_since RETURNING id
 """)
 
 
@@ -117,10 +118,11 @@ async def remove(session: AsyncSession, tenant: UUID, recipient_id: str, device:
     return (await session.execute(DELETE_DEVICE, values)).scalar() is not None
 
 
-async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: Json) -> bool:
-    """Delete a device whose address the vendor reported as dead, unless the device has another address now. Return
-    whether it was deleted."""
-    values = {"tenant": tenant, "id": id, "address_hash": address_hash_of(encryption_of(session), tenant, address)}
+async def remove_invalid(session: Executor, tenant: UUID, id: UUID, address: Json, gone_since: datetime) -> bool:
+    """Delete a device whose address the vendor reported as dead since that time, unless it has registered later or has
+    another address now. Return whether it was deleted."""
+    address_hash = address_hash_of(encryption_of(session), tenant, address)
+    values = {"tenant": tenant, "id": id, "address_hash": address_hash, "gone_since": gone_since}
     return (await session.execute(DELETE_INVALID, values)).scalar() is not None
 
 

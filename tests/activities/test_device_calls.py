@@ -1,5 +1,6 @@
 """Test calls to devices: each is an endpoint, and one with an invalid token is removed."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -83,6 +84,29 @@ async def test_a_device_whose_token_was_renewed_during_the_call_is_kept(
     activity_worker.sandbox.after_send = lambda: add_device(database_tenant, "t-2")
     await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
     assert await list_tokens(database_tenant) == ["t-2"]
+
+
+@pytest.mark.parametrize(("hours", "left"), [(-1, ["t-1"]), (1, [])])
+async def test_a_device_that_registered_after_its_token_became_inactive_is_kept(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant, hours: int, left: list[str]
+) -> None:
+    sent, endpoint = await database_tenant.send(Channel.PUSH), await add_device(database_tenant)
+    gone_since = datetime.now(UTC) + timedelta(hours=hours)
+    activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True, gone_since=gone_since)
+    await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert await tokens(database_tenant) == left
+
+
+@pytest.mark.parametrize("gone_since", [None, datetime(2100, 1, 1, tzinfo=UTC)])
+async def test_a_device_that_registered_the_same_token_during_the_call_is_kept(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant, gone_since: datetime | None
+) -> None:
+    """The vendor's clock may be ahead."""
+    sent, endpoint = await database_tenant.send(Channel.PUSH), await add_device(database_tenant)
+    activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True, gone_since=gone_since)
+    activity_worker.sandbox.after_send = lambda: add_device(database_tenant)
+    await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert await tokens(database_tenant) == ["t-1"]
 
 
 async def test_a_device_of_another_recipient_is_never_changed(
