@@ -95,6 +95,7 @@ REASONS: dict[str, FailureReason] = {
     "technical_failure": FailureReason(U, "a technical failure on the way"),
     "unknown_error": FailureReason(U, "the provider names no cause"),
     "throttled": FailureReason(U, "the provider is rate-limiting"),
+    "device_throttled": FailureReason(U, "the device got too many messages in a short time"),
     "repeat_in_progress": FailureReason(U, "the provider is still working on the first request"),
     "too_early": FailureReason(U, "the receiver is not ready"),
     "timeout": FailureReason(U, "no answer came in time", counts=True),

@@ -14,6 +14,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import replace
 
+from testing.vendors.apns import FakeApns
 from testing.vendors.fcm import FakeFcm
 from testing.vendors.http import MULTIPART, HttpListener, Reply, Request, VendorConnection
 from testing.vendors.log import VendorCall, VendorLog
@@ -81,8 +82,8 @@ async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
     mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
-    ses, resend = FakeSes(None, log=log), FakeResend(None, log=log)
-    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm])
+    ses, resend, apns = FakeSes(None, log=log), FakeResend(None, log=log), FakeApns(None, log=log)
+    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm, apns])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from config.sources import InvalidSettings
+from providers.apns.adapter import Apns
 from providers.base import Provider
 from providers.fcm import Fcm
 from providers.in_app import InApp
@@ -22,6 +23,7 @@ from providers.webhook import Webhook
 
 ENTRY_POINTS = "tocsin.providers"
 PROVIDERS: dict[str, type[Provider]] = {
+    "apns": Apns,
     "fcm": Fcm,
     "in_app": InApp,
     "mailgun": Mailgun,

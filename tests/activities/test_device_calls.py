@@ -94,7 +94,7 @@ async def test_a_device_that_registered_after_its_token_became_inactive_is_kept(
     gone_since = datetime.now(UTC) + timedelta(hours=hours)
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True, gone_since=gone_since)
     await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
-    assert await tokens(database_tenant) == left
+    assert await list_tokens(database_tenant) == left
 
 
 @pytest.mark.parametrize("gone_since", [None, datetime(2100, 1, 1, tzinfo=UTC)])
@@ -106,7 +106,7 @@ async def test_a_device_that_registered_the_same_token_during_the_call_is_kept(
     activity_worker.sandbox.answer = ProviderRefusal(reason="unregistered", is_gone=True, gone_since=gone_since)
     activity_worker.sandbox.after_send = lambda: add_device(database_tenant)
     await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
-    assert await tokens(database_tenant) == ["t-1"]
+    assert await list_tokens(database_tenant) == ["t-1"]
 
 
 async def test_a_device_of_another_recipient_is_never_changed(

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
+from providers.apns.adapter import Apns, ApnsSettings
 from providers.fcm import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
@@ -25,6 +26,7 @@ from providers.twilio.adapter import Twilio
 from providers.twilio.settings import TwilioSettings
 from providers.vonage.adapter import Vonage
 from providers.vonage.settings import VonageSettings
+from testing.vendors.apns import new_key, pem_of
 from tests.code.tree import ROOT
 from tests.outgoing_messages import outgoing_message
 from tests.providers.harness_smtp import to
@@ -225,6 +227,24 @@ async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVe
     await running_vendors.until("vonage reports delivered")
     assert '"text": "Grüße & more"' in running_vendors.output
     assert "hammerhead" not in running_vendors.output
+
+
+async def test_an_apns_message_is_shown(running_vendors: RunningVendors) -> None:
+    settings = ApnsSettings(
+        team_id="TEAM",
+        key_id="KEY",
+        private_key=SecretStr(pem_of(new_key())),
+        topic="com.example.another",
+        base_url=f"{running_vendors.url}/apns",
+    )
+    adapter = Apns(settings, running_vendors.transport)
+    assert "accepts the key" in await adapter.check()
+    message = outgoing_message(Channel.PUSH, address={"token": "0a1b"}, content={"title": "Grüße", "body": "more"})
+    assert await adapter.send(message) == ProviderAcceptance(
+        message_id=str(message.attempt_id), response={"status": 200}
+    )
+    await running_vendors.until("apns: POST /3/device/0a1b")
+    await running_vendors.until('"title": "Grüße"')
 
 
 async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:

@@ -1,6 +1,7 @@
 """List the harness of every provider, by its name."""
 
 from tests.providers.harness import Harness
+from tests.providers.harness_apns import ApnsHarness
 from tests.providers.harness_fcm import FcmHarness
 from tests.providers.harness_http import HttpHarness
 from tests.providers.harness_mailgun import MailgunHarness
@@ -14,6 +15,7 @@ from tests.providers.harness_vonage import VonageHarness
 from tests.providers.harness_webhook import WebhookHarness
 
 HARNESSES: dict[str, Harness] = {
+    "apns": ApnsHarness(),
     "fcm": FcmHarness(),
     "in_app": InAppHarness(),
     "mailgun": MailgunHarness(),

@@ -17,6 +17,7 @@ from domain.suppressions import (
     finding_from_receipt,
     finding_from_refusal,
 )
+from providers.apns import reasons as apns_reasons
 from providers.mailgun import reasons as mailgun_reasons
 from providers.registry import PROVIDERS
 from providers.sendgrid import reasons as sendgrid_reasons
@@ -202,6 +203,26 @@ SES: dict[tuple[str, str, str], Expected] = {
     ("Undetermined", "Undetermined", "None"): ("unknown_error", U, None, False),
     ("Undetermined", "Undetermined", "5.1.1"): ("refused_recipient", R, None, False),
 }
+# https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
+APNS: dict[str, Expected] = {
+    **dict.fromkeys(("BadCollapseId", "BadExpirationDate", "BadMessageId"), ("bad_request", C, None, False)),
+    **dict.fromkeys(("BadPriority", "DuplicateHeaders", "InvalidPushType"), ("bad_request", C, None, False)),
+    "PayloadEmpty": ("bad_request", C, None, False),
+    "PayloadTooLarge": ("too_large", C, None, False),
+    **dict.fromkeys(("BadDeviceToken", "MissingDeviceToken"), ("invalid_token", R, None, False)),
+    **dict.fromkeys(("Unregistered", "ExpiredToken"), ("unregistered", R, None, False)),
+    **dict.fromkeys(("BadTopic", "MissingTopic", "TopicDisallowed"), ("sender_refused", A, None, True)),
+    "DeviceTokenNotForTopic": ("sender_mismatch", A, None, False),
+    **dict.fromkeys(("BadCertificate", "BadCertificateEnvironment"), ("credentials_refused", A, None, True)),
+    **dict.fromkeys(("BadEnvironmentKeyIdInToken", "UnrelatedKeyIdInToken"), ("credentials_refused", A, None, True)),
+    **dict.fromkeys(("InvalidProviderToken", "MissingProviderToken"), ("credentials_refused", A, None, True)),
+    "Forbidden": ("credentials_refused", A, None, True),
+    **dict.fromkeys(("BadPath", "MethodNotAllowed"), ("unexpected_answer", A, None, True)),
+    "ExpiredProviderToken": ("token_expired", U, None, True),
+    "TooManyProviderTokenUpdates": ("throttled", U, None, False),
+    "TooManyRequests": ("device_throttled", U, None, False),
+    **dict.fromkeys(("IdleTimeout", "ServiceUnavailable", "Shutdown"), ("unavailable", U, None, True)),
+}
 # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status of each
 FCM: dict[tuple[str, int], Expected] = {
     ("UNREGISTERED", 404): ("unregistered", R, None, False),
@@ -343,10 +364,16 @@ async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> Non
     assert meaning(outcome.reason, refused=True) == FCM[word, status]
 
 
+@pytest.mark.parametrize("word", APNS)
+def test_every_error_of_apns_has_its_meaning(word: str) -> None:
+    assert meaning(apns_reasons.REASONS[word], refused=True) == APNS[word]
+
+
 def test_every_reason_of_the_adapters_is_in_these_tables() -> None:
     assert {word.partition(" (")[0].lower() for word in DROPPED} == set(sendgrid_reasons.DROP_REASONS)
     assert {word.lower() for word in CLASSIFIED} == set(sendgrid_reasons.BOUNCE_CLASSIFICATIONS)
     assert {*TWILIO, *REQUESTS} - {31999} == set(twilio_reasons.REASONS)
+    assert set(APNS) == set(apns_reasons.REASONS)
     assert set(SMTP) == set(smtp_reasons.REASONS)
     assert set(MAILGUN) == set(mailgun_reasons.FAILURE_REASONS)
     assert set(MAILGUN_ERRORS) == set(mailgun_reasons.ERROR_REASONS)
