@@ -11,6 +11,7 @@ import pytest
 from httpx2 import AsyncClient
 from sqlalchemy import text
 
+from dispatch.sms_answerer import POLL_INTERVAL
 from metrics.registry import REGISTRY
 from testing.vendors.twilio import FROM as TWILIO_NUMBER
 from testing.vendors.twilio import SID, TOKEN, FakeTwilio
@@ -66,7 +67,8 @@ class SmsInstallation:
                 due, claimed = (await session.execute(text(query), {"number": number})).one()
             return due, claimed
 
-        await eventually(count_answers, lambda counts: counts == (0, len(self.answers(number))))
+        # Sooner than the next poll of the answers.
+        await eventually(count_answers, lambda counts: counts == (0, len(self.answers(number))), POLL_INTERVAL / 2)
 
     async def send_sms(self, api_tenant: ApiTenant, number: str, recipient_id: str = "ada") -> None:
         await api_tenant.put_recipient(recipient_id, phone=number)
