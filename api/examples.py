@@ -163,6 +163,7 @@ TEMPLATE: Json = {
     "subject_template": None,
     "body_template": "Order {{ order }} comes with {{ carrier }}.",
     "text_template": None,
+    "push": None,
     "variables_schema": {
         "type": "object",
         "required": ["order"],

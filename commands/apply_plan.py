@@ -8,11 +8,12 @@ from typing import Any
 import yaml
 
 from api.schemas.notification_types import TypeBody
+from api.schemas.push import PushSpec
 from commands.client import ApiClient
 from commands.folder import TEMPLATE_ITEM, TYPE_ITEM, FolderItem
 from domain.json_types import Json
 
-TEMPLATE_FIELDS = ("subject_template", "body_template", "text_template", "variables_schema")
+TEMPLATE_FIELDS = ("subject_template", "body_template", "text_template", "push", "variables_schema")
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,19 @@ def plan_changes(items: Sequence[FolderItem], server: ServerResources) -> list[P
 def _planned_change(item: FolderItem, server: ServerResources) -> PlannedChange:
     if item.resource_type == TEMPLATE_ITEM:
         template = server.templates.get(item.resource_key)
-        return PlannedChange(item, template and {name: template[name] for name in TEMPLATE_FIELDS}, item.body)
+        return PlannedChange(item, template and _template_fields(template), _template_fields(item.body))
     [key] = item.resource_key
     notification_type = server.types.get(key)
     before = notification_type and {
         name: value for name, value in notification_type.items() if name not in ("version", "created_at")
     }
     return PlannedChange(item, before, TypeBody.model_validate(item.body).spec(key))
+
+
+def _template_fields(template: Json) -> Json:
+    """Return the fields to compare. The server lists every rich field, a file only those that it sets."""
+    push = template["push"] and PushSpec.model_validate(template["push"]).stored
+    return {**{name: template[name] for name in TEMPLATE_FIELDS}, "push": push}
 
 
 async def apply_change(api: ApiClient, change: PlannedChange) -> Sequence[str]:

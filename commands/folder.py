@@ -4,6 +4,7 @@ types/<key>.yaml                                one notification type
 templates/<name>/template.yaml                  variables_schema of all its channels and languages
 templates/<name>/<channel>.<language>.html      an email; a .txt file of the same name is its text part
 templates/<name>/<channel>.<language>.txt       any other channel
+templates/<name>/<channel>.<language>.yaml      rich fields of a push, web_push or in_app message
 """
 
 import re
@@ -20,7 +21,7 @@ from domain.languages import normalize_tag
 
 TYPE_ITEM = "notification type"
 TEMPLATE_ITEM = "template"
-TEXT_FILE_NAME = re.compile(r"(?P<channel>\w+)\.(?P<language>[\w-]+)\.(?P<ending>html|txt)(\.j2)?")
+TEXT_FILE_NAME = re.compile(r"(?P<channel>\w+)\.(?P<language>[\w-]+)\.(?P<ending>html|txt|yaml)(\.j2)?")
 SUBJECT_PREFIX = "Subject:"
 SCHEMA_FILE = "template.yaml"
 
@@ -111,7 +112,7 @@ def _read_template(folder: Path) -> Iterator[FolderItem]:
 def _parse_file_name(path: Path) -> tuple[tuple[Channel, str], str, Path]:
     match = TEXT_FILE_NAME.fullmatch(path.name)
     if match is None:
-        raise BrokenFile(Source(path), f"must be {SCHEMA_FILE} or <channel>.<language>.html or .txt")
+        raise BrokenFile(Source(path), f"must be {SCHEMA_FILE} or <channel>.<language>.html, .txt or .yaml")
     if match["channel"] not in list(Channel):
         raise BrokenFile(Source(path), f"unknown channel '{match['channel']}'; choose from {', '.join(Channel)}")
     try:
@@ -124,6 +125,8 @@ def _build_template_item(
     folder: Path, channel: Channel, language: str, paths: dict[str, Path], schema: YamlFile
 ) -> FolderItem:
     is_email = channel is Channel.EMAIL
+    if "yaml" in paths and "txt" not in paths and not is_email:
+        raise BrokenFile(Source(paths["yaml"]), f"has rich fields, but the text {channel}.{language}.txt is missing")
     if "html" in paths and not is_email:
         raise BrokenFile(
             Source(paths["html"]), (f"{channel} does not use HTML; rename the file to {channel}.{language}.txt")
@@ -132,6 +135,7 @@ def _build_template_item(
         raise BrokenFile(Source(paths["txt"]), f"is the text part of an email, but email.{language}.html is missing")
     text = _read_text(paths["txt"], with_subject=False) if is_email and "txt" in paths else None
     body = _read_text(paths["html" if is_email else "txt"], with_subject=channel is not Channel.SMS)
+    push = _read_mapping(paths["yaml"]) if "yaml" in paths else YamlFile(value=None, lines={})
     return FolderItem(
         TEMPLATE_ITEM,
         (folder.name, channel, language),
@@ -139,6 +143,7 @@ def _build_template_item(
             "subject_template": body.subject,
             "body_template": body.text,
             "text_template": None if text is None else text.text,
+            "push": push.value,
             "variables_schema": schema.value,
         },
         {
@@ -146,6 +151,7 @@ def _build_template_item(
             "/subject_template": Source(body.source.path),
             "/body_template": body.source,
             **({} if text is None else {"/text_template": text.source}),
+            **{f"/push{pointer}": source for pointer, source in push.lines.items()},
             **{f"/variables_schema{pointer}": source for pointer, source in schema.lines.items()},
         },
     )

@@ -17,7 +17,6 @@ MAX_DATA = 30
 MAX_BADGE = 1_000_000
 MAX_URL_LENGTH = 2048
 MAX_NAME_LENGTH = 64
-MAX_ACTION_TITLE_LENGTH = 100
 # The reason of a message that cannot be shortened enough.
 TOO_LARGE = "too_large"
 # Dropped in this order if a short body is still too large. `data` is what the app works with.

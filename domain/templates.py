@@ -20,6 +20,7 @@ class TemplateVersion:
     subject_template: str | None = None
     body_template: str
     text_template: str | None = None
+    push: dict[str, Any] | None = None
     variables_schema: dict[str, Any] = field(default_factory=dict)
 
 

@@ -24,6 +24,7 @@ class Template(SQLModel, table=True):
     subject_template: str | None = None
     body_template: str
     text_template: str | None = None
+    push: Json | None = json_column(nullable=True)
     variables_schema: Json = json_column()
     created_at: datetime = time_column(nullable=False)
     updated_at: datetime = time_column(nullable=False)

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from domain.channels import Channel
-from domain.json_types import JsonValue
+from domain.json_types import Json, JsonValue
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSource:
     """Hold the Jinja2 sources of one channel in one language. `text` is the plain part of an email and may be
-    derived. `fold_typography` concerns the text of an SMS.
+    derived. `fold_typography` concerns the text of an SMS, `push` the rich fields of a push message.
     """
 
     subject: str | None
@@ -17,12 +17,13 @@ class TemplateSource:
     text: str | None
     channel: Channel
     fold_typography: bool = False
+    push: Json | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedContent:
-    """Hold the fields of each channel: email subject, html, text; sms text; push, web_push, in_app title, body; webhook
-    body and, where the template has one, subject.
+    """Hold the fields of each channel: email subject, html, text; sms text; push, web_push, in_app title, body and rich
+    fields (`domain/push_content.py`); webhook body and, where the template has one, subject.
     """
 
     content: dict[str, JsonValue]
@@ -32,7 +33,8 @@ class RenderedContent:
 class RenderFailure:
     """Describe a failure.
 
-    `reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body or text.
+    `reason` is safe to store and show: it quotes the template, never the payload. `part` is subject, body, text or a
+    rich field of a push message, such as `push/image`.
     `line` counts from 1 inside that part. `sms_segments` is set if the text needs too many.
     """
 

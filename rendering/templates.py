@@ -12,6 +12,7 @@ from domain.json_types import JsonValue
 from rendering.failures import TEMPLATE_ERRORS, TOO_LONG, UNSTORABLE, TemplateRuleError, explain_error
 from rendering.messages import Inspection, RenderedContent, RenderFailure, TemplateSource
 from rendering.plain_text import html_to_text
+from rendering.push_fields import build_push_fields, check_push_output, find_unsafe_url, list_push_texts
 from rendering.required_variables import find_required_names
 from rendering.sms_text import build_sms
 from rendering.template_environment import TemplateEnvironment, build_environment
@@ -56,6 +57,8 @@ class TemplateEngine:
                 variables |= read
                 needed |= find_required_names(tree, read)
                 self._compile(part)
+                if unsafe := find_unsafe_url(part.name, _skeleton(self._environments[part.html], part.source)):
+                    return RenderFailure(reason=unsafe, part=part.name)
             except TEMPLATE_ERRORS as error:
                 return explain_error(error, part.name, part.source, None)
         return Inspection(variables=variables, needed=needed)
@@ -76,11 +79,12 @@ class TemplateEngine:
                 outputs[part.name] = replace_unsafe_urls(output, compiled.literals) if part.html else output
                 if part.html and source.text is None:
                     outputs["text"] = _join_limited([html_to_text(outputs[part.name])])
+                check_push_output(part.name, output)
             except TEMPLATE_ERRORS as error:
                 return explain_error(error, part.name, part.source, line_of)
         if source.channel is Channel.SMS:
             return build_sms(outputs["body"], fold=source.fold_typography)
-        return RenderedContent(content=_build_content(source.channel, outputs))
+        return RenderedContent(content=_build_content(source, outputs))
 
     def _compile(self, part: TemplatePart) -> CompiledPart:
         key = (part.html, part.source)
@@ -106,6 +110,9 @@ def _split_parts(source: TemplateSource) -> Iterator[TemplatePart]:
     yield TemplatePart(name="body", source=source.body, html=source.channel is Channel.EMAIL)
     if source.text is not None and source.channel is Channel.EMAIL:
         yield TemplatePart(name="text", source=source.text)
+    if source.channel in TITLED_CHANNELS:
+        for name, text in list_push_texts(source.push):
+            yield TemplatePart(name=name, source=text)
 
 
 def _parse(environment: TemplateEnvironment, source: str) -> nodes.Template:
@@ -117,8 +124,11 @@ def _parse(environment: TemplateEnvironment, source: str) -> nodes.Template:
 
 def _find_literals(environment: TemplateEnvironment, source: str) -> frozenset[str]:
     """Return the URLs in the text between expressions and statements."""
-    pieces = (text if kind == "data" else EXPRESSION_MARK for _, kind, text in environment.lex(source))
-    return find_literal_urls("".join(pieces))
+    return find_literal_urls(_skeleton(environment, source))
+
+
+def _skeleton(environment: TemplateEnvironment, source: str) -> str:
+    return "".join(text if kind == "data" else EXPRESSION_MARK for _, kind, text in environment.lex(source))
 
 
 def _render(template: Template, variables: dict[str, JsonValue]) -> str:
@@ -141,12 +151,12 @@ def _join_limited(pieces: Iterator[str] | list[str]) -> str:
     return "".join(chunks)
 
 
-def _build_content(channel: Channel, outputs: dict[str, str]) -> dict[str, JsonValue]:
+def _build_content(source: TemplateSource, outputs: dict[str, str]) -> dict[str, JsonValue]:
     # A line break in a subject would start another header.
     subject = " ".join(line.strip() for line in outputs.get("subject", "").splitlines() if line.strip())
     body = outputs["body"]
-    if channel is Channel.EMAIL:
+    if source.channel is Channel.EMAIL:
         return {"subject": subject, "html": body, "text": outputs["text"]}
-    if channel in TITLED_CHANNELS:
-        return {"title": subject, "body": body}
+    if source.channel in TITLED_CHANNELS:
+        return {"title": subject, "body": body, **build_push_fields(source.push, outputs)}
     return {"subject": subject, "body": body} if "subject" in outputs else {"body": body}

@@ -130,6 +130,7 @@ def template_source_of(template: TemplateVersion, *, fold_typography: bool) -> T
         text=template.text_template,
         channel=template.channel,
         fold_typography=fold_typography,
+        push=template.push,
     )
 
 

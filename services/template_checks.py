@@ -36,7 +36,9 @@ async def inspect_template(renderer: Renderer, source: TemplateSource, schema: J
 
 def render_issue(failure: RenderFailure) -> ValidationIssue:
     where = f" (line {failure.line})" if failure.line else ""
-    return issue_at(FIELD_POINTERS.get(failure.part or "", ""), failure.reason + where)
+    part = failure.part or ""
+    pointer = f"/{part}" if part.startswith("push/") else FIELD_POINTERS.get(part, "")
+    return issue_at(pointer, failure.reason + where)
 
 
 def find_unused_fields(source: TemplateSource) -> list[str]:

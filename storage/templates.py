@@ -57,6 +57,7 @@ def template_version_of(row: Template) -> TemplateVersion:
         subject_template=row.subject_template,
         body_template=row.body_template,
         text_template=row.text_template,
+        push=row.push,
         variables_schema=row.variables_schema,
     )
 
@@ -78,8 +79,8 @@ async def lock_key(session: AsyncSession, template_key: TemplateKey) -> None:
 
 
 async def add_version(session: AsyncSession, template_key: TemplateKey, content: dict[str, Any]) -> Template:
-    """Add a version. `content` has subject_template, body_template, text_template and variables_schema. Takes the lock
-    itself."""
+    """Add a version. `content` has subject_template, body_template, text_template, push and variables_schema. Takes the
+    lock itself."""
     await lock_key(session, template_key)
     last = (await session.execute(SELECT_LAST_VERSION, template_key.fields)).scalar_one()
     row = Template(**template_key.fields, **content, version=(last or 0) + 1)

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from api.schemas.base import ChannelName, Id, Key, Model, Timestamp
+from api.schemas.push import PushSpec
 from api.schemas.sms import SmsSpec, SmsView
+from domain.channels import Channel
 from domain.json_types import Json
 from domain.languages import normalize_tag
 from rendering.messages import TemplateSource
@@ -15,6 +17,8 @@ Language = Annotated[
 ]
 TemplateText = Annotated[str, StringConstraints(max_length=200_000)]
 VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+RICH_CHANNELS = (Channel.PUSH, Channel.WEB_PUSH, Channel.IN_APP)
 
 EXAMPLE: Json = {
     "name": "order-shipped",
@@ -40,19 +44,36 @@ class TemplateBody(Model):
     subject_template: TemplateText | None = None
     body_template: TemplateText
     text_template: TemplateText | None = None
+    push: PushSpec | None = None
     variables_schema: Json = {}
     publish: bool = False
+
+    @field_validator("push")
+    @classmethod
+    def _check_channel(cls, push: PushSpec | None, info: ValidationInfo) -> PushSpec | None:
+        if push is not None and info.data.get("channel", Channel.PUSH) not in RICH_CHANNELS:
+            raise ValueError(f"is only for {', '.join(RICH_CHANNELS)}")
+        return push
+
+    @property
+    def stored_push(self) -> Json | None:
+        return None if self.push is None else self.push.stored
 
     @property
     def source(self) -> TemplateSource:
         return TemplateSource(
-            subject=self.subject_template, body=self.body_template, text=self.text_template, channel=self.channel
+            subject=self.subject_template,
+            body=self.body_template,
+            text=self.text_template,
+            channel=self.channel,
+            push=self.stored_push,
         )
 
     @property
     def content(self) -> Json:
         """The columns of a version."""
-        return self.model_dump(include={"subject_template", "body_template", "text_template", "variables_schema"})
+        columns = self.model_dump(include={"subject_template", "body_template", "text_template", "variables_schema"})
+        return {**columns, "push": self.stored_push}
 
 
 class TemplateTarget(Model):
@@ -104,6 +125,7 @@ class TemplateResponse(Model):
     subject_template: str | None
     body_template: str
     text_template: str | None
+    push: PushSpec | None
     variables_schema: Json
     created_at: Timestamp
     updated_at: Timestamp

@@ -21,6 +21,8 @@ EMAIL: dict[str, Any] = {
     "variables_schema": SCHEMA,
     "publish": True,
 }
+ACTION = {"action": "track", "title": "Track"}
+RICH = {"image": "{{ photo }}", "actions": [ACTION], "badge": 1, "data": {"order": "{{ order.id }}"}}
 PLACE = {"channel": "email", "language": "en"}
 
 
@@ -52,6 +54,26 @@ async def test_a_save_is_a_new_version(api: httpx2.AsyncClient) -> None:
     assert [item["id"] for item in listed.json()["items"]] == [first["id"]]
     second = await save(api, publish=False)
     assert (second["version"], second["published_version"]) == (2, 1)
+
+
+async def test_rich_fields_are_stored_and_shown_in_a_preview(api: httpx2.AsyncClient) -> None:
+    saved = await save(api, channel="push", push=RICH, variables_schema={"required": ["name", "order"]})
+    assert {name: value for name, value in saved["push"].items() if value} == RICH | {
+        "actions": [ACTION | {"link": None}]
+    }
+    assert saved["warnings"] == ["'photo' is used but not declared in the schema: a payload without it can fail"]
+    again = await save(api, channel="push", push=saved["push"])
+    assert again["push"] == saved["push"]
+    payload = {"name": "Ada", "photo": "https://shop.test/1.png", "order": {"id": 7}}
+    preview = await api.post("/templates/shipped/preview", json={"channel": "push", "payload": payload})
+    assert preview.json()["content"] == {
+        "title": "Hello Ada",
+        "body": "<p>Ada &amp; co</p>",
+        "image": "https://shop.test/1.png",
+        "actions": [ACTION],
+        "badge": 1,
+        "data": {"order": "7"},
+    }
 
 
 async def test_each_channel_and_language_counts_its_own_versions(api: httpx2.AsyncClient) -> None:
@@ -124,6 +146,18 @@ def test_a_rollback_goes_back_one_publication(published: list[int], before: int 
         ({"name": "a/b"}, "/name", "String should match"),
         ({"publish": "yes"}, "/publish", "must be a valid boolean"),
         ({"body_template": None}, "/body_template", "must be a valid string"),
+        ({"push": {}}, "/push", "is only for push, web_push, in_app"),
+        (
+            {"channel": "push", "push": {"link": "javascript:{{ name }}"}},
+            "/push/link",
+            "is not an https URL or the link",
+        ),
+        ({"channel": "push", "push": {"sound": "a\n{{ name"}}, "/push/sound", "(line 2)"),
+        ({"channel": "push", "push": {"badge": -1}}, "/push/badge", ""),
+        ({"channel": "push", "push": {"data": {"aps": "x"}}}, "/push/data", "not be a name of FCM, APNs or Tocsin"),
+        ({"channel": "push", "push": {"actions": [ACTION | {"action": "a b"}]}}, "/push/actions/0/action", "letters"),
+        ({"channel": "push", "push": {"actions": [ACTION, ACTION]}}, "/push/actions", "names an action twice"),
+        ({"channel": "push", "push": {"actions": [ACTION] * 4}}, "/push/actions", "at most 3"),
     ],
 )
 async def test_a_bad_template_is_refused_with_the_place(

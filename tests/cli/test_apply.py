@@ -54,6 +54,19 @@ async def test_a_second_apply_changes_nothing_and_reports_that(terminal: Termina
     assert await everything(api_tenant) == before
 
 
+async def test_rich_fields_of_a_push_message_are_compared(terminal: Terminal, api_tenant: ApiTenant) -> None:
+    write_hello(terminal)
+    terminal.write("mine/templates/hello/push.en.txt", "Hello {{ name }}\n")
+    terminal.write("mine/templates/hello/push.en.yaml", "link: shop://{{ name }}\nbadge: 1\n")
+    assert "Applied: 3 new" in await terminal.ok("apply", "mine")
+    assert await terminal.ok("apply", "mine") == "Nothing to change: all 3 match the files.\n"
+    terminal.write("mine/templates/hello/push.en.yaml", "link: shop://{{ name }}\nbadge: 2\n")
+    assert "    + badge: 2" in await terminal.ok("apply", "mine")
+    terminal.write("mine/templates/hello/push.en.yaml", "badge: 2\nlink: javascript:alert()\n")
+    result = await terminal.tocsin("apply", "mine")
+    assert "mine/templates/hello/push.en.yaml:2: push.link: is not an https URL" in result.err
+
+
 async def test_warnings_name_file_and_variable_also_without_a_change(terminal: Terminal, api_tenant: ApiTenant) -> None:
     write_hello(terminal)
     schema = "variables_schema:\n  required: [name]\n  properties: {name: {}, carrier: {}}\n"

@@ -54,6 +54,17 @@ def test_a_byte_order_mark_is_ignored(folder: Path) -> None:
     assert plain(read_folder(folder)) == before
 
 
+def test_rich_fields_have_a_file_next_to_the_text(folder: Path) -> None:
+    write(folder, "templates/hello/push.en.yaml", "image: '{{ photo }}'\nactions:\n  - action: a\n    title: A\n")
+    item = read_folder(folder)[0]
+    assert item.body["push"] == {"image": "{{ photo }}", "actions": [{"action": "a", "title": "A"}]}
+    assert item.sources["/push/actions/0/title"].line == 4
+    (folder / "templates/hello/push.en.txt").unlink()
+    assert complaints(folder) == [
+        "templates/hello/push.en.yaml:1: has rich fields, but the text push.en.txt is missing"
+    ]
+
+
 @pytest.mark.parametrize("name", ["types/hello.yaml", "templates/hello/push.en.txt", "templates/hello/template.yaml"])
 def test_a_path_that_is_no_file_is_reported_with_other_errors(folder: Path, name: str) -> None:
     (folder / name).unlink()
