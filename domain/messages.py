@@ -72,13 +72,15 @@ class Endpoint:
     name.
 
     `first_attempt_number` is the last attempt of an earlier, lost workflow: `deliver` returns the outcome in its
-    row. `earlier_unknown_outcomes` counts the attempts before it with an unknown outcome.
+    row. `earlier_unknown_outcomes` counts the attempts before it with an unknown outcome. `locale` is that of a device
+    with its own.
     """
 
     id: str
     providers: tuple[PlannedProvider, ...]
     first_attempt_number: int = 1
     earlier_unknown_outcomes: int = 0
+    locale: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,13 +43,14 @@ class PoolMember:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoutingRecipient:
     """Describe the existing contact points without their values. `known` is False after an erasure. `devices` begin
-    with the one that was registered last. `suppressed` is why an address is suppressed, by channel; `number_refused`
-    is why nothing is sent to a number of this kind."""
+    with the one that was registered last; `device_locales` are those of devices with their own. `suppressed` is why an
+    address is suppressed, by channel; `number_refused` is why nothing is sent to a number of this kind."""
 
     known: bool
     contacts: frozenset[str]
     devices: Sequence[tuple[str, DeviceKind]]
     preferences: RecipientPreferences
+    device_locales: Mapping[str, str] = field(default_factory=dict)
     suppressed: Mapping[Channel, str] = field(default_factory=dict)
     number_refused: str | None = None
 
@@ -174,7 +175,8 @@ class Router:
         return [members[name] for name in order_providers(points, self.healths, rand)]
 
     def _endpoint(self, id: str, pool: Sequence[PoolMember]) -> Endpoint:
-        return Endpoint(id=id, providers=tuple(self._planned_provider(member) for member in pool))
+        providers = tuple(self._planned_provider(member) for member in pool)
+        return Endpoint(id=id, providers=providers, locale=self.recipient.device_locales.get(id))
 
     def _planned_provider(self, member: PoolMember) -> PlannedProvider:
         return PlannedProvider(

@@ -3,24 +3,49 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
+from domain.channels import Channel
 from domain.json_types import Json
-from domain.languages import fallback_languages
-from domain.messages import ChannelPlan, RenderInput, RenderResult, ResolveInput, StepPlan
+from domain.messages import ChannelPlan, Endpoint, RenderInput, RenderResult, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.reasons import Reason, reason_with_cause
 from domain.sms_segments import MAX_SEGMENTS
 from domain.stored_limits import MAX_CONCURRENT_CALLS
 from domain.templates import TemplateVersion
+from domain.translations import device_languages, with_translations
 from metrics.engine import ReachedLimit, count_limit_reached
-from rendering.messages import RenderFailure, TemplateSource
+from rendering.messages import RenderedContent, RenderFailure, TemplateSource
 from rendering.renderer import Renderer
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.deliveries import NewDelivery, insert_deliveries
 from storage.preferences import TemplateContext, read_template_context
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRender:
+    """Hold what the renders of one channel in all languages share."""
+
+    tenant: UUID
+    notification_type: NotificationType
+    template_context: TemplateContext
+    channel: Channel
+
+    @property
+    def as_of(self) -> datetime | None:
+        is_pinned = self.notification_type.template_policy is TemplatePolicy.PINNED
+        return self.template_context.created_at if is_pinned else None
+
+    @property
+    def variables(self) -> Json:
+        return {
+            **self.template_context.payload,
+            **_single_item_variables(self.notification_type, self.template_context),
+            "recipient": self.template_context.recipient,
+        }
 
 
 class DeliveryRenderer:
@@ -71,23 +96,43 @@ class DeliveryRenderer:
         plan: ChannelPlan,
     ) -> tuple[NewDelivery, Reason | None]:
         """Render one channel without a write. Return the delivery, and why it cannot be rendered."""
-        languages = fallback_languages(template_context.locale, template_context.default_language)
-        as_of = template_context.created_at if notification_type.template_policy is TemplatePolicy.PINNED else None
-        name = notification_type.templates[plan.channel]
-        template = await self._catalog.published(tenant, name, plan.channel, languages, as_of)
+        render = ChannelRender(tenant, notification_type, template_context, plan.channel)
+        template = await self._find_template(render, template_context.languages)
         if template is None:
             return _new_delivery(step, plan, None, None), Reason("no_template")
-        variables = {
-            **template_context.payload,
-            **_single_item_variables(notification_type, template_context),
-            "recipient": template_context.recipient,
-        }
-        locale = template_context.locale or template.language
-        source = template_source_of(template, fold_typography=notification_type.sms.fold_typography)
-        result = await self._renderer.render(source, variables, locale, tenant=tenant)
+        result = await self._render_template(render, template, template_context.locale or template.language)
         if isinstance(result, RenderFailure):
             return _new_delivery(step, plan, template, None), _failure_reason(result)
-        return _new_delivery(step, plan, template, result.content), None
+        translations = await self._render_translations(render, template, plan.endpoints)
+        if isinstance(translations, RenderFailure):
+            return _new_delivery(step, plan, template, None), _failure_reason(translations)
+        return _new_delivery(step, plan, template, with_translations(result.content, translations)), None
+
+    async def _render_translations(
+        self, render: ChannelRender, main: TemplateVersion, endpoints: Sequence[Endpoint]
+    ) -> Json | RenderFailure:
+        """Render the languages of devices with their own locale, each once. None is rendered for a device whose
+        language the template does not have."""
+        translations: Json = {}
+        for locale in dict.fromkeys(endpoint.locale for endpoint in endpoints if endpoint.locale):
+            template = await self._find_template(render, device_languages(locale))
+            if template is None or template.language in (main.language, *translations):
+                continue
+            result = await self._render_template(render, template, template.language)
+            if isinstance(result, RenderFailure):
+                return result
+            translations[template.language] = result.content
+        return translations
+
+    async def _find_template(self, render: ChannelRender, languages: Sequence[str]) -> TemplateVersion | None:
+        name, as_of = render.notification_type.templates[render.channel], render.as_of
+        return await self._catalog.published(render.tenant, name, render.channel, languages, as_of)
+
+    async def _render_template(
+        self, render: ChannelRender, template: TemplateVersion, locale: str
+    ) -> RenderedContent | RenderFailure:
+        source = template_source_of(template, fold_typography=render.notification_type.sms.fold_typography)
+        return await self._renderer.render(source, render.variables, locale, tenant=render.tenant)
 
 
 def _mark_limited_calls(items: Sequence[NewDelivery]) -> Sequence[NewDelivery]:

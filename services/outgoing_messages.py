@@ -10,6 +10,7 @@ from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
 from domain.routing import CONTACT_OF
+from domain.translations import content_for
 from providers.outcomes import ProviderOutcome
 from services.contact_rules import phone_refusal
 from storage.attempts import AttemptClaim
@@ -49,7 +50,7 @@ def outgoing_message_of(call: DeliverInput, claim: AttemptClaim) -> OutgoingMess
         channel=call.channel,
         endpoint_id=call.endpoint_id,
         address=address,
-        content=claim.content,
+        content=content_for(claim.content, claim.address.locale),
         device_kind=DeviceKind(claim.address.device["kind"]) if claim.address.device else None,
         priority=claim.priority,
         expires_at=claim.ledger.expires_at,

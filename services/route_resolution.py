@@ -7,7 +7,6 @@ from uuid import UUID
 
 from domain.channels import Channel
 from domain.gates import Gate
-from domain.languages import fallback_languages
 from domain.messages import NotificationOutcome, Plan, ResolveInput, StepPlan
 from domain.notification_types import NotificationType, TemplatePolicy
 from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
@@ -88,11 +87,10 @@ class RouteResolver:
     async def _channels_with_template(
         self, tenant: UUID, template_context: TemplateContext, notification_type: NotificationType
     ) -> frozenset[Channel]:
-        languages = fallback_languages(template_context.locale, template_context.default_language)
         as_of = template_context.created_at if notification_type.template_policy is TemplatePolicy.PINNED else None
         found = set()
         for channel, name in notification_type.templates.items():
-            if await self._catalog.published(tenant, name, channel, languages, as_of):
+            if await self._catalog.published(tenant, name, channel, template_context.languages, as_of):
                 found.add(channel)
         return frozenset(found)
 
@@ -112,6 +110,7 @@ def _routing_recipient(context: RecipientContext, notification_type: Notificatio
         known=context.is_known,
         contacts=context.contacts,
         devices=context.devices,
+        device_locales=context.device_locales,
         preferences=context.preferences,
         suppressed=context.suppression_reasons,
         number_refused=phone_refusal(phone, context.phone_regions) if phone else None,

@@ -41,11 +41,13 @@ INSERT_SKIPPED_EVENT = statement("attempts/insert_skipped_event")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallAddress:
-    """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's.
-    `is_decrypted` False: the channel needs a secret whose key is missing, so that `contact` and `device` lack it."""
+    """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's, with
+    its own `locale`. `is_decrypted` False: the channel needs a secret whose key is missing, so that `contact` and
+    `device` lack it."""
 
     contact: Json = field(repr=False)
     device: Json | None = field(repr=False)
+    locale: str | None = None
     is_decrypted: bool = True
 
 
@@ -55,16 +57,18 @@ def call_address(encryption: Encryption, call: DeliverInput, row: Any) -> CallAd
     stored = {
         n: value for n, value in decoded(row["contact"]).items() if n == needed_contact or n not in SECRET_MEMBERS
     }
-    device, owner = decoded(row["device"]), recipients.secret_owner_of(call.tenant, row["recipient_id"])
+    device, locale = decoded(row["device"]), None
+    owner = recipients.secret_owner_of(call.tenant, row["recipient_id"])
     try:
         contact = encryption.decrypt_members(stored, owner)
         if device is not None:
             owner = devices.secret_owner_of(call.tenant, row["recipient_id"], device["device"])
+            locale = device["locale"]
             device = {"kind": device["kind"], **encryption.decrypt_members(device["address"], owner)}
     except DecryptionError as error:
         log.error("an address cannot be decrypted", notification=str(call.notification_id), reason=str(error))
         return CallAddress(contact={}, device=None, is_decrypted=False)
-    return CallAddress(contact=contact, device=device)
+    return CallAddress(contact=contact, device=device, locale=locale)
 
 
 async def record_skipped_device(session: Executor, call: DeliverInput) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from domain.channels import Channel, DeviceKind
 from domain.json_types import Json
+from domain.languages import fallback_languages
 from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
 from domain.rates import ProviderRateLimits
@@ -87,7 +88,7 @@ def _preferences_of(row: Any) -> StoredPreferences:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecipientContext:
     """`contacts` names the contact points that exist (never their values); `devices` are ids with their kinds, the one
-    that was registered last first.
+    that was registered last first; `device_locales` are those of devices with their own locale.
 
     `last_attempts`, by delivery and endpoint, is empty unless an earlier workflow of this notification was lost.
     `suppression_reasons` are the reasons, by channel, why the address of the recipient is suppressed. `timezone` is the
@@ -106,6 +107,7 @@ class RecipientContext:
     is_known: bool
     contacts: frozenset[str]
     devices: tuple[tuple[str, DeviceKind], ...]
+    device_locales: Mapping[str, str]
     preferences: RecipientPreferences
     last_attempts: dict[tuple[UUID, str], LastAttempt]
     suppression_reasons: dict[Channel, str]
@@ -134,6 +136,11 @@ class TemplateContext:
     default_language: str
     digest: bool
 
+    @property
+    def languages(self) -> list[str]:
+        """Return the languages in which templates are searched."""
+        return fallback_languages(self.locale, self.default_language)
+
 
 async def read_recipient_context(session: Executor, notification_id: UUID, tenant: UUID) -> RecipientContext | None:
     return (await read_recipient_contexts(session, [notification_id], tenant)).get(notification_id)
@@ -159,6 +166,7 @@ def recipient_context_of(row: Any) -> RecipientContext:
         channels=None if row["channels"] is None else tuple(Channel(name) for name in row["channels"]),
         is_known=row["contact"] is not None,
         contacts=frozenset(name for name, value in contact.items() if value),
+        device_locales=decoded(row["device_locales"]) or {},
         devices=tuple((id, DeviceKind(kind)) for id, kind in decoded(row["devices"]) or []),
         preferences=preferences_of(row),
         suppression_reasons={

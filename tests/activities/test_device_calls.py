@@ -109,6 +109,15 @@ async def test_a_device_that_registered_the_same_token_during_the_call_is_kept(
     assert await list_tokens(database_tenant) == ["t-1"]
 
 
+async def test_refused_credentials_remove_no_device(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant
+) -> None:
+    sent, endpoint = await database_tenant.send(Channel.PUSH), await add_device(database_tenant, "t-broken")
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert outcome.result is R.PERMANENT
+    assert await list_tokens(database_tenant) == ["t-broken"]
+
+
 async def test_a_device_of_another_recipient_is_never_changed(
     activity_worker: ActivityWorker, database_tenant: DatabaseTenant, database: Database
 ) -> None:

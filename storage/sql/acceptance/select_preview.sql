@@ -17,6 +17,8 @@ SELECT item.id, item.type_id, clock_timestamp() AS created_at, item.event_payloa
        false AS collected, r.contact, COALESCE(r.timezone, t.timezone) AS timezone, t.frequency_cap, t.phone_regions,
        p.global_channel_opt_in, p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l) AS limits,
+       (SELECT jsonb_object_agg(v.id, v.locale) FROM device v
+         WHERE v.tenant = t.id AND v.recipient_id = item.recipient_id AND v.locale IS NOT NULL) AS device_locales,
        destinations.devices, destinations.suppressed, NULL AS attempts,
        CASE WHEN item.expires_in IS NOT NULL
             THEN least(COALESCE(item.send_at, now()) + item.expires_in * interval '1 second', '9999-12-31Z')

@@ -52,7 +52,8 @@ SELECT ledger.*, target.recipient_id, target.type_id, target.spec, target.contac
        claimed.id IS NOT NULL AS is_new, claimed.started_at AS claimed_at, target.predates_restore,
        target.revision AS locked_revision,
        clock_timestamp() AS now, target.created_at, target.send_at, target.priority, target.tags, d.rendered_content,
-       (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address) FROM device v
+       (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address, 'locale', v.locale)
+          FROM device v
          WHERE v.tenant = target.tenant AND v.recipient_id = target.recipient_id AND v.id::text = :endpoint_id) AS device,
        gates.hold, gates.suppressed,
        (ledger.row_version <> target.n_version OR before.xmin <> target.p_version

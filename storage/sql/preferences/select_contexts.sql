@@ -8,6 +8,8 @@ SELECT n.id, n.type_id, n.created_at, n.event_payload, n.recipient_id, r.locale,
        COALESCE(r.timezone, t.timezone) AS timezone, t.frequency_cap, t.phone_regions, p.global_channel_opt_in,
        p.type_channel_preferences, p.quiet_hours, clock_timestamp() AS now,
        (SELECT jsonb_agg(jsonb_build_array(l.provider, l.rate, l.tenant_rate)) FROM provider_limit l) AS limits,
+       (SELECT jsonb_object_agg(v.id, v.locale) FROM device v
+         WHERE v.tenant = n.tenant AND v.recipient_id = n.recipient_id AND v.locale IS NOT NULL) AS device_locales,
        destinations.devices, destinations.suppressed,
        (SELECT jsonb_agg(jsonb_build_array(a.delivery_id, a.endpoint_id, a.last, a.unknown))
           FROM (SELECT delivery_id, endpoint_id, max(number) AS last, count(*) FILTER (WHERE state = 'unknown')
