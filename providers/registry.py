@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from config.sources import InvalidSettings
 from providers.apns.adapter import Apns
 from providers.base import Provider
-from providers.fcm import Fcm
+from providers.fcm.adapter import Fcm
 from providers.in_app import InApp
 from providers.mailgun.adapter import Mailgun
 from providers.resend.adapter import Resend

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from providers.access_tokens import GRANT_TYPE
-from providers.fcm import CHECK_TOPIC, SCOPE
+from providers.fcm.adapter import CHECK_TOPIC, SCOPE
 from testing.vendors.http import Reply, Request, require
 from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode

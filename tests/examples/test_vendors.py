@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from providers.apns.adapter import Apns, ApnsSettings
-from providers.fcm import Fcm, FcmSettings
+from providers.fcm.adapter import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
 from providers.resend.adapter import Resend, ResendSettings

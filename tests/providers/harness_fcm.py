@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from pydantic import SecretStr
 
 from domain.channels import Channel
-from providers.fcm import Fcm, FcmSettings
+from providers.fcm.adapter import Fcm, FcmSettings
 from storage.database import Database
 from testing.vendors.fcm import FakeFcm, new_key
 from testing.vendors.http import Reply

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from firebase_admin import messaging
 from pydantic import SecretStr
 
 from domain.channels import DeviceKind
-from providers.fcm import FcmSettings
+from providers.fcm.adapter import FcmSettings
 from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
@@ -25,7 +26,19 @@ from providers.outcomes import (
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample
+from tests.providers.published_schemas import schema_problems
 from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
+
+RICH: dict[str, Any] = {
+    "title": "Hi",
+    "body": "Grüße",
+    "image": "https://shop.test/7.png",
+    "link": "https://shop.test/orders/7",
+    "actions": [{"action": "track", "title": "Track", "link": "shop://7"}],
+    "badge": 3,
+    "sound": "order.caf",
+    "data": {"order": "7"},
+}
 
 
 @pytest.fixture
@@ -56,15 +69,90 @@ async def test_the_vendors_classes_accept_the_sent_messages(bench: FcmBench) -> 
     sent = bench.vendor.log.requests[0].json["message"]
     theirs = messaging.Message(
         notification=messaging.Notification(title="Hi", body="Grüße"),
-        data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
+        data={"tocsin_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
         fid="an installation",
     )
     encoded = json.loads(str(theirs))
-    assert set(sent) == {"token", "notification", "data", "android", "apns"}
+    assert set(sent) == {"token", "notification", "data", "android", "apns", "webpush", "fcm_options"}
     assert {name: sent[name] for name in ("notification", "data")} == {
         name: encoded[name] for name in ("notification", "data")
     }
     assert sent["token"] == message.address["token"]
+
+
+def to_camel_case(value: Any) -> Any:
+    """Return the names as the discovery document writes them. FCM accepts both forms; free-form objects keep theirs."""
+    if isinstance(value, list):
+        return [to_camel_case(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    free = ("data", "headers", "payload")
+    return {
+        re.sub("_([a-z])", lambda match: match[1].upper(), name): each if name in free else to_camel_case(each)
+        for name, each in value.items()
+    }
+
+
+@pytest.mark.parametrize("content", [FcmBench.content, RICH])
+async def test_a_request_has_the_form_of_the_discovery_document(bench: FcmBench, content: dict[str, Any]) -> None:
+    expires_at = datetime.now(UTC) + timedelta(hours=1)
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content, expires_at=expires_at))
+    request = to_camel_case(bench.vendor.log.requests[0].json)
+    # The vendor's package writes it in lower case.
+    request["message"]["android"]["priority"] = request["message"]["android"]["priority"].upper()
+    assert schema_problems("fcm/messages", "SendMessageRequest", request) == []
+    request["message"]["android"]["notification"]["notificationTag"] = "x"
+    assert schema_problems("fcm/messages", "SendMessageRequest", request)
+
+
+async def test_rich_content_is_sent_to_each_platform(bench: FcmBench) -> None:
+    message = replace(bench.message_in_mode(VendorMode.GOOD), content=RICH, notification_type="order shipped!")
+    await bench.provider.send(message)
+    sent = bench.vendor.log.requests[0].json["message"]
+    assert sent["notification"] == {"title": "Hi", "body": "Grüße", "image": RICH["image"]}
+    assert sent["data"] == {
+        "order": "7",
+        "tocsin_id": str(message.notification_id),
+        "attempt_id": str(message.attempt_id),
+        "tocsin_link": RICH["link"],
+        "tocsin_actions": '[{"action":"track","title":"Track","link":"shop://7"}]',
+    }
+    android = sent["android"]["notification"]
+    assert (android["sound"], android["notification_count"]) == ("order.caf", 3)
+    assert sent["apns"]["payload"] == {
+        "aps": {"badge": 3, "sound": "order.caf", "category": "track", "mutable-content": 1}
+    }
+    assert sent["apns"]["fcm_options"] == {"image": RICH["image"]}
+    assert sent["webpush"]["notification"]["actions"] == [{"action": "track", "title": "Track"}]
+    assert sent["webpush"]["fcm_options"] == {"link": RICH["link"]}
+    assert sent["fcm_options"] == {"analytics_label": "order_shipped_"}
+    assert "collapse_key" not in sent["android"]
+
+
+async def test_the_link_of_an_app_is_no_web_link(bench: FcmBench) -> None:
+    content = {**RICH, "link": "shop://orders/7"}
+    await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
+    sent = bench.vendor.log.requests[0].json["message"]
+    assert sent["data"]["tocsin_link"] == "shop://orders/7"
+    assert "fcm_options" not in sent["webpush"]
+
+
+async def test_a_large_message_is_shortened_to_the_limit(bench: FcmBench) -> None:
+    content = {**RICH, "body": "Grüße " * 2_000}
+    result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
+    assert isinstance(result, ProviderAcceptance)
+    sent = bench.vendor.log.requests[0].json["message"]
+    counted = {name: value for name, value in sent.items() if name != "token"}
+    assert 4080 <= len(json.dumps(counted, ensure_ascii=False, separators=(",", ":")).encode()) <= 4096
+    assert sent["notification"]["body"].endswith("…")
+    assert sent["notification"]["image"] == RICH["image"]
+
+
+async def test_a_title_that_is_too_long_is_refused_without_a_call(bench: FcmBench) -> None:
+    content = {"title": "t" * 4096, "body": "b"}
+    result = await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), content=content))
+    assert result == ProviderRefusal(reason="too_large")
+    assert bench.vendor.log.requests == []
 
 
 async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:

@@ -1,12 +1,11 @@
 """Send push messages to Android, iOS and web apps through the FCM HTTP v1 API. FCM has no receipts.
 
-The vendor's package builds the message. Tocsin's transport sends it, because the package's own client makes four
-attempts in one call.
+The vendor's package builds the message (`message`). Tocsin's transport sends it, because the package's own client makes
+four attempts in one call.
 """
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Self
 
 from firebase_admin import credentials, messaging
@@ -15,18 +14,17 @@ from pydantic import SecretStr
 from config.sources import InvalidSettings, ProviderSettings
 from domain.channels import Channel, DeviceKind
 from domain.json_types import Json
-from domain.notification_types import URGENT_PRIORITY
 from domain.outgoing_messages import OutgoingMessage
+from domain.push_content import TOO_LARGE
 from providers.access_tokens import AccessTokens
 from providers.base import Provider
 from providers.context import ProviderContext
+from providers.fcm.message import encode_fitting, to_json
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
 from providers.transport import Transport, VendorResponse, parse_retry_after, raise_common_errors
 from providers.vendor_queries import parse_json, query_timeout
 
 SCOPE = "https://www.googleapis.com/auth/firebase.messaging"
-# https://firebase.google.com/docs/cloud-messaging/customize-messages/setting-message-lifespan
-MAX_TTL = timedelta(weeks=4)
 # A topic without subscribers.
 CHECK_TOPIC = "tocsin-providers-check"
 
@@ -73,7 +71,10 @@ class Fcm(Provider):
         return cls(context.load_settings(FcmSettings), context.transport)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        http_response = await self._post({"message": encode_message(message)})
+        request = encode_fitting(message)
+        if request is None:
+            return ProviderRefusal(reason=TOO_LARGE)
+        http_response = await self._post({"message": request})
         if http_response.is_success(200, "name"):
             name = http_response.json().get("name")
             return ProviderAcceptance(message_id=str(name) if name else None, response={"status": http_response.status})
@@ -125,52 +126,6 @@ class Fcm(Provider):
             raise PermanentError("unexpected_answer", evidence)
         is_gone = "message.token" in fields
         return ProviderRefusal(reason="invalid_token" if is_gone else "bad_request", response=evidence, is_gone=is_gone)
-
-
-def encode_message(message: OutgoingMessage) -> Json:
-    """Encode the request. On the device, a second send of a delivery replaces the first (tag, collapse id)."""
-    push = messaging.Message(
-        notification=messaging.Notification(title=message.content["title"], body=message.content["body"]),
-        data={"notification_id": str(message.notification_id), "attempt_id": str(message.attempt_id)},
-        android=android_config(message),
-        apns=messaging.APNSConfig(headers=apns_headers(message)),
-    )
-    # Not in the constructor, which warns: installation ids replace registration tokens, but apps still use the tokens.
-    push.token = message.address["token"]
-    return to_json(push)
-
-
-def android_config(message: OutgoingMessage) -> messaging.AndroidConfig:
-    """Build the Android options. `high` wakes a sleeping device:
-    https://firebase.google.com/docs/cloud-messaging/android-message-priority
-    """
-    return messaging.AndroidConfig(
-        notification=messaging.AndroidNotification(tag=str(message.delivery_id)),
-        priority="high" if message.priority <= URGENT_PRIORITY else "normal",
-        ttl=remaining_ttl(message),
-    )
-
-
-def remaining_ttl(message: OutgoingMessage) -> timedelta | None:
-    """Return how long the vendor may store the message; None means the vendor's default of four weeks."""
-    if message.expires_at is None:
-        return None
-    return min(max(message.expires_at - datetime.now(UTC), timedelta()), MAX_TTL)
-
-
-def apns_headers(message: OutgoingMessage) -> dict[str, str]:
-    """Build the APNs headers:
-    https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
-    """
-    expires = {"apns-expiration": str(int(message.expires_at.timestamp()))} if message.expires_at else {}
-    priority = "10" if message.priority <= URGENT_PRIORITY else "5"
-    return {"apns-collapse-id": str(message.delivery_id), "apns-priority": priority, **expires}
-
-
-def to_json(push: messaging.Message) -> Json:
-    """Encode the message with the package's own encoder."""
-    built: Json = json.loads(str(push))
-    return built
 
 
 def load_account(settings: FcmSettings) -> credentials.Certificate:
