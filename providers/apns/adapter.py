@@ -14,7 +14,8 @@ from domain.channels import Channel, DeviceKind
 from domain.failure_reasons import ReasonCategory, category_of_code
 from domain.notification_types import URGENT_PRIORITY
 from domain.outgoing_messages import OutgoingMessage
-from providers.apns.payload import TOO_LARGE, build_payload
+from domain.push_content import TOO_LARGE
+from providers.apns.payload import build_payload
 from providers.apns.reasons import REASONS, find_gone_since
 from providers.apns.tokens import ProviderTokens, read_private_key
 from providers.base import Provider

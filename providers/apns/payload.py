@@ -4,14 +4,13 @@ https://developer.apple.com/documentation/usernotifications/generating-a-remote-
 """
 
 import json
-from collections.abc import Callable
 from uuid import UUID
 
 from domain.json_types import Json
+from domain.push_content import fit_push_content
 
 # Bytes.
 PAYLOAD_LIMIT = 4_096
-TOO_LARGE = "too_large"
 
 
 def build_payload(content: Json, notification_id: UUID) -> bytes | None:
@@ -38,16 +37,3 @@ def build_aps(content: Json) -> Json:
     if actions := content.get("actions"):
         aps["category"] = ",".join(action["action"] for action in actions)
     return aps
-
-
-def fit_push_content(content: Json, limit: int, measure: Callable[[Json], int]) -> Json | None:
-    """Shorten the body until `measure`, in bytes, is at most `limit`. Return None if an empty body is too long."""
-    if measure(content) <= limit:
-        return content
-    body, fits, too_long = content["body"], 0, min(len(content["body"]), limit) + 1
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        shorter = {**content, "body": body[:middle].rstrip() + "…"}
-        fits, too_long = (middle, too_long) if measure(shorter) <= limit else (fits, middle)
-    shortened = {**content, "body": body[:fits].rstrip() + "…" if fits else ""}
-    return shortened if measure(shortened) <= limit else None
