@@ -8,6 +8,9 @@ import pytest
 from bootstrap import Container, open_container
 from config import Settings
 from config.sources import InvalidSettings, ProviderSettings
+from providers.apns.adapter import Apns
+from providers.http2 import Http2Transport
+from testing.vendors.apns import new_key, pem_of
 
 NOWHERE = "postgresql+asyncpg://nouser@127.0.0.1:1/none"
 
@@ -32,6 +35,15 @@ async def test_a_named_provider_is_built_from_its_variables(monkeypatch: pytest.
         monkeypatch.setenv(f"TOCSIN_SMTP_{name}", value)
     container = await opened(settings(email_providers=["smtp", "sandbox"], webhook_providers=["webhook"]))
     assert set(container.providers) == {"in_app", "sandbox", "smtp", "webhook"}
+
+
+async def test_apns_is_called_over_http_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = pem_of(new_key())
+    for name, value in {"TEAM_ID": "T", "KEY_ID": "K", "TOPIC": "com.example.shop", "PRIVATE_KEY": key}.items():
+        monkeypatch.setenv(f"TOCSIN_APNS_{name}", value)
+    apns = (await opened(settings(push_providers=["apns"]))).providers["apns"]
+    assert isinstance(apns, Apns)
+    assert isinstance(apns._transport, Http2Transport)
 
 
 async def test_a_missing_setting_is_named_by_its_variable() -> None:
