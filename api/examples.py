@@ -131,6 +131,7 @@ RECIPIENT: Json = {
     "timezone": "Europe/Vienna",
     "attributes": {"plan": "gold"},
     "webhook_url": None,
+    "chat_service": "slack",
     "devices": [DEVICE],
     **CREATED_FIELDS,
 }

@@ -25,7 +25,7 @@ from embedded.stack import CHECKOUT
 from embedded.supervisor import Supervisor
 from embedded.temporal import Temporal
 
-SANDBOX_CHANNELS = ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK")
+SANDBOX_CHANNELS = ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK", "CHAT")
 WORKER = ("worker.py",)
 WORKER_READY = "worker ready"
 START_TIMEOUT = 60.0

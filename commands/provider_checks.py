@@ -34,6 +34,7 @@ from storage.database import Database
 NOTHING_TO_CHECK = {
     "sandbox": "there is nothing to check; it sends nothing outside and accepts everything.",
     "in_app": "there is nothing to check; it writes inbox rows into the database.",
+    "chat": "there is nothing to check; each recipient has its own URL. --send-to URL posts one message.",
     "webhook": "there is nothing to check; each receiver has its own URL. --send-to URL posts one message.",
 }
 # Their sends are rows in our database.
@@ -43,7 +44,13 @@ ERROR_TITLES: dict[type[ProviderError], str] = {
     PermanentError: "permanent error",
     UnknownOutcome: "unknown outcome",
 }
-ADDRESS_FIELDS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "url", Channel.PUSH: "token"}
+ADDRESS_FIELDS = {
+    Channel.EMAIL: "email",
+    Channel.SMS: "phone",
+    Channel.WEBHOOK: "url",
+    Channel.CHAT: "url",
+    Channel.PUSH: "token",
+}
 TEST_TEXT = "A test message from Tocsin."
 TEST_CONTENT: dict[Channel, dict[str, Any]] = {
     Channel.EMAIL: {"subject": "Tocsin", "html": f"<p>{TEST_TEXT}</p>", "text": TEST_TEXT},

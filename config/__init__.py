@@ -69,6 +69,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     push_providers: NameList = []
     web_push_providers: NameList = []
     webhook_providers: NameList = []
+    chat_providers: NameList = []
 
     slots: int = Field(0, ge=0)
     urgent_burst: int = Field(100, ge=1)
@@ -94,6 +95,7 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
         "push_providers",
         "web_push_providers",
         "webhook_providers",
+        "chat_providers",
         "webhook_ports",
         mode="before",
     )
@@ -101,7 +103,14 @@ class Settings(ClientSettings, TemporalSettings, LimitSettings, EncryptionSettin
     def _split_names(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
-    @field_validator("email_providers", "sms_providers", "push_providers", "web_push_providers", "webhook_providers")
+    @field_validator(
+        "email_providers",
+        "sms_providers",
+        "push_providers",
+        "web_push_providers",
+        "webhook_providers",
+        "chat_providers",
+    )
     @classmethod
     def _validate_weights(cls, value: list[str]) -> list[str]:
         """Check weights such as `sendgrid=70,smtp=30`: either all providers of a pool have one, or none."""

@@ -14,7 +14,7 @@ MASK = "***"
 # Members of any object, at any depth.
 MASKED_MEMBERS = frozenset(
     {
-        *("secret", "previous_secret", "token", "hash"),
+        *("secret", "previous_secret", "token", "hash", "chat_url"),
         *("email", "phone", "address", "subscription", "attributes", "payload"),
         *("recipient", "recipient_id", "recipients", "tag", "tags"),
     }

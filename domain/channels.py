@@ -10,6 +10,7 @@ class Channel(StoredEnum):
     WEB_PUSH = "web_push"
     IN_APP = "in_app"
     WEBHOOK = "webhook"
+    CHAT = "chat"
 
 
 class DeviceKind(StoredEnum):

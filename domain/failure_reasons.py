@@ -47,6 +47,7 @@ REASONS: dict[str, FailureReason] = {
     "blocked": FailureReason(R, "the recipient or the carrier blocks this sender"),
     "refused_recipient": FailureReason(R, "the recipient is refused"),
     "refused_by_policy": FailureReason(R, "the recipient's server refuses it by policy"),
+    "chat_not_found": FailureReason(R, "the chat or its URL does not exist any more"),
     "unregistered": FailureReason(R, "the app is not registered on the device any more"),
     "invalid_token": FailureReason(R, "the device token is not valid"),
     "international_address_not_supported": FailureReason(R, "the server does not support international addresses"),

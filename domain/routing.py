@@ -16,7 +16,13 @@ from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from domain.reasons import Reason
 from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 
-CONTACT_OF: dict[Channel, str] = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WEBHOOK: "webhook_url"}
+CONTACT_OF: dict[Channel, str] = {
+    Channel.EMAIL: "email",
+    Channel.SMS: "phone",
+    Channel.WEBHOOK: "webhook_url",
+    Channel.CHAT: "chat_url",
+}
+URL_CONTACTS = frozenset({"webhook_url", "chat_url"})
 
 
 RAND_STEPS = 1_000_000

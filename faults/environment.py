@@ -23,6 +23,7 @@ POOLS = {
     "WEBHOOK": "sandbox",
     "PUSH": "sandbox",
     "WEB_PUSH": "sandbox",
+    "CHAT": "sandbox",
 }
 VENDORS = ("sendgrid", "twilio", "smtp", "control")
 SENDGRID_KEY = generate_private_key(SECP256R1())  # signs its events

@@ -61,7 +61,7 @@ class KeptOutcome(StrEnum):
 # Present from the start, so that the first increase is one.
 for kept in KeptOutcome:
     RECORDING_FAILURES.labels(kept.value)
-for channel in (Channel.PUSH, Channel.WEB_PUSH, Channel.WEBHOOK):
+for channel in (Channel.PUSH, Channel.WEB_PUSH, Channel.WEBHOOK, Channel.CHAT):
     UNREADABLE_ADDRESSES.labels(channel.value)
 
 

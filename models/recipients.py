@@ -16,9 +16,9 @@ def _recipient_foreign_key(column: str) -> ForeignKeyConstraint:
 
 
 class Recipient(SQLModel, table=True):
-    """Store one recipient. `contact` holds email, phone and webhook_url, the latter encrypted. `address_hashes` are the
-    hashes of these values in the suppression list. `former_address_hashes` are those of earlier addresses: a trigger
-    keeps them for the erasure."""
+    """Store one recipient. `contact` holds email, phone, webhook_url and chat_url, of which the URLs are encrypted.
+    `address_hashes` are the hashes of addresses in the suppression list. `former_address_hashes` are those of earlier
+    addresses: a trigger keeps them for the erasure."""
 
     __table_args__ = (Index("recipient_of_phone", text("(address_hashes ->> 'phone')")),)
 

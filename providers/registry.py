@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from config.sources import InvalidSettings
 from providers.apns.adapter import Apns
 from providers.base import Provider
+from providers.chat.adapter import Chat
 from providers.fcm.adapter import Fcm
 from providers.in_app import InApp
 from providers.mailgun.adapter import Mailgun
@@ -24,6 +25,7 @@ from providers.webhook import Webhook
 ENTRY_POINTS = "tocsin.providers"
 PROVIDERS: dict[str, type[Provider]] = {
     "apns": Apns,
+    "chat": Chat,
     "fcm": Fcm,
     "in_app": InApp,
     "mailgun": Mailgun,

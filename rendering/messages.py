@@ -22,8 +22,8 @@ class TemplateSource:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderedContent:
-    """Hold the fields of each channel: email subject, html, text; sms text; push, web_push, in_app title, body and rich
-    fields (`domain/push_content.py`); webhook body and, where the template has one, subject.
+    """Hold the fields of each channel: email subject, html, text; sms text; chat title, body; push, web_push, in_app
+    title, body and rich fields (`domain/push_content.py`); webhook body and, where the template has one, subject.
     """
 
     content: dict[str, JsonValue]

@@ -21,7 +21,7 @@ from rendering.urls import EXPRESSION_MARK, find_literal_urls, replace_unsafe_ur
 OUTPUT_LIMIT = 1 << 20
 # Compiled, a template of nothing but expressions takes a hundred times its source: 28 MiB for these (measured).
 CACHE_LIMIT = 256 << 10
-TITLED_CHANNELS = (Channel.PUSH, Channel.WEB_PUSH, Channel.IN_APP)
+TITLED_CHANNELS = (Channel.PUSH, Channel.WEB_PUSH, Channel.IN_APP, Channel.CHAT)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from domain.email_options import NO_EMAIL_OPTIONS, EmailOptions, Mailbox, is_in_
 from domain.json_types import Json
 from domain.messages import DeliverInput
 from domain.outgoing_messages import OutgoingMessage
-from domain.routing import CONTACT_OF
+from domain.routing import CONTACT_OF, URL_CONTACTS
 from domain.translations import content_for
 from providers.outcomes import ProviderOutcome
 from services.contact_rules import phone_refusal
@@ -27,7 +27,7 @@ def address_of(call: DeliverInput, claim: AttemptClaim) -> Json | None:
     if not value:
         return None
     ascii_form = claim.address.contact.get("email_ascii") if contact == "email" else None
-    address = {"url" if contact == "webhook_url" else contact: value}
+    address = {"url" if contact in URL_CONTACTS else contact: value}
     return address if ascii_form in (None, value) else {**address, "email_ascii": ascii_form}
 
 

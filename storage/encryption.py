@@ -29,7 +29,7 @@ CIPHERTEXT_PREFIX = "enc"
 NONCE_BYTES = 12
 STORED_PATTERN = re.compile(rf"{CIPHERTEXT_PREFIX}:([a-z0-9_-]+):([A-Za-z0-9_-]+={{0,2}})")
 # Of an address or a row: what gives access to a device or names a private URL. Other members are personal data.
-SECRET_MEMBERS = frozenset({"token", "subscription", "webhook_url", "url", "secret", "previous_secret"})
+SECRET_MEMBERS = frozenset({"token", "subscription", "webhook_url", "chat_url", "url", "secret", "previous_secret"})
 JSON_MEMBERS = frozenset({"subscription"})
 # A secret that is replaced keeps its ciphertext.
 COLUMN_ALIASES = {"previous_secret": "secret"}

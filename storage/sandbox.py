@@ -9,6 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from domain.channels import Channel
+from domain.chat_urls import chat_service_of
 from domain.cursors import Cursor
 from domain.evidence import ReceiptKind
 from domain.json_types import Json
@@ -120,4 +122,6 @@ async def list_page(
 def _entry_of(encryption: Encryption, row: Json) -> OutboxEntry:
     owner = secret_owner_of(row.pop("tenant"), row["id"])
     address = encryption.readable_members(decoded(row["address"]), owner)
+    if row["channel"] == Channel.CHAT:  # the URL is never shown
+        address = {"service": chat_service_of(address.get("url"))}
     return OutboxEntry(**{**row, "address": address, "content": decoded(row["content"])})

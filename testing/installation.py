@@ -100,6 +100,7 @@ def _local_settings(database_url: str, temporal_address: str) -> Settings:
         push_providers=SANDBOX_POOL,
         web_push_providers=SANDBOX_POOL,
         webhook_providers=SANDBOX_POOL,
+        chat_providers=SANDBOX_POOL,
         start_rate=0,
         resume_rate=0,
         sandbox_rate=0,

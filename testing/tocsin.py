@@ -47,7 +47,9 @@ class Tocsin:
             warnings.warn(line, stacklevel=2)
 
     def put_recipient(self, recipient_id: str, **profile: Any) -> None:
-        """Create or replace a recipient with `email`, `phone`, `locale`, `timezone`, `attributes` or `webhook_url`."""
+        """Create or replace a recipient with `email`, `phone`, `locale`, `timezone`, `attributes`, `webhook_url` or
+        `chat_url`.
+        """
         self.call("PUT", f"/recipients/{recipient_id}", profile)
 
     def put_device(self, recipient_id: str, device: str, token: str, kind: str = "fcm") -> None:

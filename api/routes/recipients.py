@@ -20,6 +20,7 @@ from api.schemas.recipients import (
     changes_of,
     profile_of,
 )
+from domain.chat_urls import chat_service_of
 from domain.validation_issues import issue_at, raise_issues
 from services.acceptance import ATTRIBUTES_TOO_LARGE
 from services.contact_rules import ContactRules
@@ -117,6 +118,7 @@ async def _view(session: AsyncSession, tenant: UUID, recipient: RecipientProfile
         email=recipient.contact.get("email"),
         phone=recipient.contact.get("phone"),
         webhook_url=recipient.contact.get("webhook_url"),
+        chat_service=chat_service_of(recipient.contact.get("chat_url")),
         locale=recipient.locale,
         timezone=recipient.timezone,
         attributes=recipient.attributes,

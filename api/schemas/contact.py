@@ -16,6 +16,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from pydantic import AfterValidator, Field
 
+from domain.chat_urls import chat_service_of
 from domain.languages import normalize_tag
 
 E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
@@ -91,6 +92,14 @@ def _check_url(value: str) -> str:
     return value
 
 
+def _check_chat_url(value: str) -> str:
+    if chat_service_of(value) is None:
+        raise ValueError(
+            "must be the https URL of a Slack, Discord or Teams webhook, or Telegram's sendMessage with a chat_id"
+        )
+    return value
+
+
 @lru_cache
 def _zones() -> frozenset[str]:
     """Return the names of the IANA database. A name without a capital letter is not one of them, but the zone of the
@@ -113,6 +122,15 @@ def _check_name(value: str) -> str:
 Email = Annotated[str, Field(max_length=320, examples=["ada@example.com"]), AfterValidator(_normalize_email)]
 Phone = Annotated[str, Field(max_length=16, examples=["+4917012345678"]), AfterValidator(_normalize_phone)]
 WebUrl = Annotated[str, Field(max_length=2_048, examples=["https://example.com/hook"]), AfterValidator(_check_url)]
+ChatUrl = Annotated[
+    str,
+    Field(
+        max_length=2_048,
+        examples=["https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXX"],
+        json_schema_extra={"writeOnly": True},
+    ),
+    AfterValidator(_check_chat_url),
+]
 Locale = Annotated[str, Field(max_length=35, examples=["de-AT"]), AfterValidator(normalize_tag)]
 TimeZone = Annotated[str, Field(max_length=64, examples=["Europe/Vienna"]), AfterValidator(check_zone)]
 RecipientId = Annotated[str, Field(max_length=255, examples=["user-42"]), AfterValidator(_check_name)]

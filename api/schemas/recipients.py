@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas.base import Id, Model, Timestamp
 from api.schemas.contact import (
+    ChatUrl,
     Email,
     Locale,
     Phone,
@@ -15,10 +16,11 @@ from api.schemas.contact import (
     ascii_email,
 )
 from api.schemas.devices import DeviceView
+from domain.chat_urls import ChatService
 from domain.json_types import Json
 from domain.stored_limits import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTE_VALUES
 
-CONTACT_FIELDS = ("email", "phone", "webhook_url")
+CONTACT_FIELDS = ("email", "phone", "webhook_url", "chat_url")
 PLAIN_FIELDS = ("locale", "timezone", "attributes")
 ASCII_EMAIL_FIELD = "email_ascii"
 
@@ -36,6 +38,7 @@ class Profile(Model):
         ),
     ] = None
     webhook_url: WebUrl | None = None
+    chat_url: ChatUrl | None = None
 
 
 class InlineRecipient(Profile):
@@ -53,6 +56,7 @@ class RecipientView(Model):
     timezone: str | None
     attributes: Json
     webhook_url: str | None
+    chat_service: ChatService | None
     devices: list[DeviceView]
     created_at: Timestamp
     updated_at: Timestamp

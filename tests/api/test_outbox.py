@@ -209,6 +209,16 @@ async def test_the_page_shows_the_address_of_a_message(
     assert titles == ([shown] if shown else [])
 
 
+async def test_the_outbox_never_shows_a_chat_url(api_tenant: ApiTenant, known: StoredHistory) -> None:
+    url = "https://hooks.slack.com/services/T1/B1/canary"
+    await deliver(api_tenant, known, "chat", {"title": "Hello"}, {"url": url})
+    query = {"recipient_id": known.recipient_id, "channel": "chat"}
+    page, listed = await api_tenant.http.get(PAGE, params=query), await api_tenant.list_outbox(**query)
+    assert 'title="slack"' in page.text
+    assert [entry["address"] for entry in listed] == [{"service": "slack"}]
+    assert "canary" not in page.text
+
+
 @pytest.mark.parametrize("query", [{"channel": "fax"}, {"before": "yesterday"}, {"recipient_id": "\x00"}])
 async def test_the_page_leaves_out_a_filter_that_means_nothing(
     api_tenant: ApiTenant, known: StoredHistory, query: dict[str, str]

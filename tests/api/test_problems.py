@@ -99,13 +99,16 @@ def test_pointers_follow_rfc_6901(segments: tuple[str | int, ...], pointer: str)
     assert pointer_of(*segments) == pointer
 
 
+CHANNELS = "must be 'email', 'sms', 'push', 'web_push', 'in_app', 'webhook' or 'chat'"
+
+
 @pytest.mark.parametrize(
     ("body", "pointer", "detail"),
     [
         ({CANARY[:3]: 1}, "/ada", "is not known here"),
         ({"id": CANARY}, "/id", "must be a UUID"),
         ({"id": 7}, "/id", "must be a UUID"),
-        ({"channel": CANARY}, "/channel", "must be 'email', 'sms', 'push', 'web_push', 'in_app' or 'webhook'"),
+        ({"channel": CANARY}, "/channel", CHANNELS),
         ({"key": f"{CANARY} "}, "/key", "String should match pattern '^[A-Za-z0-9][A-Za-z0-9._:-]*$'"),
         ({"number": "7"}, "/number", "must be a valid integer"),
         ({"number": True}, "/number", "must be a valid integer"),

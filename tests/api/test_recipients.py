@@ -31,6 +31,7 @@ async def test_a_new_recipient_is_created_and_shown_as_given(api_tenant: ApiTena
         **ADA,
         "locale": "de-AT",
         "recipient_id": api_tenant.recipient_id,
+        "chat_service": None,
         "devices": [],
         "created_at": shown["created_at"],
         "updated_at": shown["updated_at"],
@@ -96,6 +97,10 @@ async def test_an_unknown_recipient_is_not_found(api_tenant: ApiTenant, method: 
         ("webhook_url", "https://canary.example.com\\@eve.example.com/"),
         ("webhook_url", "https:///canary"),
         ("webhook_url", "https://canary.example.com/\n"),
+        ("chat_url", "canary"),
+        ("chat_url", "slack://canary/canary/canary"),
+        ("chat_url", "https://canary.example.com/services/T1/B1/x"),
+        ("chat_url", "http://127.0.0.1:8025/api/webhooks/1/canary"),
         ("attributes", "canary"),
         ("attributes", ["canary"]),
         ("nickname", "canary"),
@@ -186,3 +191,23 @@ async def test_a_response_contains_json_only(api_tenant: ApiTenant) -> None:
     shown = (await api_tenant.http.get(path)).json()
     assert jsonable_encoder(shown) == shown
     assert shown["created_at"].endswith("Z")
+
+
+SLACK_URL = "https://hooks.slack.com/services/T1/B1/canary"
+
+
+async def test_a_chat_url_is_written_and_never_shown(api_tenant: ApiTenant) -> None:
+    path = f"/recipients/{api_tenant.recipient_id}"
+    for response in (
+        await api_tenant.put(path, {"chat_url": SLACK_URL}),
+        await api_tenant.http.get(path),
+        await api_tenant.http.patch(path, json={"locale": "de"}),
+    ):
+        assert response.json()["chat_service"] == "slack"
+        assert "canary" not in response.text
+    assert (await api_tenant.http.patch(path, json={"chat_url": None})).json()["chat_service"] is None
+
+
+async def test_a_refused_chat_url_names_the_services(api_tenant: ApiTenant) -> None:
+    response = await api_tenant.put(f"/recipients/{api_tenant.recipient_id}", {"chat_url": "syslog://canary"})
+    assert validation_errors(response)["/chat_url"].startswith("must be the https URL of a Slack, Discord or Teams")

@@ -84,7 +84,7 @@ def test_a_profile_without_py_spy_ends_before_the_run_with_a_message(
 @pytest.mark.postgres
 @pytest.mark.temporal
 async def test_a_quick_run_measures_everything_with_its_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for pool in ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK"):
+    for pool in ("EMAIL", "SMS", "PUSH", "WEB_PUSH", "WEBHOOK", "CHAT"):
         monkeypatch.setenv(f"TOCSIN_{pool}_PROVIDERS", "sandbox")
     figures = await run(tmp_path, QUICK_SIZE)
     waiting = {name for name in (*BASELINES, *BASELINES.values()) if name.startswith("cpu_")}

@@ -13,7 +13,9 @@ import pytest
 from commands.errors import CommandError
 from commands.provider_checks import check_named_provider
 from config import Settings
+from domain.chat_urls import ChatService
 from providers.webhook import Webhook
+from testing.vendors.modes import VendorMode
 from testing.vendors.sendgrid import API_KEY
 from testing.vendors.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from testing.vendors.smtp import PASSWORD, SENDER, USER, MailServer
@@ -21,6 +23,7 @@ from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio
 from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
 from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
+from tests.providers.harness_chat import chat_bench, chat_url
 from tests.providers.harness_fcm import fcm_bench
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_ses import ses_bench
@@ -29,7 +32,7 @@ from tests.providers.harness_twilio import twilio_bench
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-@pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook"])
+@pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook", "chat"])
 async def test_a_provider_without_a_check_reports_that(terminal: Terminal, name: str) -> None:
     assert (await terminal.ok("providers", "check", name)).startswith(f"{name}: there is nothing to ")
 
@@ -119,6 +122,19 @@ async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Termina
     private = ("providers", "check", "webhook", "--send-to", "http://127.0.0.1:1/")
     result = await terminal.tocsin(*private, TOCSIN_SECRET_KEY=STRONG_SECRET, **KEY_VARIABLES, **here)
     assert result.err == "tocsin: webhook: temporary error: connect_failed\n"
+
+
+async def test_a_chat_is_checked_by_one_message_and_its_url_is_not_printed(terminal: Terminal) -> None:
+    async with chat_bench(ChatService.SLACK) as bench:
+        for mode, code, said in (
+            (VendorMode.GOOD, 0, "chat: accepted, message id "),
+            (VendorMode.REFUSES, 1, "tocsin: chat: the recipient was refused: chat_not_found"),
+        ):
+            send = ("providers", "check", "chat", "--send-to", chat_url(ChatService.SLACK, mode))
+            result = await terminal.tocsin(*send, TOCSIN_CHAT_BASE_URL=bench.vendor.url)
+            assert (result.code, (result.out + result.err)[: len(said)]) == (code, said)
+            assert "services" not in result.out + result.err
+        assert len(bench.vendor.log.requests) == 2
 
 
 async def test_a_file_that_cannot_be_read_is_one_line(terminal: Terminal) -> None:

@@ -17,6 +17,7 @@ def test_a_created_or_removed_value_is_kept_whole() -> None:
 
 
 def test_secrets_and_personal_data_are_masked_at_any_depth() -> None:
+    assert mask_values({"chat_url": "https://hooks.slack.com/services/T1/B1/x"}) == {"chat_url": MASK}
     value = {"list": [{"email": "ada@example.com", "kept": 1}], "secret": "s", "payload": {"x": 1}, "phone": None}
     assert mask_values(value) == {"list": [{"email": MASK, "kept": 1}], "secret": MASK, "payload": MASK, "phone": None}
 

@@ -24,7 +24,7 @@ from tests.domain.sample_types import sample_type
 EMAIL, SMS, PUSH, WEB_PUSH = Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.WEB_PUSH
 FCM, APNS = DeviceKind.FCM, DeviceKind.APNS
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ALL = frozenset({"email", "phone", "webhook_url"})
+ALL = frozenset({"email", "phone", "webhook_url", "chat_url"})
 
 
 def pooled(name: str = "sandbox", *kinds: DeviceKind, asked: bool = False) -> PoolMember:
@@ -108,7 +108,7 @@ def test_a_yes_adds_no_channel_outside_the_route() -> None:
 
 @pytest.mark.parametrize(
     ("channel", "contact"),
-    [(EMAIL, "email"), (SMS, "phone"), (Channel.WEBHOOK, "webhook_url")],
+    [(EMAIL, "email"), (SMS, "phone"), (Channel.WEBHOOK, "webhook_url"), (Channel.CHAT, "chat_url")],
 )
 def test_a_channel_needs_its_own_contact_point(channel: Channel, contact: str) -> None:
     assert why_not(sample_type([channel]), person(contacts=ALL - {contact})).reason == Reason("no_address")

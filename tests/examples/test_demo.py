@@ -59,14 +59,14 @@ async def test_the_demo_uses_the_sandbox_where_sms_is_real(
     output = capsys.readouterr().out
     assert "DELIVERED:" in output
     assert "sms          twilio" in output
-    assert "messages of the sandbox: email, push, web_push, webhook\n" in output
+    assert "messages of the sandbox: email, push, web_push, webhook, chat\n" in output
     assert "./tocsin send" not in output
 
 
 async def test_the_outbox_is_offered_only_where_the_sandbox_is(
     api_tenant: ApiTenant, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    channels = ("email", "sms", "push", "web_push", "webhook")
+    channels = ("email", "sms", "push", "web_push", "webhook", "chat")
     await print_welcome(settings(**{f"{channel}_providers": ["smtp"] for channel in channels}), running(api_tenant))
     assert "/outbox" not in capsys.readouterr().out
 

@@ -34,6 +34,7 @@ PLAIN = frozenset(
             "language",
             "locale",
             "overlap",
+            "chat_url",
             "phone",
             "phone_regions",
             "reason",

@@ -2,6 +2,7 @@
 
 from tests.providers.harness import Harness
 from tests.providers.harness_apns import ApnsHarness
+from tests.providers.harness_chat import ChatHarness
 from tests.providers.harness_fcm import FcmHarness
 from tests.providers.harness_http import HttpHarness
 from tests.providers.harness_mailgun import MailgunHarness
@@ -16,6 +17,7 @@ from tests.providers.harness_webhook import WebhookHarness
 
 HARNESSES: dict[str, Harness] = {
     "apns": ApnsHarness(),
+    "chat": ChatHarness(),
     "fcm": FcmHarness(),
     "in_app": InAppHarness(),
     "mailgun": MailgunHarness(),

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.channels import Channel, DeviceKind
+from domain.chat_urls import ChatService
 from domain.evidence import ReceiptKind
 from domain.names import SANDBOX_CHANNEL
 from domain.outgoing_messages import OutgoingMessage
@@ -19,6 +20,7 @@ from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, Sandb
 from storage.database import Database
 from storage.sandbox import PostgresSandboxStore, claim_due_receipts, mark_posted, seconds_to_next
 from tests.providers.harness import message_to
+from tests.providers.harness_chat import chat_url
 from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres
@@ -74,6 +76,7 @@ def test_a_contact_point_of_any_channel_may_contain_a_sandbox_word(word: str, di
         {"email": f"ada+{word.upper()}@example.com"},
         {"token": f"t-{word}-1"},
         {"url": f"https://hooks.example.com/{word}"},
+        *({"url": chat_url(service, word)} for service in ChatService),
         {"subscription": {"endpoint": f"https://push.example.com/{word}/1", "keys": {"auth": "x", "p256dh": "y"}}},
         {"phone": f"+44770090{digits}"},
     ]
@@ -90,6 +93,7 @@ def test_a_contact_point_of_any_channel_may_contain_a_sandbox_word(word: str, di
         {"phone": "+447700000100"},
         {"token": "abc"},
         {"url": "https://hooks.example.com/in"},
+        *({"url": chat_url(service, "T0k3n")} for service in ChatService),
         {"subscription": {"endpoint": "https://push.example.com/1", "keys": {"auth": "x", "p256dh": "y"}}},
     ],
 )

@@ -19,6 +19,7 @@ ADA: dict[str, JsonValue] = {"name": "Ada & <Bob>", "order": {"id": 7, "items": 
         (Channel.PUSH, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
         (Channel.WEB_PUSH, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
         (Channel.IN_APP, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
+        (Channel.CHAT, {"title": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
         (Channel.WEBHOOK, {"subject": "For Ada & <Bob>", "body": "Hi Ada & <Bob>"}),
     ],
 )

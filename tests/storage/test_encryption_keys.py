@@ -39,6 +39,7 @@ from tests.storage.sends import DatabaseTenant, open_database_tenant
 pytestmark = pytest.mark.postgres
 
 TOKEN, ENDPOINT, AUTH = "token-of-a-phone", "https://push.example.com/canary", "key-of-a-browser"
+CHAT = "https://hooks.slack.com/services/T1/B1/secret-chat"
 HOOK, URL = "https://chat.example.com/secret-hook", "https://shop.example.com/secret-path"
 SUBSCRIPTION = {"subscription": {"endpoint": ENDPOINT, "keys": {"p256dh": "p", "auth": AUTH}}}
 FORMER, CURRENT, LOOKUP = token_bytes(32), token_bytes(32), token_bytes(32)
@@ -67,9 +68,8 @@ async def fill(database: Database, recipient_id: str = "ada") -> tuple[DatabaseT
     """Store one secret of each kind. Return those that Tocsin has made itself."""
     database_tenant = await open_database_tenant(database)
     async with database.transaction() as session:
-        await recipients.replace_profile(
-            session, database_tenant.tenant, recipient_id, {"contact": {"webhook_url": HOOK, "phone": "+1"}}
-        )
+        contact = {"webhook_url": HOOK, "chat_url": CHAT, "phone": "+1"}
+        await recipients.replace_profile(session, database_tenant.tenant, recipient_id, {"contact": contact})
         for name, kind, address in (
             ("phone", DeviceKind.FCM, {"token": TOKEN}),
             ("browser", DeviceKind.WEB_PUSH, SUBSCRIPTION),
@@ -99,7 +99,7 @@ async def assert_readable(database: Database, tenant: UUID, secrets: list[str], 
     async with database.transaction() as session:
         person = await recipients.find(session, tenant, recipient_id)
         assert person is not None
-        assert person.contact["webhook_url"] == HOOK
+        assert (person.contact["webhook_url"], person.contact["chat_url"]) == (HOOK, CHAT)
         found = {device.device: device.address for device in await devices.list_devices(session, tenant, recipient_id)}
         assert found == {"phone": {"token": TOKEN}, "browser": SUBSCRIPTION}
         row = await event_endpoints.find(session, tenant, "shop")
@@ -126,13 +126,13 @@ async def rotate(database: Database) -> int:
 
 
 def by(key: str | None) -> dict[str, dict[str | None, int]]:
-    return {"device": {key: 2}, "recipient": {key: 1}, "event_endpoint": {key: 3}, "sandbox_message": {key: 1}}
+    return {"device": {key: 2}, "recipient": {key: 2}, "event_endpoint": {key: 3}, "sandbox_message": {key: 1}}
 
 
 async def test_a_dump_shows_no_token_secret_or_url(own: Database) -> None:
     database_tenant, secrets = await fill(own)
     assert await tables_containing(own, "+1")  # what is searched for would be found
-    assert await tables_containing(own, TOKEN, ENDPOINT, AUTH, HOOK, URL, "whsec_", *secrets) == {}
+    assert await tables_containing(own, TOKEN, ENDPOINT, AUTH, HOOK, CHAT, URL, "whsec_", *secrets) == {}
     await assert_readable(own, database_tenant.tenant, secrets)
 
 
@@ -165,7 +165,7 @@ async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pyte
     event.listen(own.engine.sync_engine, "before_cursor_execute", record_page)
     assert await counts(own) == {
         "device": {"k1": 8},
-        "recipient": {"k1": 4},
+        "recipient": {"k1": 8},
         "event_endpoint": {"k1": 12},
         "sandbox_message": {"k1": 4},
     }

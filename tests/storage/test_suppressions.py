@@ -208,7 +208,7 @@ async def test_a_number_is_suppressed_and_the_same_persons_mail_is_not(database_
     assert claim.suppressed is None
 
 
-@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.WEBHOOK])
+@pytest.mark.parametrize("channel", [Channel.PUSH, Channel.WEBHOOK, Channel.CHAT])
 async def test_channels_without_an_address_are_not_listed(database_tenant: DatabaseTenant, channel: Channel) -> None:
     sent = await database_tenant.send(channel)
     await sent.claim(channel=channel)

@@ -35,7 +35,7 @@ class ErasureRecord:
 
 
 async def prepare_tenant(api_tenant: ApiTenant) -> None:
-    for channel in ("email", "sms", "push", "webhook", "in_app"):
+    for channel in ("email", "sms", "push", "webhook", "chat", "in_app"):
         await api_tenant.put_type(f"by-{channel}", [channel])
     await api_tenant.put_type("collected", ["email"], digest={"window": "1h"})
     await api_tenant.call("PUT", "/event-endpoints/audit", {"url": "http://127.0.0.1:9/"})
@@ -45,6 +45,7 @@ async def prepare_tenant(api_tenant: ApiTenant) -> None:
         email=FORMER_EMAIL,
         phone=f"+{PHONE_CANARY}",
         webhook_url=f"https://hooks.example.com/{RECIPIENT_CANARY}",
+        chat_url=f"https://hooks.slack.com/services/T1/B1/{RECIPIENT_CANARY}",
     )
     await api_tenant.put_device(RECIPIENT_ID, "phone", f"{RECIPIENT_CANARY}-token")
     await api_tenant.call("PUT", f"/topics/news/subscribers/{RECIPIENT_ID}")
@@ -72,7 +73,7 @@ async def send_all(api_tenant: ApiTenant) -> dict[str, str]:
     sends = {"dead_letter": await send("by-email", "dead_letter")}
     await api_tenant.wait_for_end(sends["dead_letter"], "FAILED")
     await api_tenant.call("PATCH", f"/recipients/{RECIPIENT_ID}", {"email": RECIPIENT_ID})
-    for channel in ("push", "webhook", "in_app"):
+    for channel in ("push", "webhook", "chat", "in_app"):
         sends[channel] = await send(f"by-{channel}", channel)
         await api_tenant.wait_for_end(sends[channel], "DELIVERED", "SENT")
     sends["scheduled"] = await send("by-email", "scheduled", send_at=later(86_400))

@@ -34,11 +34,12 @@ CANARIES = {
     "payload": "canary-payload",
     "token": "canary-token",
     "webhook": "canary-hook",
+    "chat": "canary-chat",
     "tag": "canary-tag",
     "recipient id": "canary-recipient",
     "part of a digest": "canary-part",
 }
-CHANNELS = ("email", "sms", "push", "webhook", "in_app")
+CHANNELS = ("email", "sms", "push", "webhook", "chat", "in_app")
 PREFIXES = {"notification", "digest", "tick"}
 PHONE_DIGITS = {"good": "0100", "refuse": "0001", "error": "0002", "open": "0009"}
 
@@ -166,6 +167,7 @@ async def _put_recipient(api_tenant: ApiTenant, behavior: str) -> None:
         email=f"{CANARIES['e-mail']}+{behavior}@example.com",
         phone=f"+{CANARIES['phone']}{PHONE_DIGITS.get(behavior, PHONE_DIGITS['good'])}",
         webhook_url=f"https://hooks.example.com/{CANARIES['webhook']}/{behavior}",
+        chat_url=f"https://hooks.slack.com/services/T1/B1/{CANARIES['chat']}-{behavior}",
         attributes={"nickname": CANARIES["name"]},
         locale="en",
     )

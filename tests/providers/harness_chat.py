@@ -1,0 +1,68 @@
+"""Adapt the chat services to the contract suite, which runs with Discord. `test_chat.py` runs the others."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from domain.channels import Channel
+from domain.chat_urls import ChatService
+from domain.outgoing_messages import OutgoingMessage
+from providers.chat.adapter import Chat, ChatSettings
+from providers.transport import Transport
+from storage.database import Database
+from testing.vendors.chat import FakeChat
+from testing.vendors.http import Reply
+from testing.vendors.modes import VendorMode
+from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, ContractCase
+from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+
+URLS = {
+    ChatService.SLACK: "https://hooks.slack.com/services/T1/B{number}/{word}",
+    ChatService.DISCORD: "https://discord.com/api/webhooks/{number}/{word}",
+    ChatService.TEAMS: "https://prod-1.westeurope.logic.azure.com:443/workflows/{number}/triggers/{word}/paths/invoke"
+    "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=c2ln",
+    ChatService.TELEGRAM: "https://api.telegram.org/bot{number}:{word}/sendMessage?chat_id=-1001",
+}
+
+
+def chat_url(service: ChatService, word: str = "good", number: int = 1) -> str:
+    return URLS[service].format(word=word, number=number)
+
+
+class ChatBench(HttpBench):
+    channel = Channel.CHAT
+    content = {"title": "Order A-1", "body": "It is on its way."}
+
+    def __init__(self, vendor: FakeChat, transport: Transport, service: ChatService) -> None:
+        self.service = service
+        super().__init__(vendor, transport)
+
+    def adapter(self, **changed: Any) -> Chat:
+        return Chat(ChatSettings(**{"base_url": self.vendor.url, **changed}), self.transport)
+
+    def address(self, mode: VendorMode) -> dict[str, str]:
+        return {"url": chat_url(self.service, mode, next(self._people))}
+
+    def reference(self, message: OutgoingMessage) -> str:
+        path = str(message.address["url"]).split("/", 3)[3].partition("?")[0]
+        return f"/{path}"
+
+
+@asynccontextmanager
+async def chat_bench(service: ChatService = ChatService.DISCORD) -> AsyncIterator[ChatBench]:
+    vendor = FakeChat()
+    async with running_vendor(vendor) as transport:
+        yield ChatBench(vendor, transport, service)
+
+
+class ChatHarness(HttpHarness):
+    success = Reply(status=200, body={"id": "1"})
+    without = {ContractCase.BREAKS: "each URL has its own credentials"} | NO_RECEIPTS | NOT_CHECKED | NOT_FOUND
+    bad_content = (({"title": " ", "body": "\n"}, "empty_message"),)
+    bad_addresses = (
+        ({"url": "https://hooks.example.com/services/T1/B1/x"}, "invalid_address"),
+        ({"url": "http://127.0.0.1:1/services/T1/B1/x"}, "invalid_address"),
+    )
+
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ChatBench]:
+        return chat_bench()
