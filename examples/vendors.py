@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from testing.vendors.apns import FakeApns
+from testing.vendors.chat import FakeChat
 from testing.vendors.fcm import FakeFcm
 from testing.vendors.http import MULTIPART, HttpListener, Reply, Request, VendorConnection
 from testing.vendors.log import VendorCall, VendorLog
@@ -34,7 +35,8 @@ class PrintingLog(VendorLog):
     def call(self, name: str, call: VendorCall) -> None:
         if (request := call.request) is not None:
             body = json.dumps(read_body(request), indent=2, ensure_ascii=False)
-            print(f"\n{name}: {request.method} {request.path}\n{body}", flush=True)
+            path = "" if name == FakeChat.name else f" {request.path}"  # the path of a chat is its secret
+            print(f"\n{name}: {request.method}{path}\n{body}", flush=True)
 
 
 def read_body(request: Request) -> object:
@@ -83,7 +85,7 @@ async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
     mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
     fcm = FakeFcm(project="first-type", log=log)
     ses, resend, apns = FakeSes(None, log=log), FakeResend(None, log=log), FakeApns(None, log=log)
-    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm, apns])
+    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm, apns, FakeChat(log=log)])
     await listener.start()
     if fcm_account:
         write_account(fcm_account, fcm)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
 from providers.apns.adapter import Apns, ApnsSettings
+from providers.chat.adapter import Chat, ChatSettings
 from providers.fcm.adapter import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import ProviderAcceptance
@@ -263,3 +264,13 @@ async def test_an_fcm_message_is_shown(running_vendors: RunningVendors) -> None:
     assert "assertion" not in running_vendors.output
     assert "PRIVATE KEY" not in running_vendors.output
     assert running_vendors.account.stat().st_mode & 0o077 == 0
+
+
+async def test_a_chat_message_is_shown_without_its_url(running_vendors: RunningVendors) -> None:
+    adapter = Chat(ChatSettings(base_url=f"{running_vendors.url}/chat"), running_vendors.transport)
+    url = "https://hooks.slack.com/services/T1/B1/hammerhead"
+    sent = await adapter.send(outgoing_message(Channel.CHAT, address={"url": url}, content={"body": "Grüße"}))
+    assert isinstance(sent, ProviderAcceptance)
+    await running_vendors.until("Grüße")
+    assert "chat: POST" in running_vendors.output
+    assert "hammerhead" not in running_vendors.output
