@@ -44,6 +44,7 @@ PLAIN = frozenset(
         *("webhook_url", "phone_regions", "per", "start", "end", "within", "window", "max_window", "schedule"),
         *("body_template", "subject_template", "text_template", "endpoint", "auth", "p256dh"),
         *("cc", "bcc", "headers", "email_domains", "to", "subject", "html"),
+        *("image", "link", "title", "badge", "sound"),
     }
 )
 NAME = frozenset({"name"})
@@ -175,7 +176,9 @@ ROUTES: Mapping[str, RouteExample] = {
     "get_notification_type": TYPE,
     "delete_notification_type": TYPE,
     "list_notification_types": RouteExample(),
-    "save_template": RouteExample(bodies=(TEMPLATE_VARIANT | {"name": ResourceType.TEMPLATE, "body_template": "Hi"},)),
+    "save_template": RouteExample(
+        bodies=(TEMPLATE_VARIANT | {"name": ResourceType.TEMPLATE, "body_template": "Hi"},), plain=frozenset({"data"})
+    ),
     "list_templates": RouteExample(query={"name": ResourceType.TEMPLATE}),
     "list_template_versions": RouteExample(path={"name": ResourceType.TEMPLATE}),
     "publish_template": RouteExample(path={"name": ResourceType.TEMPLATE}, bodies=(TEMPLATE_VARIANT | {"version": 1},)),
