@@ -46,7 +46,7 @@ from api.routes import (
 )
 from bootstrap import Container
 from web import outbox as outbox_page
-from web import tracking, unsubscribe
+from web import push_reports, push_scripts, tracking, unsubscribe
 
 PREFIX = "/api/v1"
 VERSION = "1"
@@ -89,6 +89,8 @@ PAGES: tuple[APIRouter, ...] = (
     health.router,
     outbox_page.router,
     tracking.router,
+    push_reports.router,
+    push_scripts.router,
     unsubscribe.router,
 )
 

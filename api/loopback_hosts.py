@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.problems import Problem
 from domain.hosts import host_of, is_loopback
 
-# Paths that need a key, a signature or an encrypted token, and those of probes.
-UNRESTRICTED_PATHS = ("/api/v1/", "/t/", "/unsubscribe/", "/healthz", "/readyz")
+# Paths that need a key, a signature or an encrypted token, those of probes, and scripts without data.
+UNRESTRICTED_PATHS = ("/api/v1/", "/t/", "/unsubscribe/", "/web/", "/healthz", "/readyz")
 HOST_REFUSED = (
     "In development this page is available only under names of this machine, such as localhost and 127.0.0.1."
 )

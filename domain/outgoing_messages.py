@@ -17,6 +17,7 @@ class OutgoingMessage:
     with an international domain has its ASCII form in `email_ascii`. `created_at` is when the send was accepted.
     `priority` is 1 (immediate) to 5. The message expires at `expires_at`. `tags` are those of the send;
     `vendor_tracking`: the vendor may track opens and clicks as its account is set. `email` has the options of an email.
+    A browser reports to `report_url` what it did with a web push message.
     """
 
     attempt_id: UUID
@@ -36,3 +37,4 @@ class OutgoingMessage:
     tags: tuple[str, ...] = ()
     vendor_tracking: bool = False
     email: EmailOptions = field(default=NO_EMAIL_OPTIONS, repr=False)
+    report_url: str | None = field(default=None, repr=False)

@@ -1,5 +1,5 @@
-"""Sign what our pixel and links carry: the message and, for a link, its target. The content is not secret, but only
-this installation can create it."""
+"""Sign what our pixel, our links and web push messages carry: the message and, for a link, its target. The content is
+not secret, but only this installation can create it."""
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -9,9 +9,12 @@ from uuid import UUID
 
 from domain.evidence import ReceiptKind
 
-# The kinds in a path and a token: an opening, a click.
-LETTERS: dict[ReceiptKind, bytes] = {ReceiptKind.OPENED: b"o", ReceiptKind.CLICKED: b"c"}
-RECEIPT_KINDS = {letter: kind for kind, letter in LETTERS.items()}
+# The kinds in a path and a token: an opening, a click, and a web push message, whose browser also reports clicks.
+LETTERS: dict[ReceiptKind, bytes] = {
+    ReceiptKind.OPENED: b"o",
+    ReceiptKind.CLICKED: b"c",
+    ReceiptKind.DELIVERED: b"p",
+}
 
 MAC = 16  # bytes, of the 32 of SHA-256
 UUID_BYTES = 16
@@ -23,7 +26,7 @@ TRIMMED_CHARACTERS = "".join(map(chr, range(0x21)))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackedAction:
-    """Describe an opening or a click. `target` is empty for an opening."""
+    """Describe an opening, a click or the arrival of a web push message. Only a click has a `target`."""
 
     kind: ReceiptKind
     attempt_id: UUID

@@ -1,4 +1,5 @@
-"""Insert the tracking pixel and links into the HTML of an email when it is sent. Called by `deliver`.
+"""Insert the tracking pixel and links into the HTML of an email when it is sent, and add to a web push message the URL
+to which the browser reports. Called by `deliver`.
 
 The record keeps the rendered content; all other bytes stay unchanged.
 """
@@ -30,13 +31,16 @@ class Tracker:
 
     def add_tracking(self, message: OutgoingMessage, provider: str, tracking: TrackingOptions) -> OutgoingMessage:
         """Return the message to send through this provider, unchanged if it has nothing to track."""
-        html = message.content.get("html")
-        if message.channel is not Channel.EMAIL or not html or not (tracking.opens or tracking.clicks):
-            return message
 
         def url(kind: ReceiptKind, target: str = "") -> str:
             trace = TrackedAction(kind=kind, attempt_id=message.attempt_id, provider=provider, target=target)
             return f"{self._base_url}/t/{LETTERS[kind].decode()}/{self._signer.token(trace)}"
+
+        if message.channel is Channel.WEB_PUSH:
+            return replace(message, report_url=url(ReceiptKind.DELIVERED))
+        html = message.content.get("html")
+        if message.channel is not Channel.EMAIL or not html or not (tracking.opens or tracking.clicks):
+            return message
 
         def link(target: str) -> str | None:
             return None if target.startswith(self._own_prefixes) else url(ReceiptKind.CLICKED, target)

@@ -62,11 +62,12 @@ async def _record_event(request: Request, token: str, kind: ReceiptKind) -> Trac
     container: TrackingContainer = request.app.state.container
     trace = TraceSigner(container.settings.secret).read(token, kind)
     if trace is not None and request.method == "GET":
-        await _store(container, trace)
+        await store_event(container, trace)
     return trace
 
 
-async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
+async def store_event(container: TrackingContainer, trace: TrackedAction) -> bool:
+    """Store the event, and return whether that succeeded in time."""
     try:
         async with asyncio.timeout(STORE_TIMEOUT):
             await receipts.store_in_own_transaction(container.database, [receipt_of(trace)])
@@ -74,8 +75,9 @@ async def _store(container: TrackingContainer, trace: TrackedAction) -> None:
         log.warning(
             "tracking event not recorded", kind=trace.kind, attempt=str(trace.attempt_id), error=type(error).__name__
         )
-    else:
-        container.wake_receipt_applier()
+        return False
+    container.wake_receipt_applier()
+    return True
 
 
 def receipt_of(trace: TrackedAction) -> StoredReceipt:

@@ -143,9 +143,15 @@ class DatabaseSend:
         async with self.database_tenant.database.transaction() as session:
             return await claim_attempt(session, self.call(number, channel, **more))
 
-    async def answer(self, state: AttemptState, message_id: str | None = None, number: int = 1) -> Ledger:
+    async def answer(
+        self,
+        state: AttemptState,
+        message_id: str | None = None,
+        number: int = 1,
+        channel: Channel = Channel.EMAIL,
+    ) -> Ledger:
         """Records what the provider said of an attempt that was claimed."""
-        ident = self.attempt(number)
+        ident = self.attempt(number, channel)
 
         def change(ledger: Ledger) -> Ledger:
             with_id = replace(ledger.attempts[ident], provider_message_id=message_id)
