@@ -2,7 +2,7 @@
 
 from api.access_examples import ACCESS_EXAMPLES
 from api.schedule_examples import SCHEDULE_EXAMPLES
-from api.schemas import digests, explanations, failures, inbound_messages, settings
+from api.schemas import devices, digests, explanations, failures, inbound_messages, settings
 from domain.json_types import Json
 
 ACCEPTED_AT = "2026-11-22T19:19:50.395871Z"
@@ -238,6 +238,7 @@ EXAMPLES: dict[str, Json] = {
     **dict.fromkeys(("mark_message_read", "mark_message_seen", "archive_message"), INBOX_ITEM),
     "list_outbox": page(OUTBOX_ITEM),
     "get_webhook_secret": {"secret": settings.WEBHOOK_EXAMPLE},
+    "get_web_push_key": {"public_key": devices.PUBLIC_KEY},
     **SCHEDULE_EXAMPLES,
     **ACCESS_EXAMPLES,
 }

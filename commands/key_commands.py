@@ -1,4 +1,7 @@
-"""Manage API keys and show the webhook secret: `tocsin keys`. Each command imports what loads the database."""
+"""Manage API keys, show the webhook secret and create keys of web push: `tocsin keys`.
+
+Each command imports what it needs, such as the database.
+"""
 
 from typing import Annotated
 
@@ -7,7 +10,7 @@ import typer
 from commands.client import ApiClient
 from commands.execution import run_with_api, run_with_database
 
-key_commands = typer.Typer(no_args_is_help=True, help="API keys and the webhook secret.")
+key_commands = typer.Typer(no_args_is_help=True, help="API keys, the webhook secret and keys of web push.")
 
 TenantOption = Annotated[
     str, typer.Option(metavar="TENANT", help="Key of the tenant, as shown by 'tocsin tenants list'.")
@@ -77,3 +80,13 @@ def show_webhook_secret() -> None:
         typer.echo((await api.get("/webhook-secret"))["secret"])
 
     run_with_api(work)
+
+
+@key_commands.command("vapid")
+def create_vapid_keys() -> None:
+    """Create a key pair for web push and print it as settings. Needs no server and stores nothing."""
+    from providers.web_push.vapid import load_private_key, new_private_key, public_key_of
+
+    private_key = new_private_key()
+    typer.echo(f"TOCSIN_WEB_PUSH_PRIVATE_KEY={private_key}")
+    typer.echo(f"# Public key, with which browsers subscribe: {public_key_of(load_private_key(private_key))}")

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 import bootstrap
+from api.schemas.devices import Subscription
 from commands.errors import CommandError
 from commands.local_stack import CHECKOUT
 from config import Settings
 from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
+from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
@@ -36,6 +40,8 @@ NOTHING_TO_CHECK = {
     "in_app": "there is nothing to check; it writes inbox rows into the database.",
     "chat": "there is nothing to check; each recipient has its own URL. --send-to URL posts one message.",
     "webhook": "there is nothing to check; each receiver has its own URL. --send-to URL posts one message.",
+    "web_push": "there is nothing to check; each browser has its own push service. --send-to JSON sends a message to "
+    "the subscription of a browser.",
 }
 # Their sends are rows in our database.
 INTERNAL_PROVIDERS = {"sandbox", "in_app"}
@@ -50,7 +56,9 @@ ADDRESS_FIELDS = {
     Channel.WEBHOOK: "url",
     Channel.CHAT: "url",
     Channel.PUSH: "token",
+    Channel.WEB_PUSH: "subscription",
 }
+DEVICE_KINDS = {Channel.PUSH: DeviceKind.FCM, Channel.WEB_PUSH: DeviceKind.WEB_PUSH}
 TEST_TEXT = "A test message from Tocsin."
 TEST_CONTENT: dict[Channel, dict[str, Any]] = {
     Channel.EMAIL: {"subject": "Tocsin", "html": f"<p>{TEST_TEXT}</p>", "text": TEST_TEXT},
@@ -140,7 +148,14 @@ def _test_message(channel: Channel, address: str) -> OutgoingMessage:
         created_at=datetime.now(UTC),
         channel=channel,
         endpoint_id=str(channel),
-        address={ADDRESS_FIELDS[channel]: address},
+        address={ADDRESS_FIELDS[channel]: _parse_subscription(address) if channel is Channel.WEB_PUSH else address},
         content=TEST_CONTENT.get(channel, {"title": "Tocsin", "body": TEST_TEXT}),
-        device_kind=DeviceKind.FCM if channel is Channel.PUSH else None,
+        device_kind=DEVICE_KINDS.get(channel),
     )
+
+
+def _parse_subscription(text: str) -> Json:
+    try:
+        return Subscription.model_validate_json(text).model_dump(exclude={"expirationTime"})
+    except ValidationError:
+        raise CommandError("--send-to must be the JSON of a browser's subscription: endpoint, keys") from None

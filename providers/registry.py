@@ -20,6 +20,7 @@ from providers.ses.adapter import Ses
 from providers.smtp.adapter import Smtp
 from providers.twilio.adapter import Twilio
 from providers.vonage.adapter import Vonage
+from providers.web_push.adapter import WebPush
 from providers.webhook import Webhook
 
 ENTRY_POINTS = "tocsin.providers"
@@ -36,6 +37,7 @@ PROVIDERS: dict[str, type[Provider]] = {
     "smtp": Smtp,
     "twilio": Twilio,
     "vonage": Vonage,
+    "web_push": WebPush,
     "webhook": Webhook,
 }
 

@@ -7,10 +7,11 @@ from api.dependencies import CallerDep, ContainerDep
 from api.openapi import problem_responses
 from api.problems import conflict, not_found
 from api.schemas.contact import DeviceName, RecipientId
-from api.schemas.devices import DeviceRegistration, DeviceView, address_of, token_ending_of
+from api.schemas.devices import DeviceRegistration, DeviceView, WebPushKey, address_of, token_ending_of
 from domain.stored_limits import MAX_DEVICES
 from domain.validation_issues import raise_issues
 from metrics.engine import ReachedLimit, count_limit_reached
+from providers.web_push.adapter import WebPush
 from services.contact_rules import ContactRules
 from storage import devices
 from storage.devices import NewDevice, RegisteredDevice
@@ -58,6 +59,16 @@ async def delete_device(
         removed = await devices.remove(session, caller.tenant, recipient_id, device)
     if not removed:
         raise not_found("There is no such device.")
+
+
+@router.get("/web-push-key", responses=problem_responses(404))
+@scope("read")
+async def get_web_push_key(container: ContainerDep) -> WebPushKey:
+    """Return the public key with which browsers subscribe. 404 if web_push is not in the pool."""
+    provider = container.providers.get(WebPush.name)
+    if not isinstance(provider, WebPush):
+        raise not_found("The provider web_push is not in TOCSIN_WEB_PUSH_PROVIDERS.")
+    return WebPushKey(public_key=provider.public_key)
 
 
 def device_view(device: RegisteredDevice) -> DeviceView:

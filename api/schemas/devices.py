@@ -14,6 +14,9 @@ DeviceKindName = Annotated[DeviceKind, Field(strict=False)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=4_096, pattern=r"^[!-~]+$")]
 PushKey = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[!-~]+$")]
 
+# The example of RFC 8292.
+PUBLIC_KEY = "BA1Hxzyi1RUM1b5wjxsn7nGxAszw2u61m164i3MrAIxHF6YK5h4SDYic-dRuU_RCPCfA5aq9ojSwk5Y2EmClBPs"
+
 # The last four characters of a shorter token would reveal too much.
 SHOWN_CHARACTERS = 4
 MIN_LENGTH_SHOWN = 16
@@ -63,6 +66,12 @@ class DeviceView(Model):
     token_ends: str | None
     created_at: Timestamp
     updated_at: Timestamp
+
+
+class WebPushKey(Model):
+    public_key: Annotated[
+        str, Field(description="The `applicationServerKey` of a subscription, as base64url.", examples=[PUBLIC_KEY])
+    ]
 
 
 def address_of(model: DeviceRegistration) -> Json:

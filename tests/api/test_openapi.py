@@ -184,6 +184,7 @@ def test_every_reference_resolves() -> None:
         ("POST /templates/{name}/rollback", BODY | {"200", "404", "409"}),
         ("GET /outbox", READ | {"404"}),
         ("GET /webhook-secret", READ),
+        ("GET /web-push-key", READ | {"404"}),
         ("POST /keys", BODY | {"201", "409"}),
         ("POST /keys/{id}/rotate", BODY | {"201", "404", "409"}),
         ("DELETE /keys/{id}", READ - {"200"} | {"204", "404"}),

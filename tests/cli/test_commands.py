@@ -22,6 +22,7 @@ from config import ClientSettings
 from dispatch.temporal.connection import connect
 from embedded.runfile import RunInfo
 from models.notifications import Event
+from providers.web_push.vapid import load_private_key, public_key_of
 from tests.api_tenants import ApiTenant
 from tests.cli.terminal import TOCSIN, CommandResult, Terminal
 from tests.polling import eventually
@@ -299,6 +300,15 @@ async def test_the_webhook_secret_is_printed_alone(terminal: Terminal, api_tenan
         (await api_tenant.call("GET", "/webhook-secret"))["secret"] + "\n",
         "",
     )
+
+
+async def test_a_new_key_pair_for_web_push_is_printed_as_settings(terminal: Terminal) -> None:
+    outputs = [(await terminal.ok("keys", "vapid")).splitlines() for _ in range(2)]
+    for setting, comment in outputs:
+        private_key = setting.removeprefix("TOCSIN_WEB_PUSH_PRIVATE_KEY=")
+        assert comment.startswith("# ")
+        assert comment.endswith(f" {public_key_of(load_private_key(private_key))}")
+    assert outputs[0] != outputs[1]
 
 
 async def one_line(result: CommandResult) -> str:

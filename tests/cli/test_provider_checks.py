@@ -2,6 +2,7 @@
 requested."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from testing.vendors.sendgrid import API_KEY
 from testing.vendors.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from testing.vendors.smtp import PASSWORD, SENDER, USER, MailServer
 from testing.vendors.twilio import FROM, SID, TOKEN, FakeTwilio
+from testing.vendors.web_push import FakeWebPush
 from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
 from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
@@ -28,11 +30,12 @@ from tests.providers.harness_fcm import fcm_bench
 from tests.providers.harness_sendgrid import sendgrid_bench
 from tests.providers.harness_ses import ses_bench
 from tests.providers.harness_twilio import twilio_bench
+from tests.providers.harness_web_push import PRIVATE_KEY, PUBLIC_KEY
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
 
-@pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook", "chat"])
+@pytest.mark.parametrize("name", ["sandbox", "in_app", "webhook", "chat", "web_push"])
 async def test_a_provider_without_a_check_reports_that(terminal: Terminal, name: str) -> None:
     assert (await terminal.ok("providers", "check", name)).startswith(f"{name}: there is nothing to ")
 
@@ -75,6 +78,19 @@ async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
         other = bench.account("another").get_secret_value()
         await asks_its_vendor(terminal, "fcm", given, CREDENTIALS=other, says="a dry run passed")
         assert bench.vendor.log.requests == []
+
+
+async def test_web_push_sends_a_test_to_the_subscription_of_a_browser(terminal: Terminal) -> None:
+    settings = {"TOCSIN_WEB_PUSH_PRIVATE_KEY": PRIVATE_KEY, "TOCSIN_WEB_PUSH_SUBJECT": "mailto:ops@example.com"}
+    send = ("providers", "check", "web_push", "--send-to")
+    async with FakeWebPush(PUBLIC_KEY).running() as vendor:
+        subscription = json.dumps({**vendor.subscription("good"), "expirationTime": None})
+        result = await terminal.tocsin(*send, subscription, **settings)
+        assert result.code == 0, result.err
+        assert [message["title"] for message in vendor.shown] == ["Tocsin"]
+    result = await terminal.tocsin(*send, "https://push.example.com", **settings)
+    problem = "--send-to must be the JSON of a browser's subscription: endpoint, keys"
+    assert (result.code, result.err) == (1, f"tocsin: {problem}\n")
 
 
 async def asks_its_vendor(terminal: Terminal, name: str, given: dict[str, str], *, says: str, **wrong: str) -> None:

@@ -193,6 +193,7 @@ ROUTES: Mapping[str, RouteExample] = {
     "get_settings": RouteExample(),
     "patch_settings": RouteExample(bodies=({"record_days": 300},), plain=NAME),
     "get_webhook_secret": RouteExample(),
+    "get_web_push_key": RouteExample(),
     "put_event_endpoint": RouteExample(
         path={"key": ResourceType.EVENT_ENDPOINT}, bodies=({"url": "https://example.com/"},)
     ),

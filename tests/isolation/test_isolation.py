@@ -6,11 +6,13 @@ A new route needs an entry in `routes.py`; `test_the_table_declares_every_route`
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from httpx2 import AsyncClient
+from pydantic import SecretStr
 from sqlmodel import select
 
 import api.app as application
@@ -19,6 +21,9 @@ from api.dependencies import ContainerDep
 from api.schemas.base import Id, Model, ShortText
 from bootstrap import Container
 from models.notifications import Notification
+from providers.transport import Transport, outgoing_client
+from providers.web_push.adapter import WebPush
+from providers.web_push.settings import WebPushSettings
 from storage.api_keys import SCOPES
 from tests.api_tenants import in_process_client
 from tests.apps import app_of, openapi_document
@@ -28,6 +33,7 @@ from tests.isolation.operations import Operation, operations, templates, undecla
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES, RouteExample
 from tests.isolation.tenants import ForeignTenant, TenantPair, foreign_tenant, open_owner
+from tests.providers.harness_web_push import PRIVATE_KEY
 
 OPERATIONS = list(operations(openapi_document()))
 WITH_KEY = [operation for operation in OPERATIONS if operation.scope is not None]
@@ -54,9 +60,13 @@ async def foreign(container: Container) -> AsyncIterator[ForeignTenant]:
 
 @pytest.fixture(scope="module")
 async def caller(container: Container) -> AsyncIterator[OwnerTenant]:
-    """Open a tenant whose requests are those of the table."""
-    async with open_owner(app_of(container), container, "own") as caller:
-        yield caller
+    """Open a tenant whose requests are those of the table, also where they need a provider that is not the sandbox."""
+    settings = WebPushSettings(private_key=SecretStr(PRIVATE_KEY), subject="mailto:ops@example.com")
+    async with outgoing_client() as http:
+        web_push = WebPush(settings, Transport(http))
+        container = replace(container, providers={**container.providers, WebPush.name: web_push})
+        async with open_owner(app_of(container), container, "own") as caller:
+            yield caller
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ class HttpBench(Bench):
         """Return the adapter with another setting `base_url`. Override this for an adapter without that setting."""
         return self.adapter(base_url="http://127.0.0.1:1")
 
-    def address(self, mode: VendorMode) -> dict[str, str]:
+    def address(self, mode: VendorMode) -> dict[str, Any]:
         """Return an address that selects the mode. Each number is another one: a lookup may find messages by it."""
         match self.channel:
             case Channel.EMAIL:
@@ -137,13 +137,15 @@ class HttpBench(Bench):
 class HttpHarness(Harness):
     """Define the harness of an HTTP provider.
 
-    `success` is the response that the vendor documents for an accepted message, or None if every 2xx is one.
+    `success` is the response that the vendor documents for an accepted message, or None if every 2xx is one;
+    `also_accepted` are further statuses of that kind.
     `bad_content` and `bad_addresses` list values that the adapter refuses without a call, each with the reason.
     """
 
     success: ClassVar[Reply | None]
+    also_accepted: ClassVar[frozenset[int]] = frozenset()
     bad_content: ClassVar[Sequence[tuple[Mapping[str, str], str]]] = ()
-    bad_addresses: ClassVar[Sequence[tuple[Mapping[str, str], str]]] = ()
+    bad_addresses: ClassVar[Sequence[tuple[Mapping[str, Any], str]]] = ()
 
     @abstractmethod
     def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[HttpBench]: ...

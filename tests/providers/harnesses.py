@@ -13,6 +13,7 @@ from tests.providers.harness_ses import SesHarness
 from tests.providers.harness_smtp import SmtpHarness
 from tests.providers.harness_twilio import TwilioHarness
 from tests.providers.harness_vonage import VonageHarness
+from tests.providers.harness_web_push import WebPushHarness
 from tests.providers.harness_webhook import WebhookHarness
 
 HARNESSES: dict[str, Harness] = {
@@ -28,6 +29,7 @@ HARNESSES: dict[str, Harness] = {
     "smtp": SmtpHarness(),
     "twilio": TwilioHarness(),
     "vonage": VonageHarness(),
+    "web_push": WebPushHarness(),
     "webhook": WebhookHarness(),
 }
 
