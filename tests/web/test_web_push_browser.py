@@ -1,0 +1,295 @@
+"""Test web push in Chromium: a visitor of the example shop subscribes, gets a message of the adapter, and clicks it.
+
+Chromium has no push service here: the page gets the subscription of a fake one, and DevTools hands the message that the
+fake has decrypted to the service worker. Skipped without Chromium.
+"""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from api.app import create_app
+from api.server import ApiServer, server_config
+from bootstrap import Container, open_container
+from config import Settings
+from domain.channels import Channel
+from domain.evidence import AttemptState
+from domain.notification_types import TrackingOptions
+from domain.outgoing_messages import OutgoingMessage
+from domain.tracking import TraceSigner
+from embedded.ports import free_port
+from providers.outcomes import ProviderAcceptance
+from rendering.tracking import Tracker
+from storage.database import Database
+from testing.vendors.web_push import FakeWebPush, decoded
+from tests.api_tenants import ApiTenant, open_in_process_tenant
+from tests.code.tree import ROOT
+from tests.outgoing_messages import outgoing_message
+from tests.polling import eventually, wait_until
+from tests.providers.harness_web_push import PRIVATE_KEY, PUBLIC_KEY
+from tests.storage.sends import DatabaseSend, open_database_tenant
+from tests.web.browser import CHROMIUM, Browser, ScriptError, Target, running_browser
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.browser,
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium"),
+]
+# The page gets this subscription instead of that of the browser's own push service, which is not reachable.
+SUBSCRIBE = """
+const subscription = {subscription};
+PushManager.prototype.subscribe = async (options) => {{
+  window.subscribedWith = options;
+  subscription.options = {{ applicationServerKey: new Uint8Array({key}).buffer }};
+  subscription.unsubscribe = async () => (window.subscription = null);
+  subscription.toJSON = () => ({{ endpoint: subscription.endpoint, keys: subscription.keys }});
+  window.subscription = subscription;
+  return subscription;
+}};
+PushManager.prototype.getSubscription = async () => window.subscription || null;
+"""
+NOTIFICATIONS = """
+registration.getNotifications().then((shown) => shown.map(
+  ({ title, body, tag, actions }) => ({ title, body, tag, actions: actions.map(({ action }) => action) })))
+"""
+# A script cannot make a trusted click, whose event alone may extend its life and open windows.
+CLICK = """
+(async () => {{
+  const opened = [];
+  self.clients.openWindow = async (url) => opened.push(url);
+  const [notification] = await registration.getNotifications();
+  const event = new NotificationEvent("notificationclick", {{ notification, action: {action} }});
+  let work;
+  Object.defineProperty(event, "waitUntil", {{ value: (promise) => (work = promise) }});
+  self.dispatchEvent(event);
+  await work;
+  return opened;
+}})()
+"""
+RENEW = """
+(async () => {{
+  const event = new Event("pushsubscriptionchange");
+  let work;
+  event.waitUntil = (promise) => (work = promise);
+  event.newSubscription = {subscription};
+  self.dispatchEvent(event);
+  await work;
+}})()
+"""
+CONTENT = {
+    "title": "Order 7",
+    "body": "It is on its way.",
+    "link": "https://shop.example/orders/7",
+    "actions": [{"action": "track", "title": "Track", "link": "https://shop.example/track/7"}],
+}
+
+
+@dataclass(frozen=True)
+class ShopVisit:
+    """The example shop with its visitor Mia, whose browser is subscribed at the push service."""
+
+    url: str
+    api_tenant: ApiTenant
+    container: Container
+    push_service: FakeWebPush
+    page: Target
+    browser: Browser
+
+    async def state(self) -> str:
+        return str(await self.page.evaluate("document.querySelector('#state').textContent"))
+
+    async def devices(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.api_tenant.call("GET", "/recipients/mia"))["devices"]
+        return found
+
+    async def subscribe(self) -> None:
+        await self.page.click("#notify")
+        await eventually(self.state, lambda state: state == "You get notifications.")
+
+    async def registration_id(self) -> str:
+        async def find() -> list[dict[str, Any]]:
+            updates = self.page.events("ServiceWorker.workerVersionUpdated")
+            versions = [version for update in updates for version in update["versions"]]
+            return [version for version in versions if version["status"] == "activated"]
+
+        return str((await eventually(find, bool))[0]["registrationId"])
+
+    async def deliver(self, message: OutgoingMessage) -> None:
+        """Send the message by the adapter, and hand what the push service got to the service worker."""
+        assert isinstance(await self.container.providers["web_push"].send(message), ProviderAcceptance)
+        await self.page.call(
+            "ServiceWorker.deliverPushMessage",
+            origin=self.url,
+            registrationId=await self.registration_id(),
+            data=json.dumps(self.push_service.shown[-1]),
+        )
+
+
+@asynccontextmanager
+async def serving_api(database_url: str) -> AsyncIterator[Container]:
+    port = free_port()
+    given: dict[str, Any] = {
+        "database_url": database_url,
+        "temporal_address": "127.0.0.1:1",
+        "web_push_providers": ["web_push"],
+    }
+    settings = Settings(env="dev", public_url=f"http://127.0.0.1:{port}", _env_file=None, **given)
+    async with open_container(settings) as container:
+        server: uvicorn.Server = ApiServer(server_config(create_app(container), "127.0.0.1", port))
+        serving = asyncio.create_task(server.serve())
+        try:
+            await wait_until(lambda: server.started)
+            yield container
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@asynccontextmanager
+async def running_shop(api_url: str, key: str) -> AsyncIterator[str]:
+    environment = {"TOCSIN_API_URL": api_url, "TOCSIN_API_KEY": key}
+    process = await create_subprocess_exec(
+        *(sys.executable, "-m", "examples.shop.shop_site", "0"), cwd=ROOT, stdout=PIPE, env=environment
+    )
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip().removeprefix("listening on ").rstrip("/")
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+async def shop(
+    database_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ShopVisit]:
+    monkeypatch.setenv("TOCSIN_WEB_PUSH_PRIVATE_KEY", PRIVATE_KEY)
+    monkeypatch.setenv("TOCSIN_WEB_PUSH_SUBJECT", "mailto:ops@example.com")
+    async with (
+        serving_api(database_url) as container,
+        open_in_process_tenant(container) as api_tenant,
+        running_shop(container.settings.base_url, api_tenant.key) as url,
+        FakeWebPush(PUBLIC_KEY).running() as push_service,
+        running_browser(tmp_path) as browser,
+    ):
+        await api_tenant.put_recipient("mia")
+        await browser.call("Browser.grantPermissions", origin=url, permissions=["notifications"])
+        page = await browser.open_page()
+        script = SUBSCRIBE.format(
+            subscription=json.dumps(push_service.subscription("good")), key=list(decoded(PUBLIC_KEY))
+        )
+        for domain in ("Page", "ServiceWorker"):
+            await page.call(f"{domain}.enable")
+        await page.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+        await page.call("Page.navigate", url=f"{url}/")
+        await wait_until(lambda: page.events("Page.loadEventFired"))
+        shop = ShopVisit(url, api_tenant, container, push_service, page, browser)
+        await eventually(shop.state, lambda state: state == "You get no notifications.")
+        yield shop
+
+
+async def mias_message(shop: ShopVisit) -> tuple[DatabaseSend, OutgoingMessage]:
+    """Return an accepted attempt of a notification, and its message as `deliver` builds it."""
+    sent = await (await open_database_tenant(shop.container.database)).send(Channel.WEB_PUSH)
+    await sent.claim(channel=Channel.WEB_PUSH)
+    await sent.answer(AttemptState.ACCEPTED, channel=Channel.WEB_PUSH)
+    message = outgoing_message(
+        Channel.WEB_PUSH,
+        attempt_id=sent.attempt(channel=Channel.WEB_PUSH),
+        notification_id=sent.id,
+        address={"subscription": shop.push_service.subscription("good")},
+        content=CONTENT,
+    )
+    settings = shop.container.settings
+    tracker = Tracker(TraceSigner(settings.secret), settings.base_url)
+    return sent, tracker.add_tracking(message, "web_push", TrackingOptions())
+
+
+async def wait_for_status(shop: ShopVisit, sent: DatabaseSend, status: str) -> None:
+    async def read() -> str:
+        await shop.container.receipt_applier.apply_waiting()
+        [row] = await sent.rows("delivery")
+        return str(row["status"])
+
+    await eventually(read, lambda found: found == status)
+
+
+async def test_a_visitor_subscribes_on_a_click_and_stops(shop: ShopVisit) -> None:
+    assert await shop.devices() == []
+    await shop.subscribe()
+    assert await shop.page.evaluate("window.subscribedWith") == {
+        "userVisibleOnly": True,
+        "applicationServerKey": PUBLIC_KEY,
+    }
+    [device] = await shop.devices()
+    assert device["kind"] == "web_push"
+    assert device["device"] == await shop.page.evaluate("localStorage.getItem('tocsin-device')")
+    worker = await shop.page.evaluate("navigator.serviceWorker.ready.then((found) => found.active.scriptURL)")
+    assert worker.endswith(f"/tocsin-sw.js?key={PUBLIC_KEY}&register=%2Fpush%2Fdevices&device={device['device']}")
+    await shop.page.click("#stop")
+    await eventually(shop.state, lambda state: state == "You get no notifications.")
+    assert await shop.devices() == []
+
+
+async def test_permission_is_asked_for_on_a_click_alone(shop: ShopVisit) -> None:
+    await shop.page.evaluate("Object.defineProperty(Notification, 'permission', { get: () => 'default' })")
+    with pytest.raises(ScriptError, match="call subscribe in the handler of a click"):
+        await shop.page.evaluate("import('/tocsin-push.js').then(({ subscribe }) => subscribe({}))")
+    assert await shop.page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+
+
+async def test_a_renewed_subscription_replaces_that_of_the_same_device(shop: ShopVisit) -> None:
+    await shop.subscribe()
+    [before] = await shop.devices()
+    worker = await shop.browser.attach_to_service_worker()
+    await worker.evaluate(RENEW.format(subscription=json.dumps(shop.push_service.subscription("renewed"))))
+    [after] = await shop.devices()
+    assert after["device"] == before["device"]
+    assert after["updated_at"] > before["updated_at"]
+
+
+async def test_a_message_is_shown_once_and_its_click_is_reported(shop: ShopVisit) -> None:
+    await shop.subscribe()
+    sent, message = await mias_message(shop)
+    await shop.deliver(message)
+    worker = await shop.browser.attach_to_service_worker()
+    shown = {"title": CONTENT["title"], "body": CONTENT["body"], "tag": str(sent.id), "actions": ["track"]}
+    await eventually(lambda: worker.evaluate(NOTIFICATIONS), lambda found: found == [shown])
+    await wait_for_status(shop, sent, "DELIVERED")
+    assert await worker.evaluate(CLICK.format(action='""')) == [CONTENT["link"]]
+    await wait_for_status(shop, sent, "OPENED")
+    assert await worker.evaluate(NOTIFICATIONS) == []
+
+
+async def test_an_action_opens_its_own_link(shop: ShopVisit) -> None:
+    await shop.subscribe()
+    _, message = await mias_message(shop)
+    await shop.deliver(message)
+    worker = await shop.browser.attach_to_service_worker()
+    await eventually(lambda: worker.evaluate(NOTIFICATIONS), bool)
+    assert await worker.evaluate(CLICK.format(action='"track"')) == ["https://shop.example/track/7"]
+
+
+async def test_a_duplicate_is_not_shown_again_after_the_visitor_closed_it(shop: ShopVisit) -> None:
+    await shop.subscribe()
+    sent, message = await mias_message(shop)
+    await shop.deliver(message)
+    worker = await shop.browser.attach_to_service_worker()
+    await wait_for_status(shop, sent, "DELIVERED")
+    await worker.evaluate("registration.getNotifications().then(([shown]) => shown.close())")
+    await eventually(lambda: worker.evaluate(NOTIFICATIONS), lambda found: found == [])
+    other_sent, other = await mias_message(shop)
+    await shop.deliver(message)
+    await shop.deliver(other)
+    await wait_for_status(shop, other_sent, "DELIVERED")
+    assert [each["tag"] for each in await worker.evaluate(NOTIFICATIONS)] == [str(other.notification_id)]
