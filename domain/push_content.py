@@ -117,8 +117,6 @@ def _can_cut(text: str, at: int) -> bool:
     before, after = text[at - 1], text[at]
     if "\u200d" in (before, after) or unicodedata.category(after).startswith("M") or _is_modifier(after):
         return False
-    if before == "\r" and after == "\n":
-        return False
     flags = sum(1 for _ in takewhile(_is_flag_letter, reversed(text[:at])))
     return not (_is_flag_letter(after) and flags % 2)
 
