@@ -88,9 +88,9 @@ class EndpointDelivery:
         cancel or the expiry came first."""
         since, waits = workflow.now(), self._policy.waits
         waits.show_status(options.HELD)
-        final_status = await waits.wait_for_resume(
-            seen_resumes, f"{self._call.channel}: {reason_line(result.full_reason)}", result.until
-        )
+        summary = f"{self._call.channel}: {reason_line(result.full_reason)}"
+        with waits.held(self._call.delivery_id):
+            final_status = await waits.wait_for_resume(seen_resumes, summary, result.until)
         self._limits.exclude_time(workflow.now() - since)
         return final_status
 
@@ -125,7 +125,10 @@ class EndpointDelivery:
             self._policy.waits.continue_as_new_if_long()
             with self._policy.waits.call_in_progress():
                 result = await self._execute_call(provider)
-                return result if result.recorded else await self._record_outcome(result)
+                result = result if result.recorded else await self._record_outcome(result)
+        if isinstance(result.result, CallResult):
+            self._policy.waits.resume_held_devices(self._call.delivery_id)
+        return result
 
     async def _execute_call(self, provider: PlannedProvider) -> DeliverResult:
         """Call on the shared queue, which is the workflow's own, if the provider has no rate: the worker then starts

@@ -1,9 +1,11 @@
 """Wait for signals, timers and deadlines of a notification. Signals set flags; the rows decide what they mean."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
@@ -41,6 +43,7 @@ class WorkflowWaits:
         self.is_continuing = False
         self.calls_in_progress = 0
         self.resume_count = 0
+        self.held_devices: Counter[UUID] = Counter()
         self.evidence_count = 0
         self.search_attributes: list[SearchAttributeUpdate[Any]] = []
         self._expires_at = expires_at
@@ -62,6 +65,21 @@ class WorkflowWaits:
             yield
         finally:
             self.calls_in_progress -= 1
+
+    @contextmanager
+    def held(self, delivery_id: UUID) -> Iterator[None]:
+        """Count a device of the delivery that waits for a release."""
+        self.held_devices[delivery_id] += 1
+        try:
+            yield
+        finally:
+            self.held_devices[delivery_id] -= 1
+
+    def resume_held_devices(self, delivery_id: UUID) -> None:
+        """Resume the held devices of a delivery after a call to another one, which has removed the mark that they
+        share. They are marked again if they are still held."""
+        if self.held_devices[delivery_id] and workflow.patched("resume-held-devices"):
+            self.resume_count += 1
 
     def continue_as_new_if_long(self) -> None:
         """Raise ContinueAsNew if the history is too long."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap import open_container
+from domain.stored_limits import MAX_CONCURRENT_CALLS
 from testing.installation import running_api
 from testing.vendors.fcm import FakeFcm
 from testing.vendors.modes import VendorMode
@@ -91,6 +92,23 @@ async def test_four_devices_get_one_message_each_unless_their_token_is_dead(fcm_
     assert (delivery["status"], len({attempt["endpoint_id"] for attempt in delivery["attempts"]})) == ("SENT", 4)
     devices = (await api_tenant.call("GET", "/recipients/ada"))["devices"]
     assert {device["device"] for device in devices} == {"phone", "tablet", "busy"}
+
+
+async def test_a_held_device_resumes_while_others_are_retried(fcm_stack: FcmStack) -> None:
+    """All devices of a delivery share the mark of a hold, and a call to one of them removes it. The phone is called
+    after the throttled device, because the calls to the others do not end."""
+    api_tenant = fcm_stack.api_tenant
+    slow = [f"slow-{number}" for number in range(MAX_CONCURRENT_CALLS - 1)]
+    fcm_stack.modes = {f"t-{name}": VendorMode.HOLDS for name in slow} | {"t-busy": VendorMode.THROTTLES_SECONDS}
+    await api_tenant.put_type("ping", ["push"])
+    await api_tenant.put_recipient("ada")
+    for name in ("phone", *slow, "busy"):
+        await api_tenant.put_device("ada", name, f"t-{name}")
+    id = await api_tenant.send("ping")
+    await wait_until(lambda: fcm_stack.accepted == {"t-phone": 1}, within=60)
+    notification = await api_tenant.wait_for_status(id, "SENT")
+    assert notification["finished_at"] is None
+    assert "held" in [entry["kind"] for entry in notification["timeline"]]
 
 
 async def test_each_device_gets_its_own_language(api_tenant: ApiTenant) -> None:
