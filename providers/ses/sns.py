@@ -109,11 +109,15 @@ class SnsCallbacks:
     async def _fetch_key(self, url: str) -> None:
         if not (url.startswith(self._origin) and CERTIFICATE_PATH.fullmatch(url.removeprefix(self._origin))):
             raise ForgedReceipt("the certificate is not one of Amazon SNS in this region")
+        if url in self._known_keys():  # forged callbacks, which hold the lock, do not delay genuine ones
+            return
         async with self._fetching:
-            known = {each: kept for each, kept in self._keys.items() if time.monotonic() - kept[1] < KEY_LIFETIME}
-            if url not in known:
+            if url not in (known := self._known_keys()):
                 key = load_key((await self._get(url)).body)
                 self._keys = dict(list(known.items())[1 - MAX_KEYS :]) | {url: (key, time.monotonic())}
+
+    def _known_keys(self) -> dict[str, tuple[RSAPublicKey, float]]:
+        return {url: kept for url, kept in self._keys.items() if time.monotonic() - kept[1] < KEY_LIFETIME}
 
     async def _confirm(self, url: str) -> None:
         if not url.startswith(f"{self._origin}/"):

@@ -169,6 +169,13 @@ async def test_concurrent_callbacks_fetch_their_certificate_once(bench: SesBench
     assert bench.vendor.fetches == 1
 
 
+async def test_a_callback_with_a_known_certificate_does_not_wait_for_a_fetch(bench: SesBench) -> None:
+    adapter = bench.adapter()
+    assert await read(bench, notification(bench), adapter)
+    async with adapter._callbacks._fetching, asyncio.timeout(5):
+        assert await read(bench, notification(bench), adapter)
+
+
 async def test_a_message_whose_certificate_was_not_fetched_is_refused(bench: SesBench) -> None:
     with pytest.raises(ForgedReceipt):
         bench.adapter().parse_receipts({}, notification(bench))
