@@ -42,7 +42,6 @@ from providers.transport import Transport
 from rendering.renderer import Renderer
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
-from services.email_attachments import AttachmentLoader
 from services.provider_calls import ProviderCaller
 from services.recurring_sends import RecurringSends
 from services.tick_work import build_tick_work
@@ -117,7 +116,7 @@ class Container:
         tracker = Tracker(TraceSigner(self.settings.secret), self.settings.base_url)
         rates = {name: self.settings.rate(name) for name in providers}
         links = UnsubscribeLinks(self.settings.secret, self.settings.base_url)
-        provider_caller = ProviderCaller(providers, self.circuits, tracker, links, AttachmentLoader(database))
+        provider_caller = ProviderCaller(providers, self.circuits, tracker, links, database)
         delivery = DeliveryActivities(database, providers, self.circuits, recorder, provider_caller, rates)
         return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 

@@ -114,6 +114,7 @@ REASONS: dict[str, FailureReason] = {
 # Reasons of outcomes without a response from a provider.
 OWN_TEXTS = {
     "attachments_busy": "the process has too many messages with attachments in memory",
+    "copies_not_checked": "the suppression list could not be read for the copies",
     "attachments_not_loaded": "the attachments could not be read from the database",
     "stalled": "the process stood still before the call",
     "worker_lost": "the process was lost during the call",

@@ -18,9 +18,11 @@ from providers.outcomes import ProviderError, ProviderOutcome, TemporaryError, U
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor, ObservedCall
 from services.email_attachments import AttachmentLoader, AttachmentsUnavailable, attachment_ids_of
+from services.email_copies import CopyFilter
 from services.outgoing_messages import outgoing_message_of
 from services.unsubscribing import UnsubscribeLinks
 from storage.attempts import AttemptClaim
+from storage.database import Database
 
 STALLED_AFTER = 4.0  # seconds; less than the activity timeout adds to the provider's deadline
 
@@ -32,13 +34,14 @@ class ProviderCaller:
         circuits: CircuitMonitor,
         tracker: Tracker,
         unsubscribe_links: UnsubscribeLinks,
-        attachments: AttachmentLoader,
+        database: Database,
     ) -> None:
         self._providers = providers
         self._circuits = circuits
         self._tracker = tracker
         self._unsubscribe_links = unsubscribe_links
-        self._attachments = attachments
+        self._copies = CopyFilter(database)
+        self._attachments = AttachmentLoader(database)
 
     async def call(self, call: DeliverInput, claim: AttemptClaim, started: float) -> ProviderOutcome:
         """Return the outcome. `started` is the start of the activity, from `time.monotonic`."""
@@ -61,11 +64,14 @@ class ProviderCaller:
     async def _send_complete(
         self, provider: Provider, message: OutgoingMessage, claim: AttemptClaim
     ) -> ProviderOutcome:
-        """Send the message with its links and attachments."""
+        """Send the message with its links and attachments, to its copies that are not suppressed."""
         ids = attachment_ids_of(claim.email.given) if message.channel is Channel.EMAIL else []
         try:
-            async with self._attachments.loaded(self._complete(message, provider, claim), ids) as complete:
+            allowed = await self._copies.without_suppressed(message)
+            async with self._attachments.loaded(self._complete(allowed, provider, claim), ids) as complete:
                 return await self._send(provider, complete)
+        except TemporaryError as error:
+            return error
         except AttachmentsUnavailable as error:
             return error.outcome
 

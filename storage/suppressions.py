@@ -6,7 +6,7 @@ in the transaction that stores them.
 Locks are taken in one order: the recipient, the list, then a notification.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -79,6 +79,7 @@ SELECT_IN_FORCE = statement("suppressions/select_in_force")
 # call is not stored: the key of the old one is enough.
 SELECT_CALLED_ADDRESS = statement("suppressions/select_called_address")
 SELECT_PAGE = statement("suppressions/select_page")
+SELECT_SUPPRESSED = statement("suppressions/select_suppressed")
 SELECT_ONE = statement("suppressions/select_one")
 # Lifts what that group has suppressed for the called address.
 LIFT_GROUP = statement("suppressions/lift_group")
@@ -163,6 +164,12 @@ async def list_page(
 async def find(session: AsyncSession, tenant: UUID, id: UUID) -> SuppressionEntry | None:
     row = (await session.execute(SELECT_ONE, {"tenant": tenant, "id": id})).mappings().one_or_none()
     return None if row is None else _entry_of(row)
+
+
+async def find_suppressed(session: Executor, tenant: UUID, channel: Channel, hashes: Collection[str]) -> set[str]:
+    """Return those of the hashes whose addresses are suppressed now."""
+    values = {"tenant": tenant, "channel": channel, "hashes": list(hashes)}
+    return set((await session.execute(SELECT_SUPPRESSED, values)).scalars())
 
 
 async def lift(session: AsyncSession, tenant: UUID, id: UUID) -> bool:

@@ -23,7 +23,6 @@ from providers.outcomes import ProviderAcceptance, ProviderError, ProviderRefusa
 from providers.sandbox import Sandbox
 from rendering.tracking import Tracker
 from services.circuits import CircuitMonitor
-from services.email_attachments import AttachmentLoader
 from services.outcome_recording import OutcomeRecorder
 from services.provider_calls import ProviderCaller
 from services.unsubscribing import UnsubscribeLinks
@@ -88,7 +87,7 @@ class ActivityWorker:
         tracker = Tracker(TraceSigner(b"key"), "http://127.0.0.1")
         circuits = CircuitMonitor(worker)
         links = UnsubscribeLinks(b"key", "http://127.0.0.1")
-        caller = ProviderCaller(providers, circuits, tracker, links, AttachmentLoader(worker))
+        caller = ProviderCaller(providers, circuits, tracker, links, worker)
         self._delivering = DeliveryActivities(worker, providers, circuits, recorder, caller, {})
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
