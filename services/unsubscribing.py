@@ -21,7 +21,8 @@ from domain.outgoing_messages import OutgoingMessage
 from storage import preferences, reconsiderations
 
 VALIDITY = timedelta(days=366)
-TOKEN_LIMIT = 2_000
+# The longest ids and names make 3,000 characters.
+TOKEN_LIMIT = 4_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

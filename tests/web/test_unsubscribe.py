@@ -67,6 +67,13 @@ async def test_a_type_without_a_category_is_left_alone(
     assert await preferences(api_tenant) == {"news": {"email": False}}
 
 
+async def test_a_link_with_the_longest_names_is_valid(
+    api_tenant: ApiTenant, mail_program: AsyncClient, links: UnsubscribeLinks
+) -> None:
+    longest = of(api_tenant, recipient_id="\U0001f389" * 255, notification_type="n" * 128, category="\U0001f389" * 255)
+    assert (await mail_program.get(f"/unsubscribe/{links.token(longest)}")).status_code == 200
+
+
 async def test_a_choice_for_the_type_does_not_outweigh_the_category(
     api_tenant: ApiTenant, mail_program: AsyncClient, links: UnsubscribeLinks
 ) -> None:
