@@ -68,15 +68,16 @@ class MultiSends:
         self, caller: Caller, send: MultiSendCommand, charge_points: Callable[[int], Awaitable[None]]
     ) -> tuple[list[EntryResult], bool]:
         """Return the result of each entry, and whether an earlier request created them. `charge_points` charges the
-        rate limit for all recipients but the first. Raise InvalidInput for issues of the request as a whole."""
+        rate limit for all recipients but the first and for copies. Raise InvalidInput for issues of the request as a
+        whole."""
         with ACCEPT_SECONDS.time():
             if (earlier_results := await self._find_earlier_results(caller.tenant, send)) is not None:
                 return earlier_results, True
             entries = await self._read_entries(caller.tenant, send)
-            await charge_points(len(entries) - 1)
             commands = {
                 index: entry.parsed for index, entry in enumerate(entries) if isinstance(entry.parsed, SendCommand)
             }
+            await charge_points(len(entries) - 1 + sum(command.copies for command in commands.values()))
             prepared = await self._acceptance.prepare(caller, commands)
             _raise_shared_issues(send, prepared)
             try:

@@ -35,6 +35,12 @@ class SendCommand:
     key: str | None = None
     body_hash: str | None = None
 
+    @property
+    def copies(self) -> int:
+        """Return how many further addresses get the email."""
+        options = self.email_options or {}
+        return len(options.get("cc", ())) + len(options.get("bcc", ()))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptedSend:

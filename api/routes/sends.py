@@ -59,6 +59,7 @@ async def send_notification(
     command = send_command(body, idempotency_key, body_hash_of(raw_body, idempotency_key))
     if body.dry_run:
         return Response((await _predict(command, request)).model_dump_json(), media_type="application/json")
+    await charge(request, command.copies)
     [result] = await _services_of(request).acceptance.accept(request.state.caller, [command])
     if not isinstance(result, AcceptedSend):
         raise invalid(*result)
@@ -80,6 +81,7 @@ async def send_batch(
         async for index, item in in_slices(enumerate(body.items))
     ]
     commands = {index: command for index, command in enumerate(parsed) if isinstance(command, SendCommand)}
+    await charge(request, sum(command.copies for command in commands.values()))
     results = await _services_of(request).acceptance.accept(request.state.caller, list(commands.values()))
     results_by_index = dict(zip(commands, results, strict=True))
     return BatchResponse(

@@ -141,6 +141,12 @@ async def test_work_is_counted_and_not_requests(limited: Limited) -> None:
 
         assert await cost("POST", "/notifications/send-batch", {"items": [{}] * 40}) == 40
         assert await cost("POST", "/notifications/send", {"notification_type": "none", "recipients": [{}] * 30}) == 30
+        copied = {"recipient_id": "ada", "email": {"cc": ["bob@example.com"], "bcc": ["cleo@example.com"]}}
+        send = {"notification_type": "none", **copied}
+        assert await cost("POST", "/notifications/send", send) == 1 + 2
+        assert await cost("POST", "/notifications/send-batch", {"items": [send] * 3}) == 3 + 6
+        several = {"notification_type": "none", "recipients": [copied]}
+        assert await cost("POST", "/notifications/send", several) == 1 + 2
         assert await cost("POST", "/templates", {**template, "publish": True}) == 1 + COMPILE_POINTS
         assert await cost("POST", "/templates/hello/preview", preview) == 1 + RENDER_POINTS
         assert await cost("PUT", "/recipients/ada", many_values) == 1 + 2
