@@ -67,6 +67,15 @@ def mailbox_of(stored: Json | None) -> Mailbox | None:
     return None if stored is None else Mailbox(**stored)
 
 
+def unicode_address(email: str) -> str:
+    """Return the form of an ASCII address that profiles and the suppression list have."""
+    local, _, domain = email.rpartition("@")
+    labels = (
+        label[4:].encode().decode("punycode") if label.startswith("xn--") else label for label in domain.split(".")
+    )
+    return f"{local}@{'.'.join(labels)}"
+
+
 def is_in_domains(email: str, domains: Collection[str]) -> bool:
     """Return whether the domain of the address is one of these. A subdomain is another domain."""
     return email.rpartition("@")[2].lower() in domains

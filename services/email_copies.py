@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from domain.channels import Channel
+from domain.email_options import unicode_address
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import TemporaryError
 from storage import suppressions
@@ -22,7 +23,7 @@ class CopyFilter:
             return message
         email = message.email
         hashes = {
-            address: self._database.encryption.address_hash(message.tenant, "email", address)
+            address: self._database.encryption.address_hash(message.tenant, "email", unicode_address(address))
             for address in (*email.cc, *email.bcc)
         }
         try:
