@@ -32,12 +32,20 @@ ACCEPTING_MODES = (
 every_mode = pytest.mark.parametrize("mode", PROVED_RESULTS)
 
 
+def proved_result(name: str, mode: VendorMode) -> CallResult:
+    """Return what the mode proves. A refusal by a vendor that documents none is an undocumented error."""
+    harness = HARNESSES[name]
+    if mode is VendorMode.REFUSES and ContractCase.REFUSES in harness.without:
+        return CallResult.PERMANENT
+    return PROVED_RESULTS[mode] or harness.after_error[ContractCase.MALFORMS]
+
+
 async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send once like `deliver`, with a short deadline where the vendor does not respond."""
     monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if mode in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
     message = bench.message_in_mode(mode)
     outcome = await send(bench.provider, message)
-    assert outcome.result is (PROVED_RESULTS[mode] or HARNESSES[bench.provider.name].after_error[ContractCase.MALFORMS])
+    assert outcome.result is proved_result(bench.provider.name, mode)
     assert len(bench.vendor.log.requests) == 1
     assert bench.vendor.log.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
 
