@@ -5,7 +5,9 @@ import pytest
 from domain.inbound_messages import WORDS, Keyword, find_keyword
 
 
-@pytest.mark.parametrize(("keyword", "word"), [(keyword, word) for keyword, words in WORDS.items() for word in words])
+@pytest.mark.parametrize(
+    ("keyword", "word"), [(keyword, word) for keyword, words in WORDS.items() for word in sorted(words)]
+)
 @pytest.mark.parametrize("form", ["{}", "  {}.\n", "'{}'!", "__{}__"])
 def test_a_word_is_a_keyword_in_any_case_and_punctuation(keyword: Keyword, word: str, form: str) -> None:
     assert find_keyword(form.format(word)) is find_keyword(form.format(word.lower())) is keyword
