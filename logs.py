@@ -30,7 +30,8 @@ def configure_logging(settings: Settings) -> None:
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering))
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
-    for noisy in ("httpx2", "httpcore2", "uvicorn.access"):
+    # hpack writes each header of a request over HTTP/2, among them credentials and the path with the device.
+    for noisy in ("httpx2", "httpcore2", "hpack", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
