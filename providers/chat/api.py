@@ -45,4 +45,4 @@ class ChatApi(ABC):
 def parse_seconds(value: object) -> float | None:
     """Return the seconds that JSON contains; None if they are no positive number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return min(float(value), MAX_DELAY) if is_number and value > 0 else None  # type: ignore[operator, arg-type]
+    return float(min(value, MAX_DELAY)) if is_number and value > 0 else None  # type: ignore[operator, arg-type]

@@ -95,6 +95,14 @@ async def test_an_absurd_delay_is_ignored(absurd: object) -> None:
             assert caught.value.retry_after is None
 
 
+async def test_an_endless_delay_is_limited_to_a_day() -> None:
+    async with chat_bench(DISCORD) as bench:
+        bench.vendor.reply = Reply(status=429, body={"retry_after": 10**400})
+        with pytest.raises(TemporaryError) as caught:
+            await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert caught.value.retry_after == 86_400
+
+
 CHAT_ERRORS = [
     (SLACK, Reply(status=403, body=b"invalid_token"), "chat_not_found"),
     (SLACK, Reply(status=410, body=b"channel_is_archived"), "chat_not_found"),
