@@ -86,12 +86,13 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
     });
   }
 
+  /* Without storage, such as on a full disk, a duplicate is better than no notification. */
   async function wasShown(id) {
-    return (await inStore("readonly", (store) => store.get(id))) !== undefined;
+    return (await inStore("readonly", (store) => store.get(id)).catch(() => undefined)) !== undefined;
   }
 
   async function rememberShown(id) {
-    await inStore("readwrite", (store) => {
+    const remembered = inStore("readwrite", (store) => {
       store.index("at").openCursor(IDBKeyRange.upperBound(Date.now() - REMEMBER_FOR)).onsuccess = ({ target }) => {
         if (target.result) {
           target.result.delete();
@@ -100,6 +101,7 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
       };
       return store.put({ id, at: Date.now() });
     });
+    await remembered.catch(() => {});
   }
 
   /* Return the result of a request, after its transaction. */

@@ -293,3 +293,13 @@ async def test_a_duplicate_is_not_shown_again_after_the_visitor_closed_it(shop: 
     await shop.deliver(other)
     await wait_for_status(shop, other_sent, "DELIVERED")
     assert [each["tag"] for each in await worker.evaluate(NOTIFICATIONS)] == [str(other.notification_id)]
+
+
+async def test_a_message_is_shown_and_reported_without_storage(shop: ShopVisit) -> None:
+    await shop.subscribe()
+    sent, message = await mias_message(shop)
+    worker = await shop.browser.attach_to_service_worker()
+    await worker.evaluate("IDBFactory.prototype.open = () => { throw new Error('no storage'); }; true")
+    await shop.deliver(message)
+    await wait_for_status(shop, sent, "DELIVERED")
+    assert [each["tag"] for each in await worker.evaluate(NOTIFICATIONS)] == [str(sent.id)]
