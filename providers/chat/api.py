@@ -44,5 +44,6 @@ class ChatApi(ABC):
 
 def parse_seconds(value: object) -> float | None:
     """Return the seconds that JSON contains; None if they are no positive number."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(min(value, MAX_DELAY)) if is_number and value > 0 else None  # type: ignore[operator, arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(min(value, MAX_DELAY)) if value > 0 else None
