@@ -28,7 +28,9 @@ ELLIPSIS = "…"
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
 # Names that FCM, APNs or Tocsin use for their own values:
 # https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages#Message.FIELDS.data
-RESERVED_NAMES = frozenset({"aps", "from", "message_type", "collapse_key", "notification", "notification_id"})
+RESERVED_NAMES = frozenset(
+    {"aps", "from", "message_type", "collapse_key", "notification", "notification_id", "attempt_id"}
+)
 RESERVED_PREFIXES = ("google", "gcm", "tocsin")
 HTTPS_URL = re.compile(r"https://[^\s/?#\\@]+([/?#]\S*)?", re.IGNORECASE)
 APP_LINK = re.compile(r"([a-z][a-z0-9+.-]*)://\S+", re.IGNORECASE)

@@ -17,9 +17,9 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
 
   async function receive(data) {
     const message = data.json();
-    if (!(await wasShown(message.tocsin_id))) {
+    if (!(await wasShown(message.delivery_id))) {
       await show(message);
-      await rememberShown(message.tocsin_id);
+      await rememberShown(message.delivery_id);
     }
     await report(message.report_url, "delivered");
   }
@@ -31,11 +31,11 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
       body: message.body,
       icon: OPTIONS.get("icon") || undefined,
       image: message.image,
-      tag: message.tocsin_id,
+      tag: message.delivery_id,
       actions: actions.map(({ action, title }) => ({ action, title })),
       data: {
         ...message.data,
-        tocsin_id: message.tocsin_id,
+        delivery_id: message.delivery_id,
         report_url: message.report_url,
         link: message.link,
         links: Object.fromEntries(actions.map(({ action, link }) => [action, link])),

@@ -14,7 +14,7 @@ FIELDS = ("title", "body", "image", "link", "actions", "badge", "data")
 
 def build_payload(message: OutgoingMessage) -> bytes | ProviderRefusal:
     """Return the plaintext, truncated to what fits, or the refusal of a title that is too long."""
-    own = {"tocsin_id": str(message.notification_id)}
+    own = {"delivery_id": str(message.delivery_id)}
     if message.report_url:
         own["report_url"] = message.report_url
     content = fit(message.content, own)

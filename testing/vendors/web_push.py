@@ -92,7 +92,7 @@ class FakeWebPush(FakeVendor):
         require(headers["urgency"] in URGENCIES, "the urgency")
         require(TOPIC.fullmatch(headers["topic"]) is not None, "the topic")
         self.shown.append(json.loads(self._decrypt(request.body)))
-        return VendorMessage(reference=self.shown[-1]["tocsin_id"], to=request.target, message_id=uuid4().hex)
+        return VendorMessage(reference=self.shown[-1]["delivery_id"], to=request.target, message_id=uuid4().hex)
 
     def _decrypt(self, body: bytes) -> bytes:
         return bytes(

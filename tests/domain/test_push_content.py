@@ -65,7 +65,7 @@ def test_only_https_and_app_links_are_safe(link: str, is_safe: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "is_allowed"),
     [("order", True), ("order.id", True), ("", False), ("a b", False), ("a" * 65, False)]
-    + [(name, False) for name in ("from", "aps", "google.x", "GCM.x", "tocsin_id", "notification_id")],
+    + [(name, False) for name in ("from", "aps", "google.x", "GCM.x", "tocsin_id", "notification_id", "attempt_id")],
 )
 def test_data_has_no_name_of_a_vendor_or_of_tocsin(name: str, is_allowed: bool) -> None:
     assert is_data_name(name) is is_allowed

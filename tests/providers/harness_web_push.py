@@ -37,7 +37,7 @@ class WebPushBench(HttpBench):
         return {"subscription": self.vendor.subscription(mode)}
 
     def reference(self, message: OutgoingMessage) -> str:
-        return str(message.notification_id)
+        return str(message.delivery_id)
 
 
 @asynccontextmanager

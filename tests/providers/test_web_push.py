@@ -82,9 +82,9 @@ async def test_a_browser_gets_the_whole_content(bench: WebPushBench) -> None:
         "data": {"order": "7"},
     }
     received = await shown(
-        bench, notification_id=message.notification_id, content={**content, "sound": "x"}, report_url=REPORT_URL
+        bench, delivery_id=message.delivery_id, content={**content, "sound": "x"}, report_url=REPORT_URL
     )
-    assert received == {"tocsin_id": str(message.notification_id), "report_url": REPORT_URL, **content}
+    assert received == {"delivery_id": str(message.delivery_id), "report_url": REPORT_URL, **content}
 
 
 async def test_a_long_message_is_truncated_to_what_every_push_service_takes(bench: WebPushBench) -> None:
