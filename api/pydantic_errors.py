@@ -12,17 +12,23 @@ from domain.validation_issues import ERROR_LIMIT, ValidationIssue, pointer_of
 # Error types whose message depends only on the model. Other messages can quote the input.
 SAFE_ERROR_TYPES = re.compile(
     r"(missing|extra_forbidden|enum|literal_error|none_required|union_tag_not_found|finite_number"
-    r"|(string|int|float|bool|list|dict|datetime|model_attributes)_type|model_type|dataclass_type"
+    r"|(string|int|float|bool|datetime)_type"
     r"|(int|float|bool)_parsing|int_from_float"
     r"|(string_)?too_(short|long)|(greater|less)_than(_equal)?|multiple_of|string_pattern_mismatch)"
 )
 VALUE_ERROR_PREFIX = "Value error, "
+# In the words of JSON, not of Python.
 ISSUE_MESSAGES = {
     "missing": "is required",
     "extra_forbidden": "is not known here",
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
     "bytes_type": "must be JSON",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dataclass_type": "must be an object",
+    "list_type": "must be an array",
     "value_error": "is not valid",
 }
 

@@ -122,7 +122,7 @@ CHANNELS = "must be 'email', 'sms', 'push', 'web_push', 'in_app', 'webhook' or '
         ({"items": [{"at": "2026-01-31T09:00:00Z", "length": CANARY[:9]}]}, "/items/0/length", "must be a whole"),
         ({"map": {"a/b": {}}}, "/map/a~1b/at", "is required"),
         ({"either": CANARY}, "/either", "must be a valid boolean"),
-        ([CANARY], "", "must be a valid dictionary"),
+        ([CANARY], "", "must be an object"),
     ],
 )
 async def test_an_issue_has_a_pointer_and_does_not_echo_input(

@@ -140,7 +140,7 @@ def test_a_rollback_goes_back_one_publication(published: list[int], before: int 
         ({"body_template": "{% include 'x' %}"}, "/body_template", "not available"),
         ({"variables_schema": {"type": "strung"}}, "/variables_schema", "not valid JSON Schema"),
         ({"variables_schema": {"$ref": "https://example.com/x"}}, "/variables_schema/$ref", "nothing is fetched"),
-        ({"variables_schema": []}, "/variables_schema", "must be a valid dictionary"),
+        ({"variables_schema": []}, "/variables_schema", "must be an object"),
         ({"language": "english please"}, "/language", "not a language tag"),
         ({"channel": "fax"}, "/channel", "must be 'email'"),
         ({"name": "a/b"}, "/name", "String should match"),
