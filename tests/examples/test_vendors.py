@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from domain.evidence import ReceiptKind
+from domain.outgoing_messages import OutgoingMessage
 from providers.apns.adapter import Apns, ApnsSettings
+from providers.base import Provider
 from providers.chat.adapter import Chat, ChatSettings
 from providers.fcm.adapter import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
@@ -57,6 +59,25 @@ class RunningVendors:
             if words in line:
                 return line.strip()
 
+    def printed(self, name: str) -> str:
+        """Return the value of the printed setting whose name contains this one."""
+        [value] = [line.partition("=")[2] for line in self.output.splitlines() if name in line]
+        return value
+
+    async def check_report(self, adapter: Provider, message: OutgoingMessage) -> ProviderAcceptance:
+        """Send the message, and check that the vendor reports its delivery in a way that the adapter accepts."""
+        sent = await adapter.send(message)
+        assert isinstance(sent, ProviderAcceptance)
+        [request] = await self.tocsin.wait_for_requests(1)
+        path, _, query = request.target.partition("?")
+        assert path == f"/api/v1/receipts/{adapter.name}"
+        await adapter.prepare_receipts(request.headers, request.body)
+        [receipt] = adapter.parse_receipts(request.headers, request.body, query)
+        assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+        assert receipt.provider_message_id == sent.message_id
+        await self.until(f"{adapter.name} reports delivered")
+        return sent
+
     @property
     def callback(self) -> str:
         return f"{api_url(self.tocsin)}/api/v1/receipts/twilio"
@@ -86,7 +107,7 @@ async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
 
 
 async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [public_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "PUBLIC_KEY" in line]
+    public_key = running_vendors.printed("PUBLIC_KEY")
     settings = SendGridSettings(
         api_key=KEY,
         sender="shop@example.com",
@@ -96,20 +117,13 @@ async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: Running
     adapter = SendGrid(settings, running_vendors.transport)
     assert await adapter.check() == "the API key is valid and may send mail"
     message = to("otto@example.com", subject="Grüße")
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    assert request.target == "/api/v1/receipts/sendgrid"
-    [receipt] = adapter.parse_receipts(request.headers, request.body)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("sendgrid reports delivered")
+    await running_vendors.check_report(adapter, message)
     assert '"subject": "Grüße"' in running_vendors.output
     assert "swordfish" not in running_vendors.output
 
 
 async def test_a_mailgun_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [signing_key] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "SIGNING_KEY" in line]
+    signing_key = running_vendors.printed("SIGNING_KEY")
     settings = MailgunSettings(
         api_key=KEY,
         domain="mail.example",
@@ -120,20 +134,13 @@ async def test_a_mailgun_message_is_shown_and_reported(running_vendors: RunningV
     adapter = Mailgun(settings, running_vendors.transport)
     assert await adapter.check() == "the API key is valid and the domain is active"
     message = to("otto@example.com", subject="Hello")
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    assert request.target == "/api/v1/receipts/mailgun"
-    [receipt] = adapter.parse_receipts(request.headers, request.body)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("mailgun reports delivered")
+    await running_vendors.check_report(adapter, message)
     assert "Subject: Hello" in running_vendors.output
     assert "swordfish" not in running_vendors.output
 
 
 async def test_an_ses_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [topic] = [line.partition("=")[2] for line in running_vendors.output.splitlines() if "TOPIC_ARN" in line]
+    topic = running_vendors.printed("TOPIC_ARN")
     url = f"{running_vendors.url}/ses"
     settings = SesSettings(
         region="eu-west-1",
@@ -147,22 +154,12 @@ async def test_an_ses_message_is_shown_and_reported(running_vendors: RunningVend
     adapter = Ses(settings, running_vendors.transport)
     assert "may send in eu-west-1" in await adapter.check()
     message = to("otto@example.com", subject="Grüße")
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    assert request.target == "/api/v1/receipts/ses"
-    await adapter.prepare_receipts(request.headers, request.body)
-    [receipt] = adapter.parse_receipts(request.headers, request.body)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("ses reports delivered")
+    await running_vendors.check_report(adapter, message)
     assert "swordfish" not in running_vendors.output
 
 
 async def test_a_resend_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [secret] = [
-        line.partition("=")[2] for line in running_vendors.output.splitlines() if "RESEND_WEBHOOK_SECRET" in line
-    ]
+    secret = running_vendors.printed("RESEND_WEBHOOK_SECRET")
     settings = ResendSettings(
         api_key=KEY,
         sender="shop@example.com",
@@ -171,14 +168,7 @@ async def test_a_resend_message_is_shown_and_reported(running_vendors: RunningVe
     )
     adapter = Resend(settings, running_vendors.transport)
     message = to("otto@example.com", subject="Grüße")
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    assert request.target == "/api/v1/receipts/resend"
-    [receipt] = adapter.parse_receipts(request.headers, request.body)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("resend reports delivered")
+    await running_vendors.check_report(adapter, message)
     assert "swordfish" not in running_vendors.output
 
 
@@ -189,22 +179,13 @@ async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVe
     adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
     assert await adapter.check() == "the credentials are valid and the account is active"
     message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    query = request.target.partition("?")[2]
-    [receipt] = adapter.parse_receipts(request.headers, request.body, query)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    assert receipt.provider_message_id == sent.message_id
-    await running_vendors.until("twilio reports delivered")
+    await running_vendors.check_report(adapter, message)
     assert '"Body": "Grüße & more"' in running_vendors.output
     assert "hammerhead" not in running_vendors.output
 
 
 async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    [secret] = [
-        line.partition("=")[2] for line in running_vendors.output.splitlines() if "VONAGE_WEBHOOK_SECRET" in line
-    ]
+    secret = running_vendors.printed("VONAGE_WEBHOOK_SECRET")
     url = f"{running_vendors.url}/vonage"
     settings = VonageSettings(
         api_key="key",
@@ -218,14 +199,9 @@ async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVe
     adapter = Vonage(settings, running_vendors.transport, callback)
     assert "the key and the secret are valid" in await adapter.check()
     message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
-    sent = await adapter.send(message)
-    assert isinstance(sent, ProviderAcceptance)
-    [request] = await running_vendors.tocsin.wait_for_requests(1)
-    [receipt] = adapter.parse_receipts(request.headers, request.body)
-    assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
-    found = await adapter.look_up(message, datetime.now(UTC))
-    assert receipt.provider_message_id == sent.message_id == found[0].message_id
-    await running_vendors.until("vonage reports delivered")
+    sent = await running_vendors.check_report(adapter, message)
+    [found] = await adapter.look_up(message, datetime.now(UTC))
+    assert found.message_id == sent.message_id
     assert '"text": "Grüße & more"' in running_vendors.output
     assert "hammerhead" not in running_vendors.output
 
