@@ -7,7 +7,7 @@ because nothing on 127.0.0.1 would keep that page from calling it directly.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import IPv4Address
 
@@ -34,18 +34,39 @@ def random_loopback_address() -> str:
 
 @asynccontextmanager
 async def serve_guarded_ui(port: int, ui_host: str, ui_port: int) -> AsyncIterator[None]:
-    """Serve the UI at `ui_host` on 127.0.0.1 while the block runs."""
+    """Serve the UI at `ui_host` on 127.0.0.1 while the block runs; close open connections at its end."""
+    connections: set[asyncio.Task[None]] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            await _forward_request(reader, writer, ui_host, ui_port)
-        writer.close()
+    def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_serve_connection(reader, writer, ui_host, ui_port))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
 
-    server = await asyncio.start_server(serve, LOOPBACK, port, limit=MAX_HEAD_BYTES)
+    server = await asyncio.start_server(connect, LOOPBACK, port, limit=MAX_HEAD_BYTES)
     try:
         yield
     finally:
         server.close()
+        await _cancel(connections)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel the tasks and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _serve_connection(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ui_host: str, ui_port: int
+) -> None:
+    try:
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await _forward_request(reader, writer, ui_host, ui_port)
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        writer.transport.abort()  # a client that does not read would keep close() waiting
 
 
 async def _forward_request(
@@ -64,14 +85,20 @@ async def _forward_request(
         writer.write(UNAVAILABLE_RESPONSE)
         await writer.drain()
         return
-    body = asyncio.create_task(_copy_stream(reader, to_ui))
     try:
         to_ui.write(with_connection_close(head))
-        await _copy_stream(from_ui, writer)
+        await _copy_until_either_ends((reader, to_ui), (from_ui, writer))
     finally:
-        body.cancel()
-        await asyncio.gather(body, return_exceptions=True)
-        to_ui.close()
+        to_ui.transport.abort()
+
+
+async def _copy_until_either_ends(*directions: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    """Copy each reader to its writer. A client that closes its direction has left, as for other HTTP servers."""
+    copies = [asyncio.create_task(_copy_stream(reader, writer)) for reader, writer in directions]
+    try:
+        await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await _cancel(copies)
 
 
 def with_connection_close(head: bytes) -> bytes:

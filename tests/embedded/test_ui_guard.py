@@ -8,8 +8,13 @@ from ipaddress import ip_address
 import httpx2
 import pytest
 
-from embedded.ports import free_port
+from embedded.ports import LOOPBACK, free_port
 from embedded.ui_guard import random_loopback_address, serve_guarded_ui
+from tests.polling import wait_until
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+SECONDS = 10.0  # only for a test that hangs
+REQUEST = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @asynccontextmanager
@@ -29,6 +34,22 @@ async def ui() -> AsyncIterator[tuple[str, list[bytes]]]:
     server = await asyncio.start_server(serve, host, 0)
     async with server, serve_guarded_ui(port, host, server.sockets[0].getsockname()[1]):
         yield f"http://127.0.0.1:{port}", heads
+
+
+@asynccontextmanager
+async def silent_ui() -> AsyncIterator[tuple[tuple[str, int], asyncio.Queue[Streams]]]:
+    """Yield the address of a UI that does not respond, and the connections to it."""
+    connections: asyncio.Queue[Streams] = asyncio.Queue()
+    server = await asyncio.start_server(lambda *streams: connections.put_nowait(streams), random_loopback_address(), 0)
+    try:
+        yield server.sockets[0].getsockname(), connections
+    finally:
+        server.close()
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8233", "[::1]:8233", "LOCALHOST:1"])
@@ -64,6 +85,50 @@ async def test_the_guard_reports_a_missing_ui() -> None:
     port = free_port()
     async with serve_guarded_ui(port, random_loopback_address(), 1), httpx2.AsyncClient(trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 502
+
+
+async def test_the_guard_leaves_the_ui_when_the_client_has_left() -> None:
+    port = free_port()
+    async with asyncio.timeout(SECONDS), silent_ui() as (address, connections), serve_guarded_ui(port, *address):
+        _, to_guard = await asyncio.open_connection(LOOPBACK, port)
+        to_guard.write(REQUEST)
+        from_guard, to_client = await connections.get()
+        await close(to_guard)
+        assert (await from_guard.read()).startswith(b"GET /events ")
+        await close(to_client)
+
+
+@pytest.mark.parametrize("request_head", [b"", REQUEST])
+async def test_the_guard_closes_open_connections_at_its_end(request_head: bytes) -> None:
+    port = free_port()
+    tasks = asyncio.all_tasks()
+    async with asyncio.timeout(SECONDS), silent_ui() as (address, connections):
+        async with serve_guarded_ui(port, *address):
+            from_guard, to_guard = await asyncio.open_connection(LOOPBACK, port)
+            to_guard.write(request_head)
+            await wait_until(lambda: asyncio.all_tasks() > tasks)
+            if request_head:
+                from_ui = await connections.get()
+        assert asyncio.all_tasks() == tasks
+        assert await from_guard.read() == b""
+        await close(to_guard)
+        if request_head:
+            await from_ui[0].read()
+            await close(from_ui[1])
+
+
+async def test_the_guard_ends_while_a_client_does_not_read() -> None:
+    port = free_port()
+    tasks = asyncio.all_tasks()
+    async with asyncio.timeout(SECONDS), silent_ui() as (address, connections):
+        async with serve_guarded_ui(port, *address):
+            _, to_guard = await asyncio.open_connection(LOOPBACK, port, limit=1)
+            to_guard.write(REQUEST)
+            _, to_client = await connections.get()
+            to_client.write(b"x" * 50_000_000)
+        assert asyncio.all_tasks() == tasks
+        to_client.transport.abort()
+        to_guard.transport.abort()
 
 
 def test_the_ui_listens_where_a_page_cannot_guess() -> None:
