@@ -42,6 +42,7 @@ class EndpointDelivery:
         self._limits = AttemptLimits(policy, f"{call.delivery_id}/{endpoint.id}")
         self._unknown_count = endpoint.earlier_unknown_outcomes
         self._must_repeat = False
+        self._seen_resumes = 0
         self._available_at: dict[str, datetime] = {}
         self._uses_provider_queue = {provider.name for provider in endpoint.providers if provider.has_rate}
 
@@ -67,15 +68,13 @@ class EndpointDelivery:
         the delivery ended during a wait."""
         rerouted = 0
         while True:
-            waits = self._policy.waits
-            seen_resumes = waits.resume_count
             has_alternatives = rerouted < len(self._pool) - 1 and not self._must_repeat
             result = await self._deliver(has_alternatives=has_alternatives)
             if result.result is NoCallResult.REROUTED:
                 self._pool.append(self._pool.pop(0))
                 rerouted += 1
             elif result.result is NoCallResult.HELD:
-                if status := await self._wait_for_release(seen_resumes, result):
+                if status := await self._wait_for_release(result):
                     return DeliverResult(result=NoCallResult.STOPPED, stopped_status=status, reason=status.lower())
                 # The preferred provider may have recovered.
                 self._pool = self._pool[-rerouted:] + self._pool[:-rerouted] if rerouted else self._pool
@@ -83,14 +82,15 @@ class EndpointDelivery:
             else:
                 return result
 
-    async def _wait_for_release(self, seen_resumes: int, result: DeliverResult) -> DeliveryStatus | None:
+    async def _wait_for_release(self, result: DeliverResult) -> DeliveryStatus | None:
         """Wait for a release. The time does not count toward the limits of the attempts. Return the final status if a
         cancel or the expiry came first."""
         since, waits = workflow.now(), self._policy.waits
         waits.show_status(options.HELD)
         summary = f"{self._call.channel}: {reason_line(result.full_reason)}"
-        with waits.held(self._call.delivery_id):
-            final_status = await waits.wait_for_resume(seen_resumes, summary, result.until)
+        final_status = await waits.wait_for_resume(
+            self._seen_resumes, summary, result.until, delivery_id=self._call.delivery_id
+        )
         self._limits.exclude_time(workflow.now() - since)
         return final_status
 
@@ -121,13 +121,16 @@ class EndpointDelivery:
             waits_for_evidence=self._guarantee() is Guarantee.RECONCILE and bool(provider.settles_within),
             must_repeat=self._must_repeat,
         )
+        waits = self._policy.waits
         async with self._policy.call_slots:
-            self._policy.waits.continue_as_new_if_long()
-            with self._policy.waits.call_in_progress():
+            waits.continue_as_new_if_long()
+            # Before the guard may mark the delivery as held: later resumes and calls end the wait for its release.
+            self._seen_resumes = waits.count_resumes(self._call.delivery_id)
+            with waits.call_in_progress():
                 result = await self._execute_call(provider)
                 result = result if result.recorded else await self._record_outcome(result)
         if isinstance(result.result, CallResult):
-            self._policy.waits.resume_held_devices(self._call.delivery_id)
+            waits.count_ended_call(self._call.delivery_id)
         return result
 
     async def _execute_call(self, provider: PlannedProvider) -> DeliverResult:

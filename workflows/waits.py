@@ -43,10 +43,10 @@ class WorkflowWaits:
         self.is_continuing = False
         self.calls_in_progress = 0
         self.resume_count = 0
-        self.held_devices: Counter[UUID] = Counter()
         self.evidence_count = 0
         self.search_attributes: list[SearchAttributeUpdate[Any]] = []
         self._expires_at = expires_at
+        self._ended_calls: Counter[UUID | None] = Counter()
 
     @property
     def run_state(self) -> RunState:
@@ -66,20 +66,14 @@ class WorkflowWaits:
         finally:
             self.calls_in_progress -= 1
 
-    @contextmanager
-    def held(self, delivery_id: UUID) -> Iterator[None]:
-        """Count a device of the delivery that waits for a release."""
-        self.held_devices[delivery_id] += 1
-        try:
-            yield
-        finally:
-            self.held_devices[delivery_id] -= 1
+    def count_ended_call(self, delivery_id: UUID) -> None:
+        """Count a call to a device of the delivery. It has removed the mark of a hold, which the devices share."""
+        self._ended_calls[delivery_id] += 1
 
-    def resume_held_devices(self, delivery_id: UUID) -> None:
-        """Resume the held devices of a delivery after a call to another one, which has removed the mark that they
-        share. They are marked again if they are still held."""
-        if self.held_devices[delivery_id] and workflow.patched("resume-held-devices"):
-            self.resume_count += 1
+    def count_resumes(self, delivery_id: UUID | None = None) -> int:
+        """Return how often the workflow was resumed. For a held device, each call to another device of its delivery
+        counts too: the guard must mark the delivery again, or the queue would never release it."""
+        return self.resume_count + self._ended_calls[delivery_id]
 
     def continue_as_new_if_long(self) -> None:
         """Raise ContinueAsNew if the history is too long."""
@@ -100,10 +94,10 @@ class WorkflowWaits:
         return not await self._wait(lambda: self.cancel_requested, delay, summary)
 
     async def wait_for_resume(
-        self, seen_resumes: int, summary: str, until: datetime | None = None
+        self, seen_resumes: int, summary: str, until: datetime | None = None, *, delivery_id: UUID | None = None
     ) -> DeliveryStatus | None:
         """Wait until the queue resumes the workflow, which it does at `until`. `seen_resumes` is the number of
-        earlier resumes. Return the final status if a cancel or the expiry came first.
+        earlier resumes (`count_resumes`). Return the final status if a cancel or the expiry came first.
 
         The timer for `until` is a fallback: the queue decides the order of many notifications that are due at the
         same time.
@@ -112,7 +106,9 @@ class WorkflowWaits:
         end_times += [] if self._expires_at is None else [self._expires_at]
         # Wait at least MIN_WAIT: the database clock returned "not yet" and may be behind this clock.
         remaining = max(min(end_times) - workflow.now(), options.MIN_WAIT) if end_times else None
-        await self._wait(lambda: self.cancel_requested or self.resume_count > seen_resumes, remaining, summary)
+        await self._wait(
+            lambda: self.cancel_requested or self.count_resumes(delivery_id) > seen_resumes, remaining, summary
+        )
         if self.cancel_requested:
             return DeliveryStatus.CANCELED
         is_expired = self._expires_at is not None and self._expires_at <= workflow.now()

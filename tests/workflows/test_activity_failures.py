@@ -55,6 +55,8 @@ class Scripted:
     """Replace the activities of one workflow: a plan, and a result for each call of a channel and each lookup; the
     last result repeats."""
 
+    concurrent_activities = 1
+
     def __init__(self, plan: Plan, **answers: Sequence[DeliverResult]) -> None:
         self._plan = plan
         self._answers = {channel: list(given) for channel, given in answers.items()}
@@ -105,7 +107,7 @@ class Scripted:
             workflows=[NotificationWorkflow],
             activities=[self.resolve_preferences, self.render_messages, self.deliver, self.look_up, self.settle],
             workflow_runner=UnsandboxedWorkflowRunner(),
-            max_concurrent_activities=1,
+            max_concurrent_activities=self.concurrent_activities,
         )
         async with worker:
             handle = await engine.temporal.start_workflow(NotificationWorkflow.run, given, id=name, task_queue=name)
