@@ -50,6 +50,7 @@ REASONS: dict[str, FailureReason] = {
     "chat_not_found": FailureReason(R, "the chat or its URL does not exist any more"),
     "unregistered": FailureReason(R, "the app is not registered on the device any more"),
     "invalid_token": FailureReason(R, "the device token is not valid"),
+    "sender_mismatch": FailureReason(R, "the device token belongs to another app or project"),
     "international_address_not_supported": FailureReason(R, "the server does not support international addresses"),
     # This message. Other messages to the same recipient pass.
     "bad_request": FailureReason(C, "the provider does not accept the message"),
@@ -69,7 +70,6 @@ REASONS: dict[str, FailureReason] = {
     "quota_exceeded": FailureReason(A, "the account's quota is used up", counts=True),
     "sender_refused": FailureReason(A, "the sender is refused", counts=True),
     "sender_not_registered": FailureReason(A, "the sender is not registered", counts=True),
-    "sender_mismatch": FailureReason(A, "the token belongs to another sender"),
     "apple_or_web_credentials_refused": FailureReason(A, "the credentials for Apple or web push are refused"),
     "callback_url_refused": FailureReason(A, "the callback URL is refused", counts=True),
     "messaging_service_empty": FailureReason(A, "the messaging service has no sender", counts=True),

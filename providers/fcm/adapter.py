@@ -48,7 +48,6 @@ class Fcm(Provider):
 
     # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
     CREDENTIAL_ERRORS: ClassVar[Mapping[str, str]] = {
-        "SENDER_ID_MISMATCH": "sender_mismatch",
         "THIRD_PARTY_AUTH_ERROR": "apple_or_web_credentials_refused",
         "APNS_AUTH_ERROR": "apple_or_web_credentials_refused",
     }
@@ -113,6 +112,8 @@ class Fcm(Provider):
         evidence = {"status": http_response.status, "codes": codes, "fields": fields}
         if http_response.status == 404 and "UNREGISTERED" in codes:
             return ProviderRefusal(reason="unregistered", response=evidence, is_gone=True)
+        if "SENDER_ID_MISMATCH" in codes:
+            return ProviderRefusal(reason="sender_mismatch", response=evidence)
         for code in codes:
             if code in self.CREDENTIAL_ERRORS:
                 raise PermanentError(self.CREDENTIAL_ERRORS[code], evidence)

@@ -159,6 +159,7 @@ async def test_a_token_cannot_change_the_path(bench: ApnsBench) -> None:
         (410, {"reason": "Unregistered", "timestamp": 10**30}, "unregistered", None),
         (400, sample("bad_device_token"), "invalid_token", None),
         (400, {"reason": "BadDeviceToken", "timestamp": 1771234567890}, "invalid_token", None),
+        (400, {"reason": "DeviceTokenNotForTopic"}, "sender_mismatch", None),
         (413, {"reason": "PayloadTooLarge"}, "too_large", None),
     ],
 )
@@ -177,7 +178,6 @@ async def test_a_device_is_removed_only_if_apns_names_the_time_since_when_it_is_
         (403, "InvalidProviderToken", CallResult.PERMANENT, "credentials_refused"),
         (403, "MissingProviderToken", CallResult.PERMANENT, "credentials_refused"),
         (403, "", CallResult.PERMANENT, "credentials_refused"),
-        (400, "DeviceTokenNotForTopic", CallResult.PERMANENT, "sender_mismatch"),
         (400, "TopicDisallowed", CallResult.PERMANENT, "sender_refused"),
         (400, "BadTopic", CallResult.PERMANENT, "sender_refused"),
         (400, "NewReason", CallResult.PERMANENT, "unexpected_answer"),

@@ -212,7 +212,7 @@ APNS: dict[str, Expected] = {
     **dict.fromkeys(("BadDeviceToken", "MissingDeviceToken"), ("invalid_token", R, None, False)),
     **dict.fromkeys(("Unregistered", "ExpiredToken"), ("unregistered", R, None, False)),
     **dict.fromkeys(("BadTopic", "MissingTopic", "TopicDisallowed"), ("sender_refused", A, None, True)),
-    "DeviceTokenNotForTopic": ("sender_mismatch", A, None, False),
+    "DeviceTokenNotForTopic": ("sender_mismatch", R, None, False),
     **dict.fromkeys(("BadCertificate", "BadCertificateEnvironment"), ("credentials_refused", A, None, True)),
     **dict.fromkeys(("BadEnvironmentKeyIdInToken", "UnrelatedKeyIdInToken"), ("credentials_refused", A, None, True)),
     **dict.fromkeys(("InvalidProviderToken", "MissingProviderToken"), ("credentials_refused", A, None, True)),
@@ -226,7 +226,7 @@ APNS: dict[str, Expected] = {
 # https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode, with the status of each
 FCM: dict[tuple[str, int], Expected] = {
     ("UNREGISTERED", 404): ("unregistered", R, None, False),
-    ("SENDER_ID_MISMATCH", 403): ("sender_mismatch", A, None, False),
+    ("SENDER_ID_MISMATCH", 403): ("sender_mismatch", R, None, False),
     ("THIRD_PARTY_AUTH_ERROR", 401): ("apple_or_web_credentials_refused", A, None, False),
     ("QUOTA_EXCEEDED", 429): ("throttled", U, None, False),
     ("UNAVAILABLE", 503): ("unavailable", U, None, True),

@@ -190,6 +190,13 @@ async def test_a_400_without_a_code_keeps_the_device(bench: FcmBench, body: Any)
     assert (result.reason, result.is_gone) == ("bad_request", False)
 
 
+async def test_a_token_of_another_project_is_refused_and_keeps_the_device(bench: FcmBench) -> None:
+    bench.vendor.reply = Reply(status=STATUS["sender_mismatch"], body=sample("sender_mismatch"))
+    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert isinstance(result, ProviderRefusal)
+    assert (result.reason, result.is_gone) == ("sender_mismatch", False)
+
+
 @pytest.mark.parametrize("body", NO_WORDS)
 async def test_a_404_without_a_code_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
     bench.vendor.reply = Reply(status=404, body=body)
@@ -201,7 +208,6 @@ async def test_a_404_without_a_code_is_not_about_the_device(bench: FcmBench, bod
     ("name", "kind", "reason"),
     [
         ("unauthenticated", PermanentError, "credentials_refused"),
-        ("sender_mismatch", PermanentError, "sender_mismatch"),
         ("quota_exceeded", TemporaryError, "throttled"),
         ("unavailable", TemporaryError, "unavailable"),
         ("internal", UnknownOutcome, "server_error"),
