@@ -20,7 +20,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import MAX_SHARED_QUEUE_CALLS
 from bootstrap import Container, check_settings, open_container
-from config import ServerSettings, Settings
+from config import BUILD_ID, ServerSettings, Settings
 from config.sources import InvalidSettings
 from dispatch.start_holds import hold_on_start, wait_for_release
 from dispatch.temporal.connection import connect_with_settings
@@ -94,6 +94,7 @@ def _build_workflow_worker(
         # The SDK's sandbox costs half of the worker's CPU; a lint and sandboxed tests stand in for it (decision 0011).
         workflow_runner=UnsandboxedWorkflowRunner(),
         workflow_task_executor=threads,
+        build_id=BUILD_ID,
         graceful_shutdown_timeout=drain,
         nonsticky_to_sticky_poll_ratio=0.5,
     )

@@ -20,6 +20,7 @@ from domain.secret_strength import find_weakness
 from domain.target_urls import WEB_PORTS, TargetPolicy
 
 VERSION = "0.1.0"
+BUILD_ID = f"tocsin-{VERSION}"  # of our workers, in Temporal
 TOTAL_WEIGHT = 100
 MIN_CONNECTIONS_PER_WORKER = 4  # so that activities and background loops do not wait for each other
 MIN_SLOTS = 2

@@ -16,8 +16,10 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from config import BUILD_ID
 from dispatch.temporal.connection import convert_connection_errors
 from dispatch.temporal.search_attributes import ensure_search_attributes
+from domain import names
 from domain.digest_and_tick_messages import DigestStart
 from domain.messages import NotificationStart
 from domain.names import NOTIFICATIONS_QUEUE, digest_workflow_id, run_summary, workflow_id
@@ -33,6 +35,8 @@ REJECT_DUPLICATE, ALLOW_DUPLICATE = WorkflowIDReusePolicy.REJECT_DUPLICATE, Work
 TERMINATE_EXISTING = WorkflowIDConflictPolicy.TERMINATE_EXISTING
 # Temporal gives the first task to another worker after this time, if the process that started it died.
 TASK_TIMEOUT = timedelta(seconds=4)
+# The value that the server would write with the first task, in one more write for searches (decision 0020).
+BUILD_ATTRIBUTE = SearchAttributePair(options.BUILDS, ["unversioned", f"unversioned:{BUILD_ID}"])
 
 
 class WorkflowStarter:
@@ -42,6 +46,7 @@ class WorkflowStarter:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.adopted_store_id: str | None = None
+        self._accepts_builds = True
 
     async def start_or_resume(self, claimed: ClaimedNotification) -> StartedClaim:
         """Start the workflow, or resume the one that waits. An existing workflow counts as started. Raise RPCError."""
@@ -49,7 +54,7 @@ class WorkflowStarter:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
             return StartedClaim(id=claimed.id, generation=claimed.generation)
         try:
-            await self._start(claimed)
+            await self._start_with_build(claimed)
         except WorkflowAlreadyStartedError:
             if claimed.send_at is not None and not claimed.waits_for_send_at:
                 # An earlier start before `send_at` was not marked, and its workflow may wait for `send_at`.
@@ -59,6 +64,17 @@ class WorkflowStarter:
             generation=claimed.generation,
             waits_until=claimed.send_at if claimed.waits_for_send_at else None,
         )
+
+    async def _start_with_build(self, claimed: ClaimedNotification) -> None:
+        """Start the workflow with the build of our workers. A server that rejects it as an attribute of a start gets
+        no more of them."""
+        try:
+            await self._start(claimed)
+        except RPCError as error:
+            if not (self._accepts_builds and is_rejected_attribute(error, names.BUILDS_ATTRIBUTE)):
+                raise
+            self._accepts_builds = False
+            await self._start(claimed)
 
     async def _start(self, claimed: ClaimedNotification) -> None:
         """Start the workflow. A worker of this process with a free slot gets the first task with the response."""
@@ -74,7 +90,7 @@ class WorkflowStarter:
                 if claimed.predates_restore
                 else WorkflowIDConflictPolicy.UNSPECIFIED,
                 priority=Priority(priority_key=claimed.priority, fairness_key=str(claimed.tenant)),
-                search_attributes=search_attributes_of(claimed),
+                search_attributes=search_attributes_of(claimed, with_build=self._accepts_builds),
                 static_summary=run_summary(claimed.notification_type, claimed.priority, claimed.route),
                 rpc_timeout=RPC_TIMEOUT,
                 request_eager_start=not claimed.predates_restore,
@@ -168,13 +184,19 @@ def start_message_of(claimed: ClaimedNotification) -> NotificationStart:
     )
 
 
-def search_attributes_of(claimed: ClaimedNotification) -> TypedSearchAttributes:
+def is_rejected_attribute(error: RPCError, name: str) -> bool:
+    return error.status is RPCStatusCode.INVALID_ARGUMENT and name in error.message
+
+
+def search_attributes_of(claimed: ClaimedNotification, *, with_build: bool) -> TypedSearchAttributes:
+    build = [BUILD_ATTRIBUTE] if with_build else []
     schedule = [SearchAttributePair(options.SCHEDULE, [claimed.schedule_key])] if claimed.schedule_key else []
     return TypedSearchAttributes(
         [
             SearchAttributePair(options.TENANT, claimed.tenant_key),
             SearchAttributePair(options.TYPE, claimed.notification_type),
             SearchAttributePair(options.PRIORITY, claimed.priority),
+            *build,
             *schedule,
         ]
     )

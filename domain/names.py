@@ -31,6 +31,7 @@ CHANNEL_ATTRIBUTE = "TocsinChannel"
 STEP_ATTRIBUTE = "TocsinStep"
 PRIORITY_ATTRIBUTE = "TocsinPriority"
 SCHEDULE_ATTRIBUTE = "TocsinSchedule"
+BUILDS_ATTRIBUTE = "BuildIds"  # Temporal's own
 
 
 def delivery_queue(provider: str) -> str:

@@ -31,6 +31,7 @@ CHANNEL = SearchAttributeKey.for_keyword_list(names.CHANNEL_ATTRIBUTE)
 STEP = SearchAttributeKey.for_int(names.STEP_ATTRIBUTE)
 PRIORITY = SearchAttributeKey.for_int(names.PRIORITY_ATTRIBUTE)
 SCHEDULE = SearchAttributeKey.for_keyword_list(names.SCHEDULE_ATTRIBUTE)
+BUILDS = SearchAttributeKey.for_keyword_list(names.BUILDS_ATTRIBUTE)
 
 # Values of STATUS while a workflow waits. After an unsuccessful end STATUS is the notification's status.
 SCHEDULED = "SCHEDULED"

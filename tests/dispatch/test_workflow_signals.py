@@ -4,10 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    StartWorkflowInput,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+)
+from temporalio.common import TypedSearchAttributes
 from temporalio.service import RPCError, RPCStatusCode
 
 from dispatch.temporal.connection import connect
@@ -113,6 +122,43 @@ async def test_an_unmarked_start_is_resumed_when_send_at_has_passed(database: Da
         id=sent.id, generation=1
     )
     assert await signals_of(client, sent) == ["resume"]
+
+
+class BuildRejections(Interceptor):
+    """Reject a start with Temporal's attribute BuildIds, as a later server may, and record the rejected ones."""
+
+    def __init__(self) -> None:
+        self.rejected: list[str] = []
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _RejectingOutbound(next, self.rejected)
+
+
+class _RejectingOutbound(OutboundInterceptor):
+    def __init__(self, next: OutboundInterceptor, rejected: list[str]) -> None:
+        super().__init__(next)
+        self._rejected = rejected
+
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        assert isinstance(input.search_attributes, TypedSearchAttributes)
+        if any(pair.key.name == "BuildIds" for pair in input.search_attributes):
+            self._rejected.append(input.id)
+            message = "BuildIds attribute can't be set in SearchAttributes"
+            raise RPCError(message, RPCStatusCode.INVALID_ARGUMENT, b"")
+        return await super().start_workflow(input)
+
+
+async def test_a_rejected_build_is_left_out_of_the_start_and_of_later_ones(database: Database, client: Client) -> None:
+    database_tenant, rejections = await open_database_tenant(database), BuildRejections()
+    starter = WorkflowStarter(Client(**(client.config() | {"interceptors": [rejections]})))
+    sent = [await database_tenant.send() for _ in range(2)]
+    due = await claim(database)
+    for claimed in due:
+        await starter.start_or_resume(claimed)
+    assert rejections.rejected == [workflow_id(due[0].id, 1)]
+    assert [(await client.get_workflow_handle(workflow_id(one.id, 1)).describe()).status for one in sent] == [
+        WorkflowExecutionStatus.RUNNING
+    ] * 2
 
 
 async def test_two_leaders_at_once_signal_all_and_leave_nothing_due(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import TextClause, event, text
 from temporalio.api.enums.v1 import EventType
+from temporalio.converter import decode_search_attributes
 
 from dispatch import dispatcher
 from dispatch.background_loops import TASK_PREFIX
@@ -125,6 +126,14 @@ async def test_a_send_costs_at_most_twelve_events_and_one_activity(
     event_types = [EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events]
     assert len(event_types) <= 12, event_types
     assert (event_types.count("ACTIVITY_TASK_SCHEDULED"), event_types.count("MARKER_RECORDED")) == (1, 1), event_types
+
+
+async def test_a_started_workflow_has_the_build_that_the_server_would_add(warm_tenant: ApiTenant) -> None:
+    """Each change of the builds is one more write for searches."""
+    id = await warm_tenant.send("news")
+    started = (await warm_tenant.engine.history(id)).events[0].workflow_execution_started_event_attributes
+    ended = await warm_tenant.engine.workflow(id).describe()
+    assert decode_search_attributes(started.search_attributes)["BuildIds"] == ended.search_attributes["BuildIds"]
 
 
 @dataclass(frozen=True)
