@@ -190,6 +190,7 @@ OUTBOX_ITEM: Json = {
     "notification_id": NOTIFICATION_ID,
     "address": {"email": "ada@example.com"},
     "content": EMAIL_CONTENT,
+    "email": {"sender": None, "reply_to": None, "cc": ["bob@example.com"], "bcc": [], "headers": {}, "attachments": []},
     "accepted_at": SENT_AT,
 }
 SKIPPED = {"id": "01a204b3-5b77-7d0e-8d4b-61c8a1f3c9b2", "reason": "expired"}

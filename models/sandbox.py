@@ -24,7 +24,8 @@ class SandboxCall(SQLModel, table=True):
 
 
 class SandboxMessage(SQLModel, table=True):
-    """Store one message that the sandbox accepted. `id` is the message id in its response."""
+    """Store one message that the sandbox accepted. `id` is the message id in its response. `email_options` of an email
+    is `{sender, reply_to, cc, bcc, headers, attachments}`, an attachment `{name, content_type, size}`."""
 
     __tablename__ = "sandbox_message"
     __table_args__ = (Index("sandbox_message_of", "tenant", "recipient_id", "id"),)
@@ -39,6 +40,7 @@ class SandboxMessage(SQLModel, table=True):
     channel: str
     address: Json = json_column()
     content: Json = json_column()
+    email_options: Json | None = json_column(nullable=True)
     accepted_at: datetime = time_column(nullable=False)
 
 

@@ -2,7 +2,7 @@
 with inbox rows for the outbox, in dev only.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.channels import Channel
 from domain.chat_urls import chat_service_of
 from domain.cursors import Cursor
+from domain.email_options import EmailOptions
 from domain.evidence import ReceiptKind
 from domain.json_types import Json
 from domain.names import SANDBOX_CHANNEL
@@ -51,7 +52,11 @@ class PostgresSandboxStore:
         address = self._database.encryption.encrypt_members(
             message.address, secret_owner_of(message.tenant, new_message_id)
         )
-        content_values = {"address": to_json(address), "content": to_json(message.content)}
+        content_values = {
+            "address": to_json(address),
+            "content": to_json(message.content),
+            "email_options": to_json(_shown_options(message.email)) if message.channel is Channel.EMAIL else None,
+        }
         values |= {"receipts": to_json(due), "is_call": is_call, "listener": SANDBOX_CHANNEL}
         async with self._database.statement() as session:
             await session.execute(ACCEPT_MESSAGE, {"id": new_message_id, **values, **content_values})
@@ -61,6 +66,21 @@ class PostgresSandboxStore:
         values = {name: getattr(message, name) for name in ("tenant", "recipient_id", "attempt_id")}
         async with self._database.transaction() as session:
             return list((await session.execute(SELECT_MESSAGES, values)).scalars())
+
+
+def _shown_options(options: EmailOptions) -> Json:
+    """Return the options without the contents of attachments and the link to unsubscribe, which is a secret."""
+    return {
+        "sender": asdict(options.sender) if options.sender else None,
+        "reply_to": asdict(options.reply_to) if options.reply_to else None,
+        "cc": list(options.cc),
+        "bcc": list(options.bcc),
+        "headers": dict(options.headers),
+        "attachments": [
+            {"name": each.name, "content_type": each.content_type, "size": len(each.content)}
+            for each in options.attachments
+        ],
+    }
 
 
 def secret_owner_of(tenant: UUID, id: UUID) -> SecretOwner:
@@ -91,7 +111,7 @@ async def mark_posted(session: Executor, ids: list[UUID]) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """`generation` completes the id of the workflow that sent it."""
+    """`generation` completes the id of the workflow that sent it. `email` has the options of an email."""
 
     id: UUID
     channel: str
@@ -100,6 +120,7 @@ class OutboxEntry:
     generation: int
     address: Json
     content: Json
+    email: Json | None
     accepted_at: datetime
 
 
@@ -124,4 +145,5 @@ def _entry_of(encryption: Encryption, row: Json) -> OutboxEntry:
     address = encryption.readable_members(decoded(row["address"]), owner)
     if row["channel"] == Channel.CHAT:  # the URL is never shown
         address = {"service": chat_service_of(address.get("url"))}
-    return OutboxEntry(**{**row, "address": address, "content": decoded(row["content"])})
+    decoded_values = {name: decoded(row[name]) for name in ("content", "email")}
+    return OutboxEntry(**{**row, "address": address, **decoded_values})

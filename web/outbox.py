@@ -5,6 +5,7 @@ It needs no key, so it is for a developer's own machine and is available only un
 shown in frames that run no script, and the page may load nothing from other hosts.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2.filters import do_filesizeformat
 
 from config import Settings
 from domain.channels import Channel
@@ -47,7 +49,7 @@ class OutboxContainer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxCard:
-    """One message of the page. `html` is set for emails."""
+    """One message of the page. `html` is set for emails; `options` are names and values of an email's options."""
 
     channel: str
     recipient_id: str
@@ -55,6 +57,7 @@ class OutboxCard:
     title: str
     text: str
     html: str | None
+    options: list[tuple[str, str]]
     accepted_at: datetime
     workflow_url: str | None
 
@@ -97,9 +100,24 @@ def outbox_card(entry: OutboxEntry, settings: Settings) -> OutboxCard:
         title=str(content.get("subject") or content.get("title") or ""),
         text=str(content.get("text") or content.get("body") or "")[:MAX_EXCERPT_LENGTH],
         html=html if isinstance(html, str) else None,
+        options=list(_email_options(entry.email)) if entry.email else [],
         accepted_at=entry.accepted_at,
         workflow_url=_workflow_url(entry, settings),
     )
+
+
+def _email_options(email: Json) -> Iterator[tuple[str, str]]:
+    """Yield the options as mail programs name them. An attachment has no link: the API never returns the content."""
+    for name, mailbox in (("From", email["sender"]), ("Reply-To", email["reply_to"])):
+        if mailbox:
+            yield name, f"{mailbox['name']} <{mailbox['email']}>" if mailbox["name"] else mailbox["email"]
+    for name, addresses in (("Cc", email["cc"]), ("Bcc", email["bcc"])):
+        if addresses:
+            yield name, ", ".join(addresses)
+    yield from email["headers"].items()
+    for attachment in email["attachments"]:
+        size = do_filesizeformat(attachment["size"])
+        yield "Attachment", f"{attachment['name']} ({attachment['content_type']}, {size})"
 
 
 def _address_text(address: Json) -> str:

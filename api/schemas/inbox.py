@@ -2,6 +2,7 @@
 
 from api.paging import Page
 from api.schemas.base import ChannelName, Id, Model, Timestamp
+from api.schemas.emails import MailboxBody
 from domain.json_types import Json
 
 
@@ -26,6 +27,23 @@ class MarkedRead(Model):
     marked: int
 
 
+class OutboxAttachment(Model):
+    name: str
+    content_type: str
+    size: int
+
+
+class OutboxEmail(Model):
+    """The options with which an email was sent. Suppressed addresses are not among the copies."""
+
+    sender: MailboxBody | None
+    reply_to: MailboxBody | None
+    cc: list[str]
+    bcc: list[str]
+    headers: dict[str, str]
+    attachments: list[OutboxAttachment]
+
+
 class OutboxItem(Model):
     """One message. `address` is empty for `in_app`, which has no address."""
 
@@ -35,4 +53,5 @@ class OutboxItem(Model):
     notification_id: Id
     address: Json
     content: Json
+    email: OutboxEmail | None
     accepted_at: Timestamp

@@ -22,6 +22,14 @@ pytestmark = pytest.mark.postgres
 
 PAGE = "http://localhost:8000/outbox"
 UI = "http://127.0.0.1:8233"
+EMAIL_OPTIONS = {
+    "sender": {"email": "orders@shop.example", "name": "Orders"},
+    "reply_to": {"email": "help@shop.example", "name": ""},
+    "cc": ["bob@example.com", "cleo@example.com"],
+    "bcc": ["archive@example.com"],
+    "headers": {"X-Order": "4711"},
+    "attachments": [{"name": "invoice.pdf", "content_type": "application/pdf", "size": 12_345}],
+}
 HOSTILE = """<p style="color:red">Hi</p><script>alert(1)</script>"><img src=x onerror=alert(2)>"""
 
 
@@ -40,7 +48,12 @@ async def known(api_tenant: ApiTenant) -> StoredHistory:
 
 
 async def deliver(
-    api_tenant: ApiTenant, known: StoredHistory, channel: str, content: dict[str, Any], address: dict[str, Any]
+    api_tenant: ApiTenant,
+    known: StoredHistory,
+    channel: str,
+    content: dict[str, Any],
+    address: dict[str, Any],
+    email_options: dict[str, Any] | None = None,
 ) -> None:
     id = uuid4()
     row = SandboxMessage(
@@ -54,24 +67,35 @@ async def deliver(
         channel=channel,
         address=api_tenant.database.encryption.encrypt_members(address, secret_owner_of(known.tenant, id)),
         content=content,
+        email_options=email_options,
     )
     async with api_tenant.database.transaction() as session:
         session.add(row)
 
 
 class Tags(HTMLParser):
-    """Collect every start tag with its attributes, as a browser would parse them."""
+    """Collect every start tag with its attributes and the text after it, as a browser would parse them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append((tag, dict(attrs)))
+        self.texts.append((tag, ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.texts:
+            tag, text = self.texts[-1]
+            self.texts[-1] = (tag, text + data)
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.seen if name == tag]
+
+    def texts_of(self, tag: str) -> list[str]:
+        return [text.strip() for name, text in self.texts if name == tag]
 
 
 async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: ApiTenant, known: StoredHistory) -> None:
@@ -87,6 +111,7 @@ async def test_the_api_lists_sandbox_and_inbox_newest_first(api_tenant: ApiTenan
         "notification_id",
         "address",
         "content",
+        "email",
         "accepted_at",
     }
     assert (items[0]["address"], items[0]["content"]) == ({"phone": "+15550000001"}, {"text": "later"})
@@ -154,6 +179,28 @@ async def test_the_page_shows_html_in_a_frame_that_can_do_nothing(api_tenant: Ap
     assert not tags.of("script")
     assert not tags.of("img")
     assert not any(name.startswith("on") for _, attributes in tags.seen for name in attributes)
+
+
+async def test_the_api_lists_the_options_of_an_email(api_tenant: ApiTenant, known: StoredHistory) -> None:
+    await deliver(api_tenant, known, "email", {"subject": "Invoice"}, {"email": "ada@example.com"}, EMAIL_OPTIONS)
+    await deliver(api_tenant, known, "sms", {"text": "later"}, {"phone": "+15550000001"})
+    sms, email, *_ = await api_tenant.list_outbox(recipient_id=known.recipient_id)
+    assert (email["email"], sms["email"]) == (EMAIL_OPTIONS, None)
+
+
+async def test_the_page_shows_the_options_of_an_email(api_tenant: ApiTenant, known: StoredHistory) -> None:
+    options = {**EMAIL_OPTIONS, "headers": {"X-Order": HOSTILE}}
+    await deliver(api_tenant, known, "email", {"subject": "Invoice"}, {"email": "ada@example.com"}, options)
+    response = await api_tenant.http.get(PAGE, params={"recipient_id": known.recipient_id})
+    tags = Tags(response.text)
+    assert list(zip(tags.texts_of("dt"), tags.texts_of("dd"), strict=True)) == [
+        ("From", "Orders <orders@shop.example>"),
+        ("Reply-To", "help@shop.example"),
+        ("Cc", "bob@example.com, cleo@example.com"),
+        ("Bcc", "archive@example.com"),
+        ("X-Order", HOSTILE),
+        ("Attachment", "invoice.pdf (application/pdf, 12.3 kB)"),
+    ]
 
 
 async def test_the_page_loads_nothing_from_anywhere(api_tenant: ApiTenant, known: StoredHistory) -> None:

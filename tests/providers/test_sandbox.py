@@ -21,6 +21,7 @@ from storage.database import Database
 from storage.sandbox import PostgresSandboxStore, claim_due_receipts, mark_posted, seconds_to_next
 from tests.providers.harness import message_to
 from tests.providers.harness_chat import chat_url
+from tests.providers.test_email_options import OPTIONS
 from tests.storage.sends import DatabaseTenant
 
 pytestmark = pytest.mark.postgres
@@ -130,6 +131,34 @@ async def test_one_delivery_gets_these_results_in_order(
 
 async def outbox(database_tenant: DatabaseTenant, message: OutgoingMessage) -> list[dict[str, Any]]:
     return await database_tenant.query("SELECT * FROM sandbox_message WHERE delivery_id = :id", id=message.delivery_id)
+
+
+async def test_an_email_keeps_its_options_without_file_contents_and_secret_links(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    email = await message_to(database_tenant, Channel.EMAIL, {"email": "ada@example.com"})
+    await sandbox.send(replace(email, email=OPTIONS))
+    [row] = await outbox(database_tenant, email)
+    assert row["email_options"] == {
+        "sender": {"email": "orders@mail.example", "name": "Orders, Ltd"},
+        "reply_to": {"email": "help@mail.example", "name": "Zoë"},
+        "cc": ["bob@example.com", "cleo@example.com"],
+        "bcc": ["archive@example.com"],
+        "headers": {"X-Order": "4711", "In-Reply-To": "<first@mail.example>"},
+        "attachments": [
+            {"name": "Rechnung März.pdf", "content_type": "application/pdf", "size": 11},
+            {"name": "visit.ics", "content_type": "text/calendar", "size": 32},
+        ],
+    }
+
+
+async def test_a_message_other_than_an_email_has_no_email_options(
+    database_tenant: DatabaseTenant, sandbox: Sandbox
+) -> None:
+    push = await message_to(database_tenant, Channel.PUSH, {"token": "abc"})
+    await sandbox.send(push)
+    [row] = await outbox(database_tenant, push)
+    assert row["email_options"] is None
 
 
 async def test_calls_are_counted_per_delivery_and_endpoint(database_tenant: DatabaseTenant, sandbox: Sandbox) -> None:

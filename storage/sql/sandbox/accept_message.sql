@@ -3,9 +3,9 @@ WITH call AS (
   SELECT :id, :attempt_id, :delivery_id, :endpoint_id, now() WHERE CAST(:is_call AS bool)
 ), message AS (
   INSERT INTO sandbox_message (id, tenant, recipient_id, notification_id, delivery_id, attempt_id, endpoint_id,
-         channel, address, content, accepted_at)
+         channel, address, content, email_options, accepted_at)
   SELECT :id, tenant, recipient_id, :notification_id, :delivery_id, :attempt_id, :endpoint_id, :channel,
-         CAST(:address AS jsonb), CAST(:content AS jsonb), clock_timestamp() FROM recipient
+         CAST(:address AS jsonb), CAST(:content AS jsonb), CAST(:email_options AS jsonb), clock_timestamp() FROM recipient
    WHERE tenant = :tenant AND recipient_id = :recipient_id FOR KEY SHARE
 )
 INSERT INTO sandbox_receipt (id, message_id, attempt_id, kind, at, due_at)
