@@ -1,6 +1,6 @@
 """Run the fake vendors on this machine, to test the real adapters without an account. Prints their requests.
 
-.venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json
+.venv/bin/python -m examples.vendors 9100 --report http://127.0.0.1:8000 --fcm-account fcm.json --browser browser.json
 
 All print their requests and share one port; the first part of the path is the vendor's name. They accept all
 credentials. docs/first-type.md configures a Tocsin to use them.
@@ -27,6 +27,7 @@ from testing.vendors.ses import TOPIC_ARN, FakeSes
 from testing.vendors.twilio import FakeTwilio
 from testing.vendors.vendor import FakeVendor
 from testing.vendors.vonage import FakeVonage
+from testing.vendors.web_push import FakeWebPush
 
 
 class PrintingLog(VendorLog):
@@ -34,7 +35,8 @@ class PrintingLog(VendorLog):
 
     def call(self, name: str, call: VendorCall) -> None:
         if (request := call.request) is not None:
-            body = json.dumps(read_body(request), indent=2, ensure_ascii=False)
+            decrypted = call.message.content if call.message else None
+            body = json.dumps(decrypted or read_body(request), indent=2, ensure_ascii=False)
             path = "" if name == FakeChat.name else f" {request.path}"  # the path of a chat is its secret
             print(f"\n{name}: {request.method}{path}\n{body}", flush=True)
 
@@ -43,6 +45,8 @@ def read_body(request: Request) -> object:
     content_type = request.headers.get("content-type", "")
     if content_type.startswith(MULTIPART):
         return [[name, value.decode(errors="replace")] for name, value in request.multipart]
+    if content_type == "application/octet-stream":
+        return f"{len(request.body)} bytes"
     return request.json if content_type == "application/json" else request.form
 
 
@@ -74,23 +78,27 @@ def print_receipt(receipt: VendorReceipt, status: int) -> None:
     print(f"\n{receipt.vendor.name} reports {receipt.event} to {url.partition('?')[0]}: {status}", flush=True)
 
 
-def write_account(file: str, fcm: FakeFcm) -> None:
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        json.dump(fcm.account(), out, indent=2)
+def write_secret(file: str | None, value: object) -> None:
+    """Write the value, if there is a file for it."""
+    if file is not None:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+            json.dump(value, out, indent=2)
 
 
-async def serve(port: int, report: str | None, fcm_account: str | None) -> None:
+async def serve(port: int, report: str | None, fcm_account: str | None, browser: str | None) -> None:
     log, poster = PrintingLog(), ReceiptPoster(on_posted=print_receipt)
     sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
     mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
-    fcm = FakeFcm(project="first-type", log=log)
+    fcm, web_push = FakeFcm(project="first-type", log=log), FakeWebPush(log=log)
     ses, resend, apns = FakeSes(None, log=log), FakeResend(None, log=log), FakeApns(None, log=log)
-    listener = VendorPort(port, [sendgrid, mailgun, ses, resend, twilio, vonage, fcm, apns, FakeChat(log=log)])
+    reporting: list[FakeVendor] = [sendgrid, mailgun, ses, resend, twilio, vonage]
+    listener = VendorPort(port, [*reporting, fcm, apns, web_push, FakeChat(log=log)])
     await listener.start()
-    if fcm_account:
-        write_account(fcm_account, fcm)
+    write_secret(fcm_account, fcm.account())
+    write_secret(browser, {"kind": "web_push", "subscription": web_push.subscription("browser")})
     if report:
-        for vendor in (sendgrid, mailgun, ses, resend, twilio, vonage):
+        web_push.on_accepted = poster.post_events
+        for vendor in reporting:
             vendor.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/{vendor.name}"
             vendor.on_accepted = poster.post_events
         print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
@@ -107,9 +115,10 @@ def main() -> None:
     parser.add_argument("port", type=int, help="0 selects a free port")
     parser.add_argument("--report", metavar="URL", help="send signed receipts to the Tocsin at this URL")
     parser.add_argument("--fcm-account", metavar="FILE", help="write a service account for TOCSIN_FCM_CREDENTIALS_FILE")
+    parser.add_argument("--browser", metavar="FILE", help="write a web push device, for PUT …/devices/browser")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve(options.port, options.report, options.fcm_account))
+        asyncio.run(serve(options.port, options.report, options.fcm_account, options.browser))
 
 
 if __name__ == "__main__":

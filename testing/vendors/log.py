@@ -12,7 +12,7 @@ from testing.vendors.modes import VendorMode
 @dataclass(frozen=True, kw_only=True)
 class VendorMessage:
     """Describe a message as its request states it. `callback` is the target of its receipts, if the request names it.
-    `message_id` is the id that the vendor gives it. `email` is set for emails.
+    `message_id` is the id that the vendor gives it. `email` is set for emails, `content` for encrypted messages.
     """
 
     reference: str
@@ -20,6 +20,7 @@ class VendorMessage:
     message_id: Any
     callback: str = ""
     email: VendorEmail | None = None
+    content: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

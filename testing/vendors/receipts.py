@@ -60,7 +60,11 @@ class ReceiptPoster:
         return len(self._tasks)
 
     async def post_events(self, vendor: FakeVendor, message: VendorMessage) -> None:
-        """Start posting. Return before the vendor responds to its caller."""
+        """Start posting, unless neither the message nor the vendor names a URL. Return before the vendor responds to
+        its caller.
+        """
+        if not (message.callback or vendor.receipts_url):
+            return
         receipts = [VendorReceipt(vendor, message, event) for event in self.events_of(message.to)]
         if self.style is ReceiptStyle.REVERSED:
             receipts.reverse()

@@ -4,6 +4,8 @@ import json
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -12,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import (
     ECDSA,
     SECP256R1,
+    EllipticCurvePrivateKey,
     EllipticCurvePublicKey,
     generate_private_key,
 )
@@ -19,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from testing.vendors.http import Reply, Request, require
+from testing.vendors.http import Reply, Request, UndocumentedRequest, require
 from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
 from testing.vendors.vendor import FakeVendor
@@ -45,18 +48,25 @@ class FakeWebPush(FakeVendor):
     """Accept messages for one browser, whose subscriptions have different endpoints.
 
     `public_key` is the one that the browser subscribed with, None for any. `shown` are the messages as the browser gets
-    them, `tokens` the different tokens of their requests.
+    them, `tokens` the different tokens of their requests. The browser's report of a shown message is its receipt.
     """
 
     name: ClassVar[str] = "web_push"
 
-    def __init__(self, public_key: str | None = None, *, log: VendorLog | None = None) -> None:
+    def __init__(
+        self,
+        public_key: str | None = None,
+        *,
+        browser_key: EllipticCurvePrivateKey | None = None,
+        secret: bytes | None = None,
+        log: VendorLog | None = None,
+    ) -> None:
         super().__init__(None, log)
         self.public_key = public_key
         self.shown: list[dict[str, Any]] = []
         self.tokens: set[str] = set()
-        self._browser_key = generate_private_key(SECP256R1())
-        self._secret = uuid4().bytes
+        self._browser_key = browser_key or generate_private_key(SECP256R1())
+        self._secret = secret or uuid4().bytes
 
     def subscription(self, name: str) -> dict[str, Any]:
         """Return what the browser gives to the site."""
@@ -91,13 +101,29 @@ class FakeWebPush(FakeVendor):
         require(0 <= int(headers["ttl"]) <= 28 * DAY, "the TTL")
         require(headers["urgency"] in URGENCIES, "the urgency")
         require(TOPIC.fullmatch(headers["topic"]) is not None, "the topic")
-        self.shown.append(json.loads(self._decrypt(request.body)))
-        return VendorMessage(reference=self.shown[-1]["delivery_id"], to=request.target, message_id=uuid4().hex)
+        content = json.loads(self._decrypt(request.body))
+        self.shown.append(content)
+        return VendorMessage(
+            reference=content["delivery_id"],
+            to=request.target,
+            message_id=uuid4().hex,
+            callback=f"{content['report_url']}/delivered" if "report_url" in content else "",
+            content=content,
+        )
 
     def _decrypt(self, body: bytes) -> bytes:
-        return bytes(
-            http_ece.decrypt(body, private_key=self._browser_key, auth_secret=self._secret, version="aes128gcm")
-        )
+        try:
+            return bytes(
+                http_ece.decrypt(body, private_key=self._browser_key, auth_secret=self._secret, version="aes128gcm")
+            )
+        except http_ece.ECEException as error:
+            raise UndocumentedRequest(f"it is not encrypted for this browser: {error}") from error
+
+    def receipt_body(self, message: VendorMessage, event: str, at: datetime) -> bytes:
+        return b""
+
+    def sign_receipt(self, body: bytes, url: str, at: datetime) -> Mapping[str, str]:
+        return {}  # The URL, which the message contains, is signed.
 
     def accept(self, message: VendorMessage, request: Request) -> Reply:
         return Reply(status=201, headers={"location": f"{self.url}/message/{message.message_id}"})

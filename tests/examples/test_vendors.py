@@ -1,5 +1,6 @@
 """Test the fake HTTP vendors: the adapters accept them as vendors, and they print no secret."""
 
+import json
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ from providers.base import Provider
 from providers.chat.adapter import Chat, ChatSettings
 from providers.fcm.adapter import Fcm, FcmSettings
 from providers.mailgun.adapter import Mailgun, MailgunSettings
-from providers.outcomes import ProviderAcceptance
+from providers.outcomes import PermanentError, ProviderAcceptance
 from providers.resend.adapter import Resend, ResendSettings
 from providers.sendgrid.adapter import SendGrid
 from providers.sendgrid.settings import SendGridSettings
@@ -29,7 +30,11 @@ from providers.twilio.adapter import Twilio
 from providers.twilio.settings import TwilioSettings
 from providers.vonage.adapter import Vonage
 from providers.vonage.settings import VonageSettings
+from providers.web_push.adapter import WebPush
+from providers.web_push.settings import WebPushSettings
+from providers.web_push.vapid import new_private_key
 from testing.vendors.apns import new_key, pem_of
+from testing.vendors.web_push import FakeWebPush
 from tests.code.tree import ROOT
 from tests.outgoing_messages import outgoing_message
 from tests.providers.harness_smtp import to
@@ -46,6 +51,7 @@ class RunningVendors:
     tocsin: EventReceiver
     transport: Transport
     account: Path
+    browser: Path
     url: str = ""
     output: str = ""
 
@@ -89,15 +95,15 @@ def api_url(tocsin: EventReceiver) -> str:
 
 @pytest.fixture
 async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
-    account = tmp_path / "account.json"
+    account, browser = tmp_path / "account.json", tmp_path / "browser.json"
     async with open_event_receiver() as tocsin, outgoing_client() as client:
         process = await create_subprocess_exec(
             *(sys.executable, "-m", "examples.vendors", "0"),
-            *("--report", api_url(tocsin), "--fcm-account", str(account)),
+            *("--report", api_url(tocsin), "--fcm-account", str(account), "--browser", str(browser)),
             cwd=ROOT,
             stdout=PIPE,
         )
-        running_vendors = RunningVendors(process, tocsin, Transport(client), account)
+        running_vendors = RunningVendors(process, tocsin, Transport(client), account, browser)
         try:
             running_vendors.url = (await running_vendors.until("listening on ")).removeprefix("listening on ")
             yield running_vendors
@@ -250,3 +256,34 @@ async def test_a_chat_message_is_shown_without_its_url(running_vendors: RunningV
     await running_vendors.until("Grüße")
     assert "chat: POST" in running_vendors.output
     assert "hammerhead" not in running_vendors.output
+
+
+async def test_a_web_push_message_is_decrypted_and_reported(running_vendors: RunningVendors) -> None:
+    device = json.loads(running_vendors.browser.read_text())
+    settings = WebPushSettings(private_key=SecretStr(new_private_key()), subject="mailto:ops@example.com")
+    report_url = f"{api_url(running_vendors.tocsin)}/t/p/token"
+    message = outgoing_message(
+        Channel.WEB_PUSH,
+        address={"subscription": device["subscription"]},
+        content={"title": "Grüße", "body": "more"},
+        report_url=report_url,
+    )
+    sent = await WebPush(settings, running_vendors.transport).send(message)
+    assert isinstance(sent, ProviderAcceptance)
+    await running_vendors.until("web_push: POST /push/browser")
+    await running_vendors.until('"title": "Grüße"')
+    [request] = await running_vendors.tocsin.wait_for_requests(1)
+    assert (device["kind"], request.target) == ("web_push", "/t/p/token/delivered")
+    assert running_vendors.browser.stat().st_mode & 0o077 == 0
+
+
+async def test_a_web_push_message_for_another_browser_is_refused(running_vendors: RunningVendors) -> None:
+    device = json.loads(running_vendors.browser.read_text())
+    settings = WebPushSettings(private_key=SecretStr(new_private_key()), subject="mailto:ops@example.com")
+    subscription = {**device["subscription"], "keys": FakeWebPush().subscription("another")["keys"]}
+    message = outgoing_message(
+        Channel.WEB_PUSH, address={"subscription": subscription}, content={"title": "Hi", "body": "more"}
+    )
+    with pytest.raises(PermanentError):
+        await WebPush(settings, running_vendors.transport).send(message)
+    await running_vendors.until("it is not encrypted for this browser")
