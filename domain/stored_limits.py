@@ -15,6 +15,8 @@ MAX_PREFERENCE_TYPES = 1_000
 MAX_DEVICES = 100
 # The devices that were registered last are used for a channel of a notification; the others are skipped.
 MAX_DEVICES_PER_CHANNEL = 20
+# Chat rooms of a tenant.
+MAX_CHAT_ROOMS = 20
 # Concurrent calls to the endpoints of one notification.
 MAX_CONCURRENT_CALLS = 8
 

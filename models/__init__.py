@@ -22,7 +22,7 @@ from models.sandbox import SandboxCall, SandboxMessage, SandboxReceipt
 from models.schedules import Schedule, ScheduleOccurrence, SchedulePlan, ScheduleRun
 from models.suppressions import Suppression
 from models.templates import Template, TemplatePublication
-from models.tenants import ApiKey, Tenant
+from models.tenants import ApiKey, ChatRoom, Tenant
 from models.throttles import ThrottleQueueEntry, ThrottleWindow
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "AttachmentUse",
     "Attempt",
     "AuditEntry",
+    "ChatRoom",
     "Delivery",
     "Device",
     "Digest",

@@ -1,4 +1,4 @@
-"""Define tenants, the unit of isolation, and their API keys."""
+"""Define tenants, the unit of isolation, their chat rooms and their API keys."""
 
 from datetime import datetime
 from uuid import UUID
@@ -44,6 +44,17 @@ class Tenant(SQLModel, table=True):
         default=DEFAULT_RECORD_DAYS, sa_column_kwargs={"server_default": text(str(DEFAULT_RECORD_DAYS))}
     )
     created_at: datetime = time_column(nullable=False)
+
+
+class ChatRoom(SQLModel, table=True):
+    """Store one chat room of a tenant, to which types can send. `chat_url` is encrypted."""
+
+    __tablename__ = "chat_room"
+
+    tenant: UUID = Field(foreign_key="tenant.id", primary_key=True)
+    name: str = Field(primary_key=True)
+    chat_url: str
+    updated_at: datetime = time_column(nullable=False)
 
 
 class ApiKey(SQLModel, table=True):

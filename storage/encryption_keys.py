@@ -14,7 +14,7 @@ from sqlalchemy import TextClause, text
 
 from config.sources import InvalidSettings
 from domain.json_types import Json
-from storage import devices, event_endpoints, recipients, sandbox
+from storage import chat_rooms, devices, event_endpoints, recipients, sandbox
 from storage.database import Database, to_json
 from storage.encryption import SECRET_MEMBERS, Encryption, SecretOwner
 from storage.statements import decoded, statement
@@ -34,7 +34,7 @@ SELECT_OLDEST_TRANSACTION = text("SELECT pg_snapshot_xmin(pg_current_snapshot())
 # A wait for the lock delays all later writes of these tables. It ends before Postgres looks for a deadlock (1 s), so
 # that no other transaction is aborted.
 TABLE_LOCK_TIMEOUT = 0.5  # seconds
-LOCK_TABLES = text("LOCK TABLE device, recipient, event_endpoint, sandbox_message IN SHARE MODE")
+LOCK_TABLES = text("LOCK TABLE device, recipient, event_endpoint, sandbox_message, chat_room IN SHARE MODE")
 SELECT_CHANGED_KEYS = statement("encryption_keys/select_changed_keys")
 
 
@@ -168,6 +168,11 @@ TABLES = (
         name="sandbox_message",
         update=statement("encryption_keys/update_sandbox_message"),
         owner=lambda row: sandbox.secret_owner_of(row["tenant"], row["key"]),
+    ),
+    EncryptedTable(
+        name="chat_room",
+        update=statement("encryption_keys/update_chat_room"),
+        owner=lambda row: chat_rooms.secret_owner_of(row["tenant"], row["subkey"]),
     ),
 )
 SELECT_PAGE = statement("encryption_keys/select_page")

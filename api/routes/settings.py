@@ -6,12 +6,14 @@ from fastapi import APIRouter, Response
 
 from api.authenticated_route import AuthenticatedRoute, scope
 from api.dependencies import CallerDep, ContainerDep
-from api.problems import invalid
 from api.schemas.settings import TenantChanges, TenantSettings, WebhookSecret
 from domain.gates import GateReason
+from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
-from domain.validation_issues import issue_at
+from domain.validation_issues import ValidationIssue, issue_at, raise_issues
 from providers.webhook import derive_tenant_secret
+from services import chat_rooms
+from services.chat_rooms import ChatRooms
 from services.contact_rules import ContactRules
 from storage import audit, reconsiderations, tenants
 from storage.statements import notify
@@ -25,9 +27,11 @@ CLEARABLE_FIELDS = ("frequency_cap", "phone_regions", "email_sender", "email_rep
 @router.get("/settings", tags=["settings"])
 @scope("read")
 async def get_settings(caller: CallerDep, container: ContainerDep) -> TenantSettings:
-    """Return the defaults of the tenant's recipients, its limits, retention times and email mailboxes."""
+    """Return the defaults of the tenant's recipients, its limits, retention times, email mailboxes and chat rooms."""
     async with container.database.transaction() as session:
-        return _view(await tenants.read_defaults(session, caller.tenant))
+        return _view(
+            await tenants.read_defaults(session, caller.tenant), await chat_rooms.read_rooms(session, caller.tenant)
+        )
 
 
 @router.patch("/settings", tags=["settings"])
@@ -41,24 +45,20 @@ async def patch_settings(changes: TenantChanges, caller: CallerDep, container: C
         after = TenantDefaults(
             **{name: changed_fields.get(name, getattr(before, name)) for name in TenantDefaults.__slots__}
         )
-        rules = ContactRules.of(container.settings, caller)
-        if issues := [
-            issue
-            for name in ("email_sender", "email_reply_to")
-            for issue in rules.find_mailbox_issues(changed_fields.get(name), name)
-        ]:
-            raise invalid(*issues)
-        if after.record_days < after.content_days:
-            raise invalid(issue_at("/record_days", "must not be less than content_days"))
+        raise_issues(_find_issues(ContactRules.of(container.settings, caller), changed_fields, after))
         await tenants.save_defaults(session, caller.tenant, after)
-        await audit.record_change(session, caller.change("settings.changed", "settings", asdict(before), asdict(after)))
+        rooms = rooms_before = await chat_rooms.read_rooms(session, caller.tenant)
+        if "chat_rooms" in given:
+            rooms = await chat_rooms.change_rooms(session, caller.tenant, rooms_before, changes.chat_rooms)
+        audited = (asdict(before) | rooms_before.audited_values, asdict(after) | rooms.audited_values)
+        await audit.record_change(session, caller.change("settings.changed", "settings", *audited))
         if after.timezone != before.timezone:
             await reconsiderations.apply_timezone_changes(session, caller.tenant, None)
         if after.frequency_cap != before.frequency_cap:
             await reconsiderations.reconsider(session, caller.tenant, None, (GateReason.FREQUENCY_CAPPED,))
         await notify(session, FLUSH_CHANNEL)
     container.catalog.flush()
-    return _view(after)
+    return _view(after, rooms)
 
 
 @router.get("/webhook-secret", tags=["webhooks"])
@@ -69,5 +69,21 @@ async def get_webhook_secret(caller: CallerDep, container: ContainerDep, respons
     return WebhookSecret(secret=derive_tenant_secret(container.settings.secret, caller.tenant))
 
 
-def _view(choices: TenantDefaults) -> TenantSettings:
-    return TenantSettings.model_validate({name: getattr(choices, name) for name in TenantDefaults.__slots__})
+def _find_issues(rules: ContactRules, changed_fields: Json, after: TenantDefaults) -> list[ValidationIssue]:
+    issues = [
+        issue
+        for name in ("email_sender", "email_reply_to")
+        for issue in rules.find_mailbox_issues(changed_fields.get(name), name)
+    ]
+    if after.record_days < after.content_days:
+        issues.append(issue_at("/record_days", "must not be less than content_days"))
+    return issues
+
+
+def _view(defaults: TenantDefaults, rooms: ChatRooms) -> TenantSettings:
+    return TenantSettings.model_validate(
+        {
+            **{name: getattr(defaults, name) for name in TenantDefaults.__slots__},
+            "chat_rooms": {name: {"chat_service": service} for name, service in rooms.services.items()},
+        }
+    )

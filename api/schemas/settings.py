@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from api.schemas.base import Model
-from api.schemas.contact import Locale, TimeZone
+from api.schemas.base import Key, Model, max_members
+from api.schemas.contact import ChatUrl, Locale, TimeZone
 from api.schemas.emails import MailboxBody
 from api.schemas.timing import LimitFields
+from domain.chat_urls import ChatService
 from domain.json_types import Json
-from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_RETENTION_DAYS
+from domain.stored_limits import DEFAULT_CONTENT_DAYS, DEFAULT_RECORD_DAYS, MAX_CHAT_ROOMS, MAX_RETENTION_DAYS
 from services.contact_rules import REGIONS
 
 EXAMPLE: Json = {
@@ -21,6 +22,7 @@ EXAMPLE: Json = {
     "phone_regions": ["AT", "DE"],
     "email_sender": {"email": "orders@example.com", "name": "Orders"},
     "email_reply_to": None,
+    "chat_rooms": {"ops": {"chat_service": "slack"}},
 }
 
 
@@ -40,6 +42,11 @@ PhoneRegions = Annotated[
     ),
     AfterValidator(_check_regions),
 ]
+ChatRoomChanges = Annotated[
+    dict[Key, ChatUrl | None],
+    Field(max_length=MAX_CHAT_ROOMS),
+    max_members(MAX_CHAT_ROOMS),
+]
 DayCount = Annotated[int, Field(ge=1, le=MAX_RETENTION_DAYS)]
 WEBHOOK_EXAMPLE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
@@ -47,6 +54,12 @@ WEBHOOK_EXAMPLE = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 class FrequencyCap(LimitFields):
     """The maximum number of notifications to one recipient, over all types. `required` types and priorities 1 and 2 are
     exempt. Notifications over the cap wait, most urgent first; those of a type with a `digest` are collected."""
+
+
+class ChatRoomView(Model):
+    """A chat room of the tenant. Its URL is never returned."""
+
+    chat_service: ChatService | None
 
 
 class TenantSettings(Model):
@@ -71,10 +84,12 @@ class TenantSettings(Model):
     phone_regions: PhoneRegions | None
     email_sender: MailboxBody | None
     email_reply_to: MailboxBody | None
+    chat_rooms: Annotated[dict[str, ChatRoomView], Field(description="Chat rooms by name.")]
 
 
 class TenantChanges(Model):
-    """Absent members stay. A cap, the regions and the mailboxes are replaced as a whole; null removes them."""
+    """Absent members stay. A cap, the regions and the mailboxes are replaced as a whole; null removes them.
+    `chat_rooms` is merged by name; null removes all rooms."""
 
     default_language: Locale | None = None
     timezone: TimeZone | None = None
@@ -84,6 +99,13 @@ class TenantChanges(Model):
     phone_regions: PhoneRegions | None = None
     email_sender: MailboxBody | None = None
     email_reply_to: MailboxBody | None = None
+    chat_rooms: Annotated[
+        ChatRoomChanges | None,
+        Field(
+            description="URLs of chat rooms by name, as `chat_url` of a recipient. Other rooms stay; null removes a "
+            f"room. A tenant has at most {MAX_CHAT_ROOMS}."
+        ),
+    ] = None
 
 
 class WebhookSecret(Model):

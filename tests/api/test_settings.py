@@ -9,7 +9,7 @@ from tests.api_tenants import ApiTenant
 
 pytestmark = pytest.mark.postgres
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "default_language": "en",
     "timezone": "UTC",
     "frequency_cap": None,
@@ -18,6 +18,7 @@ FIRST = {
     "phone_regions": None,
     "email_sender": None,
     "email_reply_to": None,
+    "chat_rooms": {},
 }
 CAP = {"limit": 20, "per": "1d"}
 
@@ -49,7 +50,7 @@ async def test_omitted_settings_stay(api_tenant: ApiTenant) -> None:
 
 async def test_null_takes_the_cap_away_and_nothing_else(api_tenant: ApiTenant) -> None:
     await patch(api_tenant, timezone="Asia/Tokyo", frequency_cap=CAP)
-    nothing: dict[str, Any] = dict.fromkeys(FIRST)
+    nothing = dict.fromkeys(FIRST)
     assert await patch(api_tenant, **nothing) == {**FIRST, "timezone": "Asia/Tokyo"}
 
 

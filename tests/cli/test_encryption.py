@@ -51,12 +51,19 @@ async def test_a_rotation_prints_its_progress_and_remaining_keys(url: str) -> No
     assert (await status_lines(both))[:2] == ["current key: k2", "device           2 by k1"]
     lines: list[str] = []
     assert await rotate_secrets(both, lines.append) == "all secrets are encrypted with k2; other keys can be removed"
-    assert lines == ["device: 2 rows", "recipient: 1 rows", "event_endpoint: 1 rows", "sandbox_message: 1 rows"]
+    assert lines == [
+        "device: 2 rows",
+        "recipient: 1 rows",
+        "event_endpoint: 1 rows",
+        "sandbox_message: 1 rows",
+        "chat_room: 1 rows",
+    ]
     assert (await status_lines(settings(url, NEW_KEY)))[1:] == [
         "device           2 by k2",
         "recipient        2 by k2",
         "event_endpoint   3 by k2",
         "sandbox_message  1 by k2",
+        "chat_room        1 by k2",
     ]
 
 

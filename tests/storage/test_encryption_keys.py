@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from config.sources import InvalidSettings
 from domain.channels import Channel, DeviceKind
 from domain.outgoing_messages import OutgoingMessage
-from storage import devices, encryption_keys, event_endpoints, recipients, sandbox
+from storage import chat_rooms, devices, encryption_keys, event_endpoints, recipients, sandbox
 from storage.database import Database
 from storage.devices import NewDevice
 from storage.encryption import DecryptionError, Encryption
@@ -40,6 +40,7 @@ pytestmark = pytest.mark.postgres
 
 TOKEN, ENDPOINT, AUTH = "token-of-a-phone", "https://push.example.com/canary", "key-of-a-browser"
 CHAT = "https://hooks.slack.com/services/T1/B1/secret-chat"
+ROOM = "https://hooks.slack.com/services/T1/B1/secret-room"
 HOOK, URL = "https://chat.example.com/secret-hook", "https://shop.example.com/secret-path"
 SUBSCRIPTION = {"subscription": {"endpoint": ENDPOINT, "keys": {"p256dh": "p", "auth": AUTH}}}
 FORMER, CURRENT, LOOKUP = token_bytes(32), token_bytes(32), token_bytes(32)
@@ -80,6 +81,7 @@ async def fill(database: Database, recipient_id: str = "ada") -> tuple[DatabaseT
         row, _ = await event_endpoints.put(session, database_tenant.tenant, "shop", URL, ["*"], enabled=True)
         first = event_endpoints.decrypt_secret(database.encryption, row)
         await event_endpoints.rotate_secret(session, database_tenant.tenant, "shop")
+        await chat_rooms.save(session, database_tenant.tenant, {"ops": ROOM})
     await PostgresSandboxStore(database).accept(message(database_tenant, recipient_id), [], is_call=False)
     return database_tenant, [first, event_endpoints.decrypt_secret(database.encryption, row)]
 
@@ -102,6 +104,7 @@ async def assert_readable(database: Database, tenant: UUID, secrets: list[str], 
         assert (person.contact["webhook_url"], person.contact["chat_url"]) == (HOOK, CHAT)
         found = {device.device: device.address for device in await devices.list_devices(session, tenant, recipient_id)}
         assert found == {"phone": {"token": TOKEN}, "browser": SUBSCRIPTION}
+        assert await chat_rooms.read_urls(session, tenant) == {"ops": ROOM}
         row = await event_endpoints.find(session, tenant, "shop")
         assert row is not None
         encryption, owner = database.encryption, event_endpoints.secret_owner_of(tenant, row.id)
@@ -126,13 +129,14 @@ async def rotate(database: Database) -> int:
 
 
 def by(key: str | None) -> dict[str, dict[str | None, int]]:
-    return {"device": {key: 2}, "recipient": {key: 2}, "event_endpoint": {key: 3}, "sandbox_message": {key: 1}}
+    single = {"sandbox_message": {key: 1}, "chat_room": {key: 1}}
+    return {"device": {key: 2}, "recipient": {key: 2}, "event_endpoint": {key: 3}, **single}
 
 
 async def test_a_dump_shows_no_token_secret_or_url(own: Database) -> None:
     database_tenant, secrets = await fill(own)
     assert await tables_containing(own, "+1")  # what is searched for would be found
-    assert await tables_containing(own, TOKEN, ENDPOINT, AUTH, HOOK, CHAT, URL, "whsec_", *secrets) == {}
+    assert await tables_containing(own, TOKEN, ENDPOINT, AUTH, HOOK, CHAT, ROOM, URL, "whsec_", *secrets) == {}
     await assert_readable(own, database_tenant.tenant, secrets)
 
 
@@ -140,7 +144,7 @@ async def test_a_rotation_renews_all_secrets_and_a_second_one_changes_nothing(ow
     database_tenant, secrets = await fill(own)
     assert await counts(own) == by("k1")
     async with opened(own, BOTH) as both:
-        assert await rotate(both) == 5
+        assert await rotate(both) == 6
         assert await rotate(both) == 0
     async with opened(own, AFTER) as after:
         assert await counts(after) == by("k2")
@@ -168,8 +172,9 @@ async def test_secrets_are_counted_page_by_page(own: Database, monkeypatch: pyte
         "recipient": {"k1": 8},
         "event_endpoint": {"k1": 12},
         "sandbox_message": {"k1": 4},
+        "chat_room": {"k1": 4},
     }
-    assert [names.count(table.name) for table in TABLES] == [5, 5, 3, 3]
+    assert [names.count(table.name) for table in TABLES] == [5, 5, 3, 3, 3]
 
 
 async def test_keys_rotate_under_load_with_nothing_lost(own: Database) -> None:
@@ -236,6 +241,21 @@ async def test_a_ciphertext_of_another_recipient_is_refused(own: Database) -> No
         eve = await recipients.find(session, database_tenant.tenant, "eve")
     assert eve is not None
     assert "webhook_url" not in eve.contact
+
+
+async def test_a_chat_room_of_another_name_or_tenant_is_not_decrypted(own: Database) -> None:
+    database_tenant, _ = await fill(own)
+    other = await open_database_tenant(own)
+    copies = {"copy": database_tenant.tenant, "ops": other.tenant}
+    for name, tenant in copies.items():
+        await database_tenant.query(
+            "INSERT INTO chat_room SELECT :to, :name, chat_url, updated_at FROM chat_room WHERE tenant = :tenant"
+            " AND name = 'ops'",
+            **{"to": tenant, "name": name, "tenant": database_tenant.tenant},
+        )
+    async with own.transaction() as session:
+        assert await chat_rooms.read_urls(session, database_tenant.tenant) == {"copy": None, "ops": ROOM}
+        assert await chat_rooms.read_urls(session, other.tenant) == {"ops": None}
 
 
 async def test_a_process_with_other_keys_does_not_start(own: Database) -> None:

@@ -15,6 +15,10 @@ SELECT page.tenant, page.key, page.subkey, page.recipient_id, page.device, secre
      UNION ALL
     (SELECT t.tenant, t.id, '', NULL, NULL, t.address
        FROM sandbox_message t WHERE :name = 'sandbox_message' AND t.id > :key ORDER BY t.id LIMIT :limit)
+     UNION ALL
+    (SELECT t.tenant, t.tenant, t.name, NULL, NULL, jsonb_build_object('chat_url', t.chat_url)
+       FROM chat_room t WHERE :name = 'chat_room' AND (t.tenant, t.name) > (:key, :subkey)
+      ORDER BY t.tenant, t.name LIMIT :limit)
   ) page
  CROSS JOIN LATERAL (
     SELECT array_agg(key_id) AS key_ids, bool_or(key_id IS DISTINCT FROM :current_key_id) AS has_other_keys FROM (
