@@ -91,6 +91,7 @@ def _channel_view(channel: ChannelForecast) -> PredictedChannelView:
         other_providers=list(channel.providers[1:]),
         devices=channel.devices,
         devices_skipped=channel.devices_skipped,
+        chat_room=channel.chat_room,
         template_id=None if template is None else template.id,
         template_name=None if template is None else template.name,
         template_version=None if template is None else template.version,

@@ -51,7 +51,7 @@ class ForecastWait:
 class ChannelForecast:
     """Describe a channel. `reason` is why it is skipped or waits; `is_skipped_by_rule`: excluded by a rule, not because
     something is missing. `rule` allowed or excluded the channel. `providers` are in the order of calls. It is sent
-    to `devices` and not to `devices_skipped`."""
+    to `devices` and not to `devices_skipped`, or to the `chat_room` of the tenant."""
 
     channel: Channel
     decision: ForecastDecision
@@ -61,6 +61,7 @@ class ChannelForecast:
     providers: tuple[str, ...] = ()
     devices: int = 0
     devices_skipped: int = 0
+    chat_room: str | None = None
     template: TemplateVersion | None = None
     content: dict[str, Any] | None = None
 

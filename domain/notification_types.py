@@ -61,6 +61,13 @@ class SmsOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChatOptions:
+    """`room` is the tenant's chat room that gets the messages; None sends them to the recipient's own chat."""
+
+    room: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NotificationType:
     """Hold the rules of a type. `default` is on (True), off (False) or a switch per channel; `guarantee` None lets
     the provider decide. `max_resends` limits resends after unknown outcomes under `at_least_once`. `sender` and
@@ -84,11 +91,16 @@ class NotificationType:
     sender: Mailbox | None = None
     reply_to: Mailbox | None = None
     sms: SmsOptions = SmsOptions()
+    chat: ChatOptions = ChatOptions()
     timing: Timing = field(default_factory=Timing)
 
     @property
     def channels(self) -> list[Channel]:
         return [*self.always, *(channel for step in self.route for channel in step.channels)]
+
+    def room_of(self, channel: Channel) -> str | None:
+        """Return the tenant's chat room that gets the messages of the channel, or None for the recipient's address."""
+        return self.chat.room if channel is Channel.CHAT else None
 
     def effective_expires_in(self, requested: timedelta | None) -> timedelta | None:
         """Return how long an accepted send is valid. A collected item does not expire: the limit of the type applies
@@ -127,6 +139,7 @@ def from_spec(id: UUID, spec: dict[str, Any]) -> NotificationType:
         sender=mailbox_of(spec.get("from")),
         reply_to=mailbox_of(spec.get("reply_to")),
         sms=SmsOptions(**(spec.get("sms") or {})),
+        chat=ChatOptions(**(spec.get("chat") or {})),
         timing=timing_of(spec),
     )
 

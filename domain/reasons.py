@@ -47,6 +47,7 @@ class Phrase:
 VOCABULARY: dict[str, Phrase] = {
     # Of a channel.
     "no_address": Phrase("the recipient has no address or device for it"),
+    "no_chat_room": Phrase("the tenant has no chat room {room}", shown="{room}"),
     "not_decrypted": Phrase("the key that its address is encrypted by is missing"),
     "no_template": Phrase("no template for it is published"),
     "no_provider": Phrase("no provider is set up for it"),
@@ -102,11 +103,17 @@ OWN_CATEGORIES = {
     "sms_too_long": ReasonCategory.CONTENT,
     "no_provider": ReasonCategory.ACCOUNT,
     "not_decrypted": ReasonCategory.ACCOUNT,
+    "no_chat_room": ReasonCategory.ACCOUNT,
 }
 
 
 def reason_with_cause(code: str, cause: str | None) -> Reason:
     return Reason(code, {"cause": cause} if cause else {})
+
+
+def missing_address_reason(room: str | None) -> Reason:
+    """Return why there is no address: of the tenant's chat room, or of the recipient if `room` is None."""
+    return Reason("no_chat_room", {"room": room}) if room else Reason("no_address")
 
 
 def bounce_reason(cause: str | None) -> Reason:

@@ -13,7 +13,7 @@ from domain.names import delivery_id
 from domain.notification_types import Guarantee, NotificationType, RouteStep
 from domain.preferences import ChannelDecision, RecipientPreferences, decide_channel
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
-from domain.reasons import Reason
+from domain.reasons import Reason, missing_address_reason
 from domain.stored_limits import MAX_DEVICES_PER_CHANNEL
 
 CONTACT_OF: dict[Channel, str] = {
@@ -82,8 +82,9 @@ class LastAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Router:
-    """Plan channel by channel. `channels_with_template` have a published template; `healths` are those of unhealthy
-    providers, `limits` the rates that operators have set at run time."""
+    """Plan channel by channel. `channels_with_template` have a published template; `chat_rooms` are those of the tenant
+    that the type names. `healths` are those of unhealthy providers, `limits` the rates that operators have set at run
+    time."""
 
     notification_id: UUID
     generation: int
@@ -91,6 +92,7 @@ class Router:
     recipient: RoutingRecipient
     pools: Mapping[Channel, Sequence[PoolMember]]
     channels_with_template: frozenset[Channel]
+    chat_rooms: frozenset[str] = frozenset()
     last_attempts: Mapping[tuple[UUID, str], LastAttempt] = field(default_factory=dict)
     healths: Mapping[str, CircuitHealth] = field(default_factory=dict)
     limits: Mapping[str, ProviderRateLimits] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class Router:
         endpoints = self._endpoints(channel, self._rand(delivery))
         if missing := self._missing_reason(channel, endpoints):
             return SkippedChannel(
-                step=step, channel=channel, reason=Reason(missing), is_skipped_by_rule=False, rule=decision.rule
+                step=step, channel=channel, reason=missing, is_skipped_by_rule=False, rule=decision.rule
             )
         usable = [endpoint for endpoint in endpoints if endpoint.providers]
         used = self._used_endpoints(delivery, usable)
@@ -171,9 +173,14 @@ class Router:
             return [
                 self._endpoint(id, [p for p in pool if device_kind in p.device_kinds]) for id, device_kind in devices
             ]
+        return [self._endpoint(channel, pool)] if self._is_reachable(channel) else []
+
+    def _is_reachable(self, channel: Channel) -> bool:
+        """Return whether the channel has its single address."""
+        if room := self.notification_type.room_of(channel):
+            return room in self.chat_rooms
         contact = CONTACT_OF.get(channel)
-        reachable = contact is None or contact in self.recipient.contacts
-        return [self._endpoint(channel, pool)] if reachable else []
+        return contact is None or contact in self.recipient.contacts
 
     def _order_pool(self, pool: Sequence[PoolMember], rand: float) -> list[PoolMember]:
         members = {member.name: member for member in pool}
@@ -195,12 +202,12 @@ class Router:
             has_rate=self.limits.get(member.name, NO_RATE_LIMITS).effective(member.rate).is_limited,
         )
 
-    def _missing_reason(self, channel: Channel, endpoints: list[Endpoint]) -> str | None:
+    def _missing_reason(self, channel: Channel, endpoints: list[Endpoint]) -> Reason | None:
         if not endpoints:
-            return "no_address"
+            return missing_address_reason(self.notification_type.room_of(channel))
         if channel not in self.channels_with_template:
-            return "no_template"
-        return None if any(endpoint.providers for endpoint in endpoints) else "no_provider"
+            return Reason("no_template")
+        return None if any(endpoint.providers for endpoint in endpoints) else Reason("no_provider")
 
     def _default_guarantee(self, member: PoolMember) -> Guarantee:
         can_find_out = self._supports_lookup(member) or member.idempotency_window

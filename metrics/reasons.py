@@ -14,6 +14,7 @@ CATEGORIES = frozenset(
         "internal",
         "no_address",
         "no_channel",
+        "no_chat_room",
         "no_provider",
         "no_template",
         "not_decrypted",

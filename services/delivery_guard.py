@@ -5,7 +5,7 @@ from domain.evidence import AttemptState
 from domain.gates import Gate, time_gate
 from domain.ledger import OPEN_STATUSES
 from domain.messages import DeliverInput, DeliverResult, NoCallResult
-from domain.reasons import Reason
+from domain.reasons import Reason, missing_address_reason
 from domain.records import DeliveryDecision
 from domain.redrives import already_sent_decision
 from domain.statuses import DeliveryStatus
@@ -13,7 +13,6 @@ from services.outcome_translation import result_from_attempt
 from services.outgoing_messages import address_of, number_refused
 from storage.attempts import NOT_DECRYPTED, AttemptClaim
 
-NO_ADDRESS = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason("no_address"))
 UNREADABLE_ADDRESS = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason(NOT_DECRYPTED))
 
 
@@ -61,7 +60,8 @@ def _result_of_rules(call: DeliverInput, claim: AttemptClaim) -> DeliverResult |
     if not claim.address.is_decrypted:
         return stopped_result(UNREADABLE_ADDRESS)
     if address_of(call, claim) is None:
-        return stopped_result(NO_ADDRESS)
+        reason = missing_address_reason(claim.notification_type.room_of(call.channel))
+        return stopped_result(DeliveryDecision(status=DeliveryStatus.FAILED, reason=reason))
     decision = decision_before_call(
         GuardFacts(
             ledger=claim.ledger,

@@ -99,14 +99,14 @@ class DeliveryRenderer:
         render = ChannelRender(tenant, notification_type, template_context, plan.channel)
         template = await self._find_template(render, template_context.languages)
         if template is None:
-            return _new_delivery(step, plan, None, None), Reason("no_template")
+            return _new_delivery(render, step, plan, None, None), Reason("no_template")
         result = await self._render_template(render, template, template_context.locale or template.language)
         if isinstance(result, RenderFailure):
-            return _new_delivery(step, plan, template, None), _failure_reason(result)
+            return _new_delivery(render, step, plan, template, None), _failure_reason(result)
         translations = await self._render_translations(render, template, plan.endpoints)
         if isinstance(translations, RenderFailure):
-            return _new_delivery(step, plan, template, None), _failure_reason(translations)
-        return _new_delivery(step, plan, template, with_translations(result.content, translations)), None
+            return _new_delivery(render, step, plan, template, None), _failure_reason(translations)
+        return _new_delivery(render, step, plan, template, with_translations(result.content, translations)), None
 
     async def _render_translations(
         self, render: ChannelRender, main: TemplateVersion, endpoints: Sequence[Endpoint]
@@ -187,7 +187,9 @@ def _failure_reason(failure: RenderFailure) -> Reason:
     return reason_with_cause("template_error", f"{failure.reason}{where}{line}")
 
 
-def _new_delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None) -> NewDelivery:
+def _new_delivery(
+    render: ChannelRender, step: int, plan: ChannelPlan, template: TemplateVersion | None, content: Json | None
+) -> NewDelivery:
     return NewDelivery(
         id=plan.delivery_id,
         step=step,
@@ -195,6 +197,7 @@ def _new_delivery(step: int, plan: ChannelPlan, template: TemplateVersion | None
         rule=plan.rule,
         template=template,
         content=content,
+        chat_room=render.notification_type.room_of(plan.channel),
         devices=len(plan.endpoints),
         devices_skipped=plan.devices_skipped,
     )

@@ -12,7 +12,7 @@ from domain.goals import ReportedEvidence, goal_warnings
 from domain.json_types import Json
 from domain.names import FLUSH_CHANNEL
 from models.notification_types import NotificationTypeVersion
-from storage import audit, notification_types, ticks
+from storage import audit, chat_rooms, notification_types, ticks
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.notification_types import find_unknown_names, is_name_used
@@ -38,6 +38,7 @@ async def save_type(
         warnings = [
             *goal_warnings(notification_types.notification_type_of(row), reports),
             *await find_template_warnings(session, caller.tenant, spec["templates"]),
+            *await find_room_warnings(session, caller.tenant, spec),
         ]
         if is_written:
             before = await notification_types.find_previous_spec(session, row)
@@ -72,6 +73,14 @@ async def find_template_warnings(session: AsyncSession, tenant: UUID, templates:
     part."""
     texts = await list_published_texts(session, tenant, sorted(set(templates.values())))
     return [warning for channel, name in templates.items() for warning in _channel_warnings(channel, name, texts)]
+
+
+async def find_room_warnings(session: AsyncSession, tenant: UUID, spec: Json) -> list[str]:
+    """Return a warning if the chat room of the type does not exist."""
+    room = (spec.get("chat") or {}).get("room")
+    if room is None or await chat_rooms.exists(session, tenant, room):
+        return []
+    return [f"/chat/room: the tenant has no chat room '{room}': the channel is skipped"]
 
 
 async def find_preference_warnings(session: AsyncSession, tenant: UUID, before: Json | None, after: Json) -> list[str]:

@@ -13,6 +13,7 @@ from domain.routing import PoolMember, Router, RoutingRecipient, SkippedChannel
 from services.circuits import CircuitMonitor
 from services.contact_rules import phone_refusal
 from services.gates import GateCheck, GateChecker
+from storage import chat_rooms
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.preferences import (
@@ -79,10 +80,19 @@ class RouteResolver:
             channels_with_template=await self._channels_with_template(
                 start.tenant, context.template_context, check.notification_type
             ),
+            chat_rooms=await self._chat_rooms(start.tenant, check.notification_type),
             last_attempts=context.last_attempts,
             healths=self._circuits.healths,
             limits=context.limits,
         )
+
+    async def _chat_rooms(self, tenant: UUID, notification_type: NotificationType) -> frozenset[str]:
+        """Return the room that the type names, if it exists. Types without a room need no query."""
+        room = notification_type.chat.room
+        if room is None or Channel.CHAT not in notification_type.channels:
+            return frozenset()
+        async with self._database.statement() as session:
+            return frozenset({room} if await chat_rooms.exists(session, tenant, room) else ())
 
     async def _channels_with_template(
         self, tenant: UUID, template_context: TemplateContext, notification_type: NotificationType

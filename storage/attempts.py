@@ -3,12 +3,11 @@
 The statement locks the notification and the recipient's preferences: a cancel or an opt-out that was committed before
 applies. If the guard stops the call, the caller rolls back and the row never existed."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import structlog
 from sqlalchemy import text
 
 from domain.evidence import AttemptState
@@ -21,54 +20,19 @@ from domain.preferences import RecipientPreferences
 from domain.quiet_hours import QuietHours
 from domain.rates import NO_RATE_LIMITS, ProviderRateLimits
 from domain.records import AttemptRecord, Ledger
-from domain.routing import CONTACT_OF
 from domain.statuses import DeliveryStatus
 from domain.suppressions import CONTACT_BY_CHANNEL
-from storage import devices, recipients
+from storage.call_addresses import CallAddress, call_address
 from storage.email_settings import EmailSettings, email_settings_of
-from storage.encryption import SECRET_MEMBERS, DecryptionError, Encryption, encryption_of
+from storage.encryption import Encryption, encryption_of
 from storage.ledgers import NotificationRef, ledger_of, load
 from storage.preferences import preferences_of, quiet_hours_of
 from storage.provider_health import limits_of
 from storage.statements import Executor, decoded, statement
 
-log = structlog.get_logger(__name__)
-
 NOT_DECRYPTED = "not_decrypted"
 
 INSERT_SKIPPED_EVENT = statement("attempts/insert_skipped_event")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallAddress:
-    """`contact` has the recipient's plain contact points and the one of the channel; `device` is the endpoint's, with
-    its own `locale`. `is_decrypted` False: the channel needs a secret whose key is missing, so that `contact` and
-    `device` lack it."""
-
-    contact: Json = field(repr=False)
-    device: Json | None = field(repr=False)
-    locale: str | None = None
-    is_decrypted: bool = True
-
-
-def call_address(encryption: Encryption, call: DeliverInput, row: Any) -> CallAddress:
-    """Decrypt what the call's channel needs and nothing else: another secret whose key is missing does not stop it."""
-    needed_contact = CONTACT_OF.get(call.channel)
-    stored = {
-        n: value for n, value in decoded(row["contact"]).items() if n == needed_contact or n not in SECRET_MEMBERS
-    }
-    device, locale = decoded(row["device"]), None
-    owner = recipients.secret_owner_of(call.tenant, row["recipient_id"])
-    try:
-        contact = encryption.decrypt_members(stored, owner)
-        if device is not None:
-            owner = devices.secret_owner_of(call.tenant, row["recipient_id"], device["device"])
-            locale = device["locale"]
-            device = {"kind": device["kind"], **encryption.decrypt_members(device["address"], owner)}
-    except DecryptionError as error:
-        log.error("an address cannot be decrypted", notification=str(call.notification_id), reason=str(error))
-        return CallAddress(contact={}, device=None, is_decrypted=False)
-    return CallAddress(contact=contact, device=device, locale=locale)
 
 
 async def record_skipped_device(session: Executor, call: DeliverInput) -> None:
@@ -173,6 +137,7 @@ def _ledger_after_claim(row: dict[str, Any], call: DeliverInput, attempt_uuid: U
 def _build_claim(
     row: dict[str, Any], ledger: Ledger, attempt_uuid: UUID, call: DeliverInput, encryption: Encryption
 ) -> AttemptClaim:
+    notification_type = from_spec(row["type_id"], decoded(row["spec"]))
     return AttemptClaim(
         is_new=row["is_new"],
         attempt=ledger.attempts[attempt_uuid],
@@ -182,12 +147,12 @@ def _build_claim(
         send_at=row["send_at"],
         priority=row["priority"],
         tags=tuple(row["tags"]),
-        notification_type=from_spec(row["type_id"], decoded(row["spec"])),
+        notification_type=notification_type,
         recipient_id=row["recipient_id"],
         preferences=preferences_of(row),
         quiet_hours=quiet_hours_of(row),
         timezone=row["timezone"],
-        address=call_address(encryption, call, row),
+        address=call_address(encryption, call, row, notification_type.room_of(call.channel)),
         content=decoded(row["rendered_content"]) or {},
         suppressed=row["suppressed"],
         hold=_hold_of(decoded(row["hold"])),

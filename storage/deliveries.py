@@ -18,8 +18,8 @@ from storage.statements import Executor, statement
 class NewDelivery:
     """Describe a delivery to insert.
 
-    `devices` counts the addresses to call, `devices_skipped` the other devices of the recipient. `calls_limited`: some
-    calls wait for other calls of the same notification."""
+    `chat_room` is the tenant's room that gets it. `devices` counts the addresses to call, `devices_skipped` the other
+    devices of the recipient. `calls_limited`: some calls wait for other calls of the same notification."""
 
     id: UUID
     step: int
@@ -29,6 +29,7 @@ class NewDelivery:
     content: Json | None = None
     skipped: Reason | None = None
     is_skipped_by_rule: bool = False
+    chat_room: str | None = None
     devices: int = 0
     devices_skipped: int = 0
     calls_limited: bool = False
@@ -79,6 +80,7 @@ def _delivery_columns(item: NewDelivery) -> Json:
         "status": DeliveryStatus.SKIPPED if item.skipped else DeliveryStatus.PENDING,
         **reason_columns(item.skipped),
         "category": category_of(item.skipped),
+        "room": item.chat_room,
         "kind": event_kind,
         "devices": item.devices,
         "devices_skipped": item.devices_skipped,

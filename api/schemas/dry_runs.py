@@ -44,6 +44,7 @@ EXAMPLE: Json = {
                     "other_providers": [],
                     "devices": 1,
                     "devices_skipped": 0,
+                    "chat_room": None,
                     "template_id": "01a204b3-5118-775c-8fa6-4dbbf7c9bafd",
                     "template_name": "welcome",
                     "template_version": 1,
@@ -70,6 +71,7 @@ EXAMPLE: Json = {
                     "other_providers": [],
                     "devices": 0,
                     "devices_skipped": 0,
+                    "chat_room": None,
                     "template_id": None,
                     "template_name": None,
                     "template_version": None,
@@ -118,6 +120,9 @@ class PredictedChannelView(Model):
         int, Field(description="Number of devices that receive it; 1 for a channel with a single address.")
     ]
     devices_skipped: int
+    chat_room: Annotated[
+        str | None, Field(description="The tenant's chat room that gets the message instead of the recipient's chat.")
+    ]
     template_id: Id | None
     template_name: str | None
     template_version: int | None

@@ -126,6 +126,21 @@ class TrackingSpec(Model):
     ] = False
 
 
+class ChatSpec(Model):
+    """Options of chat messages."""
+
+    room: Annotated[
+        Key,
+        Field(
+            description=(
+                "A chat room of the tenant, as named in its settings. It gets the messages instead of the chat of the "
+                "recipient, whose preferences still apply."
+            ),
+            examples=["ops"],
+        ),
+    ]
+
+
 def _false_to_none(value: object) -> object:
     """Accept `tracking: false` as no tracking."""
     return None if value is False else value
@@ -165,6 +180,7 @@ class TypeFields(Model):
     reply_to: MailboxBody | None = None
     tracking: Annotated[TrackingSpec | None, BeforeValidator(_false_to_none)] = None
     sms: SmsSpec | None = None
+    chat: ChatSpec | None = None
     sensitive: Unsupported = None
     variants: Unsupported = None
 

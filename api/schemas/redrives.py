@@ -61,7 +61,7 @@ class SkippedNotification(Model):
     """`reason`: `already_sent`, `in_doubt` (needs `force`), `expired`, `recipient_erased`, `content_removed`,
     `not_finished`, `canceled`, `digested` or, if it ended SUPPRESSED, `suppressed`. If no channel can be used, the
     reason that all channels share: `opted_out`, `not_opted_in`, `suppressed`, `number_refused`, `no_address`,
-    `no_template` or `no_provider`; `no_channel` if the reasons differ."""
+    `no_chat_room`, `no_template` or `no_provider`; `no_channel` if the reasons differ."""
 
     id: Id
     reason: str

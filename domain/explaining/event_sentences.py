@@ -66,7 +66,8 @@ def _rendered(event: TimelineEvent, history: NotificationHistory) -> str:
     detail = event.detail or {}
     template = f"{detail.get('template')}, version {detail.get('version')}, in {detail.get('language')}"
     allowed = allowed_reason_text(detail.get("rule"), str(event.channel))
-    return f"{event.channel} is used: {allowed}. Rendered from {template}{_segments_text(event, history)}."
+    room = f" It goes to the tenant's room {detail['room']}." if "room" in detail else ""
+    return f"{event.channel} is used: {allowed}. Rendered from {template}{_segments_text(event, history)}.{room}"
 
 
 def _segments_text(event: TimelineEvent, history: NotificationHistory) -> str:

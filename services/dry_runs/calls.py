@@ -8,6 +8,7 @@ from datetime import datetime
 from domain.forecasts import ChannelForecast, ForecastDecision, StepForecast
 from domain.holds import ActivePause, HoldKind, paused_reason
 from domain.messages import ChannelPlan
+from domain.notification_types import NotificationType
 from domain.reasons import Reason, reason_with_cause
 from domain.routing import SkippedChannel
 from providers.base import Provider
@@ -48,7 +49,7 @@ class CallPredictor:
                 for number, channel in plans
             )
         )
-        found = [(skip.step, _skipped_forecast(skip)) for skip in route.skips]
+        found = [(skip.step, _skipped_forecast(check.notification_type, skip)) for skip in route.skips]
         for (number, plan), draft in zip(plans, drafts, strict=True):
             found.append((number, self._channel(check, plan, draft)))
         goals = {step.number: step for step in route.steps[:-1]}
@@ -75,6 +76,7 @@ class CallPredictor:
             providers=providers,
             devices=len(plan.endpoints),
             devices_skipped=plan.devices_skipped,
+            chat_room=delivery.chat_room,
             template=delivery.template,
             content=delivery.content,
         )
@@ -101,11 +103,12 @@ class CallPredictor:
         return None if hold is None else hold.reason
 
 
-def _skipped_forecast(skip: SkippedChannel) -> ChannelForecast:
+def _skipped_forecast(notification_type: NotificationType, skip: SkippedChannel) -> ChannelForecast:
     return ChannelForecast(
         channel=skip.channel,
         decision=ForecastDecision.SKIP,
         reason=skip.reason,
         is_skipped_by_rule=skip.is_skipped_by_rule,
         rule=skip.rule,
+        chat_room=notification_type.room_of(skip.channel),
     )

@@ -45,6 +45,7 @@ def planned(
     *,
     pools: dict[Channel, Sequence[PoolMember]] | None = None,
     channels_with_template: frozenset[Channel] = frozenset(Channel),
+    chat_rooms: frozenset[str] = frozenset(),
     only: Sequence[Channel] | None = None,
     limits: dict[str, ProviderRateLimits] | None = None,
     last_attempts: dict[tuple[UUID, str], LastAttempt] | None = None,
@@ -57,6 +58,7 @@ def planned(
         recipient=who or person(),
         pools=dict.fromkeys(Channel, (pooled(),)) if pools is None else pools,
         channels_with_template=channels_with_template,
+        chat_rooms=chat_rooms,
         limits=limits or {},
         last_attempts=last_attempts or {},
         healths=healths or {},
@@ -113,6 +115,20 @@ def test_a_yes_adds_no_channel_outside_the_route() -> None:
 def test_a_channel_needs_its_own_contact_point(channel: Channel, contact: str) -> None:
     assert why_not(sample_type([channel]), person(contacts=ALL - {contact})).reason == Reason("no_address")
     assert sole(sample_type([channel]), person(contacts=frozenset({contact}))).endpoints[0].id == channel
+
+
+def test_a_chat_room_of_the_tenant_replaces_the_chat_of_the_recipient() -> None:
+    in_room = sample_type(["chat"], chat={"room": "ops"})
+    plan = sole(in_room, person(contacts=frozenset()), chat_rooms=frozenset({"ops"}))
+    assert [endpoint.id for endpoint in plan.endpoints] == ["chat"]
+    skip = why_not(in_room)
+    assert (reason_line(skip.reason), skip.is_skipped_by_rule) == ("no_chat_room (ops)", False)
+
+
+def test_a_chat_room_is_no_address_of_another_channel() -> None:
+    in_room = sample_type(["webhook"], chat={"room": "ops"})
+    skip = why_not(in_room, person(contacts=frozenset()), chat_rooms=frozenset({"ops"}))
+    assert skip.reason == Reason("no_address")
 
 
 def test_in_app_needs_no_contact_point() -> None:

@@ -25,6 +25,7 @@ class ResourceType(StrEnum):
     ATTACHMENT_NAME = auto()
     AUDIT_SUBJECT = auto()
     CANCEL_KEY = auto()
+    CHAT_ROOM = auto()
     CONTENT = auto()
     DEVICE = auto()
     DEVICE_TOKEN = auto()
@@ -76,6 +77,13 @@ async def _device(owner: OwnerTenant) -> str:
     word, token = owner.word(ResourceType.DEVICE), owner.word(ResourceType.DEVICE_TOKEN)
     path = f"/recipients/{await owner.own(ResourceType.RECIPIENT)}/devices/{word}"
     await owner.call("PUT", path, {"kind": "fcm", "token": token})
+    return word
+
+
+async def _chat_room(owner: OwnerTenant) -> str:
+    word = owner.word(ResourceType.CHAT_ROOM)
+    url = "https://hooks.slack.com/services/T1/B1/word"
+    await owner.call("PATCH", "/settings", {"chat_rooms": {word: url}})
     return word
 
 
@@ -266,6 +274,7 @@ MAKERS: Mapping[ResourceType, Callable[[OwnerTenant], Awaitable[str]]] = {
     ResourceType.ATTACHMENT_NAME: _attachment_name,
     ResourceType.AUDIT_SUBJECT: _audit_subject,
     ResourceType.CANCEL_KEY: part_of(ResourceType.NOTIFICATION, ResourceType.CANCEL_KEY),
+    ResourceType.CHAT_ROOM: _chat_room,
     ResourceType.CONTENT: part_of(ResourceType.NOTIFICATION, None),
     ResourceType.DEVICE: _device,
     ResourceType.DEVICE_TOKEN: part_of(ResourceType.DEVICE, ResourceType.DEVICE_TOKEN),

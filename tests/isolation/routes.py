@@ -168,7 +168,13 @@ ROUTES: Mapping[str, RouteExample] = {
     "resume_type": TYPE,
     "put_notification_type": RouteExample(
         path={"key": ResourceType.NOTIFICATION_TYPE},
-        bodies=({"route": [{"channels": [CHANNEL]}], "templates": {CHANNEL: ResourceType.TEMPLATE}},),
+        bodies=(
+            {
+                "route": [{"channels": [CHANNEL]}],
+                "templates": {CHANNEL: ResourceType.TEMPLATE},
+                "chat": {"room": ResourceType.CHAT_ROOM},
+            },
+        ),
         plain=frozenset(
             {"key", "name"}
         ),  # that of the body equals that of the path; that of the digest is the name of a payload field

@@ -55,6 +55,8 @@ SELECT ledger.*, target.recipient_id, target.type_id, target.spec, target.contac
        (SELECT jsonb_build_object('kind', v.kind, 'device', v.device, 'address', v.address, 'locale', v.locale)
           FROM device v
          WHERE v.tenant = target.tenant AND v.recipient_id = target.recipient_id AND v.id::text = :endpoint_id) AS device,
+       (SELECT c.chat_url FROM chat_room c
+         WHERE d.channel = 'chat' AND c.tenant = target.tenant AND c.name = target.spec->'chat'->>'room') AS room_url,
        gates.hold, gates.suppressed,
        (ledger.row_version <> target.n_version OR before.xmin <> target.p_version
         OR clock_timestamp() - now() > interval '50 milliseconds') AS moved,

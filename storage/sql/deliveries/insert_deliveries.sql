@@ -19,7 +19,7 @@ WITH open AS (
     template_name text,
     template_version int, language text, rendered_content jsonb, status text, failure_reason text,
     failure_args jsonb, kind text,
-    category text, devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
+    category text, room text, devices int, devices_skipped int, devices_event_id uuid, calls_limited bool, calls_event_id uuid)
 ), deliveries AS (
   INSERT INTO delivery (id, tenant, notification_id, generation, step, channel, rule, is_skipped_by_rule, template_id,
          template_name, template_version, language, rendered_content, status, failure_reason, failure_args,
@@ -33,7 +33,7 @@ WITH open AS (
   INSERT INTO event (id, tenant, notification_id, at, kind, channel, reason, detail, delivery_id, delivery_status)
   SELECT item.event_id, open.tenant, open.id, clock_timestamp(), kind, channel, failure_reason,
          jsonb_strip_nulls(jsonb_build_object('rule', rule, 'template', template_name, 'version', template_version,
-                                              'language', language, 'category', category))
+                                              'language', language, 'category', category, 'room', room))
            || COALESCE(failure_args, '{}'), item.id, status
     FROM item JOIN deliveries USING (id), open
    WHERE kind IS NOT NULL
