@@ -33,7 +33,11 @@ def find_ttl(message: OutgoingMessage, minimum: int, maximum: int) -> int | None
     return min(max(int((message.expires_at - datetime.now(UTC)).total_seconds()), minimum), maximum)
 
 
-def build_inbound_receipt(inbound: InboundMessage, occurred_at: datetime, raw: Json) -> ProviderReceipt:
-    """`raw` identifies the message by the vendor's id alone: a repeated callback is the same receipt."""
+def build_inbound_receipts(inbound: InboundMessage, occurred_at: datetime, raw: Json) -> list[ProviderReceipt]:
+    """Return the receipt of a message, or none if its sender is no phone number. `raw` identifies the message by the
+    vendor's id alone: a repeated callback is the same receipt.
+    """
+    if not inbound.is_from_phone:
+        return []
     kind = KINDS_BY_KEYWORD.get(inbound.keyword, ReceiptKind.UNKNOWN)
-    return ProviderReceipt(kind=kind, occurred_at=occurred_at, inbound=inbound, raw=raw)
+    return [ProviderReceipt(kind=kind, occurred_at=occurred_at, inbound=inbound, raw=raw)]

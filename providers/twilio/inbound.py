@@ -1,13 +1,11 @@
 """Parse the messages that recipients send to Twilio's numbers. Used by `twilio`."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from domain.inbound_messages import InboundMessage, Keyword, find_keyword
-from domain.vendor_values import clean_id, clean_raw
+from domain.inbound_messages import InboundMessage, Keyword, find_keyword, is_phone_number
 from providers.base import ProviderReceipt
-from providers.sms_message import build_inbound_receipt
+from providers.sms_message import build_inbound_receipts
 
 # https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out: the type, where the service has this enabled. Twilio
 # then obeys and answers the words that are set there.
@@ -19,7 +17,6 @@ TWILIO_WORDS = frozenset(
     | {"HELP", "INFO"}
 )
 START_WORDS = frozenset({"YES"})
-PHONE = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 
 
 def is_inbound(fields: Mapping[str, str]) -> bool:
@@ -31,16 +28,14 @@ def is_inbound(fields: Mapping[str, str]) -> bool:
 
 def parse_inbound(fields: Mapping[str, str], *, answers_keywords: bool) -> list[ProviderReceipt]:
     """Return one incoming message, unless its sender is no phone number. `answers_keywords`: as in its settings."""
-    if not PHONE.fullmatch(fields["From"]):
-        return []
     text, to_number, opt_out_type = fields["Body"], fields.get("To", ""), fields.get("OptOutType", "")
-    is_default_answer = answers_keywords and text.strip().upper() in TWILIO_WORDS and bool(PHONE.fullmatch(to_number))
+    is_default_answer = answers_keywords and text.strip().upper() in TWILIO_WORDS and is_phone_number(to_number)
     inbound = InboundMessage(
-        provider_message_id=clean_id(fields["MessageSid"]),
+        provider_message_id=fields["MessageSid"],
         from_number=fields["From"],
-        to_number=clean_raw(to_number),
-        text=clean_raw(text),
+        to_number=to_number,
+        text=text,
         keyword=OPT_OUT_TYPES.get(opt_out_type) if opt_out_type else find_keyword(text, START_WORDS),
         is_answered=bool(opt_out_type) or is_default_answer,
     )
-    return [build_inbound_receipt(inbound, datetime.now(UTC), {"MessageSid": fields["MessageSid"]})]
+    return build_inbound_receipts(inbound, datetime.now(UTC), {"MessageSid": fields["MessageSid"]})
