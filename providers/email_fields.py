@@ -42,6 +42,11 @@ def find_address_refusal(address: str) -> ProviderRefusal | None:
     return ProviderRefusal(reason="invalid_address") if is_unsafe else None
 
 
+def find_international_refusal(address: str) -> ProviderRefusal | None:
+    """Return the refusal of a vendor that takes only ASCII addresses; None for such an address."""
+    return None if address.isascii() else ProviderRefusal(reason="international_address_not_supported")
+
+
 def build_headers(message: OutgoingMessage, sender_domain: str) -> dict[str, str]:
     """Return the headers other than addresses, subject and date.
 

@@ -1,6 +1,7 @@
-"""Check a text before it is sent, limit its validity, and build the receipt of an inbound message. Adapters for SMS use
-this."""
+"""Check a number and a text before they are sent, limit the validity of a message, and build the receipt of an inbound
+one. Adapters for SMS use this."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,11 @@ INBOUND_KINDS = frozenset(KINDS_BY_KEYWORD.values())
 def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
     """Return why every vendor would refuse this text. Rendering limits its length (`domain/sms_segments.py`)."""
     return None if str(content.get("text") or "").strip() else ProviderRefusal(reason="empty_message")
+
+
+def find_address_refusal(message: OutgoingMessage, numbers: re.Pattern[str]) -> ProviderRefusal | None:
+    """Return a refusal of a number that does not have the vendor's form of E.164; otherwise None."""
+    return None if numbers.fullmatch(message.address["phone"]) else ProviderRefusal(reason="invalid_address")
 
 
 def find_ttl(message: OutgoingMessage, minimum: int, maximum: int) -> int | None:

@@ -15,7 +15,7 @@ import httpx2
 from h2.exceptions import H2Error
 
 from config import VERSION
-from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
+from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError, UnknownOutcome
 
 RESPONSE_LIMIT = 64 * 1024
 # Seconds. A response of one byte per second never times out by itself.
@@ -54,6 +54,12 @@ class VendorResponse:
         A body that was cut cannot show the field, and its status suffices.
         """
         return self.status == status and (self.is_truncated or bool(self.json().get(field)))
+
+    def parse_acceptance(self, status: int, field: str) -> ProviderAcceptance | None:
+        """Return the acceptance with the message id in that field, if this is the documented success."""
+        if not self.is_success(status, field):
+            return None
+        return ProviderAcceptance(message_id=self.json().get(field), response={"status": self.status})
 
     def json(self) -> dict[str, Any]:
         try:

@@ -74,10 +74,7 @@ class Fcm(Provider):
         if request is None:
             return ProviderRefusal(reason=TOO_LARGE)
         http_response = await self._post({"message": request})
-        if http_response.is_success(200, "name"):
-            name = http_response.json().get("name")
-            return ProviderAcceptance(message_id=str(name) if name else None, response={"status": http_response.status})
-        return self._parse_refusal(http_response)
+        return http_response.parse_acceptance(200, "name") or self._parse_refusal(http_response)
 
     async def check(self) -> str:
         """Send a dry run to a topic, which needs the token, the project and the permission to send to it.

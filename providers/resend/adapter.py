@@ -13,7 +13,7 @@ from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
 from providers.context import ProviderContext
-from providers.email_fields import email_of, find_address_refusal, find_refusal, sender_of
+from providers.email_fields import email_of, find_address_refusal, find_international_refusal, find_refusal, sender_of
 from providers.outcomes import ProviderAcceptance, ProviderRefusal
 from providers.resend.errors import is_sending_key, parse_refusal, raise_account_error
 from providers.resend.options import build_request
@@ -70,19 +70,14 @@ class Resend(Provider):
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
         address = email_of(message)
-        if not address.isascii():
-            return ProviderRefusal(reason="international_address_not_supported")
         # The field takes a name too: `<` would begin another address.
-        if refusal := find_address_refusal(address) or self.content_refusal(message.content):
+        unsafe = find_international_refusal(address) or find_address_refusal(address)
+        if refusal := unsafe or self.content_refusal(message.content):
             return refusal
         request = build_request(message, sender_of(message, self._settings.sender, self._settings.from_name))
         headers = {**self._headers, "Idempotency-Key": str(message.attempt_id)}
         http_response = await self._transport.post(f"{self._api}/emails", headers=headers, json=request)
-        if http_response.is_success(200, "id"):
-            return ProviderAcceptance(
-                message_id=http_response.json().get("id"), response={"status": http_response.status}
-            )
-        return parse_refusal(http_response)
+        return http_response.parse_acceptance(200, "id") or parse_refusal(http_response)
 
     async def check(self) -> str:
         """List the domains, for which a key that may only send gets an error of its own."""

@@ -17,7 +17,7 @@ from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
-from providers.email_fields import email_of, find_refusal, sender_of
+from providers.email_fields import email_of, find_international_refusal, find_refusal, sender_of
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal
 from providers.sendgrid.errors import parse_refusal
 from providers.sendgrid.lookup import REFERENCE, build_query, parse_matches
@@ -63,11 +63,9 @@ class SendGrid(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        if not email_of(message).isascii():
-            return ProviderRefusal(reason="international_address_not_supported")
         # SendGrid accepts an empty subject and then drops the email as invalid:
         # https://github.com/sendgrid/sendgrid-csharp/issues/656
-        if refusal := self.content_refusal(message.content):
+        if refusal := find_international_refusal(email_of(message)) or self.content_refusal(message.content):
             return refusal
         try:
             mail = self._build_mail(message)

@@ -10,7 +10,7 @@ from domain.evidence import Evidence, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
-from providers.email_fields import email_of, find_address_refusal, find_refusal
+from providers.email_fields import email_of, find_address_refusal, find_international_refusal, find_refusal
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal
 from providers.ses.options import build_request, find_sender
 from providers.ses.reasons import error_code, parse_refusal
@@ -49,17 +49,15 @@ class Ses(Provider):
         """Send the email as MIME: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html"""
         address = email_of(message)
         # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Destination.html: no SMTPUTF8
-        if not address.isascii():
-            return ProviderRefusal(reason="international_address_not_supported")
-        if refusal := find_address_refusal(address) or self.content_refusal(message.content):
+        unsafe = find_international_refusal(address) or find_address_refusal(address)
+        if refusal := unsafe or self.content_refusal(message.content):
             return refusal
         url, body = f"{self._api}/outbound-emails", json.dumps(build_request(message, self._settings)).encode()
         http_response = await self._transport.post(
             url, headers=await self._signer.sign("POST", url, body), content=body
         )
-        if http_response.is_success(200, "MessageId"):
-            message_id = http_response.json().get("MessageId")
-            return ProviderAcceptance(message_id=message_id, response={"status": http_response.status})
+        if acceptance := http_response.parse_acceptance(200, "MessageId"):
+            return acceptance
         return parse_refusal(http_response, find_sender(message, self._settings).addr_spec)
 
     async def check(self) -> str:

@@ -17,7 +17,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
 from providers.outcomes import PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sms_message import ANSWER_REFERENCE, find_refusal, find_ttl
+from providers.sms_message import ANSWER_REFERENCE, find_address_refusal, find_refusal, find_ttl
 from providers.transport import Transport, basic_auth
 from providers.twilio.callbacks import has_body_hash, parse_fields
 from providers.twilio.errors import parse_refusal
@@ -74,9 +74,7 @@ class Twilio(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        if not E164.fullmatch(message.address["phone"]):
-            return ProviderRefusal(reason="invalid_address")
-        if refusal := self.content_refusal(message.content):
+        if refusal := find_address_refusal(message, E164) or self.content_refusal(message.content):
             return refusal
         form = {"To": message.address["phone"], **self._sender, "Body": message.content["text"]}
         if (seconds := find_ttl(message, 1, MAX_VALIDITY_SECONDS)) is not None:

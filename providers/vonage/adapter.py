@@ -16,7 +16,7 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider, ProviderReceipt
 from providers.context import ProviderContext
 from providers.outcomes import LookupRefused, PermanentError, ProviderAcceptance, ProviderRefusal, TemporaryError
-from providers.sms_message import ANSWER_REFERENCE, find_refusal, find_ttl
+from providers.sms_message import ANSWER_REFERENCE, find_address_refusal, find_refusal, find_ttl
 from providers.transport import Transport, VendorResponse, basic_auth, parse_retry_after, raise_common_errors
 from providers.vendor_queries import LIST_LIMIT, parse_json, query_timeout
 from providers.vonage.lookup import build_query, find_acceptances
@@ -58,9 +58,7 @@ class Vonage(Provider):
         return find_refusal(content)
 
     async def send(self, message: OutgoingMessage) -> ProviderAcceptance | ProviderRefusal:
-        if not E164.fullmatch(message.address["phone"]):
-            return ProviderRefusal(reason="invalid_address")
-        if refusal := self.content_refusal(message.content):
+        if refusal := find_address_refusal(message, E164) or self.content_refusal(message.content):
             return refusal
         body = self._build_body(message.address["phone"], self._settings.sender, message.content["text"])
         ttl = find_ttl(message, MIN_TTL, MAX_TTL)
@@ -71,9 +69,7 @@ class Vonage(Provider):
 
     async def _post(self, body: dict[str, Any]) -> ProviderAcceptance | ProviderRefusal:
         response = await self._transport.post(f"{self._url}/v1/messages", headers=self._build_auth(), json=body)
-        if not response.is_success(202, "message_uuid"):
-            return self._parse_refusal(response)
-        return ProviderAcceptance(message_id=response.json().get("message_uuid"), response={"status": response.status})
+        return response.parse_acceptance(202, "message_uuid") or self._parse_refusal(response)
 
     def _build_body(self, to: str, sender: str, text: str) -> dict[str, Any]:
         return {
