@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from secrets import token_bytes
@@ -280,6 +280,10 @@ async def register_phone(session: AsyncSession, tenant: UUID) -> None:
     await devices.save(session, tenant, "ada", NewDevice(device="new", kind=DeviceKind.FCM, address={"token": "new"}))
 
 
+async def save_room(session: AsyncSession, tenant: UUID) -> None:
+    await chat_rooms.save(session, tenant, {"new": ROOM})
+
+
 async def assert_retired(database: Database, keys_in_use: set[str]) -> None:
     """A process without the former key starts exactly if no row needs that key."""
     async with opened(database, AFTER) as after:
@@ -301,16 +305,21 @@ async def rotated(own: Database) -> AsyncIterator[tuple[Database, UUID]]:
         yield both, database_tenant.tenant
 
 
+@pytest.mark.parametrize(("table_name", "write"), [("device", register_phone), ("chat_room", save_room)])
 async def test_a_key_is_kept_for_a_row_written_during_the_count(
-    own: Database, rotated: tuple[Database, UUID], monkeypatch: pytest.MonkeyPatch
+    own: Database,
+    rotated: tuple[Database, UUID],
+    monkeypatch: pytest.MonkeyPatch,
+    table_name: str,
+    write: Callable[[AsyncSession, UUID], Awaitable[None]],
 ) -> None:
     both, tenant = rotated
 
     async def count_then_write(database: Database, table: EncryptedTable) -> Counter[str | None]:
         counts = await count_secrets_by_key(database, table)
-        if table.name == "device":
+        if table.name == table_name:
             async with own.transaction() as session:
-                await register_phone(session, tenant)
+                await write(session, tenant)
         return counts
 
     monkeypatch.setattr(encryption_keys, "count_secrets_by_key", count_then_write)

@@ -120,7 +120,9 @@ async def test_a_waiting_message_goes_to_the_changed_room(chat_tenant: ApiTenant
     assert [request.path for request in chats.log.requests] == [changed]
 
 
-async def test_a_room_that_is_removed_during_a_wait_gets_nothing(chat_tenant: ApiTenant, chats: FakeChat) -> None:
+async def test_a_removed_room_gets_nothing_until_a_redrive_after_its_return(
+    chat_tenant: ApiTenant, chats: FakeChat
+) -> None:
     await put_room(chat_tenant)
     await put_room_type(chat_tenant)
     await put_chat(chat_tenant, "ada", ChatService.SLACK)
@@ -129,16 +131,25 @@ async def test_a_room_that_is_removed_during_a_wait_gets_nothing(chat_tenant: Ap
     await chat_tenant.call("POST", "/channels/chat/resume")
     notification = await chat_tenant.wait_until_finished(id)
     assert (notification["status"], notification["failure_reason"]) == ("FAILED", "chat: no_chat_room (ops)")
+    redrive = f"/notifications/{id}/redrive"
+    assert (await chat_tenant.call("POST", redrive))["skipped"] == [{"id": id, "reason": "no_chat_room"}]
     assert chats.log.requests == []
+    room = await put_room(chat_tenant)
+    assert (await chat_tenant.call("POST", redrive))["redriven"] == 1
+    await chat_tenant.wait_for_end(id, "SENT")
+    assert [request.path for request in chats.log.requests] == [room]
 
 
 async def test_a_retry_goes_once_to_the_changed_room(chat_tenant: ApiTenant, chats: FakeChat) -> None:
+    """A throttled room does not delay the chat of the recipient."""
     first = await put_room(chat_tenant)
     await put_room_type(chat_tenant)
-    await chat_tenant.put_recipient("ada")
+    own = await put_chat(chat_tenant, "ada", ChatService.SLACK)
     chats.mode_of = lambda to: VendorMode.THROTTLES_SECONDS if to == first else VendorMode.GOOD
     id = await chat_tenant.send("alert")
     await eventually(lambda: _calls(chats, first), lambda count: count > 0)
+    await chat_tenant.wait_for_end(await chat_tenant.send("deployed"), "SENT")
+    assert chats.log.called[own] == 1
     changed = await put_room(chat_tenant, ChatService.DISCORD)
     notification = await chat_tenant.wait_until_finished(id)
     outcomes = [each["outcome"] for each in notification["deliveries"][0]["attempts"]]
