@@ -1,12 +1,12 @@
 """Read the sends of a request body: a single send, the items of a batch, and the entries of a send to several
 recipients. Called by the routes of sends."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from api.authenticated_route import BODY_LIMIT
 from api.json_values import has_more_values
@@ -20,8 +20,6 @@ from domain.time_slices import in_slices
 from domain.validation_issues import ValidationIssue, issue_at
 from services.multi_sends import RecipientEntry
 from services.send_commands import RejectedItem, SendCommand, body_hash_of
-
-COMPACT_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 BATCH_LIMIT = 8 * 1024 * 1024
 BATCH_VALUE_LIMIT = 100_000
@@ -58,7 +56,7 @@ def _profile_of(request: SendRequest) -> Json | None:
 
 def parse_item(item: Json, key: str | None) -> SendCommand | RejectedItem:
     """Return the command of an item. `key` is used if the item has no idempotency key of its own."""
-    raw = COMPACT_ENCODER.encode(item).encode()
+    raw = to_json(item)
     if len(raw) > BODY_LIMIT:
         return RejectedItem(status=413, errors=[issue_at("", f"an item may have at most {BODY_LIMIT} bytes")])
     if has_more_values(raw, VALUE_LIMIT):
@@ -90,7 +88,7 @@ async def read_entries(body: SendBody, raw_body: Json, subscribers: Sequence[str
 def _check_size(given: Mapping[str, Any], count: int) -> None:
     """Raise 413 if the notifications together would exceed the bytes or values of a batch."""
     shared = {name: value for name, value in given.items() if name not in ("recipients", "topic")}
-    raw = COMPACT_ENCODER.encode(shared).encode()
+    raw = to_json(shared)
     if len(raw) * count > BATCH_LIMIT or has_more_values(raw, BATCH_VALUE_LIMIT // count):
         raise Problem(413, SHARED_FIELDS_TOO_LARGE)
 

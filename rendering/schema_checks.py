@@ -12,7 +12,7 @@ from rendering.fair_queue import TenantId
 from rendering.messages import RenderFailure, SchemaProblem
 from rendering.renderer import Renderer
 from rendering.schema_bounds import PAYLOAD_WORK_LIMIT, REQUEST_WORK_LIMIT, BoundedSchema, bound_schema, payload_size
-from rendering.simple_schemas import SIMPLE_WORK_LIMIT, is_proven_valid
+from rendering.simple_schemas import SIMPLE_WORK_LIMIT, proof_of
 from rendering.wire import FRAME_LIMIT
 
 # Limit of all payloads of a request together.
@@ -67,21 +67,19 @@ class PayloadChecks:
         for detail in refusals:
             self._add_problem(index, detail)
         schemas_to_check = {
-            each.text: (each, schema)
-            for each, schema in zip(limited, schemas, strict=True)
-            if isinstance(each, BoundedSchema) and not each.accepts_everything
+            each.text: each for each in limited if isinstance(each, BoundedSchema) and not each.accepts_everything
         }
         if refusals or not schemas_to_check:
             return
-        work = payload_size(payload) * sum(each.cost for each, _ in schemas_to_check.values())
+        work = payload_size(payload) * sum(each.cost for each in schemas_to_check.values())
         if work > PAYLOAD_WORK_LIMIT:
             self._add_problem(index, TOO_MUCH_WORK)
         elif self._work + work > REQUEST_WORK_LIMIT:
             self._add_problem(index, SMALLER_BATCH)
         else:
             self._work += work
-            for limited_schema, schema in schemas_to_check.values():
-                if work > SIMPLE_WORK_LIMIT or not is_proven_valid(schema, payload):
+            for limited_schema in schemas_to_check.values():
+                if work > SIMPLE_WORK_LIMIT or not proof_of(limited_schema.text)(payload):
                     group = self._groups.setdefault(limited_schema.text, (limited_schema, []))
                     group[1].append((index, payload, work))
 

@@ -1,8 +1,8 @@
 """Accept sends and insert their notifications. A repeated request returns the same notification; an invalid one inserts
 no row. Called by the routes of sends."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -105,25 +105,16 @@ class Acceptance:
         ]
         found_issues = iter(await find_send_issues(self._catalog, self._renderer, caller, sends))
         attachment_issues = await find_attachment_issues(self._database, caller.tenant, commands)
+        rules = ContactRules.of(self._settings, caller)
         return {
             index: [UNKNOWN_TYPE]
             if (notification_type := types[command.notification_type]) is None
-            else self._find_issues(caller, command, notification_type, next(found_issues))
+            else next(found_issues)
+            + _find_other_issues(rules, command, notification_type)
             + attachment_issues.get(index, [])
             or self._new_notification(caller.tenant, command, notification_type)
             for index, command in commands.items()
         }
-
-    def _find_issues(
-        self, caller: Caller, command: SendCommand, notification_type: NotificationType, issues: list[ValidationIssue]
-    ) -> list[ValidationIssue]:
-        rules, issues = ContactRules.of(self._settings, caller), list(issues)
-        if command.profile is not None:
-            found = rules.find_profile_issues(command.profile, "recipient")
-            issues += [issue_at("/content/to", each["detail"]) for each in found] if command.is_inline else found
-        if command.email_options is not None:
-            issues += rules.find_email_issues(command.email_options, notification_type)
-        return issues + find_expiry_issues(command, notification_type)
 
     def _new_notification(
         self, tenant: UUID, command: SendCommand, notification_type: NotificationType
@@ -198,6 +189,19 @@ class Acceptance:
         return {conflicting[position]: result for position, result in replays.items()}
 
 
+def _find_other_issues(
+    rules: ContactRules, command: SendCommand, notification_type: NotificationType
+) -> list[ValidationIssue]:
+    """Return the issues of the recipient, the email options and the expiry."""
+    issues: list[ValidationIssue] = []
+    if command.profile is not None:
+        found = rules.find_profile_issues(command.profile, "recipient")
+        issues += [issue_at("/content/to", each["detail"]) for each in found] if command.is_inline else found
+    if command.email_options is not None:
+        issues += rules.find_email_issues(command.email_options, notification_type)
+    return issues + find_expiry_issues(command, notification_type)
+
+
 def send_result_of(item: NewNotification, row: AcceptResult) -> SendResult | None:
     """Return the result of an inserted row, or None if another notification has its key."""
     if row.created_at is not None:
@@ -208,9 +212,8 @@ def send_result_of(item: NewNotification, row: AcceptResult) -> SendResult | Non
 
 
 def count_accepted(items: Iterable[NewNotification], rows: Mapping[UUID, AcceptResult]) -> None:
-    for item in items:
-        if rows[item.id].created_at is not None:
-            ACCEPTED.labels(str(item.priority)).inc()
+    for priority, count in Counter(item.priority for item in items if rows[item.id].created_at is not None).items():
+        ACCEPTED.labels(str(priority)).inc(count)
 
 
 def _replay(command: SendCommand, row: Json) -> SendResult:
@@ -223,5 +226,12 @@ RESPONSE_FIELDS = ("id", "notification_type", "recipient_id", "priority", "creat
 
 
 def _response_values(item: NewNotification, row: AcceptResult) -> Json:
-    times: dict[str, Any] = {"created_at": row.created_at, "expires_at": row.expires_at}
-    return {name: getattr(item, name) for name in RESPONSE_FIELDS if name not in times} | times
+    return {
+        "id": item.id,
+        "notification_type": item.notification_type,
+        "recipient_id": item.recipient_id,
+        "priority": item.priority,
+        "created_at": row.created_at,
+        "send_at": item.send_at,
+        "expires_at": row.expires_at,
+    }

@@ -39,7 +39,11 @@ async def find_attachment_issues(
     database: Database, tenant: UUID, commands: Mapping[int, SendCommand]
 ) -> dict[int, list[ValidationIssue]]:
     """Return the issues of the sends that have attachments, by index."""
-    ids = {index: attachment_ids_of(command.email_options) for index, command in commands.items()}
+    ids = {
+        index: attachment_ids_of(command.email_options)
+        for index, command in commands.items()
+        if command.email_options is not None
+    }
     wanted = {id for each in ids.values() for id in each}
     if not wanted:
         return {}
@@ -59,8 +63,9 @@ async def record_attachment_uses(
     session: Executor, tenant: UUID, items: Sequence[NewNotification], rows: Mapping[UUID, AcceptResult]
 ) -> None:
     """Keep the attachments of inserted notifications. Raise InvalidInput if one was deleted since the check."""
-    uses = {item.id: attachment_ids_of(item.email_options) for item in items if rows[item.id].created_at is not None}
-    if await attachments.record_uses(session, tenant, {id: used for id, used in uses.items() if used}):
+    inserted = [item for item in items if item.email_options is not None and rows[item.id].created_at is not None]
+    uses = {item.id: ids for item in inserted if (ids := attachment_ids_of(item.email_options))}
+    if uses and await attachments.record_uses(session, tenant, uses):
         raise InvalidInput(issue_at("/email/attachments", MISSING))
 
 

@@ -69,8 +69,10 @@ async def find_send_issues(
 
 def find_expiry_issues(command: SendCommand, notification_type: NotificationType) -> list[ValidationIssue]:
     """Return an issue if the send would be expired on acceptance. It would end EXPIRED without an attempt."""
+    if command.send_at is None:
+        return []
     expires_in = notification_type.effective_expires_in(command.expires_in)
-    if command.send_at is None or expires_in is None or (overdue := now() - command.send_at) < expires_in:
+    if expires_in is None or (overdue := now() - command.send_at) < expires_in:
         return []
     expiry_field = "expires_in" if command.expires_in is not None else "the type's expires_in"
     return [

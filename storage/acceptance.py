@@ -111,8 +111,15 @@ async def _insert_items(
 
 
 def _results_by_id(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, AcceptResult]:
-    names = ("id", "known_recipient", "created_at", "expires_at")
-    return {row["id"]: AcceptResult(**{name: row[name] for name in names}) for row in rows}
+    return {
+        row["id"]: AcceptResult(
+            id=row["id"],
+            known_recipient=row["known_recipient"],
+            created_at=row["created_at"],
+            expires_at=row["expires_at"],
+        )
+        for row in rows
+    }
 
 
 async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNotification]) -> str:
@@ -122,12 +129,13 @@ async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNo
 
 def item_columns(encryption: Encryption, tenant: UUID, item: NewNotification) -> Json:
     """Return the values of an item in the form that the statement reads, without those that are not given."""
-    values: Json = {name: getattr(item, name) for name in item.__slots__}
-    values["expires_in"] = item.expires_in.total_seconds() if item.expires_in else None
+    values: Json = {name: value for name in item.__slots__ if (value := getattr(item, name)) is not None}
+    if item.expires_in is not None:
+        values["expires_in"] = item.expires_in.total_seconds()
     if item.profile is not None:
         contact = item.profile.get("contact", {})
         values["profile"] = {**item.profile, **contact_columns(encryption, tenant, item.recipient_id, contact)}
-    return {name: value for name, value in values.items() if value is not None}
+    return values
 
 
 SELECT_KEY_HOLDERS = statement("acceptance/select_key_holders")

@@ -2,15 +2,13 @@
 
 import asyncio
 import copy
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import datetime
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import asyncpg
+import pydantic_core
 from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -190,12 +188,4 @@ def _on_connect(connection: Any, _: object) -> None:
 
 
 def to_json(value: object) -> str:
-    return json.dumps(value, default=_json_default, ensure_ascii=False)
-
-
-def _json_default(value: object) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    return pydantic_core.to_json(value).decode()
