@@ -148,7 +148,7 @@ class _RejectingOutbound(OutboundInterceptor):
         return await super().start_workflow(input)
 
 
-async def test_a_rejected_build_is_left_out_of_the_start_and_of_later_ones(database: Database, client: Client) -> None:
+async def test_a_rejected_build_is_omitted_from_this_start_and_later_ones(database: Database, client: Client) -> None:
     database_tenant, rejections = await open_database_tenant(database), BuildRejections()
     starter = WorkflowStarter(Client(**(client.config() | {"interceptors": [rejections]})))
     sent = [await database_tenant.send() for _ in range(2)]
