@@ -7,6 +7,7 @@ recipient whom the key quotes replaces it by a keyed hash, so that a repeat is s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -50,7 +51,7 @@ class NewNotification:
     email_options: Json | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class AcceptResult:
     """Hold the result for one notification. `created_at` is None if nothing was inserted: the key or the id is taken,
     the recipient is unknown or would exceed the limit of attributes."""
@@ -111,15 +112,8 @@ async def _insert_items(
 
 
 def _results_by_id(rows: Sequence[Mapping[str, Any]]) -> dict[UUID, AcceptResult]:
-    return {
-        row["id"]: AcceptResult(
-            id=row["id"],
-            known_recipient=row["known_recipient"],
-            created_at=row["created_at"],
-            expires_at=row["expires_at"],
-        )
-        for row in rows
-    }
+    values = map(itemgetter("id", "known_recipient", "created_at", "expires_at"), rows)
+    return {each[0]: AcceptResult(*each) for each in values}
 
 
 async def _items_to_json(encryption: Encryption, tenant: UUID, items: list[NewNotification]) -> str:
