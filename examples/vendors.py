@@ -10,24 +10,18 @@ import argparse
 import asyncio
 import json
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 
-from testing.vendors.apns import FakeApns
 from testing.vendors.chat import FakeChat
 from testing.vendors.fcm import FakeFcm
 from testing.vendors.http import MULTIPART, HttpListener, Reply, Request, VendorConnection
 from testing.vendors.log import VendorCall, VendorLog
-from testing.vendors.mailgun import FakeMailgun
 from testing.vendors.receipts import ReceiptPoster, VendorReceipt
-from testing.vendors.resend import FakeResend
-from testing.vendors.sendgrid import FakeSendGrid, shown
-from testing.vendors.ses import TOPIC_ARN, FakeSes
-from testing.vendors.twilio import FakeTwilio
+from testing.vendors.registry import find_vendors
 from testing.vendors.vendor import FakeVendor
-from testing.vendors.vonage import FakeVonage
 from testing.vendors.web_push import FakeWebPush
+from testing.vendors.webhook import FakeWebhook
 
 
 class PrintingLog(VendorLog):
@@ -85,27 +79,29 @@ def write_secret(file: str | None, value: object) -> None:
             json.dump(value, out, indent=2)
 
 
+def report_to(vendor: FakeVendor, url: str, poster: ReceiptPoster) -> None:
+    """Post the vendor's receipts to the Tocsin at this URL, and print the settings that verify them."""
+    if not vendor.reports():
+        return
+    vendor.receipts_url = f"{url.rstrip('/')}/api/v1/receipts/{vendor.name}"
+    vendor.on_accepted = poster.post_events
+    for name, value in vendor.variables(vendor.receipt_settings()).items():
+        print(f"{name}={value}", flush=True)
+
+
 async def serve(port: int, report: str | None, fcm_account: str | None, browser: str | None) -> None:
     log, poster = PrintingLog(), ReceiptPoster(on_posted=print_receipt)
-    sendgrid, twilio = FakeSendGrid(None, log=log), FakeTwilio(token=None, log=log)
-    mailgun, vonage = FakeMailgun(None, secrets.token_hex(16), log=log), FakeVonage(api_secret=None, log=log)
-    fcm, web_push = FakeFcm(project="first-type", log=log), FakeWebPush(log=log)
-    ses, resend, apns = FakeSes(None, log=log), FakeResend(None, log=log), FakeApns(None, log=log)
-    reporting: list[FakeVendor] = [sendgrid, mailgun, ses, resend, twilio, vonage]
-    listener = VendorPort(port, [*reporting, fcm, apns, web_push, FakeChat(log=log)])
+    fcm, web_push = FakeFcm.stand_in(log), FakeWebPush.stand_in(log)
+    own_vendors = {FakeFcm, FakeWebPush, FakeWebhook}  # a webhook goes to the URL of its recipient
+    vendors = [vendor.stand_in(log) for vendor in find_vendors().values() if vendor not in own_vendors]
+    listener = VendorPort(port, [*vendors, fcm, web_push])
     await listener.start()
     write_secret(fcm_account, fcm.account())
     write_secret(browser, {"kind": "web_push", "subscription": web_push.subscription("browser")})
     if report:
         web_push.on_accepted = poster.post_events
-        for vendor in reporting:
-            vendor.receipts_url = f"{report.rstrip('/')}/api/v1/receipts/{vendor.name}"
-            vendor.on_accepted = poster.post_events
-        print(f"TOCSIN_SENDGRID_WEBHOOK_PUBLIC_KEY={shown(sendgrid.key)}", flush=True)
-        print(f"TOCSIN_MAILGUN_WEBHOOK_SIGNING_KEY={mailgun.secret}", flush=True)
-        print(f"TOCSIN_SES_TOPIC_ARN={TOPIC_ARN}", flush=True)
-        print(f"TOCSIN_VONAGE_WEBHOOK_SECRET={vonage.secret}", flush=True)
-        print(f"TOCSIN_RESEND_WEBHOOK_SECRET={resend.secret}", flush=True)
+        for vendor in vendors:
+            report_to(vendor, report, poster)
     print(f"listening on http://127.0.0.1:{listener.port}", flush=True)
     await asyncio.Event().wait()
 

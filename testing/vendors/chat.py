@@ -1,7 +1,7 @@
 """Simulate Slack, Discord, Teams and Telegram at one port: the path of a request selects the service."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from domain.chat_urls import ChatService
@@ -50,6 +50,10 @@ class FakeChat(FakeVendor):
     def __init__(self, *, log: VendorLog | None = None) -> None:
         super().__init__(None, log)
         self.service = ChatService.SLACK
+
+    @classmethod
+    def stand_in(cls, log: VendorLog) -> Self:
+        return cls(log=log)
 
     def read(self, request: Request) -> VendorMessage:
         require(request.method == "POST", "it is no POST")

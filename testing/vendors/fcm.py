@@ -2,7 +2,7 @@
 
 import base64
 import json
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from cryptography.exceptions import InvalidSignature
@@ -52,6 +52,10 @@ class FakeFcm(FakeVendor):
         self.tokens: list[str] = []
         self.token_reply: Reply | None = None
         self.lasts = 3600
+
+    @classmethod
+    def stand_in(cls, log: VendorLog) -> Self:
+        return cls(project="first-type", log=log)
 
     def account(self, key: RSAPrivateKey | None = None) -> dict[str, str]:
         """Return the service account in the vendor's format. With another key it has bad credentials."""

@@ -5,11 +5,12 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from domain.json_types import Json
@@ -48,6 +49,11 @@ class FakeMailgun(FakeVendor):
     """
 
     name: ClassVar[str] = "mailgun"
+    settings: ClassVar[Mapping[str, str]] = {
+        "API_KEY": API_KEY,
+        "DOMAIN": "mail.example",
+        "FROM": "shop@example.com",
+    }
 
     def __init__(
         self, api_key: str | None = API_KEY, secret: str = "a signing key", *, log: VendorLog | None = None
@@ -56,6 +62,13 @@ class FakeMailgun(FakeVendor):
         self.secret = secret
         self.events: dict[str, list[Json]] = defaultdict(list)
         self.state = "active"
+
+    @classmethod
+    def stand_in(cls, log: VendorLog) -> Self:
+        return cls(None, secrets.token_hex(16), log=log)
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        return {"WEBHOOK_SIGNING_KEY": self.secret}
 
     def read(self, request: Request) -> VendorMessage:
         require(request.method == "POST" and SEND.match(request.target), "it is no send")

@@ -76,6 +76,7 @@ class FakeResend(FakeVendor):
     """
 
     name: ClassVar[str] = "resend"
+    settings: ClassVar[Mapping[str, str]] = {"API_KEY": API_KEY, "FROM": "shop@example.com"}
 
     def __init__(
         self, api_key: str | None = API_KEY, *, secret: str | None = None, log: VendorLog | None = None
@@ -84,6 +85,9 @@ class FakeResend(FakeVendor):
         self.secret = secret or new_secret()
         self.requests_by_key: dict[str, tuple[bytes, Reply]] = {}
         self.is_sending_key = False
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        return {"WEBHOOK_SECRET": self.secret}
 
     def read(self, request: Request) -> VendorMessage:
         require((request.method, request.target) == ("POST", "/emails"), "it is no send")

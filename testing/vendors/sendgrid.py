@@ -69,6 +69,7 @@ class FakeSendGrid(FakeVendor):
     """
 
     name: ClassVar[str] = "sendgrid"
+    settings: ClassVar[Mapping[str, str]] = {"API_KEY": API_KEY, "FROM": "shop@example.com"}
 
     def __init__(
         self,
@@ -82,6 +83,9 @@ class FakeSendGrid(FakeVendor):
         self.activity: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.scopes = ["mail.send", "sender_verification_eligible"]
         self.is_entitled = True
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        return {"WEBHOOK_PUBLIC_KEY": shown(self.key)}
 
     def read(self, request: Request) -> VendorMessage:
         require((request.method, request.target) == ("POST", "/v3/mail/send"), "it is no send")

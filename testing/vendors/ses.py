@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from functools import cache
@@ -83,6 +83,13 @@ class FakeSes(FakeVendor):
 
     name: ClassVar[str] = "ses"
     receipt_type: ClassVar[str] = "text/plain; charset=UTF-8"
+    settings: ClassVar[Mapping[str, str]] = {
+        "REGION": REGION,
+        "ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "FROM": "shop@example.com",
+    }
+    url_settings: ClassVar[Sequence[str]] = ("BASE_URL", "SNS_URL")
 
     def __init__(
         self,
@@ -118,6 +125,9 @@ class FakeSes(FakeVendor):
             self.confirmations.append(request.target)
             return Reply(status=200, body=b"<ConfirmSubscriptionResponse/>")
         return None
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        return {"TOPIC_ARN": TOPIC_ARN}
 
     def read(self, request: Request) -> VendorMessage:
         require((request.method, request.target) == ("POST", "/v2/email/outbound-emails"), "it is no send")

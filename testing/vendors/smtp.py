@@ -87,6 +87,12 @@ class MailServer(VendorListener):
             given |= {"username": USER, "password": SecretStr(PASSWORD)}
         return SmtpSettings(_env_file=None, **{**given, **changed})
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which the adapter uses this server."""
+        login = {"USERNAME": USER, "PASSWORD": PASSWORD} if self.login else {}
+        settings = {"HOST": "localhost", "PORT": str(self.port), "FROM": SENDER, "TLS": "none", **login}
+        return {f"TOCSIN_SMTP_{name}": value for name, value in settings.items()}
+
     @property
     def accepted(self) -> list[str]:
         """Return the recipients of the accepted emails."""

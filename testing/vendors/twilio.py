@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
@@ -42,12 +42,17 @@ class FakeTwilio(FakeVendor):
 
     name: ClassVar[str] = "twilio"
     receipt_type: ClassVar[str] = FORM
+    settings: ClassVar[Mapping[str, str]] = {"ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
 
     def __init__(self, sid: str = SID, token: str | None = TOKEN, *, log: VendorLog | None = None) -> None:
         credentials = token and "Basic " + base64.b64encode(f"{sid}:{token}".encode()).decode()
         super().__init__(credentials, log)
         self.messages: list[dict[str, Any]] = []
         self.status = "active"
+
+    @classmethod
+    def stand_in(cls, log: VendorLog) -> Self:
+        return cls(token=None, log=log)
 
     @property
     def credentials(self) -> tuple[str, str]:

@@ -3,10 +3,10 @@
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from testing.vendors.http import HOST, HttpListener, Reply, Request, UndocumentedRequest, VendorConnection
 from testing.vendors.log import VendorCall, VendorLog, VendorMessage
@@ -29,10 +29,15 @@ class FakeVendor(HttpListener):
     `mode` applies to every message, unless `mode_of` selects one by the recipient. `reply` and `lookup_override`
     replace the responses to sends and lookups; what they replace is not kept. `authorization` is the header that the
     vendor accepts, or None to accept any; `held` counts the calls that wait for `release`.
+
+    `settings` are those of an adapter that this vendor accepts, by their names without `TOCSIN_<NAME>_`; `FROM` of a
+    vendor of SMS is the number that gets the SMS of recipients. `url_settings` get the vendor's URL.
     """
 
     name: ClassVar[str]
     receipt_type: ClassVar[str] = "application/json"
+    settings: ClassVar[Mapping[str, str]] = {}
+    url_settings: ClassVar[Sequence[str]] = ("BASE_URL",)
 
     def __init__(self, authorization: str | None = None, log: VendorLog | None = None) -> None:
         self.authorization = authorization
@@ -49,6 +54,28 @@ class FakeVendor(HttpListener):
         self.held = 0
         self._poisoned = 0
         self._released = asyncio.Event()
+
+    @classmethod
+    def stand_in(cls, log: VendorLog) -> Self:
+        """Return a vendor for `examples/vendors.py`, which accepts any credentials."""
+        return cls(None, log=log)
+
+    @classmethod
+    def reports(cls) -> bool:
+        """Return whether the vendor sends receipts."""
+        return cls.receipt_body is not FakeVendor.receipt_body
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        """Return the settings that verify this vendor's receipts, by their names without `TOCSIN_<NAME>_`."""
+        return {}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables with which an adapter uses this vendor."""
+        urls = dict.fromkeys(self.url_settings, self.url)
+        return self.variables({**self.settings, **self.receipt_settings(), **urls})
+
+    def variables(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return {f"TOCSIN_{self.name.upper()}_{name}": value for name, value in settings.items()}
 
     @abstractmethod
     def read(self, request: Request) -> VendorMessage:

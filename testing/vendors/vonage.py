@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, ClassVar
@@ -58,6 +58,8 @@ class FakeVonage(FakeVendor):
     """Simulate the vendor. `records` are its reports of accepted messages, in pages of `page_size`."""
 
     name: ClassVar[str] = "vonage"
+    settings: ClassVar[Mapping[str, str]] = {"API_KEY": API_KEY, "API_SECRET": API_SECRET, "FROM": FROM}
+    url_settings: ClassVar[Sequence[str]] = ("BASE_URL", "ACCOUNT_URL")
 
     def __init__(
         self, api_secret: str | None = API_SECRET, secret: str = SIGNATURE_SECRET, *, log: VendorLog | None = None
@@ -80,6 +82,9 @@ class FakeVonage(FakeVendor):
             return False
         require({"iat", "exp", "jti"} <= set(claims), f"missing claims: {sorted(claims)}")
         return bool(claims["application_id"] == APPLICATION)
+
+    def receipt_settings(self) -> Mapping[str, str]:
+        return {"WEBHOOK_SECRET": self.secret}
 
     def read(self, request: Request) -> VendorMessage:
         require((request.method, request.target) == ("POST", "/v1/messages"), "it is no send")

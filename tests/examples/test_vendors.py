@@ -4,7 +4,7 @@ import json
 import sys
 from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,29 +18,28 @@ from providers.apns.adapter import Apns, ApnsSettings
 from providers.base import Provider
 from providers.chat.adapter import Chat, ChatSettings
 from providers.fcm.adapter import Fcm, FcmSettings
-from providers.mailgun.adapter import Mailgun, MailgunSettings
 from providers.outcomes import PermanentError, ProviderAcceptance
-from providers.resend.adapter import Resend, ResendSettings
-from providers.sendgrid.adapter import SendGrid
-from providers.sendgrid.settings import SendGridSettings
-from providers.ses.adapter import Ses
-from providers.ses.settings import SesSettings
+from providers.registry import PROVIDERS
 from providers.transport import Transport, outgoing_client
-from providers.twilio.adapter import Twilio
-from providers.twilio.settings import TwilioSettings
-from providers.vonage.adapter import Vonage
-from providers.vonage.settings import VonageSettings
 from providers.web_push.adapter import WebPush
 from providers.web_push.settings import WebPushSettings
 from providers.web_push.vapid import new_private_key
 from testing.vendors.apns import new_key, pem_of
+from testing.vendors.log import VendorLog
+from testing.vendors.registry import find_vendors
 from testing.vendors.web_push import FakeWebPush
 from tests.code.tree import ROOT
 from tests.outgoing_messages import outgoing_message
-from tests.providers.harness_smtp import to
+from tests.providers.harness import tools_with
 from tests.receivers import EventReceiver, open_event_receiver
 
-KEY, TOKEN = SecretStr("SG.swordfish"), SecretStr("hammerhead")
+VENDORS = find_vendors()
+REPORTING = [name for name in VENDORS if PROVIDERS[name].parses_receipts()]
+SECRET = "hammerhead"
+MESSAGES = {
+    Channel.EMAIL: outgoing_message(address={"email": "447700900142@example.com"}),
+    Channel.SMS: outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"}),
+}
 
 
 @dataclass
@@ -65,10 +64,20 @@ class RunningVendors:
             if words in line:
                 return line.strip()
 
-    def printed(self, name: str) -> str:
-        """Return the value of the printed setting whose name contains this one."""
-        [value] = [line.partition("=")[2] for line in self.output.splitlines() if name in line]
-        return value
+    def environment(self, name: str) -> dict[str, str]:
+        """Return the settings that the documentation describes: any credentials, and what the vendors have printed."""
+        vendor = VENDORS[name].stand_in(VendorLog())
+        vendor.port, vendor.prefix = int(self.url.rpartition(":")[2]), f"/{name}"
+        fields = PROVIDERS[name].settings.model_fields
+        secrets = [setting.upper() for setting, field in fields.items() if field.annotation is SecretStr]
+        given = {setting: SECRET for setting in secrets if setting in vendor.settings}
+        printed = dict(line.split("=", 1) for line in self.output.splitlines() if line.startswith("TOCSIN_"))
+        return {**vendor.environment(), **vendor.variables(given), **printed}
+
+    def adapter(self, name: str) -> Provider:
+        """Build the adapter from the environment, as bootstrap does."""
+        url = f"{api_url(self.tocsin)}/api/v1/receipts/{name}"
+        return PROVIDERS[name].build(replace(tools_with(self.transport), receipts_url=lambda _: url))
 
     async def check_report(self, adapter: Provider, message: OutgoingMessage) -> ProviderAcceptance:
         """Send the message, and check that the vendor reports its delivery in a way that the adapter accepts."""
@@ -83,10 +92,6 @@ class RunningVendors:
         assert receipt.provider_message_id == sent.message_id
         await self.until(f"{adapter.name} reports delivered")
         return sent
-
-    @property
-    def callback(self) -> str:
-        return f"{api_url(self.tocsin)}/api/v1/receipts/twilio"
 
 
 def api_url(tocsin: EventReceiver) -> str:
@@ -112,104 +117,21 @@ async def running_vendors(tmp_path: Path) -> AsyncIterator[RunningVendors]:
             await process.communicate()
 
 
-async def test_a_sendgrid_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    public_key = running_vendors.printed("PUBLIC_KEY")
-    settings = SendGridSettings(
-        api_key=KEY,
-        sender="shop@example.com",
-        base_url=f"{running_vendors.url}/sendgrid",
-        webhook_public_key=public_key,
-    )
-    adapter = SendGrid(settings, running_vendors.transport)
-    assert await adapter.check() == "the API key is valid and may send mail"
-    message = to("otto@example.com", subject="Grüße")
-    await running_vendors.check_report(adapter, message)
-    assert '"subject": "Grüße"' in running_vendors.output
-    assert "swordfish" not in running_vendors.output
-
-
-async def test_a_mailgun_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    signing_key = running_vendors.printed("SIGNING_KEY")
-    settings = MailgunSettings(
-        api_key=KEY,
-        domain="mail.example",
-        sender="shop@example.com",
-        base_url=f"{running_vendors.url}/mailgun",
-        webhook_signing_key=SecretStr(signing_key),
-    )
-    adapter = Mailgun(settings, running_vendors.transport)
-    assert await adapter.check() == "the API key is valid and the domain is active"
-    message = to("otto@example.com", subject="Hello")
-    await running_vendors.check_report(adapter, message)
-    assert "Subject: Hello" in running_vendors.output
-    assert "swordfish" not in running_vendors.output
-
-
-async def test_an_ses_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    topic = running_vendors.printed("TOPIC_ARN")
-    url = f"{running_vendors.url}/ses"
-    settings = SesSettings(
-        region="eu-west-1",
-        access_key_id="AKID",
-        secret_access_key=KEY,
-        sender="shop@example.com",
-        topic_arn=topic,
-        base_url=url,
-        sns_url=url,
-    )
-    adapter = Ses(settings, running_vendors.transport)
-    assert "may send in eu-west-1" in await adapter.check()
-    message = to("otto@example.com", subject="Grüße")
-    await running_vendors.check_report(adapter, message)
-    assert "swordfish" not in running_vendors.output
-
-
-async def test_a_resend_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    secret = running_vendors.printed("RESEND_WEBHOOK_SECRET")
-    settings = ResendSettings(
-        api_key=KEY,
-        sender="shop@example.com",
-        base_url=f"{running_vendors.url}/resend",
-        webhook_secret=SecretStr(secret),
-    )
-    adapter = Resend(settings, running_vendors.transport)
-    message = to("otto@example.com", subject="Grüße")
-    await running_vendors.check_report(adapter, message)
-    assert "swordfish" not in running_vendors.output
-
-
-async def test_a_twilio_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    settings = TwilioSettings(
-        account_sid="AC1", auth_token=TOKEN, sender="+15005550006", base_url=f"{running_vendors.url}/twilio"
-    )
-    adapter = Twilio(settings, running_vendors.transport, running_vendors.callback)
-    assert await adapter.check() == "the credentials are valid and the account is active"
-    message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
-    await running_vendors.check_report(adapter, message)
-    assert '"Body": "Grüße & more"' in running_vendors.output
-    assert "hammerhead" not in running_vendors.output
-
-
-async def test_a_vonage_message_is_shown_and_reported(running_vendors: RunningVendors) -> None:
-    secret = running_vendors.printed("VONAGE_WEBHOOK_SECRET")
-    url = f"{running_vendors.url}/vonage"
-    settings = VonageSettings(
-        api_key="key",
-        api_secret=TOKEN,
-        sender="Shop",
-        webhook_secret=SecretStr(secret),
-        base_url=url,
-        account_url=url,
-    )
-    callback = f"{api_url(running_vendors.tocsin)}/api/v1/receipts/vonage"
-    adapter = Vonage(settings, running_vendors.transport, callback)
-    assert "the key and the secret are valid" in await adapter.check()
-    message = outgoing_message(Channel.SMS, address={"phone": "+447700900142"}, content={"text": "Grüße & more"})
+@pytest.mark.parametrize("name", REPORTING)
+async def test_a_message_is_shown_and_reported(
+    running_vendors: RunningVendors, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in running_vendors.environment(name).items():
+        monkeypatch.setenv(variable, value)
+    adapter = running_vendors.adapter(name)
+    assert await adapter.check()
+    [channel] = adapter.channels
+    message, since = MESSAGES[channel], datetime.now(UTC)
     sent = await running_vendors.check_report(adapter, message)
-    [found] = await adapter.look_up(message, datetime.now(UTC))
-    assert found.message_id == sent.message_id
-    assert '"text": "Grüße & more"' in running_vendors.output
-    assert "hammerhead" not in running_vendors.output
+    if adapter.lookup != "none":
+        assert [found.message_id for found in await adapter.look_up(message, since)] == [sent.message_id]
+    assert "447700900142" in running_vendors.output
+    assert SECRET not in running_vendors.output
 
 
 async def test_an_apns_message_is_shown(running_vendors: RunningVendors) -> None:

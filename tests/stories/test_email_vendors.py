@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from testing.vendors import mailgun, resend, sendgrid, ses, smtp
+from domain.channels import Channel
+from providers.registry import PROVIDERS
 from testing.vendors.emails import VendorEmail
+from testing.vendors.registry import find_vendors
 from testing.vendors.smtp import MailServer
 from testing.vendors.vendor import FakeVendor
 from tests.api_tenants import ApiTenant, open_api_tenant
@@ -20,15 +22,9 @@ PDF = b"%PDF-1.7 \x00\xff"
 ORDER = '<a href="https://shop.example/o/4711">4711</a>'
 BODY = f'<p>{{greeting}} {{{{{{{{ name }}}}}}}}, {ORDER}</p><a href="{{{{{{{{ unsubscribe_url }}}}}}}}">Unsubscribe</a>'
 GREETINGS = {"en": "Hello", "de": "Grüß dich"}
-VENDORS: Mapping[str, tuple[type[FakeVendor | MailServer], Mapping[str, str]]] = {
-    "mailgun": (mailgun.FakeMailgun, {"API_KEY": mailgun.API_KEY, "DOMAIN": "shop.example"}),
-    "resend": (resend.FakeResend, {"API_KEY": resend.API_KEY}),
-    "sendgrid": (sendgrid.FakeSendGrid, {"API_KEY": sendgrid.API_KEY}),
-    "ses": (
-        ses.FakeSes,
-        {"REGION": ses.REGION, "ACCESS_KEY_ID": ses.ACCESS_KEY_ID, "SECRET_ACCESS_KEY": ses.SECRET_ACCESS_KEY},
-    ),
-    "smtp": (MailServer, {"HOST": "localhost", "TLS": "none", "USERNAME": smtp.USER, "PASSWORD": smtp.PASSWORD}),
+VENDORS: Mapping[str, type[FakeVendor | MailServer]] = {
+    **{name: vendor for name, vendor in find_vendors().items() if Channel.EMAIL in PROVIDERS[name].channels},
+    "smtp": MailServer,
 }
 
 
@@ -37,11 +33,10 @@ async def vendor(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[str, FakeVendor | MailServer]]:
     """Run a vendor and configure its provider."""
-    fake, settings = VENDORS[request.param]
-    async with fake().running() as running:
-        own = {"PORT": str(running.port)} if isinstance(running, MailServer) else {"BASE_URL": running.url}
-        for name, value in {**settings, **own, "FROM": "shop@shop.example"}.items():
-            monkeypatch.setenv(f"TOCSIN_{request.param.upper()}_{name}", value)
+    async with VENDORS[request.param]().running() as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv(f"TOCSIN_{request.param.upper()}_FROM", "shop@shop.example")
         yield request.param, running
 
 

@@ -1,10 +1,11 @@
-"""Check what the messages of recipients do at Twilio and Vonage: suppressions, answers and events."""
+"""Check what the messages of recipients do at each vendor of SMS: suppressions, answers and events."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 from uuid import uuid4
 
 import pytest
@@ -13,11 +14,11 @@ from sqlalchemy import text
 
 from dispatch.sms_answerer import POLL_INTERVAL
 from metrics.registry import REGISTRY
-from testing.vendors.twilio import FROM as TWILIO_NUMBER
-from testing.vendors.twilio import SID, TOKEN, FakeTwilio
+from providers.base import Provider
+from providers.registry import PROVIDERS
+from providers.sms_message import ANSWER_REFERENCE
+from testing.vendors.registry import find_vendors
 from testing.vendors.vendor import FakeVendor
-from testing.vendors.vonage import API_KEY, API_SECRET, SIGNATURE_SECRET, FakeVonage
-from testing.vendors.vonage import FROM as VONAGE_NUMBER
 from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import Engine, running_engine
 from tests.polling import eventually
@@ -27,7 +28,10 @@ from tests.stories.test_privacy import capture_log
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
-STOP_ANSWER, START_ANSWER, HELP_ANSWER = "You are out.", "You are in.", "Call 5."
+STOP_ANSWER, START_ANSWER, HELP_ANSWER = ANSWERS = "You are out.", "You are in.", "Call 5."
+VENDORS = [name for name, provider in PROVIDERS.items() if provider.answer_sms is not Provider.answer_sms]
+# Tocsin answers every keyword.
+FURTHER_SETTINGS = {"twilio": {"TOCSIN_TWILIO_ANSWERS_KEYWORDS": "false"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,13 @@ class SmsInstallation:
 
     def answers(self, number: str) -> list[str]:
         """Return the texts that this number got as answers."""
-        calls = [call for call in self.vendor.log.calls if call.message and call.message.reference == "answer"]
-        return [text_of(call.request) for call in calls if call.message and call.message.to == number]
+        sent = [
+            unquote_plus(call.request.body.decode())
+            for call in self.vendor.log.calls
+            if call.request and call.message
+            if (call.message.reference, call.message.to) == (ANSWER_REFERENCE, number)
+        ]
+        return [answer for body in sent for answer in ANSWERS if answer in body]
 
     async def wait_until_answered(self, number: str) -> None:
         """Wait until no answer to this number is due and every claimed one has been sent."""
@@ -76,38 +85,17 @@ class SmsInstallation:
         await api_tenant.wait_for_status(id, "SENT", "DELIVERED")
 
 
-def text_of(request: Any) -> str:
-    return str(request.form["Body"] if "form" in request.headers["content-type"] else request.json["text"])
-
-
-VENDORS = {
-    "twilio": {
-        "TOCSIN_TWILIO_ACCOUNT_SID": SID,
-        "TOCSIN_TWILIO_AUTH_TOKEN": TOKEN,
-        "TOCSIN_TWILIO_FROM": TWILIO_NUMBER,
-        "TOCSIN_TWILIO_ANSWERS_KEYWORDS": "false",
-    },
-    "vonage": {
-        "TOCSIN_VONAGE_API_KEY": API_KEY,
-        "TOCSIN_VONAGE_API_SECRET": API_SECRET,
-        "TOCSIN_VONAGE_FROM": VONAGE_NUMBER,
-        "TOCSIN_VONAGE_WEBHOOK_SECRET": SIGNATURE_SECRET,
-    },
-}
-
-
-@pytest.fixture(scope="module", params=sorted(VENDORS))
+@pytest.fixture(scope="module", params=VENDORS)
 async def sms(
     request: pytest.FixtureRequest, database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[SmsInstallation]:
-    vendor: FakeVendor = {"twilio": FakeTwilio, "vonage": FakeVonage}[request.param]()
+    vendor = find_vendors()[request.param]()
     home: Path = tmp_path_factory.mktemp("sms")
     texts = {"sms_stop_reply": STOP_ANSWER, "sms_start_reply": START_ANSWER, "sms_help_reply": HELP_ANSWER}
     with pytest.MonkeyPatch.context() as patch:
         async with vendor.running(), AsyncClient(trust_env=False) as http:
-            for name, value in VENDORS[request.param].items():
+            for name, value in (vendor.environment() | FURTHER_SETTINGS.get(request.param, {})).items():
                 patch.setenv(name, value)
-            patch.setenv(f"TOCSIN_{request.param.upper()}_BASE_URL", vendor.url)
             async with running_engine(database_url, home, sms_providers=[request.param], **texts) as engine:
                 yield SmsInstallation(engine=engine, vendor=vendor, http=http)
 
@@ -186,14 +174,13 @@ async def test_a_text_reaches_only_the_tenant_that_sent_to_the_number(
     [request] = await receiver.wait_for_requests(1)
     event = verify_request(request, secret)
     [message] = await list_messages(one, "?recipient_id=ada-too")
-    own_number = TWILIO_NUMBER if sms.vendor.name == "twilio" else f"+{VONAGE_NUMBER}"
     assert event["type"] == "message.received"
     assert event["data"] == {
         "id": message["id"],
         "channel": "sms",
         "provider": sms.vendor.name,
         "from": number,
-        "to": own_number,
+        "to": f"+{sms.vendor.settings['FROM'].removeprefix('+')}",
         "text": "Please stop by at 5 🙂",
         "keyword": None,
         "recipient_ids": ["ada", "ada-too"],

@@ -7,9 +7,11 @@ import httpx2
 import pytest
 
 from testing.vendors.http import Request, UndocumentedRequest
+from testing.vendors.registry import find_vendors
 from testing.vendors.sendgrid import FakeSendGrid
 from tests.code.test_imports import imports
 from tests.code.tree import ROOT, python_files
+from tests.providers.harnesses import HTTP_HARNESSES
 
 
 async def send_undocumented_request(vendor: FakeSendGrid) -> None:
@@ -22,6 +24,10 @@ async def test_an_undocumented_request_is_a_complaint_and_not_kept() -> None:
     with pytest.raises(AssertionError, match="undocumented fields"):
         await send_undocumented_request(vendor)
     assert (len(vendor.log.requests), vendor.log.kept.total()) == (1, 0)
+
+
+def test_every_provider_with_an_http_api_has_a_fake_vendor() -> None:
+    assert set(find_vendors()) == set(HTTP_HARNESSES)
 
 
 async def test_a_vendor_listens_at_its_port_again() -> None:
