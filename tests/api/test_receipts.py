@@ -20,7 +20,7 @@ from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from storage.statements import decoded
 from testing.vendors.http import Reply
 from testing.vendors.log import VendorMessage
-from tests.providers.harness_ses import ses_bench
+from tests.providers.harness_ses import SesBench
 
 pytestmark = pytest.mark.postgres
 
@@ -146,7 +146,7 @@ async def test_a_receipt_whose_key_cannot_be_fetched_is_asked_for_again(
 async def test_a_callback_of_sns_is_stored_once_its_certificate_can_be_fetched(
     api: httpx2.AsyncClient, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with ses_bench() as bench:
+    async with SesBench.running() as bench:
         monkeypatch.setitem(container.providers, "ses", bench.provider)
         vendor, message_id = bench.vendor, f"m-{uuid4()}"
         message = VendorMessage(reference=str(uuid4()), to="ada@example.com", message_id=message_id)

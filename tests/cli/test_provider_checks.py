@@ -25,11 +25,11 @@ from testing.vendors.web_push import FakeWebPush
 from tests.api_tenants import ApiTenant
 from tests.cli.terminal import Terminal
 from tests.production import KEY_VARIABLES, KEYS, STRONG_SECRET
-from tests.providers.harness_chat import chat_bench, chat_url
-from tests.providers.harness_fcm import fcm_bench
-from tests.providers.harness_sendgrid import sendgrid_bench
-from tests.providers.harness_ses import ses_bench
-from tests.providers.harness_twilio import twilio_bench
+from tests.providers.harness_chat import ChatBench, chat_url
+from tests.providers.harness_fcm import FcmBench
+from tests.providers.harness_sendgrid import SendGridBench
+from tests.providers.harness_ses import SesBench
+from tests.providers.harness_twilio import TwilioBench
 from tests.providers.harness_web_push import PRIVATE_KEY, PUBLIC_KEY
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
@@ -50,14 +50,14 @@ async def test_smtp_is_checked_by_a_login(terminal: Terminal) -> None:
 
 
 async def test_sendgrid_is_checked_by_its_key(terminal: Terminal) -> None:
-    async with sendgrid_bench() as bench:
+    async with SendGridBench.running() as bench:
         given = {"BASE_URL": bench.vendor.url, "FROM": "shop@example.com", "API_KEY": API_KEY}
         await asks_its_vendor(terminal, "sendgrid", given, API_KEY="SG.other", says="the API key is valid")
         assert bench.vendor.log.requests == []
 
 
 async def test_ses_is_checked_by_its_account(terminal: Terminal) -> None:
-    async with ses_bench() as bench:
+    async with SesBench.running() as bench:
         given = {"BASE_URL": bench.vendor.url, "REGION": "eu-west-1", "FROM": "shop@example.com"}
         given |= {"ACCESS_KEY_ID": ACCESS_KEY_ID, "SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
         await asks_its_vendor(terminal, "ses", given, SECRET_ACCESS_KEY="other", says="the credentials are valid")
@@ -65,14 +65,14 @@ async def test_ses_is_checked_by_its_account(terminal: Terminal) -> None:
 
 
 async def test_twilio_is_checked_by_its_account(terminal: Terminal) -> None:
-    async with twilio_bench() as bench:
+    async with TwilioBench.running() as bench:
         given = {"BASE_URL": bench.vendor.url, "ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
         await asks_its_vendor(terminal, "twilio", given, AUTH_TOKEN="other", says="the account is active")
         assert bench.vendor.log.requests == []
 
 
 async def test_fcm_is_checked_by_a_dry_run(terminal: Terminal) -> None:
-    async with fcm_bench() as bench:
+    async with FcmBench.running() as bench:
         url = bench.vendor.url
         given = {"BASE_URL": url, "TOKEN_URL": f"{url}/token", "CREDENTIALS": bench.account().get_secret_value()}
         other = bench.account("another").get_secret_value()
@@ -141,7 +141,7 @@ async def test_a_check_without_a_running_stack_needs_no_secret(terminal: Termina
 
 
 async def test_a_chat_is_checked_by_one_message_and_its_url_is_not_printed(terminal: Terminal) -> None:
-    async with chat_bench(ChatService.SLACK) as bench:
+    async with ChatBench.running(ChatService.SLACK) as bench:
         for mode, code, said in (
             (VendorMode.GOOD, 0, "chat: accepted, message id "),
             (VendorMode.REFUSES, 1, "tocsin: chat: the recipient was refused: chat_not_found"),

@@ -15,7 +15,7 @@ from storage import inbound_messages, recipients
 from storage.database import Database
 from testing.vendors.modes import VendorMode
 from tests.providers.harness_http import PREFIX
-from tests.providers.harness_vonage import VonageBench, vonage_bench
+from tests.providers.harness_vonage import VonageBench
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
@@ -56,7 +56,7 @@ class AnsweringTenant:
 
 @pytest.fixture
 async def answering_tenant(database: Database) -> AsyncIterator[AnsweringTenant]:
-    async with vonage_bench() as bench:
+    async with VonageBench.running() as bench:
         yield AnsweringTenant(database_tenant=await open_database_tenant(database), bench=bench)
 
 

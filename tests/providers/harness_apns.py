@@ -3,10 +3,10 @@
 import json
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trustme
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from domain.channels import Channel
 from providers.apns.adapter import Apns, ApnsSettings
 from providers.http2 import Http2Transport, http2_client
-from storage.database import Database
 from testing.vendors.apns import KEY_ID, TEAM_ID, TOPIC, FakeApns, new_key, pem_of
 from testing.vendors.http import HOST, Reply
 from tests.providers.harness import NO_RECEIPTS, NOT_FOUND
@@ -56,6 +55,18 @@ class ApnsBench(HttpBench):
     content = {"title": "Hi", "body": "Grüße"}
     vendor: FakeApns
 
+    @classmethod
+    def new_vendor(cls) -> FakeApns:
+        return FakeApns(key("ours"), server_tls())
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        vendor = cls.new_vendor()
+        vendor.mode_of = mode_of
+        async with vendor.running(), http2_client(client_tls()) as client:
+            yield cls(vendor, Http2Transport(client))
+
     def adapter(self, **changed: Any) -> Apns:
         given: dict[str, Any] = {"team_id": TEAM_ID, "key_id": KEY_ID, "topic": TOPIC, "base_url": self.vendor.url}
         given["private_key"] = SecretStr(pem_of(key("ours")))
@@ -65,18 +76,8 @@ class ApnsBench(HttpBench):
         return self.adapter(private_key=SecretStr(pem_of(key("another"))))
 
 
-@asynccontextmanager
-async def apns_bench() -> AsyncIterator[ApnsBench]:
-    vendor = FakeApns(key("ours"), server_tls())
-    vendor.mode_of = mode_of
-    async with vendor.running(), http2_client(client_tls()) as client:
-        yield ApnsBench(vendor, Http2Transport(client))
-
-
 class ApnsHarness(HttpHarness):
+    bench_class = ApnsBench
     success = Reply(status=200, headers={"apns-id": "5c3e7a52-8c0e-4c8e-9c0e-0d0d3a4f2b11"})
     bad_content = ((ApnsBench.content | {"title": "x" * 5_000}, "too_large"),)
     without = NO_RECEIPTS | NOT_FOUND
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ApnsBench]:
-        return apns_bench()

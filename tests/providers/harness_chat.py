@@ -1,15 +1,14 @@
 """Adapt the chat services to the contract suite, which runs with Discord. `test_chat.py` runs the others."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, Self
 
 from domain.channels import Channel
 from domain.chat_urls import ChatService
 from domain.outgoing_messages import OutgoingMessage
 from providers.chat.adapter import Chat, ChatSettings
 from providers.transport import Transport
-from storage.database import Database
 from testing.vendors.chat import FakeChat
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
@@ -37,6 +36,17 @@ class ChatBench(HttpBench):
         self.service = service
         super().__init__(vendor, transport)
 
+    @classmethod
+    def new_vendor(cls) -> FakeChat:
+        return FakeChat()
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, service: ChatService = ChatService.DISCORD) -> AsyncIterator[Self]:
+        vendor = cls.new_vendor()
+        async with running_vendor(vendor) as transport:
+            yield cls(vendor, transport, service)
+
     def adapter(self, **changed: Any) -> Chat:
         return Chat(ChatSettings(**{"base_url": self.vendor.url, **changed}), self.transport)
 
@@ -48,14 +58,8 @@ class ChatBench(HttpBench):
         return f"/{path}"
 
 
-@asynccontextmanager
-async def chat_bench(service: ChatService = ChatService.DISCORD) -> AsyncIterator[ChatBench]:
-    vendor = FakeChat()
-    async with running_vendor(vendor) as transport:
-        yield ChatBench(vendor, transport, service)
-
-
 class ChatHarness(HttpHarness):
+    bench_class = ChatBench
     success = Reply(status=200, body={"id": "1"})
     without = {ContractCase.BREAKS: "each URL has its own credentials"} | NO_RECEIPTS | NOT_CHECKED | NOT_FOUND
     bad_content = (({"title": " ", "body": "\n"}, "empty_message"),)
@@ -63,6 +67,3 @@ class ChatHarness(HttpHarness):
         ({"url": "https://hooks.example.com/services/T1/B1/x"}, "invalid_address"),
         ({"url": "http://127.0.0.1:1/services/T1/B1/x"}, "invalid_address"),
     )
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ChatBench]:
-        return chat_bench()

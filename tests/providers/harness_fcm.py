@@ -1,8 +1,6 @@
 """Adapt FCM to the contract suite."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,10 @@ from pydantic import SecretStr
 
 from domain.channels import Channel
 from providers.fcm.adapter import Fcm, FcmSettings
-from storage.database import Database
 from testing.vendors.fcm import FakeFcm, new_key
 from testing.vendors.http import Reply
 from tests.providers.harness import NO_RECEIPTS, NOT_FOUND
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_http import HttpBench, HttpHarness
 
 SAMPLES = Path(__file__).parent / "payloads" / "fcm"
 STATUS = {"invalid_token": 400, "invalid_argument": 400, "unauthenticated": 401, "sender_mismatch": 403} | {
@@ -42,6 +39,10 @@ class FcmBench(HttpBench):
     content = {"title": "Hi", "body": "Grüße"}
     vendor: FakeFcm
 
+    @classmethod
+    def new_vendor(cls) -> FakeFcm:
+        return FakeFcm(key("ours"))
+
     def account(self, signs_with: str = "ours") -> SecretStr:
         return SecretStr(json.dumps(self.vendor.account(key(signs_with))))
 
@@ -57,16 +58,7 @@ class FcmBench(HttpBench):
         return self.adapter(base_url="http://127.0.0.1:1", token_url="http://127.0.0.1:1/token")
 
 
-@asynccontextmanager
-async def fcm_bench() -> AsyncIterator[FcmBench]:
-    vendor = FakeFcm(key("ours"))
-    async with running_vendor(vendor) as transport:
-        yield FcmBench(vendor, transport)
-
-
 class FcmHarness(HttpHarness):
+    bench_class = FcmBench
     success = Reply(status=200, body={"name": "projects/p/messages/1"})
     without = NO_RECEIPTS | NOT_FOUND
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[FcmBench]:
-        return fcm_bench()

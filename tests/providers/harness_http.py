@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
@@ -75,6 +75,18 @@ class HttpBench(Bench):
         self._people = count()
         self.provider = self.adapter()
 
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        vendor = cls.new_vendor()
+        async with running_vendor(vendor) as transport:
+            yield cls(vendor, transport)
+
+    @classmethod
+    @abstractmethod
+    def new_vendor(cls) -> FakeVendor:
+        """Build the fake of the vendor."""
+
     @abstractmethod
     def adapter(self, **changed: Any) -> Provider:
         """Build the adapter for the vendor, with some settings changed."""
@@ -142,10 +154,11 @@ class HttpHarness(Harness):
     `bad_content` and `bad_addresses` list values that the adapter refuses without a call, each with the reason.
     """
 
+    bench_class: ClassVar[type[HttpBench]]
     success: ClassVar[Reply | None]
     also_accepted: ClassVar[frozenset[int]] = frozenset()
     bad_content: ClassVar[Sequence[tuple[Mapping[str, str], str]]] = ()
     bad_addresses: ClassVar[Sequence[tuple[Mapping[str, Any], str]]] = ()
 
-    @abstractmethod
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[HttpBench]: ...
+    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[HttpBench]:
+        return self.bench_class.running()

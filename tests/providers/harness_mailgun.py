@@ -1,27 +1,26 @@
 """Adapt Mailgun to the contract suite."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
-from domain.channels import Channel
 from providers.mailgun.adapter import Mailgun, MailgunSettings
-from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.mailgun import API_KEY, FakeMailgun
 from tests.providers.harness import ContractCase
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_channels import EmailBench, EmailHarness
 
 
-class MailgunBench(HttpBench):
-    channel = Channel.EMAIL
-    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+class MailgunBench(EmailBench):
     vendor: FakeMailgun
     forger = FakeMailgun(secret="another signing key")
+
+    @classmethod
+    def new_vendor(cls) -> FakeMailgun:
+        return FakeMailgun()
 
     @property
     def settings(self) -> MailgunSettings:
@@ -49,23 +48,10 @@ class MailgunBench(HttpBench):
         return self.adapter(api_key=SecretStr("another key"))
 
 
-@asynccontextmanager
-async def mailgun_bench() -> AsyncIterator[MailgunBench]:
-    vendor = FakeMailgun()
-    async with running_vendor(vendor) as transport:
-        yield MailgunBench(vendor, transport)
-
-
-class MailgunHarness(HttpHarness):
+class MailgunHarness(EmailHarness):
+    bench_class = MailgunBench
     success = Reply(
         status=200, body={"id": "<20111114174239.25659.5817@mail.example>", "message": "Queued. Thank you."}
     )
-    bad_content = (
-        (MailgunBench.content | {"subject": " "}, "empty_subject"),
-        (MailgunBench.content | {"text": "", "html": " "}, "empty_message"),
-    )
     signature_lifetime = timedelta(hours=8)
     without = {ContractCase.SIGNS_BODY: "it signs a token that is good for one event"}
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[MailgunBench]:
-        return mailgun_bench()

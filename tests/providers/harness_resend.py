@@ -1,25 +1,23 @@
 """Adapt Resend to the contract suite."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
 
-from domain.channels import Channel
 from providers.resend.adapter import Resend, ResendSettings
-from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.resend import API_KEY, FakeResend
 from tests.providers.harness import NOT_FOUND
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_channels import EmailBench, EmailHarness
 
 
-class ResendBench(HttpBench):
-    channel = Channel.EMAIL
-    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+class ResendBench(EmailBench):
     vendor: FakeResend
     forger = FakeResend()
+
+    @classmethod
+    def new_vendor(cls) -> FakeResend:
+        return FakeResend()
 
     @property
     def settings(self) -> ResendSettings:
@@ -38,25 +36,12 @@ class ResendBench(HttpBench):
         return self.adapter(api_key=SecretStr("re_another_key"))
 
 
-@asynccontextmanager
-async def resend_bench() -> AsyncIterator[ResendBench]:
-    vendor = FakeResend()
-    async with running_vendor(vendor) as transport:
-        yield ResendBench(vendor, transport)
-
-
-class ResendHarness(HttpHarness):
+class ResendHarness(EmailHarness):
+    bench_class = ResendBench
     success = Reply(status=200, body={"id": "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794"})
     without = NOT_FOUND
     sender_name = "Orders Ltd"
-    bad_content = (
-        (ResendBench.content | {"subject": " "}, "empty_subject"),
-        (ResendBench.content | {"text": "", "html": " "}, "empty_message"),
-    )
     bad_addresses = (
         ({"email": "pepé@example.com"}, "international_address_not_supported"),
         ({"email": "ada+good@example.com <eve@example.com>"}, "invalid_address"),
     )
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[ResendBench]:
-        return resend_bench()

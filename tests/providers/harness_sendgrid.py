@@ -1,27 +1,25 @@
 """Adapt SendGrid to the contract suite."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
 
-from domain.channels import Channel
 from domain.evidence import CallResult
 from providers.sendgrid.adapter import SendGrid
 from providers.sendgrid.settings import SendGridSettings
-from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.sendgrid import API_KEY, FakeSendGrid, shown
 from tests.providers.harness import ContractCase, Harness
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_channels import EmailBench, EmailHarness
 
 
-class SendGridBench(HttpBench):
-    channel = Channel.EMAIL
-    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+class SendGridBench(EmailBench):
     vendor: FakeSendGrid
     forger = FakeSendGrid()
+
+    @classmethod
+    def new_vendor(cls) -> FakeSendGrid:
+        return FakeSendGrid()
 
     @property
     def settings(self) -> SendGridSettings:
@@ -40,22 +38,9 @@ class SendGridBench(HttpBench):
         return self.adapter(api_key=SecretStr("SG.another.key"))
 
 
-@asynccontextmanager
-async def sendgrid_bench() -> AsyncIterator[SendGridBench]:
-    vendor = FakeSendGrid()
-    async with running_vendor(vendor) as transport:
-        yield SendGridBench(vendor, transport)
-
-
-class SendGridHarness(HttpHarness):
+class SendGridHarness(EmailHarness):
+    bench_class = SendGridBench
     success = Reply(status=202)
-    bad_content = (
-        (SendGridBench.content | {"subject": " "}, "empty_subject"),
-        (SendGridBench.content | {"text": "", "html": " "}, "empty_message"),
-    )
     bad_addresses = (({"email": "pepé@example.com"}, "international_address_not_supported"),)
     # The status alone is the response.
     after_error = {**Harness.after_error, ContractCase.MALFORMS: CallResult.ACCEPTED}
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[SendGridBench]:
-        return sendgrid_bench()

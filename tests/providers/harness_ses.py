@@ -1,29 +1,35 @@
 """Adapt SES to the contract suite."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
-from domain.channels import Channel
 from providers.ses.adapter import Ses
 from providers.ses.settings import SesSettings
 from providers.ses.sns import SIGNATURE_FIELDS
-from storage.database import Database
+from providers.transport import Transport
 from testing.vendors import http
 from testing.vendors.ses import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, TOPIC_ARN, FakeSes, signing_key
 from tests.providers.harness import NOT_FOUND, ContractCase
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_channels import EmailBench, EmailHarness
 
 
-class SesBench(HttpBench):
-    channel = Channel.EMAIL
-    content = {"subject": "Hi", "html": "<p>Grüße</p>", "text": "Grüße"}
+class SesBench(EmailBench):
     vendor: FakeSes
     forger: FakeSes
+
+    def __init__(self, vendor: FakeSes, transport: Transport) -> None:
+        super().__init__(vendor, transport)
+        # It names the genuine certificate.
+        self.forger = FakeSes(key=signing_key("a forger"))
+        self.forger.port = vendor.port
+
+    @classmethod
+    def new_vendor(cls) -> FakeSes:
+        return FakeSes()
 
     @property
     def settings(self) -> SesSettings:
@@ -53,24 +59,10 @@ class SesBench(HttpBench):
         ]
 
 
-@asynccontextmanager
-async def ses_bench() -> AsyncIterator[SesBench]:
-    vendor = FakeSes()
-    async with running_vendor(vendor) as transport:
-        bench = SesBench(vendor, transport)
-        # It names the genuine certificate.
-        bench.forger = FakeSes(key=signing_key("a forger"))
-        bench.forger.port = vendor.port
-        yield bench
-
-
-class SesHarness(HttpHarness):
+class SesHarness(EmailHarness):
+    bench_class = SesBench
     success = http.Reply(status=200, body={"MessageId": "0102018f-000000"})
     delivered = "Delivery"
-    bad_content = (
-        (SesBench.content | {"subject": " "}, "empty_subject"),
-        (SesBench.content | {"text": "", "html": " "}, "empty_message"),
-    )
     bad_addresses = (
         ({"email": "pepé@example.com"}, "international_address_not_supported"),
         ({"email": "ada@example.com>"}, "invalid_address"),
@@ -79,6 +71,3 @@ class SesHarness(HttpHarness):
     without = NOT_FOUND | {
         ContractCase.SIGNS_BODY: "its signature covers the fields of the body; test_ses_callbacks.py changes each",
     }
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[SesBench]:
-        return ses_bench()

@@ -1,16 +1,12 @@
 """Adapt Vonage to the contract suite."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
 
-from domain.channels import Channel
 from providers.vonage.adapter import Vonage
 from providers.vonage.settings import VonageSettings
-from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.vonage import (
     API_KEY,
@@ -22,17 +18,19 @@ from testing.vendors.vonage import (
     application_key,
     private_pem,
 )
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_channels import SmsBench, SmsHarness
 
 CALLBACK = "https://tocsin.example/api/v1/receipts/vonage"
 
 
-class VonageBench(HttpBench):
-    channel = Channel.SMS
-    content = {"text": "Grüße & more"}
+class VonageBench(SmsBench):
     callback = CALLBACK
     vendor: FakeVonage
     forger = FakeVonage(secret=SIGNATURE_SECRET[::-1])
+
+    @classmethod
+    def new_vendor(cls) -> FakeVonage:
+        return FakeVonage()
 
     def adapter(self, **changed: Any) -> Vonage:
         settings = VonageSettings(
@@ -54,23 +52,8 @@ class VonageBench(HttpBench):
         return self.adapter(base_url="http://127.0.0.1:1", account_url="http://127.0.0.1:1")
 
 
-@asynccontextmanager
-async def vonage_bench() -> AsyncIterator[VonageBench]:
-    vendor = FakeVonage()
-    async with running_vendor(vendor) as transport:
-        yield VonageBench(vendor, transport)
-
-
-class VonageHarness(HttpHarness):
+class VonageHarness(SmsHarness):
+    bench_class = VonageBench
     success = Reply(status=202, body={"message_uuid": "aaaaaaaa-bbbb-4ccc-8ddd-0123456789ab"})
-    bad_content = (({"text": " \n"}, "empty_message"),)
-    bad_addresses = (
-        ({"phone": "4917012345678"}, "invalid_address"),
-        ({"phone": "+49 170 12345678"}, "invalid_address"),
-        ({"phone": "+123456"}, "invalid_address"),
-    )
-
+    bad_addresses = (*SmsHarness.bad_addresses, ({"phone": "+123456"}, "invalid_address"))
     signature_lifetime = timedelta(days=1)
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[VonageBench]:
-        return vonage_bench()

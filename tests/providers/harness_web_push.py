@@ -1,7 +1,5 @@
 """Adapt web push to the contract suite."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,12 +10,11 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.web_push.adapter import WebPush
 from providers.web_push.settings import WebPushSettings
 from providers.web_push.vapid import load_private_key, new_private_key, public_key_of
-from storage.database import Database
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.web_push import FakeWebPush
 from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, ContractCase
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_http import HttpBench, HttpHarness
 
 PRIVATE_KEY = new_private_key()
 PUBLIC_KEY = public_key_of(load_private_key(PRIVATE_KEY))
@@ -28,6 +25,10 @@ class WebPushBench(HttpBench):
     channel = Channel.WEB_PUSH
     content = {"title": "Hi", "body": "Grüße"}
     vendor: FakeWebPush
+
+    @classmethod
+    def new_vendor(cls) -> FakeWebPush:
+        return FakeWebPush(PUBLIC_KEY)
 
     def adapter(self, **changed: Any) -> WebPush:
         given: dict[str, Any] = {"private_key": SecretStr(PRIVATE_KEY), "subject": "mailto:ops@example.com"}
@@ -40,14 +41,8 @@ class WebPushBench(HttpBench):
         return str(message.delivery_id)
 
 
-@asynccontextmanager
-async def web_push_bench() -> AsyncIterator[WebPushBench]:
-    vendor = FakeWebPush(PUBLIC_KEY)
-    async with running_vendor(vendor) as transport:
-        yield WebPushBench(vendor, transport)
-
-
 class WebPushHarness(HttpHarness):
+    bench_class = WebPushBench
     success = Reply(status=201)
     also_accepted = frozenset({202})
     without = NO_RECEIPTS | NOT_CHECKED | NOT_FOUND
@@ -68,6 +63,3 @@ class WebPushHarness(HttpHarness):
             "invalid_token",
         ),
     )
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[WebPushBench]:
-        return web_push_bench()

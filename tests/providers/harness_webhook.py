@@ -1,7 +1,5 @@
 """Adapt webhooks to the contract suite."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +7,9 @@ from domain.channels import Channel
 from domain.evidence import CallResult
 from domain.outgoing_messages import OutgoingMessage
 from providers.webhook import Webhook, derive_tenant_secret
-from storage.database import Database
 from testing.vendors.webhook import FakeWebhook
 from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, ContractCase, tools_with
-from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
+from tests.providers.harness_http import HttpBench, HttpHarness
 
 SECRET = b"the installation's key"
 TENANT = UUID(int=7)
@@ -22,6 +19,10 @@ class WebhookBench(HttpBench):
     channel = Channel.WEBHOOK
     content = {"subject": "Hi", "body": "Grüße"}
 
+    @classmethod
+    def new_vendor(cls) -> FakeWebhook:
+        return FakeWebhook(derive_tenant_secret(SECRET, TENANT))
+
     def adapter(self, **changed: Any) -> Webhook:
         return Webhook.build(tools_with(self.transport, SECRET))
 
@@ -29,14 +30,8 @@ class WebhookBench(HttpBench):
         return str(message.delivery_id)
 
 
-@asynccontextmanager
-async def webhook_bench() -> AsyncIterator[WebhookBench]:
-    receiver = FakeWebhook(derive_tenant_secret(SECRET, TENANT))
-    async with running_vendor(receiver) as transport:
-        yield WebhookBench(receiver, transport)
-
-
 class WebhookHarness(HttpHarness):
+    bench_class = WebhookBench
     success = None
     without = (
         {ContractCase.BREAKS: "it has no credentials of Tocsin's; 401 concerns one endpoint"}
@@ -49,6 +44,3 @@ class WebhookHarness(HttpHarness):
         ContractCase.REDIRECTS: CallResult.REFUSED,
         ContractCase.MALFORMS: CallResult.ACCEPTED,
     }
-
-    def bench(self, database: Database | None = None) -> AbstractAsyncContextManager[WebhookBench]:
-        return webhook_bench()

@@ -22,8 +22,7 @@ from services.provider_calls import send_once as send
 from testing.vendors.apns import KEY_ID, TEAM_ID, TOPIC, error, pem_of
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
-from tests.providers.harness_apns import ApnsBench, apns_bench, key, sample
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
+from tests.providers.harness_apns import ApnsBench, key, sample
 
 NOTIFICATION_ID = UUID(int=1)
 CONTENT: dict[str, Any] = {"title": "Hi", "body": "Grüße"}
@@ -31,20 +30,8 @@ CONTENT: dict[str, Any] = {"title": "Hi", "body": "Grüße"}
 
 @pytest.fixture
 async def bench() -> AsyncIterator[ApnsBench]:
-    async with apns_bench() as bench:
+    async with ApnsBench.running() as bench:
         yield bench
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: ApnsBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: ApnsBench) -> None:
-    bench.provider = bench.adapter(base_url="https://127.0.0.1:1")
-    await check_refused_connection(bench)
 
 
 async def test_apns_supports_apns_devices_only(bench: ApnsBench) -> None:

@@ -18,7 +18,7 @@ from services.provider_calls import send_once as send
 from testing.vendors.http2 import Http2Stream
 from testing.vendors.modes import VendorMode
 from tests.polling import eventually
-from tests.providers.harness_apns import ApnsBench, apns_bench, key
+from tests.providers.harness_apns import ApnsBench, key
 
 ACCEPTED, UNKNOWN = CallResult.ACCEPTED, CallResult.UNKNOWN
 HOUR = 3_600.0
@@ -29,7 +29,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApnsBench]:
     """Give calls the time that they need on a slow machine."""
     monkeypatch.setattr(Apns, "deadline", 60.0)
     monkeypatch.setattr(providers.http2, "READ_TIMEOUT", 60.0)
-    async with apns_bench() as bench:
+    async with ApnsBench.running() as bench:
         yield bench
 
 
@@ -139,7 +139,7 @@ async def test_a_reset_stream_leaves_the_other_requests_alone(
 
 async def test_a_silent_connection_gets_no_further_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(providers.http2, "READ_TIMEOUT", 0.3)
-    async with apns_bench() as bench:
+    async with ApnsBench.running() as bench:
         outcome = await send(bench.provider, bench.message_in_mode(VendorMode.HANGS))
         assert (outcome.result, outcome.reason) == (UNKNOWN, "timeout")
         assert (await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))).result is ACCEPTED

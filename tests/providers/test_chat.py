@@ -23,7 +23,7 @@ from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.outgoing_messages import outgoing_message
 from tests.providers.harness import tools_with
-from tests.providers.harness_chat import ChatBench, chat_bench, chat_url
+from tests.providers.harness_chat import ChatBench, chat_url
 
 SLACK, DISCORD, TEAMS, TELEGRAM = ChatService
 HOSTILE = "<!channel> @here <@1> **bold** _it_ `code` [bank](https://evil.example) & <b>"
@@ -31,7 +31,7 @@ HOSTILE = "<!channel> @here <@1> **bold** _it_ `code` [bank](https://evil.exampl
 
 @pytest.fixture(params=list(ChatService))
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[ChatBench]:
-    async with chat_bench(request.param) as bench:
+    async with ChatBench.running(request.param) as bench:
         yield bench
 
 
@@ -41,7 +41,7 @@ def message_with(bench: ChatBench, body: str, title: str = "") -> OutgoingMessag
 
 async def sent(service: ChatService, body: str, title: str = "") -> Any:
     """Return the body of the request that shows this text."""
-    async with chat_bench(service) as bench:
+    async with ChatBench.running(service) as bench:
         assert isinstance(await bench.provider.send(message_with(bench, body, title)), ProviderAcceptance)
         [request] = bench.vendor.log.requests
         return request.json
@@ -88,7 +88,7 @@ async def test_a_throttled_chat_waits_as_long_as_its_service_asks(bench: ChatBen
 @pytest.mark.parametrize("absurd", [-1, True, "soon", None, {"seconds": 1}])
 async def test_an_absurd_delay_is_ignored(absurd: object) -> None:
     for service, body in ((DISCORD, {"retry_after": absurd}), (TELEGRAM, {"parameters": {"retry_after": absurd}})):
-        async with chat_bench(service) as bench:
+        async with ChatBench.running(service) as bench:
             bench.vendor.reply = Reply(status=429, body=body)
             with pytest.raises(TemporaryError) as caught:
                 await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
@@ -96,7 +96,7 @@ async def test_an_absurd_delay_is_ignored(absurd: object) -> None:
 
 
 async def test_an_endless_delay_is_limited_to_a_day() -> None:
-    async with chat_bench(DISCORD) as bench:
+    async with ChatBench.running(DISCORD) as bench:
         bench.vendor.reply = Reply(status=429, body={"retry_after": 10**400})
         with pytest.raises(TemporaryError) as caught:
             await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
@@ -126,7 +126,7 @@ CHAT_ERRORS = [
 async def test_a_documented_error_refuses_this_chat_or_this_message(
     service: ChatService, reply: Reply, reason: str
 ) -> None:
-    async with chat_bench(service) as bench:
+    async with ChatBench.running(service) as bench:
         bench.vendor.reply = reply
         result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert isinstance(result, ProviderRefusal)
@@ -159,7 +159,7 @@ async def test_an_undocumented_client_error_is_the_accounts(bench: ChatBench) ->
     ],
 )
 async def test_a_success_that_no_service_documents_is_unknown(service: ChatService, reply: Reply) -> None:
-    async with chat_bench(service) as bench:
+    async with ChatBench.running(service) as bench:
         bench.vendor.reply = reply
         with pytest.raises(UnknownOutcome, match="undocumented_success"):
             await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
@@ -219,7 +219,7 @@ async def test_teams_shows_runs_of_text_whose_links_lead_where_they_say() -> Non
 
 
 async def test_telegram_gets_plain_text_for_the_chat_and_its_thread() -> None:
-    async with chat_bench(TELEGRAM) as bench:
+    async with ChatBench.running(TELEGRAM) as bench:
         url = f"{chat_url(TELEGRAM)}&message_thread_id=7"
         await bench.provider.send(replace(message_with(bench, HOSTILE), address={"url": url}))
         [request] = bench.vendor.log.requests
@@ -227,7 +227,7 @@ async def test_telegram_gets_plain_text_for_the_chat_and_its_thread() -> None:
 
 
 async def test_a_thread_of_discord_is_kept_in_the_query() -> None:
-    async with chat_bench(DISCORD) as bench:
+    async with ChatBench.running(DISCORD) as bench:
         url = f"{chat_url(DISCORD)}?thread_id=42"
         await bench.provider.send(replace(message_with(bench, "Hi"), address={"url": url}))
         [request] = bench.vendor.log.requests

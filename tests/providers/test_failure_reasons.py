@@ -30,7 +30,7 @@ from services.provider_calls import send_once as send
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.code.tree import ROOT
-from tests.providers.harness_fcm import fcm_bench
+from tests.providers.harness_fcm import FcmBench
 
 R, C, A, U = ReasonCategory
 BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
@@ -357,7 +357,7 @@ def test_a_reply_to_retry_is_of_the_recipient_or_of_the_server(
 
 @pytest.mark.parametrize(("word", "status"), FCM)
 async def test_every_error_of_fcm_has_its_meaning(word: str, status: int) -> None:
-    async with fcm_bench() as bench:
+    async with FcmBench.running() as bench:
         body = {"error": {"status": word, "details": [{"errorCode": word}]}}
         bench.vendor.reply = Reply(status=status, body=body)
         outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))

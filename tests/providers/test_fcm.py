@@ -25,9 +25,8 @@ from providers.outcomes import (
 )
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
-from tests.providers.harness_fcm import STATUS, FcmBench, fcm_bench, sample
+from tests.providers.harness_fcm import STATUS, FcmBench, sample
 from tests.providers.published_schemas import schema_problems
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 RICH: dict[str, Any] = {
     "title": "Hi",
@@ -43,20 +42,15 @@ RICH: dict[str, Any] = {
 
 @pytest.fixture
 async def bench() -> AsyncIterator[FcmBench]:
-    async with fcm_bench() as bench:
+    async with FcmBench.running() as bench:
         yield bench
 
 
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: FcmBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: FcmBench) -> None:
+async def test_a_refused_connection_after_the_token_proves_not_sent(bench: FcmBench) -> None:
     bench.provider = bench.adapter(base_url="http://127.0.0.1:1")
-    await check_refused_connection(bench)
+    with pytest.raises(TemporaryError):
+        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert bench.vendor.log.requests == []
 
 
 async def test_fcm_supports_fcm_devices_only(bench: FcmBench) -> None:

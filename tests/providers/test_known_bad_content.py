@@ -11,7 +11,7 @@ from providers.smtp.adapter import Smtp
 from testing.vendors.modes import VendorMode
 from testing.vendors.smtp import MailServer
 from tests.providers.harness_smtp import to
-from tests.providers.harness_twilio import twilio_bench
+from tests.providers.harness_twilio import TwilioBench
 from tests.providers.harnesses import HTTP_HARNESSES
 
 MAIL = {"subject": "Hi", "text": "Text", "html": "<p>Text</p>"}
@@ -41,7 +41,7 @@ async def test_an_empty_mail_opens_no_connection() -> None:
 
 @pytest.mark.parametrize(("left", "least", "most"), [(3_600, 3_000, 3_600), (-5, 1, 1), (90_000, 36_000, 36_000)])
 async def test_twilio_keeps_a_message_until_it_expires(left: int, least: int, most: int) -> None:
-    async with twilio_bench() as bench:
+    async with TwilioBench.running() as bench:
         expires_at = datetime.now(UTC) + timedelta(seconds=left)
         await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), expires_at=expires_at))
         [request] = bench.vendor.log.requests

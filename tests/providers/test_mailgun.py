@@ -36,9 +36,8 @@ from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.mailgun import API_KEY, FakeMailgun
 from testing.vendors.modes import VendorMode
-from tests.providers.harness_mailgun import MailgunBench, mailgun_bench
+from tests.providers.harness_mailgun import MailgunBench
 from tests.providers.published_schemas import schema_problems
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "mailgun"
 EVENTS = json.loads((SAMPLES / "events.json").read_text())
@@ -48,7 +47,7 @@ COPIES = EmailOptions(cc=("bob@example.com",), bcc=("archive@example.com",))
 
 @pytest.fixture
 async def bench() -> AsyncIterator[MailgunBench]:
-    async with mailgun_bench() as bench:
+    async with MailgunBench.running() as bench:
         yield bench
 
 
@@ -72,18 +71,6 @@ def parsed(bench: MailgunBench, event: Any, at: datetime | None = None) -> Provi
 
 def callback(signature: Any, event: Any = EVENTS[1]) -> bytes:
     return json.dumps({"signature": signature, "event-data": event}).encode()
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: MailgunBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: MailgunBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 async def test_the_request_is_as_documented(bench: MailgunBench) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from domain.email_options import NO_EMAIL_OPTIONS, EmailOptions
 from testing.vendors.modes import VendorMode
-from tests.providers.harness_sendgrid import sendgrid_bench
-from tests.providers.harness_twilio import twilio_bench
+from tests.providers.harness_sendgrid import SendGridBench
+from tests.providers.harness_twilio import TwilioBench
 from tests.providers.published_schemas import schema_problems
 from tests.providers.test_email_options import OPTIONS
 
@@ -20,7 +20,7 @@ NUMBERS = ("ValidityPeriod", "PageSize")
 
 @pytest.mark.parametrize("options", [NO_EMAIL_OPTIONS, OPTIONS], ids=["plain", "all options"])
 async def test_a_request_to_sendgrid_fits_the_published_schema(options: EmailOptions) -> None:
-    async with sendgrid_bench() as bench:
+    async with SendGridBench.running() as bench:
         message = replace(bench.message_in_mode(VendorMode.GOOD), email=options, tags=("order-7",))
         await bench.provider.send(message)
         mail = bench.vendor.log.requests[-1].json
@@ -30,7 +30,7 @@ async def test_a_request_to_sendgrid_fits_the_published_schema(options: EmailOpt
 
 
 async def test_a_message_and_a_lookup_at_twilio_fit_the_published_schema() -> None:
-    async with twilio_bench() as bench:
+    async with TwilioBench.running() as bench:
         expires_at = datetime.now(UTC) + timedelta(hours=1)
         message = replace(bench.message_in_mode(VendorMode.GOOD), expires_at=expires_at)
         await bench.provider.send(message)

@@ -23,9 +23,8 @@ from services.provider_calls import send_once as send
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.resend import error
-from tests.providers.harness_resend import ResendBench, resend_bench
+from tests.providers.harness_resend import ResendBench
 from tests.providers.published_schemas import schema_problems
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "resend"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -51,7 +50,7 @@ ALL_OPTIONS = EmailOptions(
 
 @pytest.fixture
 async def bench() -> AsyncIterator[ResendBench]:
-    async with resend_bench() as bench:
+    async with ResendBench.running() as bench:
         yield bench
 
 
@@ -74,18 +73,6 @@ async def sent(bench: ResendBench, **changes: Any) -> tuple[OutgoingMessage, dic
     outcome = await bench.provider.send(message)
     assert isinstance(outcome, ProviderAcceptance), outcome
     return message, bench.vendor.log.requests[-1].json
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: ResendBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: ResendBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 @pytest.mark.parametrize("options", [EmailOptions(), ALL_OPTIONS], ids=["no options", "all options"])

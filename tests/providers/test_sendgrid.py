@@ -35,8 +35,7 @@ from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.sendgrid import API_KEY, shown
-from tests.providers.harness_sendgrid import SendGridBench, sendgrid_bench
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
+from tests.providers.harness_sendgrid import SendGridBench
 
 SAMPLES = Path(__file__).parent / "payloads" / "sendgrid"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -44,7 +43,7 @@ ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
 
 @pytest.fixture
 async def bench() -> AsyncIterator[SendGridBench]:
-    async with sendgrid_bench() as bench:
+    async with SendGridBench.running() as bench:
         yield bench
 
 
@@ -59,18 +58,6 @@ def raw(events: Any) -> bytes:
 
 def parsed(bench: SendGridBench, body: bytes, at: datetime | None = None) -> list[ProviderReceipt]:
     return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: SendGridBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: SendGridBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 async def test_both_parts_are_sent_plain_first_without_empty_parts(bench: SendGridBench) -> None:

@@ -31,9 +31,8 @@ from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.ses import ACCESS_KEY_ID, SECRET_ACCESS_KEY, error_reply
 from tests.providers.harness import tools_with
-from tests.providers.harness_ses import SesBench, ses_bench
+from tests.providers.harness_ses import SesBench
 from tests.providers.test_email_options import OPTIONS
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "ses"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -44,7 +43,7 @@ ENVIRONMENT = dict(zip(CHAIN, (ACCESS_KEY_ID, SECRET_ACCESS_KEY, "token"), stric
 
 @pytest.fixture
 async def bench() -> AsyncIterator[SesBench]:
-    async with ses_bench() as bench:
+    async with SesBench.running() as bench:
         yield bench
 
 
@@ -61,18 +60,6 @@ async def sent(bench: SesBench, **changes: Any) -> Any:
     """Send a message and return its request as JSON."""
     await bench.provider.send(replace(bench.message_in_mode(VendorMode.GOOD), **changes))
     return bench.vendor.log.requests[-1].json
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: SesBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: SesBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 @pytest.mark.parametrize("options", [EmailOptions(), OPTIONS])

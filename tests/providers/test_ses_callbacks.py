@@ -15,7 +15,7 @@ from providers.ses.sns import build_signed_text
 from testing.vendors.http import Reply
 from testing.vendors.log import VendorMessage
 from testing.vendors.ses import CERTIFICATE_PATH, TOPIC_ARN, certificate_of, signing_key
-from tests.providers.harness_ses import SesBench, ses_bench
+from tests.providers.harness_ses import SesBench
 
 # https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html: the examples of the string to sign
 TOPIC = "arn:aws:sns:us-east-2:123456789012:s4-MySNSTopic-1G1WEFCOXTC0P"
@@ -53,7 +53,7 @@ SIGNED_CONFIRMATION = (
 
 @pytest.fixture
 async def bench() -> AsyncIterator[SesBench]:
-    async with ses_bench() as bench:
+    async with SesBench.running() as bench:
         yield bench
 
 

@@ -38,8 +38,7 @@ from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from testing.vendors.twilio import FROM, SID, TOKEN, record, sign
-from tests.providers.harness_twilio import CALLBACK, TwilioBench, twilio_bench
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
+from tests.providers.harness_twilio import CALLBACK, TwilioBench
 
 SAMPLES = Path(__file__).parent / "payloads" / "twilio"
 ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
@@ -48,7 +47,7 @@ QUERY = f"attempt={ATTEMPT}"
 
 @pytest.fixture
 async def bench() -> AsyncIterator[TwilioBench]:
-    async with twilio_bench() as bench:
+    async with TwilioBench.running() as bench:
         yield bench
 
 
@@ -62,18 +61,6 @@ def callback(name: str) -> bytes:
 
 def error(code: int, status: int = 400) -> Reply:
     return Reply(status=status, body={"code": code, "message": "To +447700900123", "status": status})
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: TwilioBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: TwilioBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 class RecordingTransport(HttpClient):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from testing.vendors.modes import VendorMode
 from testing.vendors.twilio import TOKEN, sign
 from tests.api_tenants import ApiTenant, open_in_process_tenant
 from tests.providers.harness_http import PREFIX
-from tests.providers.harness_twilio import CALLBACK, TwilioBench, twilio_bench
+from tests.providers.harness_twilio import CALLBACK, TwilioBench
 
 STOP, START, HELP = Keyword
 NUMBER = "+4917012345678"
@@ -32,7 +32,7 @@ NUMBER_OF_GOOD = f"{PREFIX}{list(VendorMode).index(VendorMode.GOOD):02}0001"
 
 @pytest.fixture
 async def bench() -> AsyncIterator[TwilioBench]:
-    async with twilio_bench() as bench:
+    async with TwilioBench.running() as bench:
         yield bench
 
 

@@ -40,33 +40,20 @@ from testing.vendors.vonage import (
     problem,
     sign,
 )
-from tests.providers.harness_vonage import CALLBACK, VonageBench, VonageHarness, vonage_bench
+from tests.providers.harness_vonage import CALLBACK, VonageBench, VonageHarness
 from tests.providers.published_schemas import schema_problems
-from tests.providers.vendor_modes import check_one_request, check_refused_connection, every_mode
 
 SAMPLES = Path(__file__).parent / "payloads" / "vonage"
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[VonageBench]:
-    async with vonage_bench() as bench:
+    async with VonageBench.running() as bench:
         yield bench
 
 
 def sample(name: str) -> Any:
     return json.loads((SAMPLES / f"{name}.json").read_text())
-
-
-@every_mode
-async def test_each_attempt_makes_one_request_in_every_vendor_mode(
-    bench: VonageBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await check_one_request(bench, mode, monkeypatch)
-
-
-async def test_a_refused_connection_proves_not_sent(bench: VonageBench) -> None:
-    bench.provider = bench.unreachable()
-    await check_refused_connection(bench)
 
 
 async def test_the_request_has_the_published_form(bench: VonageBench) -> None:

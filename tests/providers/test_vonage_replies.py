@@ -19,7 +19,7 @@ from testing.vendors.modes import VendorMode
 from testing.vendors.vonage import FakeVonage
 from tests.api_tenants import open_in_process_tenant
 from tests.providers.harness_http import PREFIX
-from tests.providers.harness_vonage import VonageBench, vonage_bench
+from tests.providers.harness_vonage import VonageBench
 from tests.providers.published_schemas import PAYLOADS, schema_problems
 
 STOP, START, HELP = Keyword
@@ -28,7 +28,7 @@ INCOMING = json.loads((PAYLOADS / "vonage" / "incoming.json").read_text())
 
 
 async def parsed(event: dict[str, Any]) -> list[ProviderReceipt]:
-    async with vonage_bench() as bench:
+    async with VonageBench.running() as bench:
         body = json.dumps(event).encode()
         return bench.provider.parse_receipts(bench.signed(body, datetime.now(UTC)), body)
 
@@ -89,7 +89,7 @@ async def test_the_fake_vendor_posts_documented_messages() -> None:
 
 
 async def test_an_answer_comes_from_the_number_that_received_the_message() -> None:
-    async with vonage_bench() as bench:
+    async with VonageBench.running() as bench:
         outcome = await bench.provider.answer_sms(TO, "+447700900009", "You are unsubscribed.")
         [request] = bench.vendor.log.requests
     assert isinstance(outcome, ProviderAcceptance)
@@ -106,7 +106,7 @@ async def test_the_status_of_an_answer_is_dropped() -> None:
 @pytest.mark.postgres
 async def test_a_signed_stop_suppresses_the_number_and_start_lifts_it(container: Container) -> None:
     phone = f"+49170{uuid4().int % 10**8:08}"
-    async with vonage_bench() as bench, open_in_process_tenant(container) as api_tenant:
+    async with VonageBench.running() as bench, open_in_process_tenant(container) as api_tenant:
         app = create_app(replace(container, providers={"vonage": bench.provider}))
         async with AsyncClient(transport=ASGITransport(app), base_url="http://tocsin.test") as vonage:
             await api_tenant.put_recipient(phone=phone)

@@ -26,14 +26,14 @@ from providers.web_push.vapid import Vapid, new_private_key
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.providers.harness import tools_with
-from tests.providers.harness_web_push import PRIVATE_KEY, PUBLIC_KEY, WebPushBench, web_push_bench
+from tests.providers.harness_web_push import PRIVATE_KEY, PUBLIC_KEY, WebPushBench
 
 REPORT_URL = "https://tocsin.example.com/t/p/token"
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[WebPushBench]:
-    async with web_push_bench() as bench:
+    async with WebPushBench.running() as bench:
         yield bench
 
 

@@ -20,7 +20,7 @@ from providers.webhook import Webhook, build_body, derive_tenant_secret
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
 from tests.providers.harness import tools_with
-from tests.providers.harness_webhook import SECRET, TENANT, WebhookBench, webhook_bench
+from tests.providers.harness_webhook import SECRET, TENANT, WebhookBench
 
 SAMPLE = Path(__file__).parent / "payloads" / "webhook" / "sent.json"
 CREATED = datetime(2026, 3, 1, 13, 0, 0, 250_000, tzinfo=UTC)
@@ -28,7 +28,7 @@ CREATED = datetime(2026, 3, 1, 13, 0, 0, 250_000, tzinfo=UTC)
 
 @pytest.fixture
 async def bench() -> AsyncIterator[WebhookBench]:
-    async with webhook_bench() as bench:
+    async with WebhookBench.running() as bench:
         yield bench
 
 

@@ -1,5 +1,7 @@
 """Test the fault modes of HTTP vendors, and what each proves, for every such adapter."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from domain.evidence import CallResult
@@ -7,51 +9,67 @@ from services.provider_calls import send_once as send
 from testing.vendors.modes import RETRY_AFTER_MODES, VendorMode
 from tests.providers.harness import ContractCase
 from tests.providers.harness_http import HttpBench
-from tests.providers.harnesses import HARNESSES
+from tests.providers.harnesses import HTTP_HARNESSES
 
+# They call the recipient's own address.
+CALLING_RECIPIENTS = {"web_push", "webhook"}
 PROVED_RESULTS = {
     VendorMode.GOOD: CallResult.ACCEPTED,
-    VendorMode.GARBLES: None,  # the harness states it
     VendorMode.FLOODS: CallResult.ACCEPTED,
     VendorMode.RESETS: CallResult.UNKNOWN,
     VendorMode.LOSES: CallResult.UNKNOWN,
     VendorMode.HANGS: CallResult.UNKNOWN,
     VendorMode.DRIPS: CallResult.UNKNOWN,
-    VendorMode.FAILS: CallResult.UNKNOWN,
-    VendorMode.REDIRECTS: CallResult.PERMANENT,
     VendorMode.REFUSES: CallResult.REFUSED,
     VendorMode.THROTTLES: CallResult.NOT_ACCEPTED,
     VendorMode.BREAKS: CallResult.PERMANENT,
-    VendorMode.ACCEPTS_AND_FAILS: CallResult.UNKNOWN,
     **dict.fromkeys(RETRY_AFTER_MODES, CallResult.NOT_ACCEPTED),
+}
+# The harness states what these prove.
+ERRORS = {
+    VendorMode.GARBLES: ContractCase.MALFORMS,
+    VendorMode.FAILS: ContractCase.ERRS,
+    VendorMode.ACCEPTS_AND_FAILS: ContractCase.ERRS,
+    VendorMode.REDIRECTS: ContractCase.REDIRECTS,
 }
 ACCEPTING_MODES = (
     *(VendorMode.GOOD, VendorMode.GARBLES, VendorMode.FLOODS),
     *(VendorMode.LOSES, VendorMode.DRIPS, VendorMode.ACCEPTS_AND_FAILS),
 )
-every_mode = pytest.mark.parametrize("mode", PROVED_RESULTS)
 
 
 def proved_result(name: str, mode: VendorMode) -> CallResult:
-    """Return what the mode proves. A refusal by a vendor that documents none is an undocumented error."""
-    harness = HARNESSES[name]
+    """Return what the mode proves. A refusal by a vendor that documents none is an undocumented error. Refused
+    credentials that are part of the recipient's address concern that recipient only."""
+    harness = HTTP_HARNESSES[name]
     if mode is VendorMode.REFUSES and ContractCase.REFUSES in harness.without:
         return CallResult.PERMANENT
-    return PROVED_RESULTS[mode] or harness.after_error[ContractCase.MALFORMS]
+    if mode is VendorMode.BREAKS and ContractCase.BREAKS in harness.without:
+        return CallResult.REFUSED
+    return harness.after_error[ERRORS[mode]] if mode in ERRORS else PROVED_RESULTS[mode]
 
 
-async def check_one_request(bench: HttpBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=HTTP_HARNESSES)
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[HttpBench]:
+    async with HTTP_HARNESSES[request.param].bench() as bench:
+        yield bench
+
+
+@pytest.mark.parametrize("mode", [*PROVED_RESULTS, *ERRORS])
+async def test_each_attempt_makes_one_request_in_every_vendor_mode(
+    bench: HttpBench, mode: VendorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Send once like `deliver`, with a short deadline where the vendor does not respond."""
     monkeypatch.setattr(type(bench.provider), "deadline", 1.0 if mode in (VendorMode.HANGS, VendorMode.DRIPS) else 60.0)
     message = bench.message_in_mode(mode)
     outcome = await send(bench.provider, message)
     assert outcome.result is proved_result(bench.provider.name, mode)
     assert len(bench.vendor.log.requests) == 1
-    assert bench.vendor.log.kept[str(message.attempt_id)] == (mode in ACCEPTING_MODES)
+    assert await bench.kept(message) == (mode in ACCEPTING_MODES)
 
 
-async def check_refused_connection(bench: HttpBench) -> None:
-    """Send to an address that refuses connections: it proves that nothing was sent."""
-    outcome = await send(bench.provider, bench.message_in_mode(VendorMode.GOOD))
+@pytest.mark.parametrize("bench", sorted(set(HTTP_HARNESSES) - CALLING_RECIPIENTS), indirect=True)
+async def test_a_refused_connection_proves_not_sent(bench: HttpBench) -> None:
+    outcome = await send(bench.unreachable(), bench.message_in_mode(VendorMode.GOOD))
     assert outcome.result is CallResult.NOT_ACCEPTED
     assert bench.vendor.log.requests == []
