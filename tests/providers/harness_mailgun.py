@@ -1,17 +1,30 @@
-"""Adapt Mailgun to the contract suite."""
+"""Adapt Mailgun to the contract suite, and read the samples of its tests."""
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
+from domain.email_options import EmailOptions
+from domain.outgoing_messages import OutgoingMessage
+from providers.base import ProviderReceipt
 from providers.mailgun.adapter import Mailgun, MailgunSettings
+from providers.mailgun.lookup import REFERENCE
 from testing.vendors.http import Reply
 from testing.vendors.mailgun import API_KEY, FakeMailgun
+from testing.vendors.modes import VendorMode
 from tests.providers.harness import ContractCase
 from tests.providers.harness_channels import EmailBench, EmailHarness
+
+SAMPLES = Path(__file__).parent / "payloads" / "mailgun"
+EVENTS = json.loads((SAMPLES / "events.json").read_text())
+ATTEMPT = UUID(EVENTS[0]["user-variables"][REFERENCE])
+COPIES = EmailOptions(cc=("bob@example.com",), bcc=("archive@example.com",))
 
 
 class MailgunBench(EmailBench):
@@ -55,3 +68,17 @@ class MailgunHarness(EmailHarness):
     )
     signature_lifetime = timedelta(hours=8)
     without = {ContractCase.SIGNS_BODY: "it signs a token that is good for one event"}
+
+
+def good(bench: MailgunBench, **changes: Any) -> OutgoingMessage:
+    return replace(bench.message_in_mode(VendorMode.GOOD), **changes)
+
+
+def parsed(bench: MailgunBench, event: Any, at: datetime | None = None) -> ProviderReceipt:
+    headers, body = bench.signed_receipt(json.dumps(event).encode(), at or datetime.now(UTC))
+    [receipt] = bench.provider.parse_receipts(headers, body)
+    return receipt
+
+
+def callback(signature: Any, event: Any = EVENTS[1]) -> bytes:
+    return json.dumps({"signature": signature, "event-data": event}).encode()

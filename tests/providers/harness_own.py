@@ -9,6 +9,7 @@ from typing import ClassVar
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
 from providers.in_app import InApp
+from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
 from providers.sandbox import SIGNATURE_HEADER, TIMESTAMP_HEADER, Sandbox, sign
 from storage.database import Database
 from storage.inbox import InboxStore
@@ -105,3 +106,11 @@ class InAppHarness(Harness):
     @asynccontextmanager
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
         yield InAppBench(await open_database_tenant(database))
+
+
+async def sandbox_outcome(sandbox: Sandbox, message: OutgoingMessage) -> type:
+    """Return the class of the outcome, which is returned or raised."""
+    try:
+        return type(await sandbox.send(message))
+    except (TemporaryError, PermanentError, UnknownOutcome) as error:
+        return type(error)

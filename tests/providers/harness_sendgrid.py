@@ -1,16 +1,26 @@
-"""Adapt SendGrid to the contract suite."""
+"""Adapt SendGrid to the contract suite, and read the samples of its tests."""
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from domain.evidence import CallResult
+from providers.base import ProviderReceipt
 from providers.sendgrid.adapter import SendGrid
 from providers.sendgrid.settings import SendGridSettings
 from testing.vendors.http import Reply
 from testing.vendors.sendgrid import API_KEY, FakeSendGrid, shown
 from tests.providers.harness import ContractCase, Harness
 from tests.providers.harness_channels import EmailBench, EmailHarness
+
+SAMPLES = Path(__file__).parent / "payloads" / "sendgrid"
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
 
 
 class SendGridBench(EmailBench):
@@ -44,3 +54,12 @@ class SendGridHarness(EmailHarness):
     bad_addresses = (({"email": "pepé@example.com"}, "international_address_not_supported"),)
     # The status alone is the response.
     after_error = {**Harness.after_error, ContractCase.MALFORMS: CallResult.ACCEPTED}
+
+
+def raw(events: Any) -> bytes:
+    """Return the body as the vendor posts it: with its own JSON spacing and a final line break."""
+    return json.dumps(events, separators=(",", ":")).encode() + b"\r\n"
+
+
+def parsed(bench: SendGridBench, body: bytes, at: datetime | None = None) -> list[ProviderReceipt]:
+    return bench.provider.parse_receipts(bench.signed(body, at or datetime.now(UTC)), body)

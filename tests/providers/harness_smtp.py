@@ -1,9 +1,12 @@
 """Adapt SMTP to the contract suite."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import ClassVar
 from uuid import uuid4
+
+import trustme
 
 from domain.channels import Channel
 from domain.outgoing_messages import OutgoingMessage
@@ -71,3 +74,15 @@ class SmtpHarness(Harness):
     async def bench(self, database: Database) -> AsyncIterator[Bench]:
         async with MailServer().running() as server:
             yield SmtpBench(await open_database_tenant(database), server)
+
+
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    return context
+
+
+def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context

@@ -1,6 +1,8 @@
-"""Adapt Twilio to the contract suite."""
+"""Adapt Twilio to the contract suite, and read the samples of its tests."""
 
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -12,6 +14,10 @@ from tests.providers.harness import ContractCase
 from tests.providers.harness_channels import SmsBench, SmsHarness
 
 CALLBACK = "https://tocsin.example/api/v1/receipts/twilio"
+
+SAMPLES = Path(__file__).parent / "payloads" / "twilio"
+ATTEMPT = UUID("816f0b9f-7ffd-5131-839d-9576d8637861")
+QUERY = f"attempt={ATTEMPT}"
 
 
 class TwilioBench(SmsBench):
@@ -44,3 +50,7 @@ class TwilioHarness(SmsHarness):
     bench_class = TwilioBench
     success = Reply(status=201, body={"sid": "SM1"})
     without = {ContractCase.SIGNS_TIME: "its signature covers no time; a repeated callback is the same receipt"}
+
+
+def callback(name: str) -> bytes:
+    return (SAMPLES / f"{name}.form").read_bytes()

@@ -1,6 +1,8 @@
-"""Adapt Vonage to the contract suite."""
+"""Adapt Vonage to the contract suite, and read the samples of its tests."""
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -21,6 +23,12 @@ from testing.vendors.vonage import (
 from tests.providers.harness_channels import SmsBench, SmsHarness
 
 CALLBACK = "https://tocsin.example/api/v1/receipts/vonage"
+
+SAMPLES = Path(__file__).parent / "payloads" / "vonage"
+
+
+def sample(name: str) -> Any:
+    return json.loads((SAMPLES / f"{name}.json").read_text())
 
 
 class VonageBench(SmsBench):

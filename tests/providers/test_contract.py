@@ -1,29 +1,25 @@
 """Test every registered provider against the contract of the engine, through the call that `deliver` uses."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
 
 import pytest
 
 from commands.provider_checks import NOTHING_TO_CHECK
 from config import Settings
-from domain.evidence import CallResult, ReceiptKind
-from domain.outgoing_messages import OutgoingMessage
-from providers.base import ForgedReceipt, Provider, ProviderReceipt, UnreadableReceipt
-from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryError
+from domain.evidence import CallResult
+from providers.base import Provider
+from providers.outcomes import TemporaryError
 from providers.pools import CALL_OVERHEAD
 from providers.registry import PROVIDERS
 from services.outcome_translation import unrecorded_result
 from services.provider_calls import send_once as send
-from services.receipts import stored_receipt_of as stored
 from storage.database import Database
+from tests.providers.contract_cases import for_providers_with, set_deadline
 from tests.providers.harness import Bench, ContractCase
 from tests.providers.harnesses import HARNESSES, HTTP_HARNESSES
 
 pytestmark = pytest.mark.postgres
-LATER = timedelta(seconds=2)
 # Everything that can happen to a call.
 MISHAPS = (
     ContractCase.REFUSES,
@@ -43,12 +39,6 @@ MISHAPS = (
 async def bench(request: pytest.FixtureRequest, database: Database) -> AsyncIterator[Bench]:
     async with HARNESSES[request.param].bench(database) as bench:
         yield bench
-
-
-def for_providers_with(*cases: ContractCase) -> pytest.MarkDecorator:
-    """Parametrize over every provider whose harness does not exclude the cases."""
-    able = [name for name in PROVIDERS if name in HARNESSES and not set(cases) & set(HARNESSES[name].without)]
-    return pytest.mark.parametrize("bench", able, indirect=True)
 
 
 def test_every_provider_has_a_harness() -> None:
@@ -158,18 +148,11 @@ async def test_refused_credentials_are_permanent(bench: Bench) -> None:
     assert await bench.kept(message) == 0
 
 
-def _set_deadline(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set a short deadline for vendors that never respond. All others get the time that they need on a slow machine."""
-    monkeypatch.setattr(
-        type(bench.provider), "deadline", 0.5 if case in (ContractCase.HANGS, ContractCase.DRIPS) else 60.0
-    )
-
-
 @for_providers_with(ContractCase.HANGS)
 async def test_a_call_that_hangs_is_cut_by_the_deadline_and_unknown(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _set_deadline(bench, ContractCase.HANGS, monkeypatch)
+    set_deadline(bench, ContractCase.HANGS, monkeypatch)
     message = await bench.message(ContractCase.HANGS)
     async with asyncio.timeout(60):
         outcome = await send(bench.provider, message)
@@ -216,7 +199,7 @@ async def test_an_endless_response_is_cut_and_counts_as_accepted(bench: Bench) -
 
 @for_providers_with(ContractCase.DRIPS)
 async def test_a_dripping_response_is_cut_by_the_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    _set_deadline(bench, ContractCase.HANGS, monkeypatch)
+    set_deadline(bench, ContractCase.HANGS, monkeypatch)
     async with asyncio.timeout(60):
         outcome = await send(bench.provider, await bench.message(ContractCase.DRIPS))
     assert (outcome.result, outcome.reason) == (CallResult.UNKNOWN, "timeout")
@@ -227,7 +210,7 @@ async def test_a_dripping_response_is_cut_by_the_deadline(bench: Bench, monkeypa
 async def test_an_attempt_is_one_call(bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch) -> None:
     if case in HARNESSES[bench.provider.name].without:
         return
-    _set_deadline(bench, case, monkeypatch)
+    set_deadline(bench, case, monkeypatch)
     message = await bench.message(case)
     await send(bench.provider, message)
     assert await bench.called(message) == 1
@@ -247,227 +230,3 @@ async def test_no_reason_quotes_the_recipient(bench: Bench) -> None:
         outcome = await send(bench.provider, message)
         assert outcome.reason
         assert not [value for value in map(str, message.address.values()) if value in repr(unrecorded_result(outcome))]
-
-
-async def reported(bench: Bench, word: str) -> tuple[OutgoingMessage, str, bytes]:
-    message = await bench.message(ContractCase.ACCEPTS)
-    outcome = await send(bench.provider, message)
-    message_id = outcome.message_id or ""
-    return message, message_id, bench.report(word, message, message_id, datetime.now(UTC))
-
-
-async def read(bench: Bench, headers: Mapping[str, str], body: bytes) -> list[ProviderReceipt]:
-    """Read a callback like the API."""
-    await bench.provider.prepare_receipts(headers, body)
-    return bench.provider.parse_receipts(headers, body)
-
-
-async def parsed(
-    bench: Bench, body: bytes, at: datetime | None = None, *, genuine: bool = True
-) -> list[ProviderReceipt]:
-    """Read a callback with this body, sent and signed at that time."""
-    return await read(bench, *bench.signed_receipt(body, at or datetime.now(UTC), genuine=genuine))
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_a_receipt_names_the_attempt_and_has_a_known_kind(bench: Bench) -> None:
-    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
-    [receipt] = await parsed(bench, body)
-    assert receipt.kind is ReceiptKind.DELIVERED
-    assert message.attempt_id == receipt.attempt_id or message_id == receipt.provider_message_id
-    assert receipt.occurred_at.tzinfo is not None
-    assert receipt.raw
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_an_unknown_vendor_term_is_unknown_and_kept(bench: Bench) -> None:
-    _, _, body = await reported(bench, "teleported")
-    [receipt] = await parsed(bench, body)
-    assert receipt.kind is ReceiptKind.UNKNOWN
-    assert "teleported" in str(receipt.raw)
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
-    first, again = [
-        [stored(bench.provider.name, receipt).id for receipt in await parsed(bench, body, datetime.now(UTC) - delay)]
-        for delay in (timedelta(), LATER)
-    ]
-    assert first == again
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_receipts_of_two_messages_are_two(bench: Bench) -> None:
-    word = HARNESSES[bench.provider.name].delivered
-    bodies = [(await reported(bench, word))[2] for _ in range(2)]
-    ids = {stored(bench.provider.name, receipt).id for body in bodies for receipt in await parsed(bench, body)}
-    assert len(ids) == 2
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_a_forged_receipt_is_refused(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
-    with pytest.raises(ForgedReceipt):
-        await parsed(bench, body, genuine=False)
-
-
-@for_providers_with(ContractCase.REPORTS)
-async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
-    unsigned = bench.without_signature(*bench.signed_receipt(body, datetime.now(UTC)))
-    assert unsigned
-    for headers, changed in unsigned:
-        with pytest.raises(ForgedReceipt):
-            await read(bench, headers, changed)
-
-
-@for_providers_with(ContractCase.SIGNS_BODY)
-async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
-    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
-    headers = bench.signed(body, datetime.now(UTC))
-    other = bench.report("opened", replace(message, attempt_id=message.delivery_id), message_id, datetime.now(UTC))
-    for changed in (other, body + b" ", b""):
-        with pytest.raises(ForgedReceipt):
-            await read(bench, headers, changed)
-
-
-@for_providers_with(ContractCase.SIGNS_TIME)
-async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench) -> None:
-    harness = HARNESSES[bench.provider.name]
-    _, _, body = await reported(bench, harness.delivered)
-    for age in (harness.signature_lifetime + timedelta(minutes=5), -timedelta(hours=1)):
-        with pytest.raises(ForgedReceipt):
-            await parsed(bench, body, datetime.now(UTC) - age)
-
-
-@for_providers_with(ContractCase.REPORTS)
-@pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[]", b"{}", b'"text"', b"7"])
-async def test_a_signed_body_that_the_vendor_does_not_document_is_unreadable(bench: Bench, body: bytes) -> None:
-    with pytest.raises(UnreadableReceipt):
-        await parsed(bench, body)
-
-
-@pytest.mark.parametrize("name", [name for name, provider in PROVIDERS.items() if not provider.parses_receipts()])
-async def test_a_provider_without_receipts_refuses_every_receipt_as_forged(name: str, database: Database) -> None:
-    async with HARNESSES[name].bench(database) as bench:
-        with pytest.raises(ForgedReceipt):
-            bench.provider.parse_receipts({}, b"{}")
-
-
-@for_providers_with(ContractCase.CHECKS)
-async def test_a_check_with_good_credentials_passes_and_sends_nothing(bench: Bench) -> None:
-    assert await bench.provider.check()
-    assert bench.sends() == 0
-
-
-@for_providers_with(ContractCase.CHECKS)
-async def test_a_check_reports_unknown_credentials(bench: Bench) -> None:
-    with pytest.raises(PermanentError, match=r"^credentials_refused$"):
-        await bench.bad_credentials().check()
-    assert bench.sends() == 0
-
-
-@for_providers_with(ContractCase.CHECKS)
-async def test_a_check_reports_an_unreachable_vendor(bench: Bench) -> None:
-    with pytest.raises(TemporaryError, match=r"^connect_failed$"):
-        await bench.unreachable().check()
-
-
-# Possible results of a query over HTTP, and what they prove: never that a message may have been accepted.
-LOOKUP_ERRORS = {
-    ContractCase.THROTTLES: TemporaryError,
-    ContractCase.BREAKS: PermanentError,
-    ContractCase.HANGS: TemporaryError,
-    ContractCase.LOSES: TemporaryError,
-    ContractCase.ERRS: TemporaryError,
-    ContractCase.REDIRECTS: PermanentError,
-    ContractCase.MALFORMS: TemporaryError,
-    ContractCase.FLOODS: TemporaryError,
-    ContractCase.DRIPS: TemporaryError,
-}
-
-
-@for_providers_with(ContractCase.CHECKS, ContractCase.ERRS)
-@pytest.mark.parametrize("case", LOOKUP_ERRORS)
-async def test_a_failing_check_raises_a_provider_error_within_the_deadline(
-    bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _set_deadline(bench, case, monkeypatch)
-    bench.set_lookup_mode(case)
-    async with asyncio.timeout(60):
-        with pytest.raises(LOOKUP_ERRORS[case]):
-            await bench.provider.check()
-    assert (bench.lookups(), bench.sends()) == (1, 0)
-
-
-async def found(bench: Bench, message: OutgoingMessage) -> list[ProviderAcceptance]:
-    """Look up like reconcile, a moment after the row was written."""
-    return await bench.provider.look_up(message, datetime.now(UTC) - timedelta(seconds=5))
-
-
-@for_providers_with(ContractCase.FINDS, ContractCase.LOSES)
-async def test_an_accepted_message_is_found_after_a_lost_response(bench: Bench) -> None:
-    message = await bench.message(ContractCase.LOSES)
-    assert (await send(bench.provider, message)).result is CallResult.UNKNOWN
-    [accepted] = await found(bench, message)
-    assert accepted.message_id
-
-
-@for_providers_with(ContractCase.FINDS)
-async def test_a_lookup_returns_the_message_id_of_the_response(bench: Bench) -> None:
-    message = await bench.message(ContractCase.ACCEPTS)
-    outcome = await send(bench.provider, message)
-    assert [accepted.message_id for accepted in await found(bench, message)] == [outcome.message_id]
-
-
-@for_providers_with(ContractCase.FINDS)
-async def test_a_lookup_finds_only_the_requested_message(bench: Bench) -> None:
-    messages = [await bench.message(ContractCase.ACCEPTS) for _ in range(3)]
-    sent = [(await send(bench.provider, message)).message_id for message in messages]
-    assert [[accepted.message_id for accepted in await found(bench, message)] for message in messages] == [
-        [message_id] for message_id in sent
-    ]
-
-
-@for_providers_with(ContractCase.FINDS, ContractCase.HANGS)
-async def test_a_message_that_never_arrived_is_not_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    await send(bench.provider, await bench.message(ContractCase.ACCEPTS))
-    hung, unsent = await bench.message(ContractCase.HANGS), await bench.message(ContractCase.ACCEPTS)
-    with monkeypatch.context() as hasty:
-        _set_deadline(bench, ContractCase.HANGS, hasty)
-        assert (await send(bench.provider, hung)).result is CallResult.UNKNOWN
-    assert [await found(bench, message) for message in (hung, unsent)] == [[], []]
-
-
-@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
-async def test_a_lookup_is_one_request_and_sends_nothing(bench: Bench) -> None:
-    message = await bench.message(ContractCase.LOSES)
-    await send(bench.provider, message)
-    for times in (1, 2):
-        assert await found(bench, message)
-        assert (bench.lookups(), bench.sends()) == (times, 1)
-
-
-@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
-@pytest.mark.parametrize("case", LOOKUP_ERRORS)
-async def test_a_failed_lookup_proves_nothing_and_is_not_repeated(
-    bench: Bench, case: ContractCase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    message = await bench.message(ContractCase.LOSES)
-    await send(bench.provider, message)
-    _set_deadline(bench, case, monkeypatch)
-    bench.set_lookup_mode(case)
-    async with asyncio.timeout(60):
-        with pytest.raises(LOOKUP_ERRORS[case]):
-            await found(bench, message)
-    assert bench.lookups() == 1
-
-
-@for_providers_with(ContractCase.FINDS, ContractCase.ERRS)
-async def test_a_lookup_reports_unknown_credentials(bench: Bench) -> None:
-    message = await bench.message(ContractCase.ACCEPTS)
-    with pytest.raises(PermanentError, match=r"^credentials_refused$"):
-        await bench.bad_credentials().look_up(message, datetime.now(UTC))
-    with pytest.raises(TemporaryError, match=r"^connect_failed$"):
-        await bench.unreachable().look_up(message, datetime.now(UTC))

@@ -1,6 +1,5 @@
-"""Test FCM: requests, the meaning of each response, deleted devices, and access tokens."""
+"""Test FCM: the request, the lifetime and urgency of a message, the check and the settings."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -11,21 +10,18 @@ from typing import Any
 
 import pytest
 from firebase_admin import messaging
-from pydantic import SecretStr
 
 from domain.channels import DeviceKind
 from providers.fcm.adapter import FcmSettings
 from providers.outcomes import (
     PermanentError,
     ProviderAcceptance,
-    ProviderError,
     ProviderRefusal,
     TemporaryError,
-    UnknownOutcome,
 )
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
-from tests.providers.harness_fcm import STATUS, FcmBench, sample
+from tests.providers.harness_fcm import FcmBench, sample
 from tests.providers.published_schemas import schema_problems
 
 RICH: dict[str, Any] = {
@@ -153,185 +149,6 @@ async def test_an_accepted_message_has_its_name(bench: FcmBench) -> None:
     bench.vendor.reply = Reply(status=200, body=sample("accepted"))
     result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert result == ProviderAcceptance(message_id=sample("accepted")["name"], response={"status": 200})
-
-
-@pytest.mark.parametrize(
-    ("name", "status", "reason", "gone"),
-    [
-        ("unregistered", 404, "unregistered", True),
-        ("invalid_token", 400, "invalid_token", True),
-        ("invalid_argument", 400, "bad_request", False),
-        ("invalid_without_field", 400, "bad_request", False),
-    ],
-)
-async def test_a_device_is_deleted_only_if_the_vendor_reports_a_dead_token(
-    bench: FcmBench, name: str, status: int, reason: str, gone: bool
-) -> None:
-    bench.vendor.reply = Reply(status=status, body=sample(name))
-    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(result, ProviderRefusal)
-    assert (result.reason, result.is_gone) == (reason, gone)
-
-
-NO_WORDS: list[Any] = [b"", b"<html>", {"error": 7}, {"error": {"details": [7, {"fieldViolations": [7]}]}}]
-
-
-@pytest.mark.parametrize("body", NO_WORDS)
-async def test_a_400_without_a_code_keeps_the_device(bench: FcmBench, body: Any) -> None:
-    bench.vendor.reply = Reply(status=400, body=body)
-    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(result, ProviderRefusal)
-    assert (result.reason, result.is_gone) == ("bad_request", False)
-
-
-async def test_a_token_of_another_project_is_refused_and_keeps_the_device(bench: FcmBench) -> None:
-    bench.vendor.reply = Reply(status=STATUS["sender_mismatch"], body=sample("sender_mismatch"))
-    result = await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert isinstance(result, ProviderRefusal)
-    assert (result.reason, result.is_gone) == ("sender_mismatch", False)
-
-
-@pytest.mark.parametrize("body", NO_WORDS)
-async def test_a_404_without_a_code_is_not_about_the_device(bench: FcmBench, body: Any) -> None:
-    bench.vendor.reply = Reply(status=404, body=body)
-    with pytest.raises(PermanentError, match="unexpected_answer"):
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "reason"),
-    [
-        ("unauthenticated", PermanentError, "credentials_refused"),
-        ("quota_exceeded", TemporaryError, "throttled"),
-        ("unavailable", TemporaryError, "unavailable"),
-        ("internal", UnknownOutcome, "server_error"),
-    ],
-)
-async def test_every_other_status_word_proves_a_result(
-    bench: FcmBench, name: str, kind: type[ProviderError], reason: str
-) -> None:
-    bench.vendor.reply = Reply(status=STATUS[name], body=sample(name))
-    with pytest.raises(kind) as caught:
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert caught.value.reason == reason
-
-
-async def test_a_503_of_another_server_proves_nothing(bench: FcmBench) -> None:
-    bench.vendor.reply = Reply(status=503, body=b"<html>")
-    with pytest.raises(UnknownOutcome):
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-
-
-@pytest.mark.parametrize(
-    ("name", "headers", "delay"),
-    [
-        ("quota_exceeded", {}, 60),
-        ("quota_exceeded", {"Retry-After": "7"}, 7),
-        ("unavailable", {"Retry-After": "7"}, 7),
-        ("unavailable", {}, None),
-    ],
-)
-async def test_a_delay_is_the_vendors_or_the_documented_one(
-    bench: FcmBench, name: str, headers: dict[str, str], delay: float | None
-) -> None:
-    bench.vendor.reply = Reply(status=STATUS[name], body=sample(name), headers=headers)
-    with pytest.raises(TemporaryError) as caught:
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert caught.value.retry_after == delay
-
-
-async def test_many_sends_at_once_share_one_token(bench: FcmBench) -> None:
-    await asyncio.gather(*(bench.provider.send(bench.message_in_mode(VendorMode.GOOD)) for _ in range(10)))
-    assert (len(bench.vendor.tokens), len(bench.vendor.log.requests)) == (1, 10)
-
-
-async def test_a_token_that_is_about_to_end_is_renewed(bench: FcmBench) -> None:
-    bench.vendor.lasts = 200
-    for _ in range(2):
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert len(bench.vendor.tokens) == 2
-
-
-async def test_a_token_that_was_refused_is_dropped(bench: FcmBench) -> None:
-    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    with pytest.raises(PermanentError):
-        await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
-    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert len(bench.vendor.tokens) == 2
-
-
-async def test_a_refused_token_that_worked_before_is_renewed_once(
-    bench: FcmBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first token may have been revoked. If the new one is refused as well, the account is."""
-    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    with monkeypatch.context() as later:
-        later.setattr("providers.access_tokens.NEW_TOKEN_SECONDS", 0.0)
-        with pytest.raises(TemporaryError, match="token_expired"):
-            await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
-    assert len(bench.vendor.tokens) == 1
-    with pytest.raises(PermanentError, match="credentials_refused"):
-        await bench.provider.send(bench.message_in_mode(VendorMode.BREAKS))
-    assert len(bench.vendor.tokens) == 2
-    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert len(bench.vendor.tokens) == 3
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind"),
-    [
-        (Reply(status=400, body={"error": "invalid_grant"}), PermanentError),
-        (Reply(status=401, body={"error": "invalid_client"}), PermanentError),
-        (Reply(status=429), TemporaryError),
-        (Reply(status=500), TemporaryError),
-        (Reply(status=302, headers={"location": "/token"}), TemporaryError),
-        (Reply(status=200, body=b"<html>"), TemporaryError),
-        (Reply(status=200, body={"access_token": "t"}), TemporaryError),
-    ],
-)
-async def test_a_missing_token_proves_that_nothing_was_sent(
-    bench: FcmBench, reply: Reply, kind: type[ProviderError]
-) -> None:
-    bench.vendor.token_reply = reply
-    with pytest.raises(kind):
-        await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.log.requests == []
-
-
-async def test_a_token_endpoint_that_hangs_is_cut_before_the_call_is(
-    bench: FcmBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("providers.access_tokens.TOKEN_DEADLINE", 0.2)
-
-    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = bench.adapter(token_url=url)
-        with pytest.raises(TemporaryError, match="token_unavailable"):
-            await provider.send(bench.message_in_mode(VendorMode.GOOD))
-    assert bench.vendor.log.requests == []
-
-
-async def test_a_lost_response_of_the_token_endpoint_is_no_unknown_send(bench: FcmBench) -> None:
-    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.transport.abort()
-
-    async with await asyncio.start_server(reset, "127.0.0.1", 0) as server:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        provider = bench.adapter(token_url=url)
-        with pytest.raises(TemporaryError):
-            await provider.send(bench.message_in_mode(VendorMode.GOOD))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", "{}", '{"type": "service_account"}', '"/etc/passwd"'])
-async def test_invalid_credentials_are_an_error_at_start_without_quotes(bench: FcmBench, text: str) -> None:
-    with pytest.raises(ValueError, match=r"^TOCSIN_FCM_CREDENTIALS is not the JSON of a service account$") as caught:
-        bench.adapter(credentials=SecretStr(text))
-    assert caught.value.__suppress_context__
 
 
 async def test_a_project_of_the_settings_wins_over_that_of_the_credentials(bench: FcmBench) -> None:

@@ -1,8 +1,6 @@
-"""Test Mailgun: the request, the result of each response, lookups, and the webhooks that are accepted."""
+"""Test Mailgun: the request, the result of each response, the check and the settings."""
 
 import base64
-import json
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,21 +8,17 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
 from domain.email_options import EmailAttachment, EmailOptions
-from domain.evidence import ReceiptKind
-from domain.outgoing_messages import OutgoingMessage
-from providers.base import ForgedReceipt, ProviderReceipt, UnreadableReceipt
 from providers.email_fields import recipient_digest
-from providers.mailgun.adapter import Mailgun, MailgunSettings
-from providers.mailgun.lookup import PAGE_SIZE, REFERENCE
+from providers.mailgun.adapter import MailgunSettings
+from providers.mailgun.lookup import REFERENCE
 from providers.mailgun.options import COPY_DIGEST, build_fields
 from providers.outcomes import (
-    LookupRefused,
     PermanentError,
     ProviderAcceptance,
     ProviderError,
@@ -32,17 +26,10 @@ from providers.outcomes import (
     TemporaryError,
     UnknownOutcome,
 )
-from services.receipts import stored_receipt_of as stored
 from testing.vendors.http import Reply
-from testing.vendors.mailgun import API_KEY, FakeMailgun
-from testing.vendors.modes import VendorMode
-from tests.providers.harness_mailgun import MailgunBench
+from testing.vendors.mailgun import API_KEY
+from tests.providers.harness_mailgun import COPIES, MailgunBench, good
 from tests.providers.published_schemas import schema_problems
-
-SAMPLES = Path(__file__).parent / "payloads" / "mailgun"
-EVENTS = json.loads((SAMPLES / "events.json").read_text())
-ATTEMPT = UUID(EVENTS[0]["user-variables"][REFERENCE])
-COPIES = EmailOptions(cc=("bob@example.com",), bcc=("archive@example.com",))
 
 
 @pytest.fixture
@@ -51,26 +38,12 @@ async def bench() -> AsyncIterator[MailgunBench]:
         yield bench
 
 
-def good(bench: MailgunBench, **changes: Any) -> OutgoingMessage:
-    return replace(bench.message_in_mode(VendorMode.GOOD), **changes)
-
-
 def form(bench: MailgunBench) -> dict[str, Any]:
     """Return the fields of the last request, as the published schema names them."""
     fields: dict[str, list[str]] = defaultdict(list)
     for name, value in bench.vendor.log.requests[-1].multipart:
         fields[name].append(value.decode())
     return {name: values if name in ("to", "o:tag") else values[0] for name, values in fields.items()}
-
-
-def parsed(bench: MailgunBench, event: Any, at: datetime | None = None) -> ProviderReceipt:
-    headers, body = bench.signed_receipt(json.dumps(event).encode(), at or datetime.now(UTC))
-    [receipt] = bench.provider.parse_receipts(headers, body)
-    return receipt
-
-
-def callback(signature: Any, event: Any = EVENTS[1]) -> bytes:
-    return json.dumps({"signature": signature, "event-data": event}).encode()
 
 
 async def test_the_request_is_as_documented(bench: MailgunBench) -> None:
@@ -213,155 +186,6 @@ async def test_a_throttled_call_waits_as_long_as_mailgun_asks(
     assert delay is None or (least or 0) <= delay <= (most or 0)
 
 
-async def test_every_vendor_term_has_its_receipt_kind(bench: MailgunBench) -> None:
-    receipts = [parsed(bench, event) for event in EVENTS]
-    assert [(receipt.raw["event"], receipt.kind, receipt.reason) for receipt in receipts] == [
-        ("accepted", ReceiptKind.UNKNOWN, None),
-        ("delivered", ReceiptKind.DELIVERED, None),
-        ("opened", ReceiptKind.OPENED, None),
-        ("clicked", ReceiptKind.CLICKED, None),
-        ("unsubscribed", ReceiptKind.UNSUBSCRIBED, None),
-        ("complained", ReceiptKind.COMPLAINED, None),
-        ("rejected", ReceiptKind.FAILED, "unverified_recipient"),
-        ("failed", ReceiptKind.FAILED, "bounced_before"),
-        ("failed", ReceiptKind.BOUNCED, "invalid_address"),
-        ("failed", ReceiptKind.BOUNCED, "mailbox_disabled"),
-        ("failed", ReceiptKind.FAILED, "validity_expired"),
-        ("failed", ReceiptKind.DELAYED, "mailbox_full"),
-    ]
-    assert {receipt.attempt_id for receipt in receipts} == {ATTEMPT}
-    assert {receipt.occurred_at for receipt in receipts} == {datetime(2018, 6, 22, 18, 29, 59, 626182, UTC)}
-
-
-async def test_an_event_of_a_copy_proves_nothing_about_the_recipient(bench: MailgunBench) -> None:
-    variables = {REFERENCE: str(ATTEMPT), COPY_DIGEST: recipient_digest(ATTEMPT, "ada@example.com")}
-    bounced, rejected = ({**EVENTS[index], "user-variables": variables} for index in (8, 6))
-    events = [{**bounced, "recipient": "bob@example.com"}, bounced, rejected]
-    assert [(receipt.kind, receipt.reason) for receipt in (parsed(bench, event) for event in events)] == [
-        (ReceiptKind.UNKNOWN, None),
-        (ReceiptKind.BOUNCED, "invalid_address"),
-        (ReceiptKind.FAILED, "unverified_recipient"),
-    ]
-
-
-@pytest.mark.parametrize("variables", [None, [], "text", {}, {REFERENCE: 7}, {REFERENCE: "another system's"}])
-async def test_an_event_of_another_sender_is_of_no_attempt(bench: MailgunBench, variables: Any) -> None:
-    receipt = parsed(bench, {**EVENTS[1], "user-variables": variables})
-    message_id = EVENTS[1]["message"]["headers"]["message-id"]
-    assert (receipt.attempt_id, receipt.provider_message_id) == (None, message_id)
-
-
-async def test_a_repeated_event_with_another_token_is_the_same_receipt(bench: MailgunBench) -> None:
-    first, again = (parsed(bench, EVENTS[1]) for _ in range(2))
-    assert first.token != again.token
-    assert stored("mailgun", first).id == stored("mailgun", again).id
-
-
-async def test_another_event_with_a_copied_signature_has_the_used_token(bench: MailgunBench) -> None:
-    """The signature does not cover the event. The database stores one receipt for each token."""
-    signature = bench.vendor.sign(str(int(time.time())), "t" * 50)
-    rows = [stored("mailgun", *bench.provider.parse_receipts({}, callback(signature, event))) for event in EVENTS[1:3]]
-    assert rows[0].id != rows[1].id
-    assert rows[0].token == rows[1].token is not None
-
-
-async def test_the_signature_is_that_of_the_vendors_package(
-    bench: MailgunBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`SecurityGuard.verify_webhook` of the package mailgun 1.10.0 accepts these values."""
-    signature = {
-        "timestamp": "1767225600",
-        "token": "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a697887",
-        "signature": "cce75d31bd25504445a93ec31a38d0060cebbd89924b5ddccd595704c0d57ef0",
-    }
-    bench.provider = bench.adapter(webhook_signing_key=SecretStr("f3c1c6d7e2a94b0f8e5d"))
-    monkeypatch.setattr(time, "time", lambda: 1767225700.0)
-    assert bench.provider.parse_receipts({}, callback(signature))
-    for name, value in signature.items():
-        with pytest.raises(ForgedReceipt):
-            bench.provider.parse_receipts({}, callback(signature | {name: value[:-1] + "1"}))
-
-
-async def test_the_signature_of_the_parent_account_is_accepted(bench: MailgunBench) -> None:
-    signature = bench.vendor.sign(str(int(time.time())), "t" * 50)
-    own = bench.forger.sign(signature["timestamp"], signature["token"])
-    assert bench.provider.parse_receipts({}, callback(own | {"parent-signature": signature["signature"]}))
-
-
-@pytest.mark.parametrize(
-    ("age", "accepted"),
-    [
-        (timedelta(hours=7, minutes=59), True),
-        (timedelta(hours=8, minutes=1), False),
-        (-timedelta(minutes=4), True),
-        (-timedelta(minutes=6), False),
-    ],
-)
-async def test_a_signature_is_good_while_mailgun_repeats(bench: MailgunBench, age: timedelta, accepted: bool) -> None:
-    at = datetime.now(UTC) - age
-    if accepted:
-        assert parsed(bench, EVENTS[1], at)
-    else:
-        with pytest.raises(ForgedReceipt):
-            parsed(bench, EVENTS[1], at)
-
-
-@pytest.mark.parametrize("signature", [None, 7, "text", [], {}, {"token": 7}, {"token": ""}, {"token": "t"}])
-async def test_a_signature_that_is_none_is_forged(bench: MailgunBench, signature: Any) -> None:
-    with pytest.raises(ForgedReceipt):
-        bench.provider.parse_receipts({}, callback(signature))
-
-
-@pytest.mark.parametrize("timestamp", ["soon", "", "-1", "9" * 400])
-async def test_a_signed_time_that_is_none_is_forged(bench: MailgunBench, timestamp: str) -> None:
-    with pytest.raises(ForgedReceipt):
-        bench.provider.parse_receipts({}, callback(bench.vendor.sign(timestamp, "t" * 50)))
-
-
-async def test_a_signed_time_in_other_digits_is_forged(bench: MailgunBench) -> None:
-    arabic = str(int(time.time())).translate({ord("0") + digit: ord("\u0660") + digit for digit in range(10)})
-    with pytest.raises(ForgedReceipt, match="not a number"):
-        bench.provider.parse_receipts({}, callback(bench.vendor.sign(arabic, "t" * 50)))
-
-
-async def test_a_signature_without_a_token_is_forged(bench: MailgunBench) -> None:
-    """Its receipt would have no token that counts once."""
-    with pytest.raises(ForgedReceipt, match="missing"):
-        bench.provider.parse_receipts({}, callback(bench.vendor.sign(str(int(time.time())), "")))
-
-
-async def test_every_receipt_is_refused_without_a_signing_key(bench: MailgunBench) -> None:
-    bench.provider = bench.adapter(webhook_signing_key=SecretStr(""))
-    signature = FakeMailgun(secret="").sign(str(int(time.time())), "t" * 50)
-    with pytest.raises(ForgedReceipt, match="TOCSIN_MAILGUN_WEBHOOK_SIGNING_KEY"):
-        bench.provider.parse_receipts({}, callback(signature))
-
-
-def test_a_stored_callback_gets_the_only_status_that_mailgun_does_not_repeat() -> None:
-    """https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/webhook-retries"""
-    assert Mailgun.receipt_status == 200
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"event": None},
-        {"event": []},
-        {"timestamp": "1e999"},
-        {"timestamp": 10**30},
-        {"event": "failed", "delivery-status": 7},
-        {"event": "rejected", "reject": 7},
-    ],
-    ids=str,
-)
-async def test_an_undocumented_event_is_unreadable_or_unknown(bench: MailgunBench, change: Any) -> None:
-    if change == {"event": None}:
-        assert parsed(bench, EVENTS[1] | change).kind is ReceiptKind.UNKNOWN
-    else:
-        with pytest.raises(UnreadableReceipt):
-            parsed(bench, EVENTS[1] | change)
-
-
 @pytest.mark.parametrize(
     ("body", "error", "reason"),
     [
@@ -378,53 +202,6 @@ async def test_a_check_reports_a_domain_that_may_not_send(
     bench.vendor.lookup_override = Reply(status=200, body=body)
     with pytest.raises(error, match=reason):
         await bench.provider.check()
-
-
-@pytest.mark.parametrize(
-    ("status", "error", "reason"),
-    [
-        (403, LookupRefused, "events_not_available"),
-        (401, PermanentError, "credentials_refused"),
-        (404, PermanentError, "account_not_found"),
-    ],
-)
-async def test_a_key_that_may_only_send_finds_nothing(
-    bench: MailgunBench, status: int, error: type[ProviderError], reason: str
-) -> None:
-    bench.vendor.lookup_override = Reply(status=status, body={"message": "Forbidden"})
-    with pytest.raises(error, match=reason):
-        await bench.provider.look_up(good(bench), datetime.now(UTC))
-
-
-async def test_a_query_and_its_events_fit_the_published_schema(bench: MailgunBench) -> None:
-    message = good(bench, email=COPIES)
-    await bench.provider.send(message)
-    [found] = await bench.provider.look_up(message, datetime.now(UTC))
-    assert found.message_id == f"{message.delivery_id}@example.com/{message.attempt_id}"
-    query: dict[str, Any] = bench.vendor.log.lookups[-1].query
-    assert schema_problems("mailgun/mailgun", "EventsQuery", query | {"limit": int(query["limit"])}) == []
-    assert message.address["email"] not in str(query)
-    [events] = bench.vendor.events.values()
-    assert len(events) == 3
-    for event in events:
-        event.pop("recipient")  # in every example of an event, but not in its schema
-        assert schema_problems("mailgun/mailgun", "EventResponse", event) == []
-
-
-@pytest.mark.parametrize(
-    "items",
-    [
-        None,
-        [7],
-        [{"user-variables": {REFERENCE: str(ATTEMPT)}}],
-        [{"user-variables": {}}] * PAGE_SIZE,
-    ],
-    ids=["none", "no objects", "no id", "a full page without it"],
-)
-async def test_an_incomplete_list_proves_nothing(bench: MailgunBench, items: Any) -> None:
-    bench.vendor.lookup_override = Reply(status=200, body={"items": items})
-    with pytest.raises(TemporaryError, match="malformed_response"):
-        await bench.provider.look_up(good(bench, attempt_id=ATTEMPT), datetime.now(UTC))
 
 
 def test_settings_are_read_by_the_names_of_the_docs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
