@@ -2,6 +2,9 @@
 
 `called` and `message` are the vendor logs: the sandbox's tables, written in transactions of their own, and the log of
 the fake vendors (`vendor/vendor_log.py`). All other tables are Tocsin's.
+
+A chat knows no attempt. Its URL belongs to one recipient, who gets one notification. A call or message there is that of
+the last attempt that had begun: the attempts of an endpoint follow one another.
 """
 
 import json
@@ -10,16 +13,27 @@ from typing import Any
 
 Rows = Callable[..., Awaitable[list[dict[str, Any]]]]
 
-# An external vendor knows only the attempt id; Tocsin's rows have the recipient.
+# An external vendor knows only the attempt id, or the recipient; Tocsin's rows have the rest.
 VENDOR_LOG = """
-WITH outside AS (
-  SELECT e.kind, e.provider, e.reference::uuid AS attempt_id, e.message_id, e."to", to_timestamp(e.at) AS at,
+WITH entry AS MATERIALIZED (
+  SELECT row_number() OVER () AS number, e.*, to_timestamp(e.seconds) AS at
+    FROM (SELECT kind, provider, reference, message_id, "to", at AS seconds FROM jsonb_to_recordset($1::jsonb)
+            AS e(kind text, provider text, reference text, message_id text, "to" text, at float8)) e
+), named AS (
+  SELECT id::text AS name, id, notification_id, delivery_id, endpoint_id, NULL::timestamptz AS began FROM attempt
+   WHERE provider <> 'chat'
+   UNION ALL
+  SELECT n.recipient_id, a.id, a.notification_id, a.delivery_id, a.endpoint_id, a.started_at FROM attempt a
+    JOIN notification n ON n.id = a.notification_id WHERE a.provider = 'chat'
+), outside AS (
+  SELECT DISTINCT ON (e.number) e.kind, e.provider, e.reference, a.id AS attempt_id, e.message_id, e."to", e.at,
          a.notification_id, a.delivery_id, a.endpoint_id
-    FROM jsonb_to_recordset($1::jsonb)
-           AS e(kind text, provider text, reference text, message_id text, "to" text, at float8)
-    LEFT JOIN attempt a ON a.id = e.reference::uuid
+    FROM entry e LEFT JOIN named a ON a.name = e.reference AND (a.began IS NULL OR a.began <= e.at)
+   ORDER BY e.number, a.began DESC
 ), called AS (
-  SELECT attempt_id, at FROM sandbox_call UNION ALL SELECT attempt_id, at FROM outside WHERE kind = 'call'
+  SELECT attempt_id, at, 'sandbox' AS reference FROM sandbox_call
+   UNION ALL
+  SELECT attempt_id, at, reference FROM outside WHERE kind = 'call'
 ), message AS (
   SELECT id::text AS id, notification_id, delivery_id, attempt_id, endpoint_id, accepted_at FROM sandbox_message
    UNION ALL
@@ -63,7 +77,7 @@ HAVING count(*) FILTER (WHERE a.state IS DISTINCT FROM 'unknown') > 1 OR count(*
 """
 
 WRITTEN_BEFORE_THE_CALL = """
-SELECT c.attempt_id, c.at, a.started_at FROM called c LEFT JOIN attempt a ON a.id = c.attempt_id
+SELECT c.attempt_id, c.reference, c.at, a.started_at FROM called c LEFT JOIN attempt a ON a.id = c.attempt_id
  WHERE a.id IS NULL OR a.started_at > c.at
 """
 
@@ -147,11 +161,12 @@ SELECT n.id, 'template' FROM template x JOIN delivery d ON d.template_id = x.id
   JOIN notification n ON n.id = d.notification_id WHERE x.tenant <> n.tenant
 """
 
-# The address at an external vendor is one of the notification's recipient.
+# The address at an external vendor is one of the notification's recipient. Tokens and URLs contain the recipient's id.
 EVERY_MESSAGE_REACHED_ITS_OWN_RECIPIENT = """
 SELECT n.id, o.provider FROM outside o JOIN notification n ON n.id = o.notification_id
   JOIN recipient r ON r.tenant = n.tenant AND r.recipient_id = n.recipient_id
  WHERE o.kind = 'kept' AND o."to" NOT IN (COALESCE(r.contact->>'email', ''), COALESCE(r.contact->>'phone', ''))
+   AND position(r.recipient_id || '-' IN o."to") = 0
 """
 
 INVARIANTS = {

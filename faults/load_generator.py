@@ -14,9 +14,21 @@ from config import Settings
 from domain.json_types import Json
 from faults.pace import wait_seconds
 from faults.servers import Servers
-from faults.type_specs import BULK, TYPE_SPECS, TypeSpec, new_recipient, spec, templates
+from faults.type_specs import (
+    BULK,
+    DEVICE_OWNERS,
+    TYPE_SPECS,
+    TypeSpec,
+    device_owner,
+    devices_of,
+    new_recipient,
+    spec,
+    templates,
+)
+from faults.vendor.keys import vendor_keys
 from storage.api_keys import SCOPES, upsert_key
 from storage.tenants import ensure_tenant
+from testing.vendors.web_push import FakeWebPush
 
 RETRY_AFTER = 0.25
 OTHER_TENANT_KEY = "other"
@@ -48,9 +60,13 @@ class LoadTenant:
         assert response.status_code < 300, f"{method} {path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
-    async def prepare(self) -> None:
+    async def prepare(self, browser: FakeWebPush) -> None:
         for type_spec in TYPE_SPECS:
             await self.add(type_spec)
+        for owner in map(device_owner, range(DEVICE_OWNERS)):
+            await self.ok("PUT", f"/recipients/{owner}", {})
+            for name, device in devices_of(self.number, owner, browser).items():
+                await self.ok("PUT", f"/recipients/{owner}/devices/{name}", device)
 
     async def add(self, type_spec: TypeSpec) -> None:
         for template in templates(type_spec):
@@ -83,7 +99,7 @@ class LoadGenerator:
     def __init__(self, tenants: Sequence[LoadTenant]) -> None:
         self.tenants = tenants
         self.sent: dict[str, GeneratedSend] = {}
-        self._recipient_count = 0
+        self._message_count = 0
 
     async def send(self, type_spec: TypeSpec, tenant: int = 0, word: str = "", **more: Any) -> GeneratedSend:
         body, key = self.message(type_spec, tenant, word, **more)
@@ -132,10 +148,13 @@ class LoadGenerator:
             await wait_seconds(RETRY_AFTER)
 
     def message(self, type_spec: TypeSpec, tenant: int, word: str, **more: Any) -> tuple[Json, str]:
-        """Return a body for a new recipient, and its key."""
-        self._recipient_count += 1
-        body = {"notification_type": type_spec.key, "recipient": new_recipient(tenant, self._recipient_count, word)}
-        return {**body, "payload": {"name": "Canary Ada"}, **more}, f"key-{self._recipient_count}"
+        """Return a body for a new recipient or one with devices, and its key."""
+        self._message_count += 1
+        number = self._message_count
+        owner = {"recipient_id": device_owner(number)}
+        recipient = owner if type_spec.uses_devices else new_recipient(tenant, number, word)
+        body = {"notification_type": type_spec.key, "recipient": recipient, "payload": {"name": "Canary Ada"}}
+        return {**body, **more}, f"key-{number}"
 
     def forget_keys(self, sent: Sequence[GeneratedSend]) -> None:
         """Drop keys that must not be repeated."""
@@ -166,6 +185,8 @@ class LoadGenerator:
 @asynccontextmanager
 async def open_load_generator(servers: Servers) -> AsyncIterator[LoadGenerator]:
     """Use the demo tenant and a second one, created through bootstrap."""
+    browser = FakeWebPush(browser_key=vendor_keys().browser, secret=vendor_keys().browser_secret)
+    browser.port = servers.vendor_ports["web_push"]
     keys = [servers.info.api_key, await _second_tenant(servers)]
     async with AsyncExitStack() as stack:
         tenants = []
@@ -174,7 +195,7 @@ async def open_load_generator(servers: Servers) -> AsyncIterator[LoadGenerator]:
             base = f"{servers.info.api_url}/api/v1"
             http = httpx2.AsyncClient(base_url=base, headers=headers, trust_env=False, timeout=20)
             tenants.append(LoadTenant(number, await stack.enter_async_context(http)))
-            await tenants[-1].prepare()
+            await tenants[-1].prepare(browser)
         yield LoadGenerator(tenants)
 
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from bootstrap import prepare_database
 from dispatch.temporal.preparation import prepare_temporal
 from embedded.cluster import Cluster
@@ -21,11 +19,12 @@ from embedded.readiness import Probe, accepts_connections, responds_ok
 from embedded.runfile import RunInfo
 from embedded.stack import CHECKOUT
 from embedded.temporal import Temporal
-from faults.environment import DRAIN, HOST, PROXY_NAMES, SENDGRID_KEY, Ports, api_key, environment
+from faults.environment import DRAIN, HOST, PROXY_NAMES, Ports, api_key, environment, secret_key
 from faults.proxy import Proxy
 from faults.stack_process import StackProcess
-from faults.vendor.__main__ import VendorPlan
 from faults.vendor.control import VendorControl
+from faults.vendor.keys import CERTIFICATE, vendor_keys, write_certificates
+from faults.vendor.plan import VendorPlan
 from faults.vendor.vendor_log import VendorLogReader
 
 START_TIMEOUT = 60.0
@@ -34,6 +33,8 @@ OTHER_TEMPORAL = "temporal"
 START_ORDER = ("postgres", "temporal", "vendor", "worker-1", "worker-2", "api")
 SHORT_TIMEOUT_WORKER = ("-m", "faults.worker")
 REAL_WORKER = (str(CHECKOUT / "worker.py"),)
+# It does not trust the certificate of the fake APNs.
+REAL_WORKER_SETTINGS = {"PUSH_PROVIDERS": "fcm"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Servers:
     cluster: Cluster
     info: RunInfo
     processes: dict[str, StackProcess]
+    vendor_ports: Mapping[str, int]
     vendor_control: VendorControl
     proxies: dict[str, Proxy]
     program: tuple[str, ...]
@@ -101,6 +103,9 @@ async def running_servers(
         cluster = Cluster(data.root)
         await asyncio.to_thread(cluster.prepare)
         servers = _plan_servers(data, ports, cluster, program, temporal)
+        if program == REAL_WORKER:
+            for worker in servers.workers:
+                worker.set(REAL_WORKER_SETTINGS)
         for name, own in (settings or {}).items():
             servers.processes[name].set(own)
         for proxy in servers.proxies.values():
@@ -147,6 +152,7 @@ def _plan_servers(
             pids={},
         ),
         processes={part.name: part for part in processes},
+        vendor_ports=ports.vendors,
         vendor_control=VendorControl(ports.vendors["control"], VendorLogReader(data.root / "vendor.jsonl")),
         proxies={
             name: Proxy(ports.proxies[name], port) for name, port in zip(PROXY_NAMES, servers_behind, strict=True)
@@ -167,9 +173,12 @@ def vendors(data: DataDir, ports: Ports) -> tuple[str, ...]:
     plan = VendorPlan(
         ports=ports.vendors,
         ledger=str(data.root / "vendor.jsonl"),
-        key=SENDGRID_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+        keys=vendor_keys().texts,
+        certificate=str(data.root / CERTIFICATE),
+        secret=secret_key(data),
         callback=f"{ports.api_url}/api/v1/receipts/sendgrid",
     )
+    write_certificates(data.root)
     path = data.root / "vendor.json"
     plan.write(path)
     return ("-m", "faults.vendor", str(path))

@@ -1,10 +1,11 @@
 """Define the types of a fault run and their recipients: every policy, and every kind of route."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.json_types import Json
+from testing.vendors.web_push import FakeWebPush
 
 GIVE_UP_AFTER = "25s"
 # In every address and every payload; every leak contains it.
@@ -15,7 +16,7 @@ PHONES = "+1555"
 @dataclass(frozen=True, kw_only=True)
 class TypeSpec:
     """Describe a type. `words` are the address words that it may use; "" selects no fault. `share` is its weight in the
-    background load.
+    background load. `uses_devices`: its recipients are those that own devices.
     """
 
     key: str
@@ -24,6 +25,7 @@ class TypeSpec:
     words: tuple[str, ...] = ("", "silent", "open")
     share: int = 1
     body: str = "Hello {{ name }}"
+    uses_devices: bool = False
 
     @property
     def channels(self) -> list[str]:
@@ -43,10 +45,14 @@ ESCALATION = TypeSpec(key="escalation", steps=(step("email", until="delivered", 
 FALLBACK = TypeSpec(key="fallback", steps=(step("webhook"), step("email")), words=("", "refuse", "error", "flaky"))
 FAN_OUT = TypeSpec(key="fan-out", steps=(step("email", "sms", "in_app"),))
 WEBHOOK = TypeSpec(key="hook", steps=(step("webhook"),), words=("", "flaky", "throttle", "open", "bounce", "complain"))
+RESEND_PUSH = TypeSpec(key="again-push", steps=(step("push"),), words=("",), uses_devices=True)
+ONCE_PUSH = replace(RESEND_PUSH, key="once-push", more={"delivery_guarantee": "at_most_once"})
+BROWSER = replace(RESEND_PUSH, key="browser", steps=(step("web_push"),))
+CHAT = TypeSpec(key="chat", steps=(step("chat"),), words=("",), share=2)
 BULK = TypeSpec(key="bulk", steps=(step("email"),), more={"priority": 5}, words=("silent",), share=0)
 ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 POISON = TypeSpec(key="poison", steps=(step("sms"),), words=("",), share=0, body=ENDLESS)
-# To recipients with many devices; some of their calls are repeated until this time is over.
+# To recipients with many devices; the calls to some of them fail.
 DEVICES = TypeSpec(key="devices", steps=(step("push"),), more={"give_up_after": "6s"}, words=("",), share=0)
 ITEMS = "{{ total }}: {% for item in items %}{{ item.number }} {% endfor %}"
 WINDOW = "25s"
@@ -68,11 +74,23 @@ TYPE_SPECS = (
     FALLBACK,
     FAN_OUT,
     WEBHOOK,
+    RESEND_PUSH,
+    ONCE_PUSH,
+    BROWSER,
+    CHAT,
     BULK,
     POISON,
     DEVICES,
     DIGEST,
 )
+
+CHAT_URLS = (
+    "https://hooks.slack.com/services/T1/B1/{secret}",
+    "https://discord.com/api/webhooks/1/{secret}",
+    "https://prod-1.westeurope.logic.azure.com/workflows/{secret}/triggers/manual/paths/invoke?sig=1",
+    "https://api.telegram.org/bot1:{secret}/sendMessage?chat_id=1",
+)
+DEVICE_OWNERS = 8  # of each tenant
 
 # The fault that the last digit of a phone number selects.
 DIGITS = {"silent": 8, "open": 9}
@@ -99,4 +117,21 @@ def new_recipient(tenant: int, number: int, word: str) -> Json:
         "email": f"{CANARY}-{tenant}-{number}+{word or 'good'}@example.com",
         "phone": f"{PHONES}{tenant}{number:05}{DIGITS.get(word, 0)}",
         "webhook_url": f"https://hooks.example.com/{CANARY}/{tenant}/{number}/{word or 'good'}",
+        "chat_url": CHAT_URLS[number % len(CHAT_URLS)].format(secret=f"{CANARY}-{tenant}-recipient-{number}-"),
+    }
+
+
+def device_owner(number: int) -> str:
+    """Return the recipient of the message with this number."""
+    return f"owner-{number % DEVICE_OWNERS}"
+
+
+def devices_of(tenant: int, owner: str, browser: FakeWebPush) -> dict[str, Json]:
+    """Return an Android phone, an iPhone and a browser, which reports what it shows if its owner's number is even."""
+    name = f"{CANARY}-{tenant}-{owner}-"
+    word = "silent" if int(owner.rpartition("-")[2]) % 2 else "good"
+    return {
+        "android": {"kind": "fcm", "token": f"{name}android"},
+        "iphone": {"kind": "apns", "token": f"{name}iphone"},
+        "browser": {"kind": "web_push", "subscription": browser.subscription(f"{name}{word}")},
     }

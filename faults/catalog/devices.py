@@ -11,6 +11,7 @@ from faults.catalog.table import fault
 from faults.load_generator import GeneratedSend
 from faults.scenario import Scenario
 from faults.type_specs import DEVICES
+from faults.vendor.plan import FAILING_TOKEN
 from storage.encryption import Encryption
 from tests.storage.device_rows import REGISTER, device_rows
 
@@ -58,8 +59,8 @@ async def _send_to_many_devices(scenario: Scenario) -> list[GeneratedSend]:
 
 
 def _tokens(recipient: str) -> list[str]:
-    """Return tokens. Every tenth call fails with a temporary error and is repeated."""
-    words = ["token-error" if number % 10 == 0 else "token" for number in range(1, STORED + 1)]
+    """Return tokens. The calls to every tenth one fail and are repeated."""
+    words = [FAILING_TOKEN if number % 10 == 0 else "token" for number in range(1, STORED + 1)]
     return [f"{word}-{recipient}-{number}" for number, word in enumerate(words, start=1)]
 
 

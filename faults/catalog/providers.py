@@ -14,15 +14,28 @@ from faults.environment import RESUME_RATE
 from faults.load_generator import GeneratedSend
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
-from faults.type_specs import PASSWORD, RECONCILE_EMAIL, RECONCILE_SMS, RESEND_EMAIL, RESEND_SMS, TypeSpec
+from faults.type_specs import (
+    BROWSER,
+    CHAT,
+    ONCE_PUSH,
+    PASSWORD,
+    RECONCILE_EMAIL,
+    RECONCILE_SMS,
+    RESEND_EMAIL,
+    RESEND_PUSH,
+    RESEND_SMS,
+    TypeSpec,
+)
+from faults.vendor.control import HTTP_VENDORS, PUSH_AND_CHAT
 from testing.vendors.modes import VendorMode
 from tests.polling import eventually
 
 MAILS, TEXTS = (RECONCILE_EMAIL, RESEND_EMAIL), (RECONCILE_SMS, RESEND_SMS, PASSWORD)
+PUSHES = (RESEND_PUSH, ONCE_PUSH)
 STATE = "SELECT state FROM provider_health WHERE provider = $1"
+OPENED = "SELECT count(*) FROM provider_health WHERE provider = ANY($1) AND state <> 'closed'"
 REASON = "SELECT reason FROM provider_health WHERE provider = $1 AND state <> 'closed'"
-CALLED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND id::text = ANY($2)"
-REFUSED = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'connect_failed'"
+REFUSED = "SELECT DISTINCT provider FROM attempt WHERE reason = 'connect_failed' AND started_at >= to_timestamp($1)"
 # A worker killed during a call by the next fault leaves an IN_DOUBT notification, which is recorded and not lost.
 LOST = """
 SELECT id::text, status, failure_reason FROM notification
@@ -45,32 +58,32 @@ async def send_some(scenario: Scenario, kinds: tuple[TypeSpec, ...]) -> list[Gen
 
 
 def add_vendor_fault(name: str, what: str, *modes: VendorMode) -> None:
-    """Add a fault that sets these modes, one after the other, for both HTTP vendors."""
+    """Add a fault that sets these modes, one after the other, for all HTTP vendors."""
 
     async def inject(scenario: Scenario) -> None:
         for mode in modes:
-            async with scenario.vendor_control.with_mode(mode, "sendgrid", "twilio"):
-                sent = await send_some(scenario, (*MAILS, *TEXTS))
+            began = time.time()
+            async with scenario.vendor_control.with_mode(mode, *HTTP_VENDORS):
+                await send_some(scenario, (*MAILS, *TEXTS, *PUSHES, BROWSER, CHAT))
                 await wait_seconds(scenario.scale.moment / len(modes))
-                await wait_for_call(scenario, mode, sent)
+                await wait_for_calls(scenario, mode, began)
 
     inject.__name__, inject.__doc__ = name, what
     fault(inject)
 
 
-async def wait_for_call(scenario: Scenario, mode: VendorMode, sent: list[GeneratedSend]) -> None:
-    """Wait until the vendor log has a call for one of `sent` in this mode. If no server listens, wait for a row."""
-    ids = [each.id for each in sent]
+async def wait_for_calls(
+    scenario: Scenario, mode: VendorMode, since: float, vendors: tuple[str, ...] = HTTP_VENDORS
+) -> None:
+    """Wait until each vendor has logged a call in this mode since then. If no server listens, wait for rows."""
 
-    async def count_calls() -> int:
+    async def called() -> set[str]:
         if mode is VendorMode.CLOSED:
-            return int(await scenario.stack_database.one(REFUSED, ids))
-        references = [
-            entry["reference"] for entry in scenario.vendor_control.ledger.of("call") if entry["mode"] == mode
-        ]
-        return int(await scenario.stack_database.one(CALLED, ids, references))
+            return {row["provider"] for row in await scenario.stack_database.rows(REFUSED, since)}
+        calls = scenario.vendor_control.ledger.of("call")
+        return {entry["provider"] for entry in calls if entry["mode"] == mode and entry["at"] >= since}
 
-    await eventually(count_calls, bool, within=20)
+    await eventually(called, lambda names: names >= set(vendors), within=20)
 
 
 THROTTLED = (
@@ -95,12 +108,14 @@ add_vendor_fault("connection_refused", "No server listens on the vendor's port."
 
 @fault
 async def credentials_revoked(scenario: Scenario) -> None:
-    """Return 401 during a run, then accept again: the circuit opens, and the other provider sends the email."""
-    async with scenario.vendor_control.with_mode(VendorMode.BREAKS, "sendgrid"):
+    """Refuse the credentials for a time: circuits open, and another provider sends the email."""
+    async with scenario.vendor_control.with_mode(VendorMode.BREAKS, "sendgrid", *PUSH_AND_CHAT):
+        await send_some(scenario, (*PUSHES, BROWSER, CHAT))
         sent = await send_some(scenario, MAILS) + await send_some(scenario, MAILS)
         await eventually(
             lambda: scenario.stack_database.one(REASON, "sendgrid"), lambda why: why == "credentials_refused"
         )
+        await eventually(lambda: scenario.stack_database.one(OPENED, ["fcm", "apns"]), lambda count: count == 2)
     check_everything_arrived(scenario, "credentials_revoked", sent)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from faults.catalog.table import fault
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
-from faults.type_specs import ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS
+from faults.type_specs import BROWSER, ESCALATION, RECONCILE_EMAIL, RECONCILE_SMS
 from testing.vendors.receipts import ReceiptStyle
 
 WEEKS = timedelta(weeks=3)
@@ -26,9 +26,9 @@ def add_receipt_fault(name: str, what: str, style: ReceiptStyle) -> None:
     async def inject(scenario: Scenario) -> None:
         async with scenario.vendor_control.reporting(style):
             words = [scenario.rand.choice(("", "open")) for _ in range(scenario.scale.burst)]
-            kinds = (RECONCILE_EMAIL, RECONCILE_SMS, ESCALATION)
+            kinds = (RECONCILE_EMAIL, RECONCILE_SMS, ESCALATION, BROWSER)
             await asyncio.gather(
-                *(scenario.load_generator.send(kinds[at % 3], at % 2, word) for at, word in enumerate(words))
+                *(scenario.load_generator.send(kinds[at % 4], at % 2, word) for at, word in enumerate(words))
             )
             await wait_seconds(scenario.scale.moment / 2)
 

@@ -9,7 +9,8 @@ from faults.load_generator import GeneratedSend
 from faults.pace import wait_seconds
 from faults.scenario import Scenario
 from faults.stack_process import StackProcess
-from faults.type_specs import RECONCILE_SMS
+from faults.type_specs import BROWSER, CHAT, ONCE_PUSH, RECONCILE_SMS, RESEND_PUSH
+from faults.vendor.control import PUSH_AND_CHAT
 from testing.vendors.modes import VendorMode
 
 TAKEN_OVER = "SELECT count(*) FROM attempt WHERE notification_id::text = ANY($1) AND reason = 'worker_lost'"
@@ -33,6 +34,12 @@ async def send_sms_burst(scenario: Scenario) -> list[GeneratedSend]:
     )
 
 
+async def send_to_devices_and_chats(scenario: Scenario) -> None:
+    """Send where nothing shows the outcome of a call that was cut off: the guarantee decides."""
+    types, few = (RESEND_PUSH, ONCE_PUSH, BROWSER, CHAT), max(1, scenario.scale.burst // 6)
+    await asyncio.gather(*(scenario.load_generator.burst(few, each, number % 2) for number, each in enumerate(types)))
+
+
 def minimum_held(sent: list[GeneratedSend]) -> int:
     return max(1, int(len(sent) * MINIMUM_HELD_SHARE))
 
@@ -41,10 +48,14 @@ def minimum_held(sent: list[GeneratedSend]) -> int:
 async def burst_in_flight(
     scenario: Scenario, mode: VendorMode = VendorMode.HOLDS
 ) -> AsyncIterator[list[GeneratedSend]]:
-    """Send a burst to a vendor in that mode, and continue while many of its calls are in flight."""
-    async with scenario.vendor_control.with_mode(mode, "twilio"):
+    """Send bursts to vendors in that mode, and continue while many of their calls are in flight. Yield the SMS."""
+    async with scenario.vendor_control.with_mode(mode, "twilio", *PUSH_AND_CHAT):
+        await send_to_devices_and_chats(scenario)
         sent = await send_sms_burst(scenario)
-        await scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent))
+        await asyncio.gather(
+            scenario.vendor_control.wait_for_held_calls("twilio", minimum_held(sent)),
+            scenario.vendor_control.wait_for_each(PUSH_AND_CHAT),
+        )
         yield sent
 
 

@@ -4,40 +4,17 @@ import asyncio
 import json
 import signal
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
+from faults.vendor.plan import VendorPlan, build_vendors
 from faults.vendor.vendor_log import DurableVendorLog
 from testing.vendors.http import HOST, VendorListener
 from testing.vendors.modes import VendorMode
 from testing.vendors.receipts import ReceiptPoster, ReceiptStyle
-from testing.vendors.sendgrid import FakeSendGrid
 from testing.vendors.smtp import MailServer
-from testing.vendors.twilio import FakeTwilio
-from testing.vendors.vendor import FakeVendor
 
-
-@dataclass(frozen=True, kw_only=True)
-class VendorPlan:
-    """Hold `ports` by provider and `control`. `key` is the private key, as PEM, that signs SendGrid's events;
-    `callback` is their target.
-    """
-
-    ports: dict[str, int]
-    ledger: str
-    key: str
-    callback: str
-
-    def write(self, path: Path) -> None:
-        path.write_text(json.dumps(asdict(self)))
-
-    @classmethod
-    def read(cls, path: Path) -> "VendorPlan":
-        return cls(**json.loads(path.read_text()))
+REPORTING_VENDORS = ("sendgrid", "twilio", "web_push")
 
 
 def events_of(to: str) -> list[str]:
@@ -53,15 +30,11 @@ class VendorServers:
     """Serve all vendors of the plan, and the control port: one line of JSON in, one out."""
 
     def __init__(self, plan: VendorPlan) -> None:
-        key = load_pem_private_key(plan.key.encode(), None)
-        assert isinstance(key, EllipticCurvePrivateKey)
-        log = DurableVendorLog(Path(plan.ledger))
+        log = DurableVendorLog(Path(plan.ledger), plan.secret)
         self.reports = ReceiptPoster(events_of=events_of, on_posted=log.receipt)
-        sendgrid, twilio = FakeSendGrid(key=key, log=log), FakeTwilio(log=log)
-        sendgrid.receipts_url = plan.callback
-        self.vendors: dict[str, FakeVendor] = {"sendgrid": sendgrid, "twilio": twilio}
-        for vendor in self.vendors.values():
-            vendor.on_accepted = self.reports.post_events
+        self.vendors = build_vendors(plan, log)
+        for name in REPORTING_VENDORS:
+            self.vendors[name].on_accepted = self.reports.post_events
         self._listeners: dict[str, VendorListener] = {**self.vendors, "smtp": MailServer(login=False, log=log)}
         self._ports = plan.ports
 

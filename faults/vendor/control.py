@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,12 @@ from testing.vendors.modes import VendorMode
 from testing.vendors.receipts import ReceiptStyle
 from tests.polling import eventually
 
-PROVIDERS = ("sendgrid", "smtp", "twilio")
+# The vendors that have all modes.
+HTTP_VENDORS = ("sendgrid", "twilio", "fcm", "apns", "web_push", "chat")
+# Those without receipts or lookups that would show the outcome of a call.
+PUSH_AND_CHAT = ("fcm", "apns", "web_push", "chat")
+# Those that only some faults use.
+OTHER_VENDORS = ("mailgun", "ses", "resend", "vonage")
 
 
 class VendorControl:
@@ -56,6 +61,10 @@ class VendorControl:
             return int((await self.send_command())["held"][provider])
 
         await eventually(held, lambda seen: seen >= calls, within)
+
+    async def wait_for_each(self, providers: Sequence[str]) -> None:
+        """Wait until each has held a call, not necessarily at the same time."""
+        await asyncio.gather(*(self.wait_for_held_calls(provider, 1) for provider in providers))
 
     async def wait_until_reported(self, within: float = 20) -> None:
         async def due() -> int:

@@ -11,10 +11,10 @@ from testing.vendors.modes import VendorMode
 from testing.vendors.vendor import FakeVendor
 
 PATHS = {
-    ChatService.SLACK: r"/services/[A-Z0-9]+/[A-Z0-9]+/\w+",
-    ChatService.DISCORD: r"/api/webhooks/\d+/\w+",
-    ChatService.TEAMS: r"/workflows/\w+/triggers/\w+/paths/invoke",
-    ChatService.TELEGRAM: r"/bot\d+:\w+/sendMessage",
+    ChatService.SLACK: r"/services/[A-Z0-9]+/[A-Z0-9]+/[\w-]+",
+    ChatService.DISCORD: r"/api/webhooks/\d+/[\w-]+",
+    ChatService.TEAMS: r"/workflows/[\w-]+/triggers/\w+/paths/invoke",
+    ChatService.TELEGRAM: r"/bot\d+:[\w-]+/sendMessage",
 }
 CARD_TYPE = "application/vnd.microsoft.card.adaptive"
 MAX_TEAMS_BYTES = 28 * 1024
@@ -38,14 +38,16 @@ THROTTLES = {
         status=429, body={"message": "You are being rate limited.", "retry_after": 0.65, "global": False}
     ),
     ChatService.TEAMS: Reply(status=429, headers={"Retry-After": "17"}),
-    ChatService.TELEGRAM: telegram_error(429, "Too Many Requests: retry after 35", retry_after=35),
 }
 
 
 class FakeChat(FakeVendor):
-    """Simulate the services. Every URL exists. A message is kept by its path."""
+    """Simulate the services. Every URL exists. A message is kept by its path. `telegram_delay` are the seconds that
+    Telegram names in a 429, which has no Retry-After.
+    """
 
     name: ClassVar[str] = "chat"
+    telegram_delay = 35
 
     def __init__(self, *, log: VendorLog | None = None) -> None:
         super().__init__(None, log)
@@ -81,7 +83,12 @@ class FakeChat(FakeVendor):
                 return Reply(status=200, body={"ok": True, "result": {"message_id": message.message_id}})
 
     def refusal(self, mode: VendorMode) -> Reply:
-        return (THROTTLES if mode is VendorMode.THROTTLES else REFUSALS)[self.service]
+        if mode is not VendorMode.THROTTLES:
+            return REFUSALS[self.service]
+        if self.service is ChatService.TELEGRAM:
+            delay = self.telegram_delay
+            return telegram_error(429, f"Too Many Requests: retry after {delay}", retry_after=delay)
+        return THROTTLES[self.service]
 
 
 def _read_slack(request: Request) -> None:

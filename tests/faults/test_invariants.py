@@ -1,5 +1,6 @@
 """Check that each invariant can fail: tables with one valid notification, and one false row at a time."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -138,3 +139,50 @@ async def test_a_second_send_after_an_unknown_outcome_is_no_violation(tables: as
     assert await found(tables) == {}
     await tables.execute("UPDATE attempt SET state = 'accepted'")
     assert "I3 at most one send" in await found(tables)
+
+
+CHAT = "00000000-0000-7000-8000-00000000000d"
+# The first of two calls has an unknown outcome.
+CHAT_ROWS = f"""
+INSERT INTO delivery (id, tenant, notification_id, generation, channel, status)
+     VALUES ('{CHAT}', '{TENANT}', '{ID}', 1, 'chat', 'SENT');
+INSERT INTO attempt (id, tenant, notification_id, delivery_id, endpoint_id, provider, state, started_at)
+     VALUES (gen_random_uuid(), '{TENANT}', '{ID}', '{CHAT}', 'chat', 'chat', 'unknown', now() - interval '60 s'),
+            (gen_random_uuid(), '{TENANT}', '{ID}', '{CHAT}', 'chat', 'chat', 'accepted', now() - interval '30 s');
+INSERT INTO event (tenant, notification_id, position, kind, delivery_id, delivery_status)
+     VALUES ('{TENANT}', '{ID}', 6, 'sent', '{CHAT}', 'SENT');
+"""
+
+
+def chat_entries(*ages: float) -> list[dict[str, Any]]:
+    """Return a call that was accepted at each of these ages, in seconds, at the chat of the recipient."""
+    entries = []
+    for age in ages:
+        call = {"kind": "call", "provider": "chat", "reference": "ada", "at": time.time() - age}
+        entries += [call, {**call, "kind": "kept", "message_id": str(age), "to": "/services/T1/B1/canary-0-ada-"}]
+    return entries
+
+
+@pytest.mark.parametrize(
+    ("ages", "names"),
+    [
+        ((50, 20), set()),
+        ((50, 20, 10), {"I3 at most one send"}),
+        ((50, 40), {"I3 at most one send"}),
+        ((90, 20), {"I4 the attempt row precedes the call", "I4 every message has a call"}),
+        ((), {"I5 no unsent delivery is recorded as sent"}),
+    ],
+)
+async def test_a_chat_message_belongs_to_the_last_attempt_before_it(
+    tables: asyncpg.Connection, ages: tuple[float, ...], names: set[str]
+) -> None:
+    await tables.execute(CHAT_ROWS)
+    assert set(await found(tables, [CALL, KEPT, *chat_entries(*ages)])) == names
+
+
+@pytest.mark.parametrize(("owner", "is_broken"), [("ada", False), ("ada2", True), ("bob", True)])
+async def test_a_token_must_contain_the_recipient(tables: asyncpg.Connection, owner: str, is_broken: bool) -> None:
+    kept = {**KEPT, "to": f"canary-0-{owner}-android"}
+    assert set(await found(tables, [CALL, kept])) == (
+        {"I7 every message reached its own recipient"} if is_broken else set()
+    )

@@ -17,9 +17,10 @@ from domain.outgoing_messages import OutgoingMessage
 from embedded.datadir import DataDir
 from embedded.readiness import accepts_connections
 from embedded.stack import CHECKOUT
-from faults.environment import SENDER, SENDGRID_KEY, Ports
+from faults.environment import SENDER, Ports
 from faults.servers import vendors
 from faults.vendor.control import VendorControl
+from faults.vendor.keys import vendor_keys
 from faults.vendor.vendor_log import VendorLogReader
 from providers.base import Provider
 from providers.outcomes import PermanentError, TemporaryError, UnknownOutcome
@@ -55,7 +56,7 @@ class FaultyVendors:
             api_key=SecretStr(API_KEY),
             sender=SENDER,
             base_url=urls["sendgrid"],
-            webhook_public_key=shown(SENDGRID_KEY),
+            webhook_public_key=shown(vendor_keys().sendgrid),
             _env_file=None,
         )
         twilio = TwilioSettings(
