@@ -18,10 +18,10 @@ TOOL = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX)) $(BIN)/uv tool run --quiet
 WORKERS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help compiled run test lint types fmt bench faults faults-long provider lock sbom audit rebuild
+.PHONY: help compiled run test lint types fmt bench faults faults-long provider test-provider lock sbom audit rebuild
 
 help: ## print these verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # exec: the supervisor takes the place of the shell, so it gets the terminal's Ctrl-C itself, is the child that make
 # passes a SIGTERM on to, and is the one parent of everything it starts. It ends with 0, so make has nothing to report.
@@ -55,6 +55,10 @@ faults-long: compiled ## the same with outages of minutes and floods of 10,000
 
 provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms
 	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)"
+
+test-provider: lint types compiled ## check that a provider is complete; NAME=acme
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -k "$(NAME)"
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) tests/code tests/docs
 
 lock: $(STAMP) ## resolve pyproject.toml into requirements.lock
 	@$(BIN)/uv pip compile --quiet pyproject.toml --extra redis --extra ses --group embedded --group dev --universal --generate-hashes \

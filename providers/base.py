@@ -80,21 +80,23 @@ def parse_reference(text: str | None) -> UUID | None:
 class Provider:
     """Define the class attributes and methods that an adapter provides.
 
-    `deadline` limits the whole call, in seconds. `idempotent`: the same attempt may be sent again without harm.
-    `idempotency_window`: how long, in seconds, the vendor recognizes a repeated request by its attempt id and returns
-    the first outcome instead of sending again. After an unknown outcome Tocsin repeats the request within this time.
-    `max_events` is the most events of one callback. A larger callback is refused and the vendor repeats it until it
-    gives up, so the value must be at least the vendor's own maximum. `max_evidence` is the furthest event that the
-    vendor reports for messages of every type. A goal beyond that causes a warning. `receipt_status` is the response to
-    a stored callback: some vendors repeat a callback that gets another status. `lookup` states what a missing message
-    proves: `definitive` (absence, after `settle_window`), `positive_only` (nothing), or `none` (no lookup).
-    `settle_window` is the lag, in seconds after the call, of the vendor's records behind its acceptance. `has_circuit`
-    is False if the failure of one recipient's endpoint proves nothing about other endpoints. `receipt_kinds` are the
-    kinds of receipts that the vendor reports, and `signature` describes what proves their origin; both are empty for a
-    vendor without receipts. `settings` is the class that `build` loads.
+    `title` is the vendor's name in the documentation. `deadline` limits the whole call, in seconds. `idempotent`: the
+    same attempt may be sent again without harm. `idempotency_window`: how long, in seconds, the vendor recognizes a
+    repeated request by its attempt id and returns the first outcome instead of sending again. After an unknown outcome
+    Tocsin repeats the request within this time. `max_events` is the most events of one callback. A larger callback is
+    refused and the vendor repeats it until it gives up, so the value must be at least the vendor's own maximum.
+    `max_evidence` is the furthest event that the vendor reports for messages of every type. A goal beyond that causes a
+    warning. `receipt_status` is the response to a stored callback: some vendors repeat a callback that gets another
+    status. `lookup` states what a missing message proves: `definitive` (absence, after `settle_window`),
+    `positive_only` (nothing), or `none` (no lookup). `settle_window` is the lag, in seconds after the call, of the
+    vendor's records behind its acceptance. `has_circuit` is False if the failure of one recipient's endpoint proves
+    nothing about other endpoints. `receipt_kinds` are the kinds of receipts that the vendor reports, and `signature`
+    describes what proves their origin; both are empty for a vendor without receipts. `settings` is the class that
+    `build` loads.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     channels: ClassVar[frozenset[Channel]]
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset()
     deadline: ClassVar[float] = 10.0

@@ -12,6 +12,7 @@ from providers.outcomes import ProviderAcceptance, ProviderRefusal
 
 class InApp(Provider):
     name: ClassVar[str] = "in_app"
+    title: ClassVar[str] = "built in"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.IN_APP})
     has_circuit: ClassVar[bool] = False
     idempotent: ClassVar[bool] = True

@@ -68,6 +68,7 @@ RECEIPT_REASONS = {ReceiptKind.BOUNCED: "invalid_address", ReceiptKind.DELAYED: 
 
 class Sandbox(Provider):
     name: ClassVar[str] = "sandbox"
+    title: ClassVar[str] = "a simulation"
     channels: ClassVar[frozenset[Channel]] = frozenset(set(Channel) - {Channel.IN_APP})
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset(DeviceKind)
     deadline: ClassVar[float] = 5.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.evidence import ReceiptKind
-from domain.inbound_messages import InboundMessage, Keyword
+from domain.inbound_messages import PHONE_NUMBER, InboundMessage, Keyword
 from domain.json_types import Json
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import ProviderReceipt
@@ -27,8 +27,8 @@ def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
     return None if str(content.get("text") or "").strip() else ProviderRefusal(reason="empty_message")
 
 
-def find_address_refusal(message: OutgoingMessage, numbers: re.Pattern[str]) -> ProviderRefusal | None:
-    """Return a refusal of a number that does not have the vendor's form of E.164; otherwise None."""
+def find_address_refusal(message: OutgoingMessage, numbers: re.Pattern[str] = PHONE_NUMBER) -> ProviderRefusal | None:
+    """Return a refusal of a number that is not in E.164 or does not have the vendor's form of it; otherwise None."""
     return None if numbers.fullmatch(message.address["phone"]) else ProviderRefusal(reason="invalid_address")
 
 

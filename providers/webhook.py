@@ -37,6 +37,7 @@ class Webhook(Provider):
     """
 
     name: ClassVar[str] = "webhook"
+    title: ClassVar[str] = "built in"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.WEBHOOK})
     has_circuit: ClassVar[bool] = False
     deadline: ClassVar[float] = 15.0

@@ -60,6 +60,7 @@ class ApnsSettings(ProviderSettings, env_prefix="TOCSIN_APNS_"):
 
 class Apns(Provider):
     name: ClassVar[str] = "apns"
+    title: ClassVar[str] = "Apple Push Notification service"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.PUSH})
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset({DeviceKind.APNS})
     settings: ClassVar[type[ProviderSettings]] = ApnsSettings

@@ -42,6 +42,7 @@ class ChatSettings(ProviderSettings, env_prefix="TOCSIN_CHAT_"):
 
 class Chat(Provider):
     name: ClassVar[str] = "chat"
+    title: ClassVar[str] = "Slack, Discord, Microsoft Teams, Telegram"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.CHAT})
     has_circuit: ClassVar[bool] = False
     settings: ClassVar[type[ProviderSettings]] = ChatSettings

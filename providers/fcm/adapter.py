@@ -42,6 +42,7 @@ class FcmSettings(ProviderSettings, env_prefix="TOCSIN_FCM_"):
 
 class Fcm(Provider):
     name: ClassVar[str] = "fcm"
+    title: ClassVar[str] = "Firebase Cloud Messaging"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.PUSH})
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset({DeviceKind.FCM})
     settings: ClassVar[type[ProviderSettings]] = FcmSettings

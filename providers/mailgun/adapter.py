@@ -43,6 +43,7 @@ class MailgunSettings(ProviderSettings, env_prefix="TOCSIN_MAILGUN_", validate_b
 
 class Mailgun(Provider):
     name: ClassVar[str] = "mailgun"
+    title: ClassVar[str] = "Mailgun"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     lookup: ClassVar[str] = "positive_only"
     # https://documentation.mailgun.com/docs/mailgun/user-manual/events/event-polling: events may arrive late; half an

@@ -45,6 +45,7 @@ class Resend(Provider):
     """
 
     name: ClassVar[str] = "resend"
+    title: ClassVar[str] = "Resend"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     # https://resend.com/docs/dashboard/emails/idempotency-keys
     idempotency_window: ClassVar[timedelta] = timedelta(hours=24)

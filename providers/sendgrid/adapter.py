@@ -34,6 +34,7 @@ ACCEPTED_STATUS = 202
 
 class SendGrid(Provider):
     name: ClassVar[str] = "sendgrid"
+    title: ClassVar[str] = "SendGrid"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     lookup: ClassVar[str] = "positive_only"
     # https://www.twilio.com/docs/sendgrid/ui/analytics-and-reporting/email-activity-feed: a snapshot without a

@@ -24,6 +24,7 @@ from providers.vendor_queries import parse_json, query_timeout
 
 class Ses(Provider):
     name: ClassVar[str] = "ses"
+    title: ClassVar[str] = "Amazon SES"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     receipt_kinds: ClassVar[frozenset[ReceiptKind]] = REPORTED_KINDS
     signature: ClassVar[str] = "RSA over the fields of an SNS message"

@@ -28,6 +28,7 @@ PRE_DATA_TIMEOUT = 12.0
 
 class Smtp(Provider):
     name: ClassVar[str] = "smtp"
+    title: ClassVar[str] = "SMTP"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.EMAIL})
     # Shorter than the drain timeout of a worker, which lets a running call finish.
     deadline: ClassVar[float] = 20.0

@@ -41,6 +41,7 @@ CLOCK_SKEW = timedelta(minutes=1)
 
 class Twilio(Provider):
     name: ClassVar[str] = "twilio"
+    title: ClassVar[str] = "Twilio"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
     lookup: ClassVar[str] = "definitive"
     # https://www.twilio.com/docs/messaging/api/message-resource: a message is a resource from its acceptance, before it

@@ -32,6 +32,7 @@ MIN_TTL, MAX_TTL = 20, 604_800
 
 class Vonage(Provider):
     name: ClassVar[str] = "vonage"
+    title: ClassVar[str] = "Vonage"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
     # https://developer.vonage.com/en/api/reports: no lag of the records is documented.
     lookup: ClassVar[str] = "positive_only"

@@ -37,6 +37,7 @@ class WebPush(Provider):
     """A failing endpoint proves nothing about others, whose push service is another one, so there is no circuit."""
 
     name: ClassVar[str] = "web_push"
+    title: ClassVar[str] = "the W3C standard, without a vendor"
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.WEB_PUSH})
     device_kinds: ClassVar[frozenset[DeviceKind]] = frozenset({DeviceKind.WEB_PUSH})
     has_circuit: ClassVar[bool] = False

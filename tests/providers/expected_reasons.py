@@ -1,13 +1,6 @@
 """List what each documented code of a vendor means: the reason, its category and its effects."""
 
-from domain.failure_reasons import ReasonCategory
-from domain.suppressions import (
-    SuppressionReason,
-)
-
-R, C, A, U = ReasonCategory
-BOUNCED, OPTED_OUT, COMPLAINED = SuppressionReason.BOUNCED, SuppressionReason.OPTED_OUT, SuppressionReason.COMPLAINED
-Expected = tuple[str, ReasonCategory, SuppressionReason | None, bool]
+from tests.providers.reason_meanings import BOUNCED, COMPLAINED, OPTED_OUT, A, C, Expected, R, U
 
 # Reasons of `dropped`, as documented: https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event
 DROPPED: dict[str, Expected] = {

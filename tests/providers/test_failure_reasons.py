@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
-from domain.evidence import ReceiptKind
 from domain.failure_reasons import REASONS, ReasonCategory, counts_for_circuit
 from domain.reasons import VOCABULARY
-from domain.suppressions import (
-    REASON_BY_BOUNCE_CODE,
-    REASON_BY_REFUSAL_CODE,
-    finding_from_receipt,
-    finding_from_refusal,
-)
+from domain.suppressions import REASON_BY_BOUNCE_CODE, REASON_BY_REFUSAL_CODE
 from providers.apns import reasons as apns_reasons
 from providers.mailgun import reasons as mailgun_reasons
 from providers.registry import PROVIDERS
@@ -41,18 +35,9 @@ from tests.providers.expected_reasons import (
     SMTP,
     TWILIO,
     VONAGE,
-    A,
-    Expected,
-    R,
 )
 from tests.providers.harness_fcm import FcmBench
-
-
-def meaning(code: str | None, *, refused: bool = False) -> Expected:
-    """Return the engine's interpretation of the code of a receipt, or of a call that is `refused` for it."""
-    assert code is not None
-    found = finding_from_refusal(code) if refused else finding_from_receipt(ReceiptKind.FAILED, code)
-    return code, REASONS[code].category, found.reason if found else None, counts_for_circuit(code)
+from tests.providers.reason_meanings import A, R, meaning
 
 
 def event(**fields: Any) -> dict[str, Any]:

@@ -10,9 +10,12 @@ import pytest
 
 from tests.code.test_providers_complete import missing
 from tests.code.tree import ROOT
-from tests.providers.skeleton.__main__ import CHANNELS, ENTRY, SkeletonRefused, write_skeleton
+from tests.providers.skeleton.__main__ import ENTRY, SkeletonRefused, write_skeleton, write_tables
+from tests.providers.skeleton.channels import CHANNELS
 
-CHANGED = ("providers/registry.py", "tests/providers/harnesses.py", "docs/providers.md", ".env.example")
+CHANGED = ("providers/registry.py", "tests/providers/harnesses.py", "docs/providers.md", ".env.example", "CHANGELOG.md")
+
+PYTEST = ("pytest", "-q", "-p", "no:cacheprovider", "-n0")
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_skeleton_lacks_nothing(checkout: Path, channel: str) -> None:
     paths = write_skeleton(checkout, "acme_mobile", channel)
     assert set(paths) > set(CHANGED)
-    assert list(missing("acme_mobile", parses_receipts=True, root=checkout)) == []
+    assert list(missing("acme_mobile", "Acme Mobile", parses_receipts=True, root=checkout)) == []
     for path in paths:
         if path.endswith(".py"):
             ast.parse((checkout / path).read_text())
@@ -60,11 +63,16 @@ def test_the_tests_of_a_skeleton_pass(tmp_path: Path, channel: str) -> None:
         (checkout / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, checkout / path)
     paths = write_skeleton(checkout, "acme", channel)
+    write_tables(checkout)
+    for command in (["init", "-q"], ["add", "-A"]):  # the tests of words list the files by git
+        subprocess.run(["git", *command], cwd=checkout, check=True)
     sources = [path for path in paths if path.endswith(".py")]
     for command in (
         ["ruff", "check", *sources],
         ["ruff", "format", "--check", *sources],
-        ["pytest", "-q", "-p", "no:cacheprovider", "-n0", "-k", "acme", "tests/providers"],
+        ["mypy", *sources],
+        [*PYTEST, "-k", "acme", "tests/providers", "tests/examples", "tests/stories"],
+        [*PYTEST, "tests/code", "tests/docs/test_provider_table.py"],
     ):
         done = subprocess.run([sys.executable, "-m", *command], cwd=checkout, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

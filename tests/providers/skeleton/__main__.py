@@ -6,93 +6,17 @@ tests pass at once; what the real vendor documents then replaces the fiction, fi
 
 import argparse
 import re
+import subprocess
 import sys
 from pathlib import Path
 from string import Template
+
+from tests.providers.skeleton.channels import CHANNELS
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = Path(__file__).parent
 ENTRY = re.compile(r' {4}"[a-z]')
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-# Channel → what differs by channel in the templates.
-CHANNELS = {
-    "email": {
-        "label": "email",
-        "sender": "shop@example.com",
-        "fields": '"to", "mime", "reference"',
-        "content": '"subject": "Hello", "text": "Hello, Ada"',
-        "address_import": "from email.headerregistry import Address\n",
-        "email_imports": """\
-from providers.email_fields import email_of, find_refusal, sender_of
-from providers.email_message import build_email
-""",
-        "refusal_method": """\
-    def content_refusal(self, content: Mapping[str, Any]) -> ProviderRefusal | None:
-        return find_refusal(content)
-
-""",
-        "request_body": """\
-        if refusal := self.content_refusal(message.content):
-            return refusal
-        sender = sender_of(message, self._sender, "")
-        email = build_email(message, Address(sender.name, addr_spec=sender.email), email_of(message))
-        body = {
-            "to": [email_of(message), *message.email.cc, *message.email.bcc],
-            "mime": email.as_string(),
-            "reference": str(message.attempt_id),
-        }
-""",
-        "parser_imports": "from email import message_from_string, policy\n",
-        "vendor_email_import": "from testing.vendors.emails import email_of_mime\n",
-        "vendor_message": """\
-        email = email_of_mime(message_from_string(message["mime"], policy=policy.default), message["to"])
-        return VendorMessage(reference=message["reference"], to=message["to"][0], message_id=uuid4().hex, email=email)
-""",
-        "bad_content": """\
-    bad_content = (
-        ({"subject": " ", "text": "Hello"}, "empty_subject"),
-        ({"subject": "Hello", "text": " "}, "empty_message"),
-    )
-""",
-        "request_checks": """\
-    assert request.json["to"] == [message.address["email"]]
-    assert request.json["reference"] == str(message.attempt_id)
-    email = bench.email()
-    assert (email.sender, email.subject, email.text) == (("", SENDER), *bench.content.values())
-""",
-    },
-    "sms": {
-        "label": "SMS",
-        "sender": "+15005550006",
-        "fields": '"from", "to", "text", "reference"',
-        "content": '"text": "Hello, Ada"',
-        "address_import": "",
-        "email_imports": "",
-        "refusal_method": "",
-        "request_body": """\
-        body = {
-            "from": self._sender,
-            "to": message.address["phone"],
-            "text": message.content["text"],
-            "reference": str(message.attempt_id),
-        }
-""",
-        "parser_imports": "",
-        "vendor_email_import": "",
-        "vendor_message": """\
-        return VendorMessage(reference=message["reference"], to=message["to"], message_id=uuid4().hex)
-""",
-        "bad_content": "",
-        "request_checks": """\
-    assert request.json == {
-        "from": SENDER,
-        "to": message.address["phone"],
-        **bench.content,
-        "reference": str(message.attempt_id),
-    }
-""",
-    },
-}
 FILES = {
     "adapter.py.txt": "providers/{name}.py",
     "vendor.py.txt": "testing/vendors/{name}.py",
@@ -127,7 +51,9 @@ def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
             f"from tests.providers.harness_{name} import {values['cls']}Harness",
             "{cls}Harness()",
         ),
-        insert_row(root / "docs/providers.md", rendered("docs_row.txt", values)),
+        insert_before(root / "docs/providers.md", "| webhook, chat", rendered("check_row.txt", values)),
+        insert_before(root / "docs/providers.md", "**Chat**", rendered("details.txt", values)),
+        insert_change(root / "CHANGELOG.md", rendered("changelog.txt", values)),
         insert_settings(root / ".env.example", rendered("env.txt", values)),
     ]
     return [str(path.relative_to(root)) for path in (*targets.values(), *changed)]
@@ -154,6 +80,11 @@ def rendered(template: str, values: dict[str, str]) -> str:
     return Template((TEMPLATES / template).read_text()).substitute(values)
 
 
+def write_tables(root: Path) -> None:
+    """Write the tables of providers, in a process that imports the new one."""
+    subprocess.run([sys.executable, "-m", "providers.table"], cwd=root, check=True)
+
+
 def register(path: Path, values: dict[str, str], import_line: str, entry: str) -> Path:
     """Add an import and a line of the dict, each in its alphabetical place."""
     lines = path.read_text().splitlines()
@@ -169,12 +100,22 @@ def register(path: Path, values: dict[str, str], import_line: str, entry: str) -
     return path
 
 
-def insert_row(path: Path, row: str) -> Path:
-    """Add a row to the table of providers, which is the first of the page, in its alphabetical place."""
+def insert_before(path: Path, start: str, text: str) -> Path:
+    """Add the text before the first line that begins so."""
     lines = path.read_text().splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if line.startswith("| `"))
-    at = next(number for number, line in enumerate(lines) if number >= first and not row > line >= "| `")
-    path.write_text("".join([*lines[:at], row, *lines[at:]]))
+    at = next(number for number, line in enumerate(lines) if line.startswith(start))
+    path.write_text("".join([*lines[:at], text, *lines[at:]]))
+    return path
+
+
+def insert_change(path: Path, change: str) -> Path:
+    """Add the line to the part about providers of the next release, or above all of its parts."""
+    before, heading, rest = path.read_text().partition("## [Unreleased]\n")
+    unreleased, next_heading, released = rest.partition("\n## [")
+    place = "#### Providers and webhooks\n\n"
+    place = place if place in unreleased else "\n"
+    changed = unreleased.replace(place, place + change, 1)
+    path.write_text(f"{before}{heading}{changed}{next_heading}{released}")
     return path
 
 
@@ -192,9 +133,10 @@ def main() -> None:
         paths = write_skeleton(ROOT, given.name, given.channel)
     except SkeletonRefused as error:
         sys.exit(f"make provider: {error}")
-    print("Written or changed:", *paths, sep="\n  ")
-    print(f"\nIts tests pass now: make test ARGS='-k {given.name}'. Then follow CONTRIBUTING.md#adding-a-provider.")
-    print("docs/adding-a-provider.md describes outcomes, receipts, the harness, and when to write a package.")
+    write_tables(ROOT)
+    print("Written or changed:", *paths, "README.md", sep="\n  ")
+    print("\nIts tests pass now. Replace the fictional API by that of the vendor: CONTRIBUTING.md#adding-a-provider.")
+    print(f"The provider is complete when this passes: make test-provider NAME={given.name}")
 
 
 if __name__ == "__main__":
