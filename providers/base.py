@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NoReturn, Self
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from config.sources import ProviderSettings
@@ -63,6 +64,13 @@ def read_json(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise UnreadableReceipt("the body is not JSON that can be stored") from error
     return value
+
+
+def read_form(body: bytes) -> list[tuple[str, str]]:
+    """Parse the fields of a form, whose names may repeat. Replaces bytes that are no UTF-8, because many signatures
+    cover the fields, so that the form is parsed before it is verified.
+    """
+    return parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
 
 
 def _reject_constant(constant: str) -> NoReturn:

@@ -123,10 +123,10 @@ class Twilio(Provider):
         The signature covers the public URL that was given to the vendor, and the sorted form; or the URL alone, where
         that has a hash of the body.
         """
-        text, hashed = body.decode(errors="replace"), has_body_hash(query)
-        fields = parse_fields(text, hashed=hashed)
+        hashed = has_body_hash(query)
+        fields = parse_fields(body, hashed=hashed)
         url = f"{self._callback_url}?{query}" if query else self._callback_url
-        verify(headers, url, text if hashed else fields, self._secrets)
+        verify(headers, url, body.decode(errors="replace") if hashed else fields, self._secrets)
         if is_inbound(fields):
             return parse_inbound(fields, answers_keywords=self._answers_keywords)
         return parse_status(fields, dict(parse_qsl(query)).get(REFERENCE_PARAMETER))

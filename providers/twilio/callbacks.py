@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from urllib.parse import parse_qs, parse_qsl
+from urllib.parse import parse_qs
+
+from providers.base import read_form
 
 # https://www.twilio.com/docs/usage/webhooks/webhooks-security#json-requests-with-body-hashes
 BODY_HASH = "bodySHA256"
@@ -24,13 +26,13 @@ def has_body_hash(query: str) -> bool:
     return BODY_HASH in parse_qs(query)
 
 
-def parse_fields(body: str, *, hashed: bool) -> CallbackFields:
+def parse_fields(body: bytes, *, hashed: bool) -> CallbackFields:
     """Return the texts of a form or a JSON object, or no texts for anything else."""
     if not hashed:
-        return CallbackFields(parse_qsl(body, keep_blank_values=True))
+        return CallbackFields(read_form(body))
     try:
-        value = json.loads(body)
+        value = json.loads(body.decode(errors="replace"))
     except (ValueError, RecursionError):
-        return CallbackFields(parse_qsl(body, keep_blank_values=True))
+        return CallbackFields(read_form(body))
     texts = [(name, each) for name, each in value.items() if isinstance(each, str)] if isinstance(value, dict) else []
     return CallbackFields(texts)

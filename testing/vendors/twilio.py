@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import uuid4
 
+from providers.base import read_form
 from testing.vendors.http import FORM, Reply, Request, require
 from testing.vendors.log import VendorLog, VendorMessage
 from testing.vendors.modes import VendorMode
@@ -32,8 +33,7 @@ def record(to: str, body: str, at: datetime, sid: str = "", sender: str = FROM) 
 
 def sign(secret: str, url: str, body: bytes, algorithm: str = "sha1") -> str:
     """Sign as the vendor's security page describes, without its package: the URL, then the sorted fields and values."""
-    fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-    signed = url + "".join(name + value for name, value in sorted(fields))
+    signed = url + "".join(name + value for name, value in sorted(read_form(body)))
     return base64.b64encode(hmac.new(secret.encode(), signed.encode(), getattr(hashlib, algorithm)).digest()).decode()
 
 
