@@ -20,7 +20,13 @@ from metrics.attempts import count_attempt, count_unreadable_address
 from metrics.engine import ReachedLimit, count_limit_reached
 from providers.base import Provider
 from services.circuits import CircuitMonitor
-from services.delivery_guard import UNREADABLE_ADDRESS, result_without_call, stopped_result, time_gate_of
+from services.delivery_guard import (
+    UNREADABLE_ADDRESS,
+    result_if_kind_changed,
+    result_without_call,
+    stopped_result,
+    time_gate_of,
+)
 from services.outcome_recording import OutcomeRecorder
 from services.outcome_translation import attempt_state, unrecorded_result
 from services.outgoing_messages import invalid_device_of
@@ -108,6 +114,7 @@ class DeliveryActivities:
                 return stopped_result(RECIPIENT_ERASED)
             obstacle = (
                 result_without_call(call, claim)
+                or result_if_kind_changed(self._providers.get(call.provider), claim)
                 or await self._result_if_unconfigured(session, call, claim)
                 or self._result_if_rate_limited(call, claim)
                 or time_gate_of(claim)

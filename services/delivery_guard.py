@@ -1,5 +1,6 @@
 """Decide from the claim why the guard of `deliver` makes no call."""
 
+from domain.channels import DeviceKind
 from domain.delivery_guard import GuardFacts, decision_before_call
 from domain.evidence import AttemptState
 from domain.gates import Gate, time_gate
@@ -9,6 +10,7 @@ from domain.reasons import Reason, missing_address_reason
 from domain.records import DeliveryDecision
 from domain.redrives import already_sent_decision
 from domain.statuses import DeliveryStatus
+from providers.base import Provider
 from services.outcome_translation import result_from_attempt
 from services.outgoing_messages import address_of, number_refused
 from storage.attempts import NOT_DECRYPTED, AttemptClaim
@@ -37,6 +39,15 @@ def result_without_call(call: DeliverInput, claim: AttemptClaim) -> DeliverResul
         has_answer = claim.attempt.state is not AttemptState.SUBMITTING
         return result_from_attempt(claim.ledger, claim.attempt) if has_answer else None
     return _result_of_ledger(call, claim) or _result_of_rules(call, claim)
+
+
+def result_if_kind_changed(provider: Provider | None, claim: AttemptClaim) -> DeliverResult | None:
+    """Stop a call to a device that has registered with another kind since the plan: its token is another vendor's, and
+    this vendor would report it as dead."""
+    device = claim.address.device
+    if provider is None or device is None or not claim.is_new or DeviceKind(device["kind"]) in provider.device_kinds:
+        return None
+    return stopped_result(DeliveryDecision(status=DeliveryStatus.FAILED, reason=missing_address_reason(None)))
 
 
 def _result_of_ledger(call: DeliverInput, claim: AttemptClaim) -> DeliverResult | None:

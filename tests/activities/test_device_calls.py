@@ -7,13 +7,14 @@ import pytest
 
 from domain.channels import Channel, DeviceKind
 from domain.evidence import CallResult
+from domain.json_types import Json
 from domain.messages import NoCallResult
 from domain.statuses import DeliveryStatus
 from providers.outcomes import ProviderRefusal
 from storage import devices
 from storage.database import Database
 from storage.devices import NewDevice
-from tests.activities.conftest import ActivityWorker
+from tests.activities.conftest import ActivityWorker, RecordingSandbox
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
@@ -38,9 +39,15 @@ async def test_devices_are_reached_one_by_one_and_one_is_enough(
     assert [row["status"] for row in await sent.rows("delivery")] == ["SENT"]
 
 
-async def add_device(database_tenant: DatabaseTenant, token: str = "t-1", name: str = "phone") -> str:
+async def add_device(
+    database_tenant: DatabaseTenant, token: str = "t-1", name: str = "phone", kind: DeviceKind = DeviceKind.FCM
+) -> str:
     """Return the endpoint of the device."""
-    new = NewDevice(device=name, kind=DeviceKind.FCM, address={"token": token})
+    keys = {"p256dh": "BA", "auth": "AA"}
+    address: Json = (
+        {"subscription": {"endpoint": token, "keys": keys}} if kind is DeviceKind.WEB_PUSH else {"token": token}
+    )
+    new = NewDevice(device=name, kind=kind, address=address)
     async with database_tenant.database.transaction() as session:
         saved = await devices.save(session, database_tenant.tenant, database_tenant.recipient_id, new)
     assert saved is not None
@@ -142,3 +149,21 @@ async def test_a_removed_device_is_no_address(activity_worker: ActivityWorker, d
     outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=str(uuid4())))
     assert (outcome.result, outcome.stopped_status, outcome.reason) == (NoCallResult.STOPPED, D.FAILED, "no_address")
     assert await sent.rows("attempt") == []
+
+
+@pytest.mark.parametrize("kind", [DeviceKind.APNS, DeviceKind.WEB_PUSH])
+async def test_a_device_that_changed_its_kind_is_not_called_by_its_former_provider(
+    activity_worker: ActivityWorker, database_tenant: DatabaseTenant, monkeypatch: pytest.MonkeyPatch, kind: DeviceKind
+) -> None:
+    """The former vendor would report the new token as dead, and the device would be removed."""
+    monkeypatch.setattr(RecordingSandbox, "device_kinds", frozenset({DeviceKind.FCM}))
+    activity_worker.sandbox.answer = ProviderRefusal(reason="invalid_token", is_gone=True)
+    sent, endpoint = await database_tenant.send(Channel.PUSH), await add_device(database_tenant)
+    assert await add_device(database_tenant, "t-2", kind=kind) == endpoint
+    outcome = await activity_worker.deliver(sent.call(channel=Channel.PUSH, endpoint_id=endpoint))
+    assert (outcome.result, outcome.stopped_status, outcome.reason) == (NoCallResult.STOPPED, D.FAILED, "no_address")
+    assert activity_worker.sandbox.calls == []
+    assert await sent.rows("attempt") == []
+    async with database_tenant.database.transaction() as session:
+        left = await devices.list_devices(session, database_tenant.tenant, database_tenant.recipient_id)
+    assert [device.kind for device in left] == [kind]
