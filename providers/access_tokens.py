@@ -51,12 +51,11 @@ class AccessTokens:
         if token == self._token:
             self._renew_at = 0.0
 
-    @property
-    def is_new(self) -> bool:
-        """Return whether the token was fetched moments ago. If the vendor refuses a new token, it refuses the
-        account.
+    def is_new(self, token: str) -> bool:
+        """Return whether this token was fetched moments ago. If the vendor refuses a new token, it refuses the
+        account. A former token may be refused late, after another call has fetched the next one.
         """
-        return time.time() - self._fetched_at < NEW_TOKEN_SECONDS
+        return token == self._token and time.time() - self._fetched_at < NEW_TOKEN_SECONDS
 
     async def _renew(self) -> None:
         http_response = await self._transport.post(

@@ -96,7 +96,7 @@ class Fcm(Provider):
         token = await self._tokens.get_token()
         http_response = await self._transport.post(self._url, headers={"Authorization": f"Bearer {token}"}, json=body)
         if http_response.status == 401 and "THIRD_PARTY_AUTH_ERROR" not in parse_error(http_response)[0]:
-            stale = not self._tokens.is_new
+            stale = not self._tokens.is_new(token)
             self._tokens.invalidate(token)
             if stale:
                 raise TemporaryError("token_expired", {"status": http_response.status})

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -11,8 +12,10 @@ from providers.outcomes import (
     ProviderError,
     TemporaryError,
 )
+from providers.transport import VendorResponse
 from testing.vendors.http import Reply
 from testing.vendors.modes import VendorMode
+from tests.polling import wait_until
 from tests.providers.harness_fcm import FcmBench
 
 
@@ -57,6 +60,29 @@ async def test_a_refused_token_that_worked_before_is_renewed_once(
     assert len(bench.vendor.tokens) == 2
     await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
     assert len(bench.vendor.tokens) == 3
+
+
+async def test_a_late_refusal_of_a_former_token_condemns_no_account(
+    bench: FcmBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many calls with a revoked token, one is answered after another has fetched the next token."""
+    bench.vendor.lasts, renewed, post = 200, asyncio.Event(), bench.transport.post
+
+    async def delay_refusals(url: str, **request: Any) -> VendorResponse:
+        http_response = await post(url, **request)
+        if http_response.status == 401:
+            await renewed.wait()
+        return http_response
+
+    monkeypatch.setattr(bench.transport, "post", delay_refusals)
+    late = asyncio.create_task(bench.provider.send(bench.message_in_mode(VendorMode.BREAKS)))
+    await wait_until(lambda: bench.vendor.log.requests)
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
+    assert len(bench.vendor.tokens) == 2
+    renewed.set()
+    with pytest.raises(TemporaryError, match="token_expired"):
+        await late
+    await bench.provider.send(bench.message_in_mode(VendorMode.GOOD))
 
 
 @pytest.mark.parametrize(
