@@ -16,12 +16,23 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
   self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(renew(event)));
 
   async function receive(data) {
-    const message = data.json();
+    const message = read(data);
+    if (!message) return;
     if (!(await wasShown(message.delivery_id))) {
       await show(message);
       await rememberShown(message.delivery_id);
     }
     await report(message.report_url, "delivered");
+  }
+
+  /* Return null for a message of another sender: the site's own worker may show those too. */
+  function read(data) {
+    try {
+      const message = data.json();
+      return message.delivery_id ? message : null;
+    } catch {
+      return null;
+    }
   }
 
   /* The tag lets a second notification with the same id replace the first, if both arrive at the same time. */
@@ -47,7 +58,8 @@ stores subscriptions), `device` (the id of this browser) and `icon`. */
   }
 
   async function click(notification, action) {
-    const { report_url, link, links } = notification.data;
+    const { delivery_id, report_url, link, links } = notification.data || {};
+    if (!delivery_id) return; // of another script
     notification.close();
     await Promise.allSettled([open((links && links[action]) || link), report(report_url, "clicked")]);
   }

@@ -127,11 +127,12 @@ class ShopVisit:
     async def deliver(self, message: OutgoingMessage) -> None:
         """Send the message by the adapter, and hand what the push service got to the service worker."""
         assert isinstance(await self.container.providers["web_push"].send(message), ProviderAcceptance)
+        await self.push(json.dumps(self.push_service.shown[-1]))
+
+    async def push(self, data: str) -> None:
+        registration_id = await self.registration_id()
         await self.page.call(
-            "ServiceWorker.deliverPushMessage",
-            origin=self.url,
-            registrationId=await self.registration_id(),
-            data=json.dumps(self.push_service.shown[-1]),
+            "ServiceWorker.deliverPushMessage", origin=self.url, registrationId=registration_id, data=data
         )
 
 
@@ -304,3 +305,20 @@ async def test_a_message_is_shown_and_reported_without_storage(shop: ShopVisit) 
     await shop.deliver(message)
     await wait_for_status(shop, sent, "DELIVERED")
     assert [each["tag"] for each in await worker.evaluate(NOTIFICATIONS)] == [str(message.delivery_id)]
+
+
+async def test_messages_and_notifications_of_other_senders_are_left_alone(shop: ShopVisit) -> None:
+    """A site may load the worker into its own, which shows other messages too."""
+    await shop.subscribe()
+    sent, message = await mias_message(shop)
+    for data in ('{"title": "Of another sender"}', "null", "no JSON"):
+        await shop.push(data)
+    await shop.deliver(message)
+    worker = await shop.browser.attach_to_service_worker()
+    await wait_for_status(shop, sent, "DELIVERED")
+    assert [each["tag"] for each in await worker.evaluate(NOTIFICATIONS)] == [str(message.delivery_id)]
+    await worker.evaluate("registration.getNotifications().then(([shown]) => shown.close())")
+    await eventually(lambda: worker.evaluate(NOTIFICATIONS), lambda found: found == [])
+    await worker.evaluate("registration.showNotification('Of another script', { data: { link: '/cart' } })")
+    assert await worker.evaluate(CLICK.format(action='""')) == []
+    assert [each["title"] for each in await worker.evaluate(NOTIFICATIONS)] == ["Of another script"]
