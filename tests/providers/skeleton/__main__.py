@@ -56,7 +56,7 @@ def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
         insert_change(root / "CHANGELOG.md", rendered("changelog.txt", values)),
         insert_settings(root / ".env.example", rendered("env.txt", values)),
     ]
-    return [str(path.relative_to(root)) for path in (*targets.values(), *changed)]
+    return [str(path.relative_to(root)) for path in dict.fromkeys((*targets.values(), *changed))]
 
 
 def template_values(name: str, channel: str) -> dict[str, str]:
