@@ -52,7 +52,7 @@ class WorkflowStarter:
         """Start the workflow, or resume the one that waits. An existing workflow counts as started. Raise RPCError."""
         if claimed.has_workflow:
             await self._signal(claimed.id, claimed.generation, NotificationWorkflow.resume)
-            return StartedClaim(id=claimed.id, generation=claimed.generation)
+            return StartedClaim(id=claimed.id, generation=claimed.generation, is_resume=True)
         try:
             await self._start_with_build(claimed)
         except WorkflowAlreadyStartedError:

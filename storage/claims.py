@@ -65,10 +65,11 @@ class ClaimedNotification:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StartedClaim:
     """Describe a claim whose workflow was started or resumed. With `waits_until`, the mark frees the slot and the entry
-    waits until then."""
+    waits until then. A resume is no start: the workflow of an entry that a recovery has made due again is gone."""
 
     id: UUID
     generation: int
+    is_resume: bool = False
     waits_until: datetime | None = None
 
 
@@ -122,8 +123,9 @@ def _claimed_notification(row: Mapping[str, Any]) -> ClaimedNotification:
 async def mark_started(session: Executor, process: UUID, started_claims: Sequence[StartedClaim]) -> None:
     """Mark the workflows that were started or resumed. Most entries have been updated by their workflows before."""
     fences = _fences((claim.id, claim.generation) for claim in started_claims)
+    resumes = [claim.is_resume for claim in started_claims]
     waits = [claim.waits_until for claim in started_claims]
-    await session.execute(MARK_STARTED, {"process": process, "waits": waits, **fences})
+    await session.execute(MARK_STARTED, {"process": process, "resumes": resumes, "waits": waits, **fences})
 
 
 async def return_claims(

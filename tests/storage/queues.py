@@ -54,10 +54,15 @@ async def is_full(database: Database, slots: Slots, *, batch_size: int = 100) ->
 
 
 async def mark_begun_entries(
-    database: Database, *some: UUID, process: UUID = PROCESS, generation: int = 1, waits_until: datetime | None = None
+    database: Database,
+    *some: UUID,
+    process: UUID = PROCESS,
+    generation: int = 1,
+    is_resume: bool = False,
+    waits_until: datetime | None = None,
 ) -> None:
     """Mark entries as started, as after their workflows were started or signaled."""
-    begun = [StartedClaim(id=one, generation=generation, waits_until=waits_until) for one in some]
+    begun = [StartedClaim(id=one, generation=generation, is_resume=is_resume, waits_until=waits_until) for one in some]
     async with database.statement() as session:
         await claims.mark_started(session, process, begun)
 

@@ -15,7 +15,7 @@ from storage import engine_state
 from storage.database import Database
 from storage.ledgers import NotificationRef, amend
 from tests.storage.databases import own_database
-from tests.storage.queues import accept_notifications, claim_and_start
+from tests.storage.queues import accept_notifications, claim, claim_and_start, mark_begun_entries
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 from tests.storage.store_changes import confirm_store, due_ids, note_store, recover_batch, replace_store
 
@@ -167,6 +167,25 @@ async def test_notifications_started_in_the_new_store_are_unchanged(database_ten
     await replace_store(database_tenant.database)
     await claim_and_start(database_tenant.database, during)
     assert await recovered(database_tenant.database, 10) == [[before]]
+
+
+@pytest.mark.parametrize("is_claimed_again", [False, True])
+async def test_a_resume_during_a_recovery_does_not_count_as_a_start(
+    database_tenant: DatabaseTenant, is_claimed_again: bool
+) -> None:
+    """The resumed workflow was in the lost store, or had ended before the restored database knew."""
+    database = database_tenant.database
+    [resumed] = await accept_notifications(database_tenant, 3)
+    await claim_and_start(database, resumed)
+    await database_tenant.query("UPDATE queue_entry SET state = 'due', next_at = now(), claimed_by = NULL")
+    assert [claimed.has_workflow for claimed in await claim(database)] == [True]
+    await replace_store(database)
+    assert await recovered(database, 10) == [[resumed]]
+    if is_claimed_again:
+        assert [claimed.has_workflow for claimed in await claim(database)] == [False]
+    await mark_begun_entries(database, resumed, is_resume=True)
+    [entry] = await database_tenant.query("SELECT state, started_at FROM queue_entry")
+    assert entry == {"state": "claimed" if is_claimed_again else "due", "started_at": None}
 
 
 async def test_the_next_process_resumes_after_the_last_batch(database_tenant: DatabaseTenant) -> None:
