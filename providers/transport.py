@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar
 
 import httpx2
@@ -75,14 +76,21 @@ def basic_auth(username: str, password: str) -> dict[str, str]:
 
 
 def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
-    """Create the client: it sends a user agent, follows no redirects and ignores the proxies of the environment.
+    """Create the client: it sends a user agent, follows no redirects, keeps no cookies and ignores the proxies of the
+    environment. All tenants share it, so a cookie would lead from one receiver to another.
 
     Connecting takes at most 4 s, so that it fails before the adapter's deadline and is known to have failed.
     """
     timeout = httpx2.Timeout(30, connect=4, pool=4)
     name = {"user-agent": f"Tocsin/{VERSION}"}
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return httpx2.AsyncClient(
-        transport=base_transport, headers=name, timeout=timeout, follow_redirects=False, trust_env=False
+        transport=base_transport,
+        headers=name,
+        timeout=timeout,
+        cookies=no_cookies,
+        follow_redirects=False,
+        trust_env=False,
     )
 
 

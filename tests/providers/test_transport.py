@@ -69,6 +69,16 @@ async def test_requests_carry_the_user_agent(call: Call) -> None:
     assert f"user-agent: tocsin/{version}" in heads[0].decode().lower()
 
 
+async def test_a_cookie_of_a_response_goes_to_no_other_request() -> None:
+    """A receiver could set cookies for its parent domain, which receivers of other tenants would get."""
+    reply = b"HTTP/1.1 200 OK\r\nSet-Cookie: seen=1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    async with line(reply) as (url, heads), outgoing_client() as client:
+        for _ in range(2):
+            await Transport(client).post(url)
+    assert list(client.cookies.jar) == []
+    assert ["cookie" in head.decode().lower() for head in heads] == [False, False]
+
+
 both = pytest.mark.parametrize("call", [post, get])
 
 
