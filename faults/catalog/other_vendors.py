@@ -25,14 +25,19 @@ async def other_vendors_lose_responses(scenario: Scenario) -> None:
     async with _other_pools(scenario):
         began = time.time()
         async with scenario.vendor_control.with_mode(VendorMode.LOSES, *OTHER_VENDORS):
-            await send_some(scenario, (*MAILS, *TEXTS))
+            await _send_many(scenario)
             await wait_for_calls(scenario, VendorMode.LOSES, began, OTHER_VENDORS)
         await scenario.close_circuits()
         async with scenario.vendor_control.with_mode(VendorMode.HOLDS, *OTHER_VENDORS):
-            await send_some(scenario, (*MAILS, *TEXTS))
+            await _send_many(scenario)
             await scenario.vendor_control.wait_for_each(OTHER_VENDORS)
             await kill_workers(scenario)
         await start_workers(scenario)
+
+
+async def _send_many(scenario: Scenario) -> None:
+    """Send so many emails that each provider of the pool gets some."""
+    await asyncio.gather(send_some(scenario, (*MAILS, *TEXTS)), send_some(scenario, MAILS))
 
 
 @asynccontextmanager
