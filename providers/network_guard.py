@@ -21,6 +21,7 @@ import httpcore2
 import httpx2
 
 from domain.target_urls import TargetPolicy
+from providers.transport import CONNECTION_LIMITS
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -172,9 +173,9 @@ def guarded_http_transport(backend: GuardedBackend) -> httpx2.AsyncBaseTransport
     transport = httpx2.AsyncHTTPTransport(trust_env=False)
     transport._pool = httpcore2.AsyncConnectionPool(
         ssl_context=httpx2.create_ssl_context(trust_env=False),
-        max_connections=100,
-        max_keepalive_connections=20,
-        keepalive_expiry=5,
+        max_connections=CONNECTION_LIMITS.max_connections,
+        max_keepalive_connections=CONNECTION_LIMITS.max_keepalive_connections,
+        keepalive_expiry=CONNECTION_LIMITS.keepalive_expiry,
         network_backend=backend,
     )
     return transport

@@ -21,6 +21,10 @@ from providers.outcomes import PermanentError, ProviderAcceptance, TemporaryErro
 RESPONSE_LIMIT = 64 * 1024
 # Seconds. A response of one byte per second never times out by itself.
 BODY_TIMEOUT = 3.0
+# Of a client. One process makes at most 150 calls of a provider at a time: three providers whose calls all hang leave
+# connections to the others, whose calls would fail and open their circuits.
+MAX_CONNECTIONS = 500
+CONNECTION_LIMITS = httpx2.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=20)
 # Responses are read without decompression, up to the limit: decompressed they could be any size.
 IDENTITY_ENCODING = {"accept-encoding": "identity"}
 # Raised before a byte of the request could have been sent.
@@ -88,6 +92,7 @@ def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> 
         transport=base_transport,
         headers=name,
         timeout=timeout,
+        limits=CONNECTION_LIMITS,
         cookies=no_cookies,
         follow_redirects=False,
         trust_env=False,
