@@ -117,7 +117,9 @@ class Container:
         rates = {name: self.settings.rate(name) for name in providers}
         links = UnsubscribeLinks(self.settings.secret, self.settings.base_url)
         provider_caller = ProviderCaller(providers, self.circuits, tracker, links, database)
-        delivery = DeliveryActivities(database, providers, self.circuits, recorder, provider_caller, rates)
+        delivery = DeliveryActivities(
+            database, providers, self.circuits, recorder, provider_caller, rates, self.dispatcher.note_free_slot
+        )
         return delivery.deliver, ReconciliationActivities(database, providers, recorder).look_up
 
     def build_services(self) -> Services:

@@ -3,7 +3,7 @@ endpoint."""
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from temporalio import activity
@@ -48,7 +48,7 @@ MAX_SHARED_QUEUE_CALLS = 50
 
 class DeliveryActivities:
     """Raise only our own errors (database unavailable), which Temporal retries without limit. The provider's errors
-    are values."""
+    are values. `on_slot_free` is called whenever a notification has released its slot."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class DeliveryActivities:
         recorder: OutcomeRecorder,
         provider_caller: ProviderCaller,
         rates: Mapping[str, float],
+        on_slot_free: Callable[[], None],
     ) -> None:
         self._database = database
         self._providers = providers
@@ -65,6 +66,7 @@ class DeliveryActivities:
         self._recorder = recorder
         self._provider_caller = provider_caller
         self._rates = rates
+        self._on_slot_free = on_slot_free
         self._calls_in_flight: Counter[str] = Counter()
 
     @activity.defn
@@ -85,11 +87,13 @@ class DeliveryActivities:
     async def _return_to_provider_queue(self, call: DeliverInput) -> DeliverResult:
         async with self._database.statement() as session:
             await release_slot(session, call.notification_id, call.generation)
+        self._on_slot_free()
         return NEEDS_PROVIDER_QUEUE
 
     async def _deliver(self, call: DeliverInput) -> DeliverResult:
         started = time.monotonic()
         claim = await self._claim_if_allowed(call)
+        self._on_slot_free()
         if isinstance(claim, DeliverResult):
             return await self._return_to_provider_queue(call) if claim is NEEDS_PROVIDER_QUEUE else claim
         claimed_at = time.monotonic()

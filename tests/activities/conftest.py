@@ -88,7 +88,7 @@ class ActivityWorker:
         circuits = CircuitMonitor(worker)
         links = UnsubscribeLinks(b"key", "http://127.0.0.1")
         caller = ProviderCaller(providers, circuits, tracker, links, worker)
-        self._delivering = DeliveryActivities(worker, providers, circuits, recorder, caller, {})
+        self._delivering = DeliveryActivities(worker, providers, circuits, recorder, caller, {}, lambda: None)
 
     async def deliver(self, call: DeliverInput, *, queue: str | None = None) -> DeliverResult:
         """Deliver on this task queue; on the provider's own if none is given."""
