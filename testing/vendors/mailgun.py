@@ -54,6 +54,7 @@ class FakeMailgun(FakeVendor):
         "DOMAIN": "mail.example",
         "FROM": "shop@example.com",
     }
+    event_names: ClassVar[Mapping[str, str]] = {"open": "opened"}
 
     def __init__(
         self, api_key: str | None = API_KEY, secret: str = "a signing key", *, log: VendorLog | None = None
@@ -121,8 +122,7 @@ class FakeMailgun(FakeVendor):
 
     def receipt_body(self, message: VendorMessage, event: str, at: datetime) -> bytes:
         """Return the event, which `signed_receipt` puts into the body."""
-        word = "opened" if event == "open" else event
-        return json.dumps(build_event(word, message, at, message.to, {REFERENCE: message.reference})).encode()
+        return json.dumps(build_event(event, message, at, message.to, {REFERENCE: message.reference})).encode()
 
     def sign_receipt(self, body: bytes, url: str, at: datetime) -> Mapping[str, str]:
         return {}

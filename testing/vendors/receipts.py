@@ -34,7 +34,7 @@ class VendorReceipt:
     async def post(self, http: httpx2.AsyncClient) -> int:
         """Post once, and return the status."""
         url, now = self.message.callback or self.vendor.receipts_url, datetime.now(UTC)
-        event = self.vendor.receipt_body(self.message, self.event, now)
+        event = self.vendor.build_receipt(self.message, self.event, now)
         signature, body = self.vendor.signed_receipt(event, url, now)
         headers = {"Content-Type": self.vendor.receipt_type, **signature}
         return (await http.post(url, content=body, headers=headers)).status_code

@@ -77,6 +77,7 @@ class FakeResend(FakeVendor):
 
     name: ClassVar[str] = "resend"
     settings: ClassVar[Mapping[str, str]] = {"API_KEY": API_KEY, "FROM": "shop@example.com"}
+    event_names: ClassVar[Mapping[str, str]] = {"open": "opened"}
 
     def __init__(
         self, api_key: str | None = API_KEY, *, secret: str | None = None, log: VendorLog | None = None

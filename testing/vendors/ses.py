@@ -38,7 +38,6 @@ AUTHORIZATION = re.compile(
 # https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 REQUIRED = {"Content", "Destination", "EmailTags"}
 OPTIONAL = {"ConfigurationSetName", "ConfigurationOverrides"}
-EVENT_NAMES = {"delivered": "Delivery", "open": "Open"}
 
 
 @cache
@@ -89,6 +88,7 @@ class FakeSes(FakeVendor):
         "SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "FROM": "shop@example.com",
     }
+    event_names: ClassVar[Mapping[str, str]] = {"delivered": "Delivery", "open": "Open"}
     url_settings: ClassVar[Sequence[str]] = ("BASE_URL", "SNS_URL")
 
     def __init__(
@@ -159,11 +159,11 @@ class FakeSes(FakeVendor):
 
     def receipt_body(self, message: VendorMessage, event: str, at: datetime) -> bytes:
         """https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html"""
-        term, time = EVENT_NAMES.get(event, event), at.astimezone(UTC).isoformat(timespec="milliseconds")
+        time = at.astimezone(UTC).isoformat(timespec="milliseconds")
         mail: Json = {"timestamp": time, "messageId": message.message_id, "destination": [message.to]}
         mail["tags"] = {REFERENCE: [message.reference], "ses:configuration-set": ["tocsin"]}
-        details: Json = {"timestamp": time} | ({"recipients": [message.to]} if term == "Delivery" else {})
-        return json.dumps({"eventType": term, "mail": mail, term.lower(): details}).encode()
+        details: Json = {"timestamp": time} | ({"recipients": [message.to]} if event == "Delivery" else {})
+        return json.dumps({"eventType": event, "mail": mail, event.lower(): details}).encode()
 
     def signed_receipt(self, body: bytes, url: str, at: datetime) -> tuple[Mapping[str, str], bytes]:
         """Return the headers of SNS, which prove nothing, and its message: the signature is inside."""

@@ -21,7 +21,6 @@ SID = "AC" + "0" * 32
 TOKEN = "auth-token"
 FROM = "+15005550006"
 ACCOUNT = re.compile(r"/2010-04-01/Accounts/(AC\w+)(\.json|/Messages\.json)")
-EVENT_NAMES = {"open": "read"}
 
 
 def record(to: str, body: str, at: datetime, sid: str = "", sender: str = FROM) -> dict[str, Any]:
@@ -43,6 +42,7 @@ class FakeTwilio(FakeVendor):
     name: ClassVar[str] = "twilio"
     receipt_type: ClassVar[str] = FORM
     settings: ClassVar[Mapping[str, str]] = {"ACCOUNT_SID": SID, "AUTH_TOKEN": TOKEN, "FROM": FROM}
+    event_names: ClassVar[Mapping[str, str]] = {"open": "read"}
 
     def __init__(self, sid: str = SID, token: str | None = TOKEN, *, log: VendorLog | None = None) -> None:
         credentials = token and "Basic " + base64.b64encode(f"{sid}:{token}".encode()).decode()
@@ -98,7 +98,7 @@ class FakeTwilio(FakeVendor):
 
     def receipt_body(self, message: VendorMessage, event: str, at: datetime) -> bytes:
         """https://www.twilio.com/docs/messaging/guides/track-outbound-message-status"""
-        fields = {"MessageSid": message.message_id, "MessageStatus": EVENT_NAMES.get(event, event), "To": message.to}
+        fields = {"MessageSid": message.message_id, "MessageStatus": event, "To": message.to}
         return urlencode(
             {**fields, "From": FROM, "AccountSid": self.credentials[0], "ApiVersion": "2010-04-01"}
         ).encode()

@@ -31,13 +31,15 @@ class FakeVendor(HttpListener):
     vendor accepts, or None to accept any; `held` counts the calls that wait for `release`.
 
     `settings` are those of an adapter that this vendor accepts, by their names without `TOCSIN_<NAME>_`; `FROM` of a
-    vendor of SMS is the number that gets the SMS of recipients. `url_settings` get the vendor's URL.
+    vendor of SMS is the number that gets the SMS of recipients. `url_settings` get the vendor's URL. `event_names` has
+    the vendor's words for `delivered` and `open`, if they differ.
     """
 
     name: ClassVar[str]
     receipt_type: ClassVar[str] = "application/json"
     settings: ClassVar[Mapping[str, str]] = {}
     url_settings: ClassVar[Sequence[str]] = ("BASE_URL",)
+    event_names: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, authorization: str | None = None, log: VendorLog | None = None) -> None:
         self.authorization = authorization
@@ -111,8 +113,12 @@ class FakeVendor(HttpListener):
             self.authorization = given
         return given == self.authorization
 
+    def build_receipt(self, message: VendorMessage, event: str, at: datetime) -> bytes:
+        """Return a receipt. `event` is `delivered`, `open` or a word of the vendor."""
+        return self.receipt_body(message, self.event_names.get(event, event), at)
+
     def receipt_body(self, message: VendorMessage, event: str, at: datetime) -> bytes:
-        """Return a receipt. `event` is the vendor's word, or `delivered` or `open`."""
+        """Return a receipt. `event` is the vendor's word. Call `build_receipt` instead."""
         raise NotImplementedError(f"{self.name} has no receipts")
 
     def inbound_body(self, sender: str, text: str) -> bytes:

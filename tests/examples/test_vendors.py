@@ -30,7 +30,7 @@ from testing.vendors.registry import find_vendors
 from testing.vendors.web_push import FakeWebPush
 from tests.code.tree import ROOT
 from tests.outgoing_messages import outgoing_message
-from tests.providers.harness import tools_with
+from tests.providers.harness import tools_with, word_problem
 from tests.receivers import EventReceiver, open_event_receiver
 
 VENDORS = find_vendors()
@@ -88,7 +88,9 @@ class RunningVendors:
         assert path == f"/api/v1/receipts/{adapter.name}"
         await adapter.prepare_receipts(request.headers, request.body)
         [receipt] = adapter.parse_receipts(request.headers, request.body, query)
-        assert (receipt.kind, receipt.attempt_id) == (ReceiptKind.DELIVERED, message.attempt_id)
+        problem = word_problem(adapter.name, "delivered", receipt.kind)
+        assert receipt.kind is ReceiptKind.DELIVERED, problem
+        assert receipt.attempt_id == message.attempt_id
         assert receipt.provider_message_id == sent.message_id
         await self.until(f"{adapter.name} reports delivered")
         return sent

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from domain.channels import Channel
-from domain.evidence import CallResult
+from domain.evidence import CallResult, ReceiptKind
 from domain.outgoing_messages import OutgoingMessage
 from providers.base import Provider
 from providers.context import ProviderContext
@@ -95,7 +95,7 @@ class Bench(ABC):
         raise NotImplementedError
 
     def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
-        """Return the body of a callback. Only for vendors with receipts."""
+        """Return the body of a callback. `word` is `delivered`, `open` or a word of the vendor."""
         raise NotImplementedError
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
@@ -114,13 +114,12 @@ class Bench(ABC):
 
 
 class Harness(ABC):
-    """Define a harness. `without` maps inapplicable cases to reasons. `delivered` is the vendor's term. `after_error`
-    is what a server error, a redirect and an unreadable success prove at this vendor. A signature is accepted for
-    `signature_lifetime`. `sender_name` is what an email vendor gets for the name `Orders, Ltd`.
+    """Define a harness. `without` maps inapplicable cases to reasons. `after_error` is what a server error, a redirect
+    and an unreadable success prove at this vendor. A signature is accepted for `signature_lifetime`. `sender_name` is
+    what an email vendor gets for the name `Orders, Ltd`.
     """
 
     without: ClassVar[Mapping[ContractCase, str]] = {}
-    delivered: ClassVar[str] = "delivered"
     signature_lifetime: ClassVar[timedelta] = timedelta(minutes=5)
     sender_name: ClassVar[str] = "Orders, Ltd"
     after_error: ClassVar[Mapping[ContractCase, CallResult]] = {
@@ -160,3 +159,8 @@ def tools_with(transport: Transport, secret: bytes = b"the installation's key") 
         inbox=nothing,
         sandbox_store=nothing,
     )
+
+
+def word_problem(name: str, word: str, kind: ReceiptKind) -> str:
+    """Explain a receipt of another kind than that of the word."""
+    return f"the adapter reads `{word}` of testing/vendors/{name}.py as {kind}: is the vendor's word in `event_names`?"

@@ -137,7 +137,7 @@ class HttpBench(Bench):
     def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
         [to] = message.address.values()
         sent = VendorMessage(reference=str(message.attempt_id), to=to, message_id=message_id)
-        return self.vendor.receipt_body(sent, word, at)
+        return self.vendor.build_receipt(sent, word, at)
 
     def signed(self, body: bytes, at: datetime, *, genuine: bool = True) -> Mapping[str, str]:
         return (self.vendor if genuine else self.forger).sign_receipt(body, self.callback, at)

@@ -50,7 +50,7 @@ class SandboxBench(Bench):
 
     def report(self, word: str, message: OutgoingMessage, message_id: str, at: datetime) -> bytes:
         lookup_reply = {
-            "event": word,
+            "event": "opened" if word == "open" else word,
             "message_id": message_id,
             "reference": str(message.attempt_id),
             "at": at.isoformat(),

@@ -62,7 +62,6 @@ class SesBench(EmailBench):
 class SesHarness(EmailHarness):
     bench_class = SesBench
     success = http.Reply(status=200, body={"MessageId": "0102018f-000000"})
-    delivered = "Delivery"
     bad_addresses = (
         ({"email": "pepé@example.com"}, "international_address_not_supported"),
         ({"email": "ada@example.com>"}, "invalid_address"),

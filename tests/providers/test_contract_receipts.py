@@ -14,7 +14,7 @@ from services.provider_calls import send_once as send
 from services.receipts import stored_receipt_of as stored
 from storage.database import Database
 from tests.providers.contract_cases import for_providers_with
-from tests.providers.harness import Bench, ContractCase
+from tests.providers.harness import Bench, ContractCase, word_problem
 from tests.providers.harnesses import HARNESSES
 
 pytestmark = pytest.mark.postgres
@@ -49,12 +49,20 @@ async def parsed(
 
 @for_providers_with(ContractCase.REPORTS)
 async def test_a_receipt_names_the_attempt_and_has_a_known_kind(bench: Bench) -> None:
-    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    message, message_id, body = await reported(bench, "delivered")
     [receipt] = await parsed(bench, body)
-    assert receipt.kind is ReceiptKind.DELIVERED
+    assert receipt.kind is ReceiptKind.DELIVERED, word_problem(bench.provider.name, "delivered", receipt.kind)
     assert message.attempt_id == receipt.attempt_id or message_id == receipt.provider_message_id
     assert receipt.occurred_at.tzinfo is not None
     assert receipt.raw
+
+
+@for_providers_with(ContractCase.REPORTS)
+async def test_an_opening_is_known_if_the_vendor_reports_any(bench: Bench) -> None:
+    _, _, body = await reported(bench, "open")
+    [receipt] = await parsed(bench, body)
+    expected = ReceiptKind.OPENED if ReceiptKind.OPENED in bench.provider.receipt_kinds else ReceiptKind.UNKNOWN
+    assert receipt.kind is expected, word_problem(bench.provider.name, "open", receipt.kind)
 
 
 @for_providers_with(ContractCase.REPORTS)
@@ -67,7 +75,7 @@ async def test_an_unknown_vendor_term_is_unknown_and_kept(bench: Bench) -> None:
 
 @for_providers_with(ContractCase.REPORTS)
 async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    _, _, body = await reported(bench, "delivered")
     first, again = [
         [stored(bench.provider.name, receipt).id for receipt in await parsed(bench, body, datetime.now(UTC) - delay)]
         for delay in (timedelta(), LATER)
@@ -77,22 +85,21 @@ async def test_a_repeated_receipt_is_the_same_receipt(bench: Bench) -> None:
 
 @for_providers_with(ContractCase.REPORTS)
 async def test_receipts_of_two_messages_are_two(bench: Bench) -> None:
-    word = HARNESSES[bench.provider.name].delivered
-    bodies = [(await reported(bench, word))[2] for _ in range(2)]
+    bodies = [(await reported(bench, "delivered"))[2] for _ in range(2)]
     ids = {stored(bench.provider.name, receipt).id for body in bodies for receipt in await parsed(bench, body)}
     assert len(ids) == 2
 
 
 @for_providers_with(ContractCase.REPORTS)
 async def test_a_forged_receipt_is_refused(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    _, _, body = await reported(bench, "delivered")
     with pytest.raises(ForgedReceipt):
         await parsed(bench, body, genuine=False)
 
 
 @for_providers_with(ContractCase.REPORTS)
 async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
-    _, _, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    _, _, body = await reported(bench, "delivered")
     unsigned = bench.without_signature(*bench.signed_receipt(body, datetime.now(UTC)))
     assert unsigned
     for headers, changed in unsigned:
@@ -102,7 +109,7 @@ async def test_a_receipt_without_its_signature_is_refused(bench: Bench) -> None:
 
 @for_providers_with(ContractCase.SIGNS_BODY)
 async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
-    message, message_id, body = await reported(bench, HARNESSES[bench.provider.name].delivered)
+    message, message_id, body = await reported(bench, "delivered")
     headers = bench.signed(body, datetime.now(UTC))
     other = bench.report("opened", replace(message, attempt_id=message.delivery_id), message_id, datetime.now(UTC))
     for changed in (other, body + b" ", b""):
@@ -112,9 +119,9 @@ async def test_a_receipt_with_a_changed_body_is_refused(bench: Bench) -> None:
 
 @for_providers_with(ContractCase.SIGNS_TIME)
 async def test_a_receipt_signed_at_another_time_is_refused(bench: Bench) -> None:
-    harness = HARNESSES[bench.provider.name]
-    _, _, body = await reported(bench, harness.delivered)
-    for age in (harness.signature_lifetime + timedelta(minutes=5), -timedelta(hours=1)):
+    lifetime = HARNESSES[bench.provider.name].signature_lifetime
+    _, _, body = await reported(bench, "delivered")
+    for age in (lifetime + timedelta(minutes=5), -timedelta(hours=1)):
         with pytest.raises(ForgedReceipt):
             await parsed(bench, body, datetime.now(UTC) - age)
 
