@@ -1,9 +1,9 @@
 """Check the sizes of modules and functions, and the names of folders."""
 
 import ast
+import importlib
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 import pytest
@@ -54,20 +54,37 @@ def test_no_function_outgrows_its_limit() -> None:
     assert [line for module in limited() for line in long_functions(module)] == []
 
 
-def long_adapters(modules: Iterable[Module]) -> Iterator[str]:
+def long_adapters(modules: Iterable[Module], names: Iterable[str]) -> Iterator[str]:
     """Yield providers whose sending and receipts are too long to be read in ten minutes."""
-    lines: Counter[str] = Counter()
-    for module in modules:
-        path = PurePosixPath(module.path)
-        if path.match("providers/*/adapter.py") or path.match("providers/*/receipts.py"):
-            lines[path.parts[1]] += len(module.source.splitlines())
-    yield from (f"{name}: {count} lines" for name, count in lines.items() if count > ADAPTER_LINES)
+    lines = {module.path: len(module.source.splitlines()) for module in modules}
+    for name in names:
+        own = [f"providers/{path}.py" for path in (name, f"{name}/adapter", f"{name}/receipts")]
+        counted = {path: lines[path] for path in own if path in lines}
+        if (total := sum(counted.values())) > ADAPTER_LINES:
+            yield f"{' + '.join(counted)}: {total} lines; at most {ADAPTER_LINES}"
 
 
 def test_sending_and_receipts_of_a_provider_are_short() -> None:
-    assert list(long_adapters(product())) == []
-    long = [sample(f"providers/acme/{name}.py", "\n" * 101) for name in ("adapter", "receipts")]
-    assert list(long_adapters(long)) == ["acme: 202 lines"]
+    providers = importlib.import_module("providers.registry").PROVIDERS
+    assert providers
+    assert list(long_adapters(product(), providers)) == []
+
+
+@pytest.mark.parametrize(
+    ("lengths", "found"),
+    [
+        ({"acme": 200, "base": 250}, []),
+        ({"acme": 201}, ["providers/acme.py: 201 lines; at most 200"]),
+        ({"acme/adapter": 100, "acme/receipts": 100, "acme/reasons": 200}, []),
+        (
+            {"acme/adapter": 100, "acme/receipts": 101},
+            ["providers/acme/adapter.py + providers/acme/receipts.py: 201 lines; at most 200"],
+        ),
+    ],
+)
+def test_the_line_after_the_limit_of_an_adapter_is_found(lengths: Mapping[str, int], found: list[str]) -> None:
+    modules = [sample(f"providers/{path}.py", "\n" * count) for path, count in lengths.items()]
+    assert list(long_adapters(modules, ["acme"])) == found
 
 
 def test_nothing_in_the_root_is_named_after_a_standard_module() -> None:
