@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from email.utils import parseaddr
+from email.utils import parseaddr, quote
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from domain.email_options import Mailbox
+from domain.failure_reasons import ReasonCategory, category_of_code
 from domain.outgoing_messages import OutgoingMessage
 from providers.outcomes import ProviderRefusal
 
@@ -16,6 +17,9 @@ REFERENCE_HEADER = "X-Tocsin-Attempt"
 FEEDBACK_SENDER = "tocsin"
 DIGEST_LENGTH = 24
 NO_LABEL = re.compile(r"[^A-Za-z0-9-]+")
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+# A name with one of them needs quotes (RFC 5322). Mail programs accept a dot without.
+NAME_SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]+')
 
 
 def email_of(message: OutgoingMessage) -> str:
@@ -26,6 +30,14 @@ def email_of(message: OutgoingMessage) -> str:
 def sender_of(message: OutgoingMessage, email: str, name: str) -> Mailbox:
     """Return the sender: that of the notification type or the tenant, else the provider's own."""
     return message.email.sender or Mailbox(email=email, name=name)
+
+
+def format_mailbox(mailbox: Mailbox) -> str:
+    """Return `Name <address>` in Unicode, for a field of JSON. The name is in quotes if it needs them."""
+    name = " ".join(CONTROL_CHARACTERS.sub(" ", mailbox.name).split())
+    if not name:
+        return mailbox.email
+    return f'"{quote(name)}" <{mailbox.email}>' if NAME_SPECIALS.search(name) else f"{name} <{mailbox.email}>"
 
 
 def find_refusal(content: Mapping[str, Any]) -> ProviderRefusal | None:
@@ -45,6 +57,12 @@ def find_address_refusal(address: str) -> ProviderRefusal | None:
 def find_international_refusal(address: str) -> ProviderRefusal | None:
     """Return the refusal of a vendor that takes only ASCII addresses; None for such an address."""
     return None if address.isascii() else ProviderRefusal(reason="international_address_not_supported")
+
+
+def reason_without_address(message: OutgoingMessage, reason: str) -> str:
+    """Return the reason of an error that names no address: it proves nothing about one of several recipients."""
+    is_ambiguous = message.email.has_copies and category_of_code(reason) is ReasonCategory.RECIPIENT
+    return "bad_request" if is_ambiguous else reason
 
 
 def build_headers(message: OutgoingMessage, sender_domain: str) -> dict[str, str]:

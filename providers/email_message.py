@@ -1,6 +1,5 @@
 """Build MIME messages: headers safe from injection, and bodies in seven bits."""
 
-import re
 from datetime import UTC, datetime
 from email import policy
 from email.header import Header
@@ -11,14 +10,13 @@ from typing import Any
 
 from domain.email_options import EmailAttachment
 from domain.outgoing_messages import OutgoingMessage
-from providers.email_fields import build_headers
+from providers.email_fields import CONTROL_CHARACTERS, build_headers
 
 LINE_END = "\r\n"
 LINE_LIMIT = 998
 # Of the structure of the message: only Tocsin sets them.
 PARSED_PREFIXES = ("content-", "mime-")
 ADDRESS_HEADERS = ("From", "To", "Cc", "Reply-To")
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 # One space, and the 75 characters that an encoded word may have (RFC 2047).
 ENCODED_WORD_LIMIT = 76
 
@@ -50,7 +48,7 @@ def encode_words(header: str, text: str) -> str:
     return Header(text, "utf-8", maxlinelen=ENCODED_WORD_LIMIT, header_name=header).encode(linesep=LINE_END)
 
 
-def format_mailbox(header: str, mailbox: Address) -> str:
+def encode_mailbox(header: str, mailbox: Address) -> str:
     """Return `"name" <address>`, with a name in encoded words unless it is plain ASCII."""
     name = CONTROL_CHARACTERS.sub(" ", mailbox.display_name).strip()
     if not name:
@@ -70,12 +68,12 @@ def build_email(message: OutgoingMessage, sender: Address, address: str) -> Emai
     `send` has already checked `address`. Blind copies are in the envelope only.
     """
     email_message = EmailMessage(policy=ASCII_POLICY if address.isascii() else INTERNATIONAL_POLICY)
-    email_message["From"] = format_mailbox("From", sender)
+    email_message["From"] = encode_mailbox("From", sender)
     email_message["To"] = address
     if message.email.cc:
         email_message["Cc"] = f",{LINE_END} ".join(message.email.cc)
     if reply_to := message.email.reply_to:
-        email_message["Reply-To"] = format_mailbox("Reply-To", Address(reply_to.name, addr_spec=reply_to.email))
+        email_message["Reply-To"] = encode_mailbox("Reply-To", Address(reply_to.name, addr_spec=reply_to.email))
     email_message["Subject"] = CONTROL_CHARACTERS.sub(" ", message.content["subject"])
     email_message["Date"] = format_datetime(datetime.now(UTC))
     for name, value in build_headers(message, sender.domain).items():

@@ -5,6 +5,7 @@ Adapters call it. `deliver` enforces the deadline of the whole call.
 
 import asyncio
 import base64
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,6 +78,12 @@ class VendorResponse:
 def basic_auth(username: str, password: str) -> dict[str, str]:
     """Return the header of HTTP basic authentication."""
     return {"Authorization": "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+def has_basic_auth(headers: Mapping[str, str], username: str, password: str) -> bool:
+    """Return whether a callback has this login, compared in constant time. An empty password is never right."""
+    [expected] = basic_auth(username, password).values()
+    return bool(password) and hmac.compare_digest(expected.encode(), headers.get("authorization", "").encode())
 
 
 def outgoing_client(base_transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:

@@ -2,6 +2,7 @@
 
 from domain.failure_reasons import is_account_code
 from domain.outgoing_messages import OutgoingMessage
+from providers.email_fields import reason_without_address
 from providers.mailgun.reasons import STATUS_REASONS, error_reason, parse_delay
 from providers.outcomes import PermanentError, ProviderRefusal, TemporaryError
 from providers.transport import VendorResponse, parse_retry_after, raise_common_errors
@@ -27,6 +28,5 @@ def parse_refusal(http_response: VendorResponse, message: OutgoingMessage) -> Pr
         return ProviderRefusal(reason="too_large", response=evidence)
     if status != 400 or reason is None:
         raise PermanentError("unexpected_answer", evidence)
-    if reason == "invalid_address" and message.email.has_copies:
-        reason = "bad_request"  # the address may be that of a copy: the form has one list
-    return ProviderRefusal(reason=reason, response=evidence)
+    # The form has one list of addresses.
+    return ProviderRefusal(reason=reason_without_address(message, reason), response=evidence)

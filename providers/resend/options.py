@@ -5,12 +5,20 @@ https://resend.com/docs/api-reference/emails/send-email
 
 import base64
 import re
+from dataclasses import replace
 from typing import Any
 
 from domain.email_options import EmailAttachment, Mailbox
 from domain.outgoing_messages import OutgoingMessage
-from providers.email_fields import build_headers, domain_of, email_of, recipient_digest
-from providers.email_message import CONTROL_CHARACTERS
+from providers.email_fields import (
+    CONTROL_CHARACTERS,
+    NAME_SPECIALS,
+    build_headers,
+    domain_of,
+    email_of,
+    format_mailbox,
+    recipient_digest,
+)
 
 # Tags of the events: the attempt, and for an email with copies the digest of its recipient.
 REFERENCE = "tocsin_attempt_id"
@@ -18,20 +26,17 @@ COPY_DIGEST = "tocsin_recipient"
 # https://resend.com/docs/dashboard/emails/tags
 MAX_TAGS = 75
 TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
-# The documented form is `Name <address>`. A quoted or encoded name is refused:
-# https://github.com/anymail/django-anymail/blob/main/anymail/backends/resend.py
-NAME_SPECIALS = re.compile(r'[()<>\[\]:;@\\,"]+')
 
 
 def build_request(message: OutgoingMessage, sender: Mailbox) -> dict[str, Any]:
     """Return the fields, which are the same for every call with the same message. Empty ones are omitted."""
     email = message.email
     fields = {
-        "from": format_mailbox(sender),
+        "from": format_without_quotes(sender),
         "to": [email_of(message)],
         "cc": list(email.cc),
         "bcc": list(email.bcc),
-        "reply_to": [format_mailbox(email.reply_to)] if email.reply_to else [],
+        "reply_to": [format_without_quotes(email.reply_to)] if email.reply_to else [],
         "subject": CONTROL_CHARACTERS.sub(" ", message.content["subject"]),
         "html": message.content.get("html"),
         "text": message.content.get("text"),
@@ -51,10 +56,11 @@ def build_tags(message: OutgoingMessage) -> dict[str, str]:
     return own | dict.fromkeys(valid_tags[: MAX_TAGS - len(own)], "true")
 
 
-def format_mailbox(mailbox: Mailbox) -> str:
-    """Return `Name <address>`, without the characters for which a name needs quotes."""
-    name = " ".join(NAME_SPECIALS.sub(" ", CONTROL_CHARACTERS.sub(" ", mailbox.name)).split())
-    return f"{name} <{mailbox.email}>" if name else mailbox.email
+def format_without_quotes(mailbox: Mailbox) -> str:
+    """Return `Name <address>`, the documented form. A quoted or encoded name is refused:
+    https://github.com/anymail/django-anymail/blob/main/anymail/backends/resend.py
+    """
+    return format_mailbox(replace(mailbox, name=NAME_SPECIALS.sub(" ", mailbox.name)))
 
 
 def _attachment_field(attachment: EmailAttachment) -> dict[str, str]:

@@ -10,11 +10,12 @@ import pytest
 from domain.channels import Channel
 from domain.email_options import EmailAttachment, EmailOptions, Mailbox
 from domain.outgoing_messages import OutgoingMessage
-from providers.email_fields import is_about_copy, recipient_digest
+from providers.email_fields import format_mailbox, is_about_copy, reason_without_address, recipient_digest
 from providers.outcomes import ProviderAcceptance
 from providers.registry import PROVIDERS
 from storage.database import Database
 from testing.vendors.emails import VendorEmail
+from tests.outgoing_messages import outgoing_message
 from tests.providers.harness import Bench, ContractCase
 from tests.providers.harnesses import HARNESSES
 
@@ -87,4 +88,32 @@ def test_the_events_of_a_copy_differ_from_those_of_the_recipient() -> None:
     digest = recipient_digest(attempt_id, "ada@example.com")
     assert not is_about_copy(attempt_id, "Ada@Example.com", digest)
     assert is_about_copy(attempt_id, "bob@example.com", digest)
+    assert is_about_copy(attempt_id, None, digest)
     assert not is_about_copy(attempt_id, "bob@example.com", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("", "a@mail.example"),
+        ("\r\n", "a@mail.example"),
+        ("Zoë", "Zoë <a@mail.example>"),
+        ("St. Zoë\r\nBcc:", '"St. Zoë Bcc:" <a@mail.example>'),
+        ('Zoë "Z", Ltd\\', '"Zoë \\"Z\\", Ltd\\\\" <a@mail.example>'),
+    ],
+)
+def test_a_mailbox_is_one_text(name: str, text: str) -> None:
+    assert format_mailbox(Mailbox(email="a@mail.example", name=name)) == text
+
+
+@pytest.mark.parametrize(
+    ("cc", "reason", "expected"),
+    [
+        ((), "bounced_before", "bounced_before"),
+        (("bob@example.com",), "bounced_before", "bad_request"),
+        (("bob@example.com",), "content_refused", "content_refused"),
+    ],
+)
+def test_an_error_that_names_no_address_may_be_about_a_copy(cc: tuple[str, ...], reason: str, expected: str) -> None:
+    message = replace(outgoing_message(), email=EmailOptions(cc=cc))
+    assert reason_without_address(message, reason) == expected

@@ -19,6 +19,8 @@ from providers.transport import (
     RESPONSE_LIMIT,
     Transport,
     VendorResponse,
+    basic_auth,
+    has_basic_auth,
     outgoing_client,
     parse_retry_after,
     raise_common_errors,
@@ -202,6 +204,26 @@ async def test_a_proxy_in_the_environment_is_not_used(call: Call, monkeypatch: p
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     async with line(b"HTTP/1.1 200 O\r\ncontent-length: 0\r\n\r\n") as (url, _):
         assert (await call(url)).is_2xx
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (basic_auth("tocsin", "sesame"), True),
+        (basic_auth("tocsin", "another"), False),
+        (basic_auth("another", "sesame"), False),
+        ({"authorization": "é"}, False),
+        ({}, False),
+    ],
+)
+def test_a_login_is_the_whole_login(headers: dict[str, str], expected: bool) -> None:
+    given = {name.lower(): value for name, value in headers.items()}
+    assert has_basic_auth(given, "tocsin", "sesame") is expected
+
+
+def test_an_empty_password_is_no_login() -> None:
+    given = {"authorization": basic_auth("tocsin", "")["Authorization"]}
+    assert not has_basic_auth(given, "tocsin", "")
 
 
 @pytest.mark.parametrize(
