@@ -11,19 +11,21 @@ CHANNELS: Mapping[str, Mapping[str, str]] = {
         "fields": '"to", "mime", "reference"',
         "address_import": "from email.headerregistry import Address\n",
         "email_imports": """\
-from providers.email_fields import email_of, find_refusal, sender_of
+from providers.email_fields import email_of, find_address_refusal, find_international_refusal, find_refusal, sender_of
 from providers.email_message import build_email
 """,
         "sms_imports": "",
         "inbound_imports": "",
         "inbound_kinds": "",
         "send_body": """\
-        if refusal := self.content_refusal(message.content):
+        address = email_of(message)
+        unsafe = find_international_refusal(address) or find_address_refusal(address)
+        if refusal := unsafe or self.content_refusal(message.content):
             return refusal
         sender = sender_of(message, self._sender, "")
-        email = build_email(message, Address(sender.name, addr_spec=sender.email), email_of(message))
+        email = build_email(message, Address(sender.name, addr_spec=sender.email), address)
         body = {
-            "to": [email_of(message), *message.email.cc, *message.email.bcc],
+            "to": [address, *message.email.cc, *message.email.bcc],
             "mime": email.as_string(),
             "reference": str(message.attempt_id),
         }
@@ -44,6 +46,12 @@ from providers.email_message import build_email
     assert request.json["reference"] == str(message.attempt_id)
     email = bench.email()
     assert (email.sender, email.subject, email.text) == (("", SENDER), bench.content["subject"], bench.content["text"])
+""",
+        "bad_addresses": """\
+    bad_addresses = (
+        ({"email": "pepé@example.com"}, "international_address_not_supported"),
+        ({"email": "ada@example.com <eve@example.com>"}, "invalid_address"),
+    )
 """,
         "details": "",
     },
@@ -113,6 +121,7 @@ from providers.sms_message import (
         "reference": str(message.attempt_id),
     }
 """,
+        "bad_addresses": "",
         "details": """\
 - The URL for incoming messages is the same, for [SMS of recipients](suppressions.md#messages-of-recipients).
 """,
