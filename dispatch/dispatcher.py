@@ -109,7 +109,7 @@ class Dispatcher:
 
     @property
     def _are_many_slots_free(self) -> bool:
-        return self._freed_slots >= self._slots.total / 2
+        return self._freed_slots >= max(1, self._slots.total // 2)
 
     def _wake_loops(self, payload: str) -> None:
         for name, loop in self._loops.items():
