@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from domain.json_types import Json
@@ -15,7 +15,11 @@ class NotificationTypeVersion(SQLModel, table=True):
     accepted."""
 
     __tablename__ = "notification_type"
-    __table_args__ = (UniqueConstraint("tenant", "key", "version"),)
+    # Notifications refer to the index, so that none has a type of another tenant.
+    __table_args__ = (
+        UniqueConstraint("tenant", "key", "version"),
+        Index("notification_type_of_tenant", "id", "tenant", unique=True),
+    )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
     tenant: UUID = Field(foreign_key="tenant.id")

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Numeric, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Identity, Index, Numeric, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -47,6 +47,12 @@ class Notification(SQLModel, table=True):
     __table_args__ = (
         _check_values("status", NotificationStatus),
         CheckConstraint("priority BETWEEN 1 AND 5", name="priority_range"),
+        # A type of the same tenant, and with it a tenant.
+        ForeignKeyConstraint(
+            ["type_id", "tenant"],
+            ["notification_type.id", "notification_type.tenant"],
+            name="notification_type_of_same_tenant",
+        ),
         Index(
             "notification_idempotency",
             "tenant",
@@ -84,10 +90,10 @@ class Notification(SQLModel, table=True):
     )
 
     id: UUID = Field(default_factory=new_id, primary_key=True)
-    tenant: UUID = Field(foreign_key="tenant.id")
+    tenant: UUID
     recipient_id: str
     notification_type: str
-    type_id: UUID = Field(foreign_key="notification_type.id")
+    type_id: UUID
     event_payload: Json = json_column()
     status: str
     priority: int
@@ -218,7 +224,7 @@ class Event(SQLModel, table=True):
     __table_args__ = (Index("event_of_notification", "notification_id", "position"),)
 
     id: UUID = Field(primary_key=True)
-    tenant: UUID = Field(foreign_key="tenant.id")
+    tenant: UUID  # of the notification
     notification_id: UUID = Field(foreign_key="notification.id")
     position: int | None = Field(default=None, sa_column=Column(BigInteger, Identity(), nullable=False))
     at: datetime = time_column(nullable=False)

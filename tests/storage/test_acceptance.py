@@ -1,11 +1,13 @@
 """Accepting: one statement, one row per key, and nothing of what was refused."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError
 
 from models.columns import new_id
 from storage.acceptance import accept, find_key_holders
@@ -48,6 +50,13 @@ async def test_a_send_is_one_due_pending_row_and_one_event(database_tenant: Data
     assert (entry["notification_id"], entry["generation"], entry["priority"]) == (item.id, 1, 2)
     assert (entry["state"], entry["next_at"], entry["started_at"]) == ("due", row["created_at"], None)
     assert [(e["kind"], e["status"]) for e in await rows(database_tenant, "event")] == [("accepted", "PENDING")]
+
+
+async def test_a_type_of_another_tenant_is_rejected_by_the_database(database_tenant: DatabaseTenant) -> None:
+    other = await open_database_tenant(database_tenant.database)
+    item = replace(database_tenant.new(), type_id=other.type_id)
+    with pytest.raises(IntegrityError, match="notification_type_of_same_tenant"):
+        await database_tenant.accept(item)
 
 
 async def test_it_expires_counted_from_send_at_else_from_now(database_tenant: DatabaseTenant) -> None:
