@@ -67,7 +67,7 @@ REASONS: dict[str, FailureReason] = {
     "credentials_refused": FailureReason(A, "the credentials are refused", counts=True),
     "account_not_found": FailureReason(A, "the account does not exist", counts=True),
     "account_suspended": FailureReason(A, "the account is suspended", counts=True),
-    "quota_exceeded": FailureReason(A, "the account's quota is used up", counts=True),
+    "quota_exceeded": FailureReason(A, "the account's quota or balance is used up", counts=True),
     "sender_refused": FailureReason(A, "the sender is refused", counts=True),
     "sender_not_registered": FailureReason(A, "the sender is not registered", counts=True),
     "apple_or_web_credentials_refused": FailureReason(A, "the credentials for Apple or web push are refused"),

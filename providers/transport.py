@@ -178,8 +178,10 @@ def raise_common_errors(http_response: VendorResponse) -> None:
         raise UnknownOutcome("undocumented_success", evidence)
     if http_response.status == 429:
         raise TemporaryError("throttled", evidence, retry_after=parse_retry_after(http_response.headers))
-    if http_response.status in (401, 402, 403):
+    if http_response.status in (401, 403):
         raise PermanentError("credentials_refused", evidence)
+    if http_response.status == 402:
+        raise PermanentError("quota_exceeded", evidence)
     if 300 <= http_response.status < 400:
         raise PermanentError("redirected", evidence)
     if http_response.status >= 500:

@@ -260,7 +260,7 @@ def test_retry_after_in_either_form(header: str, seconds: float | None) -> None:
     [
         (429, TemporaryError, "throttled"),
         (401, PermanentError, "credentials_refused"),
-        (402, PermanentError, "credentials_refused"),
+        (402, PermanentError, "quota_exceeded"),
         (403, PermanentError, "credentials_refused"),
         (302, PermanentError, "redirected"),
         (500, UnknownOutcome, "server_error"),
