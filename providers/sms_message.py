@@ -13,6 +13,8 @@ from domain.outgoing_messages import OutgoingMessage
 from providers.base import ProviderReceipt
 from providers.outcomes import ProviderRefusal
 
+# Seconds: limits of the validity for a vendor that documents none. An SMS that is two days late is rarely of use.
+MIN_TTL, MAX_TTL = 1, 172_800
 # Stands for the attempt id in the answer to a keyword, which has none. Its receipts are dropped.
 ANSWER_REFERENCE = "answer"
 KINDS_BY_KEYWORD: Mapping[Keyword | None, ReceiptKind] = {
@@ -32,7 +34,7 @@ def find_address_refusal(message: OutgoingMessage, numbers: re.Pattern[str] = PH
     return None if numbers.fullmatch(message.address["phone"]) else ProviderRefusal(reason="invalid_address")
 
 
-def find_ttl(message: OutgoingMessage, minimum: int, maximum: int) -> int | None:
+def find_ttl(message: OutgoingMessage, minimum: int = MIN_TTL, maximum: int = MAX_TTL) -> int | None:
     """Return the seconds until the message expires, within the vendor's limits. None if it does not expire."""
     if message.expires_at is None:
         return None
