@@ -11,8 +11,9 @@ from testing.vendors.modes import VendorMode
 
 @dataclass(frozen=True, kw_only=True)
 class VendorMessage:
-    """Describe a message as its request states it. `callback` is the target of its receipts, if the request names it.
-    `message_id` is the id that the vendor gives it. `email` is set for emails, `content` for encrypted messages.
+    """Describe the message of a request. `to` is the address as Tocsin has it: a phone number in E.164 with `+`, also
+    if the request omits the `+`. `callback` is the target of its receipts, if the request names it. `message_id` is the
+    id that the vendor gives it. `email` is set for emails, `content` for encrypted messages.
     """
 
     reference: str

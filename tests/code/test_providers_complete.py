@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from domain.evidence import ReceiptKind
 from tests.code.tree import ROOT
 
 # They have no vendor, or several, and pages of their own.
@@ -80,6 +81,12 @@ def test_every_provider_is_complete() -> None:
         for name, provider in providers.items()
     }
     assert {name: paths for name, paths in lacking.items() if paths} == {}
+
+
+def test_no_provider_declares_receipts_of_an_unknown_kind() -> None:
+    """The table of providers would show it. Words that prove nothing are not in the adapter's table of words."""
+    providers = importlib.import_module("providers.registry").PROVIDERS
+    assert [name for name, provider in providers.items() if ReceiptKind.UNKNOWN in provider.receipt_kinds] == []
 
 
 COMPLETE: Mapping[str, str] = {

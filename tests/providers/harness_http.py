@@ -39,10 +39,16 @@ SEPARATORS = re.compile("[+@:/]")
 
 
 def mode_of(to: str) -> VendorMode:
-    """Return the mode that an address selects by one of its words, and a number by its digits."""
+    """Return the mode that an address selects by one of its words, and a number by its digits.
+
+    Raises LookupError, which the fake reports as an undocumented request.
+    """
     if to.startswith(PREFIX):
         return list(VendorMode)[int(to.removeprefix(PREFIX)[:2])]
-    return next(VendorMode(word) for word in SEPARATORS.split(to) if word in set(VendorMode))
+    for word in SEPARATORS.split(to):
+        if word in set(VendorMode):
+            return VendorMode(word)
+    raise LookupError(f"`to` of the VendorMessage is {to!r}, no address of a test: does a phone number lack its +?")
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from domain.evidence import CallResult
 from services.provider_calls import send_once as send
 from testing.vendors.modes import RETRY_AFTER_MODES, VendorMode
 from tests.providers.harness import ContractCase
-from tests.providers.harness_http import HttpBench
+from tests.providers.harness_http import HttpBench, mode_of
 from tests.providers.harnesses import HTTP_HARNESSES
 
 # They call the recipient's own address.
@@ -73,3 +73,9 @@ async def test_a_refused_connection_proves_not_sent(bench: HttpBench) -> None:
     outcome = await send(bench.unreachable(), bench.message_in_mode(VendorMode.GOOD))
     assert outcome.result is CallResult.NOT_ACCEPTED
     assert bench.vendor.log.requests == []
+
+
+def test_a_number_without_its_plus_is_named_in_the_error() -> None:
+    assert mode_of("+447700900012") is VendorMode.GOOD
+    with pytest.raises(LookupError, match="does a phone number lack its"):
+        mode_of("447700900012")
