@@ -53,8 +53,8 @@ faults: compiled ## kill, cut and starve real processes, and check every promise
 faults-long: compiled ## the same with outages of minutes and floods of 10,000
 	@$(BIN)/python -m faults --long $(ARGS)
 
-provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms
-	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)"
+provider: $(STAMP) ## write the skeleton of a provider; NAME=acme CHANNEL=sms [TITLE=AcmeMobile]
+	@$(BIN)/python -m tests.providers.skeleton "$(NAME)" "$(CHANNEL)" "$(TITLE)"
 
 test-provider: lint types compiled ## check that a provider is complete; NAME=acme
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -k "$(NAME)"

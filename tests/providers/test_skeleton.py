@@ -42,15 +42,28 @@ def test_a_skeleton_lacks_nothing(checkout: Path, channel: str) -> None:
         assert lines == sorted(lines)
 
 
+def test_a_skeleton_has_the_name_that_the_vendor_writes(checkout: Path) -> None:
+    write_skeleton(checkout, "acme_mobile", "sms", "AcmeMobile")
+    adapter = (checkout / "providers/acme_mobile.py").read_text()
+    assert 'title: ClassVar[str] = "AcmeMobile"' in adapter
+    assert "class AcmeMobile(Provider)" in adapter
+    assert list(missing("acme_mobile", "AcmeMobile", parses_receipts=True, root=checkout)) == []
+
+
 @pytest.mark.parametrize(
-    ("name", "channel", "problem"),
-    [("Acme", "sms", "NAME"), ("acme", "pigeon", "email, sms"), ("twilio", "sms", "exists")],
+    ("name", "channel", "title", "problem"),
+    [
+        ("Acme", "sms", "", "NAME"),
+        ("acme", "pigeon", "", "email, sms"),
+        ("acme", "sms", 'Acme "Mobile"', "TITLE"),
+        ("twilio", "sms", "", "exists"),
+    ],
 )
-def test_a_bad_request_changes_nothing(checkout: Path, name: str, channel: str, problem: str) -> None:
+def test_a_bad_request_changes_nothing(checkout: Path, name: str, channel: str, title: str, problem: str) -> None:
     (checkout / "providers/twilio.py").write_text("")
     before = {path: (checkout / path).read_text() for path in CHANGED}
     with pytest.raises(SkeletonRefused, match=problem):
-        write_skeleton(checkout, name, channel)
+        write_skeleton(checkout, name, channel, title)
     assert {path: (checkout / path).read_text() for path in CHANGED} == before
 
 

@@ -1,4 +1,4 @@
-"""Write the skeleton of a provider, for `make provider NAME=acme CHANNEL=sms`.
+"""Write the skeleton of a provider, for `make provider NAME=acme CHANNEL=sms [TITLE=AcmeMobile]`.
 
 The skeleton is a complete adapter of a fictional HTTP API, with its fake vendor, tests, settings and documentation. Its
 tests pass at once; what the real vendor documents then replaces the fiction, file by file.
@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATES = Path(__file__).parent
 ENTRY = re.compile(r' {4}"[a-z]')
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+TITLE = re.compile(r"[A-Za-z][A-Za-z0-9 .-]*", re.ASCII)
+USAGE = "make provider NAME=acme CHANNEL=sms [TITLE=AcmeMobile]"
 FILES = {
     "adapter.py.txt": "providers/{name}.py",
     "vendor.py.txt": "testing/vendors/{name}.py",
@@ -30,13 +32,13 @@ class SkeletonRefused(Exception):
     """The text says what to change."""
 
 
-def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
+def write_skeleton(root: Path, name: str, channel: str, title: str = "") -> list[str]:
     """Return the paths of the files that were written or changed, relative to `root`.
 
-    Raises SkeletonRefused, before anything is written, for a bad name, a channel without templates or a provider that
-    exists.
+    `title` is the vendor's name, if it is not that of the words of `name`. Raises SkeletonRefused, before anything is
+    written, for a bad name or title, a channel without templates or a provider that exists.
     """
-    values = template_values(name, channel)
+    values = template_values(name, channel, title)
     targets = {template: root / path.format(name=name) for template, path in FILES.items()}
     package = root / "providers" / name
     if existing := [path for path in (*targets.values(), package) if path.exists()]:
@@ -59,18 +61,20 @@ def write_skeleton(root: Path, name: str, channel: str) -> list[str]:
     return [str(path.relative_to(root)) for path in dict.fromkeys((*targets.values(), *changed))]
 
 
-def template_values(name: str, channel: str) -> dict[str, str]:
+def template_values(name: str, channel: str, title: str) -> dict[str, str]:
     if not NAME.fullmatch(name):
         raise SkeletonRefused(f"NAME={name}: write lower-case letters, digits and single underscores")
     if channel not in CHANNELS:
         raise SkeletonRefused(f"CHANNEL={channel}: there are skeletons for {', '.join(CHANNELS)}")
-    words = name.split("_")
+    title = title or " ".join(map(str.capitalize, name.split("_")))
+    if not TITLE.fullmatch(title):
+        raise SkeletonRefused(f"TITLE={title}: write letters, digits, spaces, dots and hyphens, and a letter first")
     return {
         **CHANNELS[channel],
         "name": name,
         "upper": name.upper(),
-        "cls": "".join(map(str.capitalize, words)),
-        "title": " ".join(map(str.capitalize, words)),
+        "cls": "".join(word[0].upper() + word[1:] for word in re.split("[ .-]+", title) if word),
+        "title": title,
         "channel": channel.upper(),
         "value": channel,
     }
@@ -125,14 +129,15 @@ def insert_settings(path: Path, settings: str) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make provider", description="Write the skeleton of a provider.")
+    parser = argparse.ArgumentParser(usage=USAGE, description="Write the skeleton of a provider.")
     parser.add_argument("name", help="its name, such as acme: settings prefix, receipt URL and metric label")
     parser.add_argument("channel", help=" or ".join(CHANNELS))
+    parser.add_argument("title", nargs="?", default="", help="the vendor's name; else the capitalized words of NAME")
     given = parser.parse_args()
     try:
-        paths = write_skeleton(ROOT, given.name, given.channel)
+        paths = write_skeleton(ROOT, given.name, given.channel, given.title)
     except SkeletonRefused as error:
-        sys.exit(f"make provider: {error}")
+        sys.exit(f"make provider: {error}\nusage: {USAGE}")
     write_tables(ROOT)
     print("Written or changed:", *paths, "README.md", sep="\n  ")
     print("\nIts tests pass now. Replace the fictional API by that of the vendor: CONTRIBUTING.md#adding-a-provider.")
