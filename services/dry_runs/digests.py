@@ -1,5 +1,6 @@
 """Predict the digest that would collect a send, and what the digest would send. Used by `sends.py`."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from services.gates import GateCheck
 from storage import digest_collection
 from storage.acceptance import NewNotification
 from storage.catalog import Catalog
-from storage.database import Database, to_json
+from storage.database import Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +111,8 @@ def _digest_item(check: GateCheck, arrival: DigestArrival) -> DigestItem:
     return DigestItem(
         id=arrival.new.id,
         at=arrival.at,
-        bytes=len(to_json(check.context.template_context.payload).encode()),
+        # With the spaces of the database's JSON, whose text is counted for stored items.
+        bytes=len(json.dumps(check.context.template_context.payload, ensure_ascii=False).encode()),
         type_id=check.notification_type.id,
         zone=check.context.timezone,
         is_handed_over=arrival.is_handed_over,

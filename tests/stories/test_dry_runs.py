@@ -107,7 +107,7 @@ def find_differences(tocsin: Tocsin, case: ComparedDryRun) -> Iterator[str]:
     notification = tocsin.notification(case.id)
     waits = list_waits(notification)
     prediction = case.prediction
-    if notification["digest"] and notification["digest"]["notification_id"]:
+    if notification["status"] == "DIGESTED":
         notification = tocsin.notification(notification["digest"]["notification_id"])
         yield from find_digest_differences(prediction, notification)
         waits += list_waits(notification)
