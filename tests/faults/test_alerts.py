@@ -132,6 +132,7 @@ async def monitored_stack(database_url: str, tmp_path: Path) -> AsyncIterator[Mo
 
 
 async def test_a_frozen_process(monitored_stack: MonitoredStack) -> None:
+    """Record for less than 20 s, after which the supervisor replaces the process. A scrape of it takes 2 s."""
     values = await monitored_stack.recorder.scrape()
     [number] = [each for each in (0, 1) if has(values, "tocsin_leader", "0", f'process="{each}"')]
     frozen = sorted(monitored_stack.pids())[number]  # in the order of their start
@@ -143,7 +144,7 @@ async def test_a_frozen_process(monitored_stack: MonitoredStack) -> None:
         return has(values, "tocsin_process_up", "0")
 
     try:
-        await monitored_stack.records("frozen-process", freeze, shows, "TocsinWorkerProcessDown")
+        await monitored_stack.records("frozen-process", freeze, shows, "TocsinWorkerProcessDown", after=6)
     finally:
         os.kill(frozen, signal.SIGCONT)
 
