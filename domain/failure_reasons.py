@@ -50,7 +50,7 @@ REASONS: dict[str, FailureReason] = {
     "chat_not_found": FailureReason(R, "the chat or its URL does not exist any more"),
     "unregistered": FailureReason(R, "the app is not registered on the device any more"),
     "invalid_token": FailureReason(R, "the device token is not valid"),
-    "sender_mismatch": FailureReason(R, "the device token belongs to another app or project"),
+    "sender_mismatch": FailureReason(R, "the device token belongs to another app, project or key"),
     "international_address_not_supported": FailureReason(R, "the server does not support international addresses"),
     # This message. Other messages to the same recipient pass.
     "bad_request": FailureReason(C, "the provider does not accept the message"),

@@ -113,12 +113,13 @@ class WebPush(Provider):
         if status in self.RETRYABLE_STATUSES:
             delay = parse_retry_after(http_response.headers)
             raise TemporaryError(self.RETRYABLE_STATUSES[status], evidence, retry_after=delay)
-        if status == 400 and any(word in http_response.body for word in self.KEY_ERRORS):
-            raise PermanentError("credentials_refused", evidence)
-        raise_common_errors(http_response)
-        if status != 400:
-            raise PermanentError("unexpected_answer", evidence)
-        return ProviderRefusal(reason="bad_request", response=evidence)
+        if status in (401, 403) or (status == 400 and any(word in http_response.body for word in self.KEY_ERRORS)):
+            return ProviderRefusal(reason="sender_mismatch", response=evidence)
+        if status == 400:
+            return ProviderRefusal(reason="bad_request", response=evidence)
+        if status != 402:  # any server can be an endpoint, and none knows of a quota
+            raise_common_errors(http_response)
+        raise PermanentError("unexpected_answer", evidence)
 
 
 def find_origin(endpoint: str) -> str | None:
