@@ -57,15 +57,21 @@ class VendorResponse:
     def is_success(self, status: int, field: str) -> bool:
         """Return whether this is the documented success: that status, with that field in its JSON.
 
-        A body that was cut cannot show the field, and its status suffices.
+        A body that was cut cannot show the field, and its status suffices. `data.id` is the field `id` of `data`.
         """
-        return self.status == status and (self.is_truncated or bool(self.json().get(field)))
+        return self.status == status and (self.is_truncated or bool(self._value(field)))
 
     def parse_acceptance(self, status: int, field: str) -> ProviderAcceptance | None:
         """Return the acceptance with the message id in that field, if this is the documented success."""
         if not self.is_success(status, field):
             return None
-        return ProviderAcceptance(message_id=self.json().get(field), response={"status": self.status})
+        return ProviderAcceptance(message_id=self._value(field), response={"status": self.status})
+
+    def _value(self, field: str) -> Any:
+        value: Any = self.json()
+        for name in field.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
 
     def json(self) -> dict[str, Any]:
         try:

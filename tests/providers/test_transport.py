@@ -227,6 +227,20 @@ def test_an_empty_password_is_no_login() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "message_id"),
+    [
+        (b'{"data": {"id": "m-1"}}', "m-1"),
+        (b'{"data": {"id": ""}}', None),
+        (b'{"data": "m-1"}', None),
+        (b'{"id": "m-1"}', None),
+    ],
+)
+def test_the_message_id_can_be_a_nested_field(body: bytes, message_id: str | None) -> None:
+    acceptance = VendorResponse(status=200, headers={}, body=body).parse_acceptance(200, "data.id")
+    assert (acceptance and acceptance.message_id) == message_id
+
+
+@pytest.mark.parametrize(
     ("body", "value"), [(b'{"id": 1}', {"id": 1}), (b"[1]", {}), (b"", {}), (b'{"\xff', {}), (b"[" * 60_000, {})]
 )
 def test_json_that_is_no_object_is_empty(body: bytes, value: object) -> None:
