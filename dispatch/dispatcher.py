@@ -19,6 +19,7 @@ from dispatch.notify_listener import NotifyListener
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.temporal.store_monitor import StoreMonitor
 from dispatch.token_bucket import TokenBucket
+from dispatch.urgent_phase import UrgentPhase
 from dispatch.workflow_starter import WorkflowStarter
 from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
 from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached
@@ -60,6 +61,7 @@ class Dispatcher:
         self._starter = starter
         self._process = process
         self._slots = slots
+        self._urgent_phase = UrgentPhase(slots)
         self._is_full = False
         self._freed_slots = 0  # since the last claim
         self._start_bucket = TokenBucket(start_rate)
@@ -121,11 +123,13 @@ class Dispatcher:
         if batch_size == 0:
             return self._start_bucket.seconds_to_next()
         self._freed_slots = 0
+        slots = self._urgent_phase.slots_at(time.monotonic())
         async with self._database.statement() as session:
             claimed, is_full = await claims.claim_due(
-                session, self._process, self._slots, batch_size=batch_size, look_back=self._due_window.look_back()
+                session, self._process, slots, batch_size=batch_size, look_back=self._due_window.look_back()
             )
         self._is_full = is_full
+        self._urgent_phase.note_claims((one.priority for one in claimed), time.monotonic())
         self._start_bucket.spend(len(claimed))
         for one in claimed:
             self._start_tasks.add(asyncio.create_task(self._start_claimed(one)))
