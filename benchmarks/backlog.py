@@ -1,9 +1,10 @@
 """Measure the latency of urgent sends, idle and behind a backlog of bulk sends, and the rate that bulk sends keep."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.clients import open_clients
 from benchmarks.figures import Figures
@@ -31,6 +32,8 @@ async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures:
     async with start_second_api(servers, "backlog") as own, open_clients(own) as clients:
         await clients.prepare()
         measures = SendMeasures(clients)
+        # As many worker processes as an installation has by default: a backlog keeps all cores busy.
+        own = replace(own, env={**own.env, "TOCSIN_WORKERS": os.environ.get("TOCSIN_WORKERS", "0")})
         async with run_process(own, "worker", *WORKER):
             await measures.batch_rate(min(WARM_UP, size.bulk))
             await _measure_urgent(measures, size, "latency_priority_1_idle", figures)

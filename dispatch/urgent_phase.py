@@ -10,7 +10,7 @@ from domain.notification_types import URGENT_PRIORITY
 from storage.claims import Slots
 
 # Since the last claim of an urgent notification. On a busy machine, such a notification takes about as long.
-PHASE_SECONDS = 0.3
+PHASE_SECONDS = 0.4
 
 
 class UrgentPhase:

@@ -60,6 +60,11 @@ class Ports:
         )
 
     @property
+    def behind_proxies(self) -> dict[str, int]:
+        """Return the port of the server behind each proxy."""
+        return dict(zip(PROXY_NAMES, (self.postgres, self.postgres, self.temporal), strict=True))
+
+    @property
     def api_url(self) -> str:
         return f"http://{HOST}:{self.api}"
 

@@ -91,14 +91,18 @@ async def running_servers(
     program: tuple[str, ...] = SHORT_TIMEOUT_WORKER,
     settings: Mapping[str, Mapping[str, str]] | None = None,
     temporal: Path | None = None,
+    *,
+    with_proxies: bool = True,
 ) -> AsyncIterator[Servers]:
     """Start the servers. The caller creates `home`, absolute, and removes it. They are durable as in production.
 
     `settings` are by part. `temporal` is a program that becomes a Temporal server, called with its port and a
-    directory.
+    directory. Measurements of latency need `with_proxies=False`: the proxies run in this process, and delay each
+    message between busy servers.
     """
     async with AsyncExitStack() as stack:
         data, ports = DataDir.at(home), Ports.free()
+        ports = ports if with_proxies else replace(ports, proxies=ports.behind_proxies)
         data.make()
         cluster = Cluster(data.root)
         await asyncio.to_thread(cluster.prepare)
@@ -108,7 +112,7 @@ async def running_servers(
                 worker.set(REAL_WORKER_SETTINGS)
         for name, own in (settings or {}).items():
             servers.processes[name].set(own)
-        for proxy in servers.proxies.values():
+        for proxy in servers.proxies.values() if with_proxies else ():
             await stack.enter_async_context(proxy.open())
         for name in START_ORDER:
             stack.push_async_callback(servers.processes[name].stop)
@@ -139,7 +143,6 @@ def _plan_servers(
         ),
         *(_worker(name, program, data, worker_env) for name in ("worker-1", "worker-2")),
     ]
-    servers_behind = (ports.postgres, ports.postgres, ports.temporal)
     return Servers(
         home=data.root,
         cluster=cluster,
@@ -154,9 +157,7 @@ def _plan_servers(
         processes={part.name: part for part in processes},
         vendor_ports=ports.vendors,
         vendor_control=VendorControl(ports.vendors["control"], VendorLogReader(data.root / "vendor.jsonl")),
-        proxies={
-            name: Proxy(ports.proxies[name], port) for name, port in zip(PROXY_NAMES, servers_behind, strict=True)
-        },
+        proxies={name: Proxy(ports.proxies[name], port) for name, port in ports.behind_proxies.items()},
         program=program,
     )
 

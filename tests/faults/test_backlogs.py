@@ -55,7 +55,7 @@ class BacklogStack:
 async def stack(tmp_path: Path) -> AsyncIterator[BacklogStack]:
     settings = dict.fromkeys(("api", "worker-1", "worker-2"), SETTINGS)
     async with (
-        running_servers(tmp_path / "data", REAL_WORKER, settings) as servers,
+        running_servers(tmp_path / "data", REAL_WORKER, settings, with_proxies=False) as servers,
         open_load_generator(servers) as load_generator,
     ):
         for type_spec in (TEXT, MAIL, HOOK, PASSWORD):
