@@ -65,7 +65,7 @@ class Scenario:
         return self.servers.processes[name]
 
     async def wait_for_attempts(
-        self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 20
+        self, sent: Sequence[GeneratedSend], count: int, *states: str, within: float = 60
     ) -> None:
         """Wait until at least `count` attempts of these notifications are in one of the states."""
         ids = [each.id for each in sent]
