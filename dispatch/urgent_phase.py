@@ -1,6 +1,6 @@
 """Keep most slots of a process free for urgent notifications as long as these arrive.
 
-Whatever a process has claimed shares its core. Each notification beside an urgent one makes that one slower.
+All claimed notifications of a process share its core: each of them makes an urgent one slower.
 """
 
 from collections.abc import Iterable
