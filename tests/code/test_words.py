@@ -76,7 +76,9 @@ DECLARATION = re.compile(rf"\bclass (?:{CLASSES})\b|\bkind: NotificationType\b")
 
 
 def list_texts() -> Iterator[tuple[str, str]]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    """Yield path and content of each text, also of those that are not committed yet."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for path in listed.split():
         if path.endswith(SUFFIXES) and path != THIS and (ROOT / path).exists():
             yield path, (ROOT / path).read_text()
