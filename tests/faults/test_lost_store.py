@@ -101,5 +101,5 @@ async def test_notifications_of_a_lost_store_restart_while_new_sends_go_out(stac
     assert "recovery  since" in shown, f"the recovery was over before the new sends: {shown}"
     assert not shown.endswith(", 0 left")
     await stack.stack_database.until(STARTED_AGAIN, is_=OPEN, within=START_TIMEOUT)
-    assert f": {OPEN} started again" in await eventually(stack.shown, lambda shown: "recovery  finished" in shown)
+    assert f": {OPEN} restarted" in await eventually(stack.shown, lambda shown: "recovery  finished" in shown)
     await eventually(stack.running, lambda count: count == OPEN, within=60)
