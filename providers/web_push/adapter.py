@@ -117,7 +117,7 @@ class WebPush(Provider):
             return ProviderRefusal(reason="sender_mismatch", response=evidence)
         if status == 400:
             return ProviderRefusal(reason="bad_request", response=evidence)
-        if status != 402:  # any server can be an endpoint, and none knows of a quota
+        if status != 402:  # any server can be an endpoint; a 402 proves nothing about our account
             raise_common_errors(http_response)
         raise PermanentError("unexpected_answer", evidence)
 
