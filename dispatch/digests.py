@@ -10,7 +10,7 @@ import structlog
 from temporalio.service import RPCError
 
 from dispatch.workflow_starter import WorkflowStarter
-from storage import digests
+from storage import digest_closing, digests
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting, has_work
@@ -82,5 +82,5 @@ class DigestTasks:
         closed = 0
         for id in windows:
             async with self._database.transaction() as session:
-                closed += await digests.close_unlocked_window(session, id)
+                closed += await digest_closing.close_unlocked_window(session, id)
         return closed

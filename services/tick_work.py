@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from services.recurring_sends import RecurringSends
-from storage import digests
+from storage import digest_closing
 from storage.database import Database
 
 # Runs one batch in its own transaction. Returns how much was due, 0 at the end.
@@ -17,7 +17,7 @@ def build_tick_work(database: Database, recurring: RecurringSends) -> dict[str, 
     async def close_due_digest(tenant: UUID, notification_type: str) -> int:
         """Close one window that closes by a schedule."""
         async with database.transaction() as session:
-            return await digests.close_due(session, tenant, notification_type)
+            return await digest_closing.close_due(session, tenant, notification_type)
 
     return {
         "shared_occurrences": recurring.run_shared_occurrences,

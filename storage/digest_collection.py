@@ -23,7 +23,7 @@ from domain.recurrence import next_due
 from domain.timing import DigestRule
 from models.columns import new_id
 from storage.database import to_json
-from storage.digests import member_of
+from storage.digest_closing import member_of
 from storage.statements import Executor, statement
 
 LoadNotificationType = Callable[[UUID, UUID], Awaitable[NotificationType]]
@@ -69,8 +69,8 @@ async def has_work(session: Executor) -> bool:
 
 
 async def collect_waiting(session: AsyncSession, load_type: LoadNotificationType, limit: int) -> int:
-    """Collect waiting items and return how many. A full window is marked for `digests.close_filled`, and the next item
-    opens the next window."""
+    """Collect waiting items and return how many. A full window is marked to be closed, and the next item opens the next
+    window."""
     await session.execute(LOCK_COLLECTION)
     waiting = (await session.execute(SELECT_WAITING, {"limit": limit})).mappings().all()
     open_windows = await _lock_open_windows(session, {(row["tenant"], row["digest_key"]) for row in waiting})

@@ -16,7 +16,7 @@ from api.schemas.digests import DigestView
 from config import Settings
 from domain.names import digest_workflow_id
 from models.digests import Digest
-from storage import digests
+from storage import digest_closing, digests
 
 router = APIRouter(route_class=AuthenticatedRoute, prefix="/digests", tags=["digests"])
 
@@ -61,7 +61,7 @@ async def flush_digest(id: Id, caller: CallerDep, container: ContainerDep) -> Di
     """Close a digest window now and send its items. A window that is already closed does not change."""
     async with container.database.transaction() as session:
         await _get_digest(session, caller.tenant, id)
-        await digests.close_window(session, id)
+        await digest_closing.close_window(session, id)
         row = await _get_digest(session, caller.tenant, id)
     return _view(row, container.settings)
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from storage import digests
+from storage import digest_closing, digests
 from storage.catalog import Catalog
 from storage.digest_collection import collect_waiting
 from storage.gates import move_to_digest as hand_over
@@ -51,7 +51,7 @@ async def close_each(database_tenant: DatabaseTenant, windows: list[UUID]) -> in
     closed = 0
     for id in windows:
         async with database_tenant.database.transaction() as session:
-            closed += await digests.close_unlocked_window(session, id)
+            closed += await digest_closing.close_unlocked_window(session, id)
     return closed
 
 
@@ -63,7 +63,7 @@ async def windows(database_tenant: DatabaseTenant) -> list[dict[str, Any]]:
 
 async def close_window(database_tenant: DatabaseTenant, id: UUID) -> bool:
     async with database_tenant.database.transaction() as session:
-        return await digests.close_window(session, id)
+        return await digest_closing.close_window(session, id)
 
 
 async def digest_notifications(database_tenant: DatabaseTenant) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage import digests, erasures, recipients
+from storage import digest_closing, erasures, recipients
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
@@ -40,7 +40,7 @@ async def test_an_erasure_during_the_closing_of_a_window_finds_the_digest(databa
     [window] = await windows(database_tenant)
 
     async with database_tenant.database.transaction() as session:
-        await digests.close_window(session, window["id"])
+        await digest_closing.close_window(session, window["id"])
         erasing = asyncio.create_task(erase(database_tenant))
         await until_blocked(database_tenant.database, erasing)
     await erasing
@@ -57,10 +57,10 @@ async def test_an_erasure_of_a_digest_locks_no_recipient_during_its_closing(data
     await collect(database_tenant)
     [window] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
-        await session.execute(digests.LOCK_WINDOW, {"id": window["id"]})
+        await session.execute(digest_closing.LOCK_WINDOW, {"id": window["id"]})
         erasing = asyncio.create_task(erase(database_tenant))
         await until_blocked(database_tenant.database, erasing)
-        assert await digests.close_window(session, window["id"])
+        assert await digest_closing.close_window(session, window["id"])
     await erasing
     assert await names(database_tenant) == {"erased"}
 

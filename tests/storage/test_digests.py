@@ -12,7 +12,7 @@ from domain.clock import now, set_offset
 from domain.cursors import MIN_ID
 from domain.names import DISPATCH_CHANNEL
 from models.notification_types import NotificationTypeVersion
-from storage import digest_collection, digests, erasures, recipients, ticks
+from storage import digest_closing, digest_collection, digests, erasures, recipients, ticks
 from storage.catalog import Catalog
 from storage.database import Database
 from storage.digest_collection import collect_waiting
@@ -135,7 +135,7 @@ async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(databa
     [window] = await windows(database_tenant)
     [late] = await accept_items(database_tenant, 1)
     async with database_tenant.database.transaction() as session:
-        await digests.close_window(session, window["id"])
+        await digest_closing.close_window(session, window["id"])
         collecting = asyncio.create_task(collect(database_tenant))
         await until_blocked(database_tenant.database, collecting)
     await collecting
@@ -158,7 +158,7 @@ async def test_an_item_canceled_during_the_closing_is_included_or_canceled(datab
             )
 
     async with database_tenant.database.transaction() as session:
-        await digests.close_window(session, window["id"])
+        await digest_closing.close_window(session, window["id"])
         late = asyncio.create_task(canceling())
         await until_blocked(database_tenant.database, late)
     await late
@@ -383,7 +383,7 @@ async def test_a_window_is_closed_in_a_transaction_of_its_own(database_tenant: D
     closed = []
     for _ in range(4):
         async with database_tenant.database.transaction() as session:
-            closed.append(await digests.close_due(session, database_tenant.tenant, "order.shipped"))
+            closed.append(await digest_closing.close_due(session, database_tenant.tenant, "order.shipped"))
     assert closed == [1, 1, 1, 0]
 
 
@@ -391,6 +391,6 @@ async def test_a_window_that_another_process_closes_is_skipped(database_tenant: 
     await database_tenant.query(MANY, is_full=True, tenant=database_tenant.tenant, type=database_tenant.type_id)
     [first, *_] = await windows(database_tenant)
     async with database_tenant.database.transaction() as session:
-        assert await digests.close_unlocked_window(session, first["id"])
+        assert await digest_closing.close_unlocked_window(session, first["id"])
         assert await close_filled(database_tenant) == 2
     assert await close_filled(database_tenant) == 0

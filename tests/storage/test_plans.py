@@ -17,7 +17,7 @@ from storage import (
     attempts,
     claims,
     dead_letters,
-    digests,
+    digest_closing,
     engine_state,
     gates,
     inbound_messages,
@@ -218,7 +218,7 @@ async def test_shared_functions_are_inlined_into_their_statements(database_tenan
         await preferences.read_recipient_context(session, sent.id, database_tenant.tenant)
         await read_send_preview(session, database_tenant.tenant, database_tenant.new())
         await amend(session, sent.ref, lambda ledger: finish_notification(ledger, now()))
-        await session.execute(digests.END_MEMBERS, {"ends": "[]", "at": now()})
+        await session.execute(digest_closing.END_MEMBERS, {"ends": "[]", "at": now()})
 
     plan = await plan_of(database_tenant, every_one)
     assert "event_endpoint p" in plan, plan
