@@ -2,10 +2,8 @@
 process."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -15,18 +13,29 @@ from temporalio.service import RPCError
 from dispatch.background_loops import Loop
 from dispatch.leader_tasks import LeaderTasks
 from dispatch.leases import ProcessLease
+from dispatch.look_back_window import LookBackWindow
 from dispatch.notify_listener import NotifyListener
 from dispatch.orphan_sweep import OrphanSweep
 from dispatch.temporal.store_monitor import StoreMonitor
 from dispatch.token_bucket import TokenBucket
 from dispatch.urgent_phase import UrgentPhase
 from dispatch.workflow_starter import WorkflowStarter
-from domain.names import CANCEL_DUE, DISPATCH_CHANNEL, FLUSH_CHANNEL, LEADER_LEASE, QUEUE_DUE, STORE_DUE
+from domain.names import (
+    CANCEL_DUE,
+    DISPATCH_CHANNEL,
+    FLUSH_CHANNEL,
+    LEADER_LEASE,
+    QUEUE_DUE,
+    STORE_DUE,
+    URGENT_CHANNEL,
+)
+from domain.notification_types import URGENT_PRIORITY
 from metrics.engine import FailureCause, ReachedLimit, count_background_failure, count_limit_reached
 from storage import claims
 from storage.claims import ClaimedNotification, Slots, StartedClaim
 from storage.connections import suppress_outages
 from storage.database import Database
+from storage.statements import notify
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +51,8 @@ STARTED_LOOP = "starts"
 
 
 class Dispatcher:
-    """Run the dispatch loops. `process` identifies this process in its claims. `leader_tasks` run while it is the
-    leader. `on_flush` empties the catalog's caches."""
+    """Run the dispatch loops. `process` identifies this process in its claims. Processes of the same `host` share its
+    cores. `leader_tasks` run while it is the leader. `on_flush` empties the catalog's caches."""
 
     def __init__(
         self,
@@ -52,6 +61,7 @@ class Dispatcher:
         leader_tasks: LeaderTasks,
         *,
         process: UUID,
+        host: str,
         slots: Slots,
         start_rate: float,
         urgent_burst: int,
@@ -60,7 +70,8 @@ class Dispatcher:
         self._database = database
         self._starter = starter
         self._process = process
-        self._slots = slots
+        self._host = host
+        self._slots = self._slots_of_claim = slots
         self._urgent_phase = UrgentPhase(slots)
         self._is_full = False
         self._freed_slots = 0  # since the last claim
@@ -71,15 +82,22 @@ class Dispatcher:
         self._start_tasks: set[asyncio.Task[None]] = set()
         self._due_window, self._waits_window = LookBackWindow(), LookBackWindow()
         self._sweep = OrphanSweep(database, starter)
-        on_notify = {DISPATCH_CHANNEL: self._wake_loops, FLUSH_CHANNEL: lambda _: on_flush()}
+        on_notify = {
+            DISPATCH_CHANNEL: self._wake_loops,
+            URGENT_CHANNEL: self.note_urgent_claim,
+            FLUSH_CHANNEL: lambda _: on_flush(),
+        }
         self._listener = NotifyListener(database, on_notify, ProcessLease(LEADER_LEASE))
-        self._loops = {
+        self._loops = self._build_loops(leader_tasks)
+
+    def _build_loops(self, leader_tasks: LeaderTasks) -> dict[str, Loop]:
+        return {
             QUEUE_DUE: Loop("queue", self._claim_due),
             STARTED_LOOP: Loop(STARTED_LOOP, self._mark_started),
             "waits": Loop("waits", self._end_waits),
             "demotions": Loop("demotions", self._demote),
             "sweep": Loop("sweep", self._sweep_orphans),
-            STORE_DUE: Loop("store", StoreMonitor(database, starter).detect_namespace_reset),
+            STORE_DUE: Loop("store", StoreMonitor(self._database, self._starter).detect_namespace_reset),
             **{name: Loop(name, partial(self._run_if_leader, task)) for name, task in leader_tasks.items()},
         }
 
@@ -100,39 +118,58 @@ class Dispatcher:
         return self._slots.total
 
     @property
+    def reserved_slots(self) -> int:
+        return self._urgent_phase.slots_at(time.monotonic()).reserved
+
+    @property
     def is_leader(self) -> bool:
         return self._listener.is_leader
 
     def note_free_slot(self) -> None:
-        """Claim again as soon as half of the slots are free: a claim of several costs little more than one of one."""
+        """Claim again as soon as half of the slots are free: a claim of several costs little more than one of one. If
+        fewer slots are unreserved, claim again when that number is free."""
         self._freed_slots += 1
         if self._is_full and self._are_many_slots_free:
             self._loops[QUEUE_DUE].wake()
 
+    def note_urgent_claim(self, host: str) -> None:
+        """Keep more slots free for a moment, because a process of `host` has claimed an urgent notification."""
+        if host == self._host:
+            self._urgent_phase.begin(time.monotonic())
+
     @property
     def _are_many_slots_free(self) -> bool:
-        return self._freed_slots >= max(1, self._slots.total // 2)
+        unreserved = self._slots_of_claim.total - self._slots_of_claim.reserved
+        return self._freed_slots >= max(1, min(self._slots.total // 2, unreserved))
 
     def _wake_loops(self, payload: str) -> None:
         for name, loop in self._loops.items():
             if payload in ("", name):
                 loop.wake()
 
+    async def _announce_urgent_claim(self) -> None:
+        self.note_urgent_claim(self._host)
+        if self._urgent_phase.should_announce(time.monotonic()):
+            with suppress_outages():  # the claim is committed, and the others may go without
+                async with self._database.statement() as session:
+                    await notify(session, URGENT_CHANNEL, [self._host])
+
     async def _claim_due(self) -> float:
         batch_size = self._start_bucket.available(self._slots.total)
         if batch_size == 0:
             return self._start_bucket.seconds_to_next()
         self._freed_slots = 0
-        slots = self._urgent_phase.slots_at(time.monotonic())
+        slots = self._slots_of_claim = self._urgent_phase.slots_at(time.monotonic())
         async with self._database.statement() as session:
             claimed, is_full = await claims.claim_due(
                 session, self._process, slots, batch_size=batch_size, look_back=self._due_window.look_back()
             )
         self._is_full = is_full
-        self._urgent_phase.note_claims((one.priority for one in claimed), time.monotonic())
         self._start_bucket.spend(len(claimed))
         for one in claimed:
             self._start_tasks.add(asyncio.create_task(self._start_claimed(one)))
+        if any(one.priority <= URGENT_PRIORITY for one in claimed):
+            await self._announce_urgent_claim()
         if is_full:
             count_limit_reached(ReachedLimit.SLOTS)
             return 0.0 if self._are_many_slots_free else NO_SLOT_INTERVAL
@@ -190,30 +227,3 @@ class Dispatcher:
         if self._listener.is_leader:
             await self._sweep.run()
         return SWEEP_INTERVAL
-
-
-class LookBackWindow:
-    """Limit how far back a query for due rows looks. Older index entries are dead: they stay while an old
-    transaction is open anywhere in the database."""
-
-    # Longer than any transaction that writes an entry.
-    MARGIN = timedelta(minutes=2)
-    FULL_SCAN = timedelta(days=10_000)
-    FULL_SCAN_INTERVAL = 30.0
-
-    def __init__(self) -> None:
-        self._drained_at: float | None = None
-        self._full_scan_at = -math.inf
-
-    def look_back(self) -> timedelta:
-        """Return how far back to look for due rows. Every 30 s there is no limit, so that a row written with an earlier
-        due time is found late, but found."""
-        now = time.monotonic()
-        if self._drained_at is None or now - self._full_scan_at > self.FULL_SCAN_INTERVAL:
-            self._full_scan_at = now
-            return self.FULL_SCAN
-        return timedelta(seconds=now - self._drained_at) + self.MARGIN
-
-    def mark_drained(self) -> None:
-        """Record that no due row is left."""
-        self._drained_at = time.monotonic()

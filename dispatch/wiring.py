@@ -1,5 +1,6 @@
 """Build the dispatcher, and the gauges of its process. Called by bootstrap."""
 
+import socket
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from uuid import UUID
@@ -42,6 +43,7 @@ def build_dispatcher(settings: Settings, dependencies: LeaderDependencies, proce
         dependencies.starter,
         build_leader_tasks(dependencies),
         process=process,
+        host=socket.gethostname(),
         slots=resolve_slots(settings.slots),
         start_rate=settings.start_rate,
         urgent_burst=settings.urgent_burst,
@@ -61,5 +63,6 @@ def build_process_gauges(database: Database, renders: ProcessPool, dispatcher: D
     }
     if dispatcher is not None:
         readers["tocsin_slots_max"] = lambda: dispatcher.slots
+        readers["tocsin_slots_reserved"] = lambda: dispatcher.reserved_slots
         readers["tocsin_leader"] = lambda: dispatcher.is_leader
     return ProcessGauges(readers)

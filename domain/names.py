@@ -12,6 +12,7 @@ NOTIFICATIONS_QUEUE = "notifications"
 DISPATCH_CHANNEL = "tocsin_dispatch"  # a row is due
 FLUSH_CHANNEL = "tocsin_flush"  # a type, key or publication changed
 SANDBOX_CHANNEL = "tocsin_sandbox"  # a sandbox receipt is due
+URGENT_CHANNEL = "tocsin_urgent"  # an urgent notification was claimed, on the host in the payload
 EVENTS_CHANNEL = "tocsin_events"  # an event is to be posted to a tenant's endpoint
 
 # Payloads on DISPATCH_CHANNEL: which loop has work.

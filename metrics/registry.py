@@ -30,6 +30,7 @@ GAUGE_HELP: Mapping[str, str] = {
     "tocsin_render_processes_max": "Rendering processes of this process.",
     "tocsin_render_calls_waiting": "Renders and schema checks that wait for a rendering process.",
     "tocsin_slots_max": "Notifications that this worker process handles at a time.",
+    "tocsin_slots_reserved": "Slots of this worker process that are reserved for priorities 1 and 2.",
     "tocsin_leader": "1 if this process holds the leader's lease.",
 }
 
