@@ -30,7 +30,7 @@ class UrgentPhase:
         self._ends_at = now + PHASE_SECONDS
 
     def should_announce(self, now: float) -> bool:
-        """Return whether to notify the other processes of the host of a claim. The next one is announced later."""
+        """Return whether to notify the other processes of the host of a claim: once per ANNOUNCE_INTERVAL."""
         if now - self._announced_at < ANNOUNCE_INTERVAL:
             return False
         self._announced_at = now

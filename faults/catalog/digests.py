@@ -20,7 +20,7 @@ SELECT d.recipient_id, array_agg((item->>'number')::int) AS numbers
  WHERE d.id IN (SELECT digest_id FROM notification WHERE id::text = ANY($1))
  GROUP BY d.recipient_id
 """
-# Windows that opened before an earlier window of their recipient ended: the item that opened one belongs to the other.
+# Windows that opened before an earlier window of their recipient ended: their first item should be in that window.
 # A batch that is being stored while the window closes may open the next one up to 5 s before that end.
 OVERLAPPING = """
 SELECT later.recipient_id, later.opened_at, earlier.closes_at

@@ -1,13 +1,11 @@
 """Close a window only after the items that were accepted before its end have joined it."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from storage import digest_closing
 from storage.database import Database
-from tests.storage.databases import own_database
 from tests.storage.digest_windows import (
     GROUP,
     accept_items,
@@ -20,13 +18,6 @@ from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
 A_SECOND, HALF_A_MINUTE = timedelta(seconds=1), timedelta(seconds=30)
-
-
-@pytest.fixture(scope="module")
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """Without the items of other modules: what is due is collected for all tenants."""
-    async with own_database(database_url) as database:
-        yield database
 
 
 @pytest.fixture
