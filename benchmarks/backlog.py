@@ -17,14 +17,13 @@ WARM_UP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogSize:
-    """`bulk` sends wait, and are sent alone for `undisturbed` seconds. Each round then has `count` urgent sends, one at
-    a time.
-    """
+    """`bulk` sends wait. In each round they are sent alone for `alone_seconds`, and then with `count` urgent sends, one
+    at a time."""
 
     rounds: int = 5
     bulk: int = 10_000
     count: int = 15
-    alone_seconds: float = 10.0
+    alone_seconds: float = 6.0
 
 
 async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures: Figures) -> None:
@@ -36,11 +35,13 @@ async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures:
         own = replace(own, env={**own.env, "TOCSIN_WORKERS": os.environ.get("TOCSIN_WORKERS", "0")})
         async with run_process(own, "worker", *WORKER):
             await measures.batch_rate(min(WARM_UP, size.bulk))
-            await _measure_urgent(measures, size, "latency_priority_1_idle", figures)
+            for _ in range(size.rounds):
+                await _measure_urgent(measures, size.count, "latency_priority_1_idle", figures)
             await measures.send_bulk(size.bulk)
-            figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.alone_seconds))])
-            urgent = _measure_urgent(measures, size, "latency_priority_1_backlog", figures)
-            figures.add("bulk_rate_with_urgent", [await _bulk_rate(measures, urgent)])
+            for _ in range(size.rounds):
+                figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.alone_seconds))])
+                urgent = _measure_urgent(measures, size.count, "latency_priority_1_backlog", figures)
+                figures.add("bulk_rate_with_urgent", [await _bulk_rate(measures, urgent)])
 
 
 async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -> float:
@@ -53,6 +54,5 @@ async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -
     return (before - after) / seconds
 
 
-async def _measure_urgent(measures: SendMeasures, size: BacklogSize, name: str, figures: Figures) -> None:
-    for _ in range(size.rounds):
-        figures.add(name, [await measures.send_latency(URGENT_PRIORITY) for _ in range(size.count)])
+async def _measure_urgent(measures: SendMeasures, count: int, name: str, figures: Figures) -> None:
+    figures.add(name, [await measures.send_latency(URGENT_PRIORITY) for _ in range(count)])

@@ -37,7 +37,7 @@ class RunSize:
     accept: AcceptSize = field(default_factory=AcceptSize)
     receipts: ReceiptSize = field(default_factory=ReceiptSize)
     bulk: int = 10_000
-    alone_seconds: float = 10.0
+    alone_seconds: float = 6.0
 
     @property
     def backlog(self) -> BacklogSize:
