@@ -8,7 +8,7 @@ from dataclasses import replace
 from storage.claims import Slots
 
 # Since the last claim of an urgent notification. On a busy machine, such a notification takes about as long.
-PHASE_SECONDS = 0.4
+PHASE_SECONDS = 0.3
 ANNOUNCE_INTERVAL = 0.1  # seconds: the other processes of the host are notified at most this often
 
 
