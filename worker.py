@@ -35,13 +35,8 @@ from metrics.server import MetricsSockets, open_metrics_sockets, serve_metrics
 from storage.encryption_keys import verify_keys
 from supervision.process_flags import freeze_loaded_objects, hide_memory
 from supervision.watchdog import Watchdog, WorkflowThreads, do_nothing, liveness_writer
-from supervision.worker_processes import (
-    USAGE_EXIT_CODE,
-    WorkerProcesses,
-    run_on_uvloop,
-    settings_of_one_worker,
-    worker_count,
-)
+from supervision.worker_processes import USAGE_EXIT_CODE, WorkerProcesses, run_on_uvloop
+from supervision.worker_shares import settings_of_one_worker, worker_count
 from workflows.digest import DigestWorkflow
 from workflows.notification import NotificationWorkflow
 from workflows.tick import TickWorkflow

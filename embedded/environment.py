@@ -8,7 +8,7 @@ from config.sources import PREFIX
 from embedded.datadir import DataDir
 from embedded.files import generate_api_key, generate_key, generate_key_ring, generate_secret, load_or_create_secret
 from embedded.ports import LOOPBACK
-from supervision.worker_processes import settings_of_one_worker
+from supervision.worker_shares import settings_of_one_worker
 
 METRICS_PORT = "TOCSIN_METRICS_PORT"
 WILDCARD_HOSTS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - compared, not bound

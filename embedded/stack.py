@@ -33,7 +33,7 @@ from embedded.server_processes import server_process, stop_order
 from embedded.supervisor import Supervisor, print_line
 from embedded.temporal import Temporal, find_binary
 from embedded.ui_guard import random_loopback_address, serve_guarded_ui
-from supervision.worker_processes import worker_count
+from supervision.worker_shares import worker_count
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

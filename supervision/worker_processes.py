@@ -2,22 +2,18 @@
 the embedded stack."""
 
 import asyncio
-import math
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
 import uvloop
 
-from config import MIN_CONNECTIONS_PER_WORKER, MIN_SLOTS, Settings
 from supervision.process_flags import end_with_parent, freeze_loaded_objects
 from supervision.watchdog import (
     CHECKS_BEFORE_KILL,
@@ -32,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 USAGE_EXIT_CODE = 2  # exit code of invalid settings, which a restart would not fix
-CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 # Added to the drain time, for work before and after it. The sum is less than the stop_grace_period of a container.
 KILL_DELAY = 10.0
 
@@ -70,32 +65,6 @@ async def _run_watched(main: Coroutine[Any, Any, None], watchdog: Watchdog) -> N
         await main
     finally:
         beating.cancel()
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use: by its affinity, and by the CPU quota of its container."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    try:
-        quota, period = CPU_QUOTA_FILE.read_text().split()
-    except (FileNotFoundError, PermissionError):
-        return allowed
-    return allowed if quota == "max" else max(1, min(allowed, math.ceil(int(quota) / int(period))))
-
-
-def worker_count(settings: Settings) -> int:
-    """Return the number of worker processes: as set, or one per core as far as the connections suffice."""
-    return settings.workers or min(available_cores(), settings.database_pool // MIN_CONNECTIONS_PER_WORKER)
-
-
-def settings_of_one_worker(settings: Settings, workers: int) -> Settings:
-    """Return the settings of one of `workers` processes, with its share of the common limits."""
-    share = {
-        "workers": 1,
-        "database_pool": settings.database_pool // workers,
-        "slots": max(settings.slots // workers, MIN_SLOTS) if settings.slots else 0,
-        "start_rate": settings.start_rate / workers,
-    }
-    return settings.model_copy(update=share)
 
 
 @dataclass

@@ -18,7 +18,7 @@ import pytest
 from config import Settings
 from embedded.process_identity import command_line_of
 from faults.stack_run import STOP_TIMEOUT, running_stack, start, survivors
-from supervision.worker_processes import worker_count
+from supervision.worker_shares import worker_count
 from tests.faults.conftest import RunningStack, open_stack
 from tests.polling import eventually
 

@@ -8,14 +8,10 @@ import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from config import Settings
 from embedded.process_identity import identity
-from supervision import worker_processes
-from supervision.worker_processes import available_cores, settings_of_one_worker, worker_count
 from tests.code.tree import ROOT
 from tests.polling import eventually
 
@@ -140,28 +136,3 @@ def test_a_worker_can_be_forked_because_its_imports_start_no_thread() -> None:
     code = "import os, worker; print(len(os.listdir('/proc/self/task')))"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "1"
-
-
-@pytest.mark.parametrize(
-    ("quota", "cores"), [("max 100000", 8), ("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8)]
-)
-def test_the_cores_are_those_of_the_container(
-    quota: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(worker_processes, "CPU_QUOTA_FILE", tmp_path / "cpu.max")
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    assert available_cores() == cores
-
-
-@pytest.mark.parametrize(("given", "count"), [({}, 8), ({"workers": 3}, 3), ({"database_pool": 20}, 5)])
-def test_workers_are_as_many_as_cores_or_as_set(
-    given: dict[str, Any], count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(worker_processes, "available_cores", lambda: 8)
-    assert worker_count(Settings(env="dev", _env_file=None, **given)) == count
-
-
-def test_worker_processes_share_the_connections() -> None:
-    settings = settings_of_one_worker(Settings(env="dev", database_pool=41, _env_file=None), 4)
-    assert (settings.workers, settings.database_pool) == (1, 10)
