@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from temporalio.api.common.v1 import FastForwardConfig, TimeSkippingConfig
 from temporalio.api.enums.v1 import EventType
@@ -19,7 +19,6 @@ from temporalio.client import (
     Client,
     Interceptor,
     OutboundInterceptor,
-    ScheduleOverlapPolicy,
     SignalWorkflowInput,
     StartWorkflowInput,
     WorkflowHandle,
@@ -28,7 +27,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import TimeSkipper
 
 from domain.clock import now
-from domain.names import tick_schedule
+from domain.digest_and_tick_messages import TickInput
+from domain.names import NOTIFICATIONS_QUEUE, tick_schedule
+from workflows.tick import TickWorkflow
 
 # For the dev server. Timers fire up to one second late by default, which would add a second to every skip.
 DYNAMIC_CONFIG = {"frontend.WorkflowTimeSkippingEnabled": "true", "history.timerProcessorMaxTimeShift": '"20ms"'}
@@ -125,9 +126,14 @@ class TrackedWorkflows(Interceptor):
         return {id: progress for id, progress in seen.items() if progress and not progress.is_closed}
 
     async def tick(self, tenant: UUID, notification_type: str) -> None:
-        """Do what the type's Temporal Schedule does, whose own clock cannot skip time."""
-        handle = self.client.get_schedule_handle(tick_schedule(tenant, notification_type))
-        await handle.trigger(overlap=ScheduleOverlapPolicy.ALLOW_ALL)
+        """Do what the type's Temporal Schedule does, whose own clock cannot skip time. The ids of the workflows that a
+        Schedule starts differ by the second, so a second one would not start while the first is running."""
+        await self.client.start_workflow(
+            TickWorkflow.run,
+            TickInput(tenant=tenant, notification_type=notification_type),
+            id=f"{tick_schedule(tenant, notification_type)}-{uuid4()}",
+            task_queue=NOTIFICATIONS_QUEUE,
+        )
 
     @contextmanager
     def hold_signals(self) -> Iterator[None]:

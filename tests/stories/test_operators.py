@@ -88,17 +88,20 @@ async def test_a_search_finds_retrying_and_scheduled_notifications_while_they_wa
     retrying = await api_tenant.send("news", channels=["email"])
     scheduled = await api_tenant.send("news", send_at=later(600))
 
-    async def list_running(status: str, condition: str = "") -> list[str]:
-        query = f"TocsinTenant = '{api_tenant.tenant_key}' AND TocsinStatus = '{status}'"
-        query += f" AND ExecutionStatus = 'Running' {condition}"
-        return [execution.id.split("-", 1)[1][:-2] async for execution in engine.temporal.list_workflows(query)]
+    async def list_running(condition: str = "") -> dict[str, str | None]:
+        query = f"TocsinTenant = '{api_tenant.tenant_key}' AND ExecutionStatus = 'Running' {condition}"
+        return {
+            execution.id.split("-", 1)[1][:-2]: execution.typed_search_attributes.get(STATUS)
+            async for execution in engine.temporal.list_workflows(query)
+        }
 
-    condition = "AND TocsinChannel = 'email' AND TocsinStep = 1"
-    await eventually(lambda: list_running("RETRYING", condition), lambda ids: ids == [retrying])
-    await eventually(lambda: list_running("SCHEDULED"), lambda ids: ids == [scheduled])
+    expected = {retrying: "RETRYING", scheduled: "SCHEDULED"}
+    await eventually(list_running, lambda statuses: statuses == expected)
+    condition = "AND TocsinStatus = 'RETRYING' AND TocsinChannel = 'email' AND TocsinStep = 1"
+    assert await list_running(condition) == {retrying: "RETRYING"}
     await api_tenant.cancel(retrying)
     await api_tenant.cancel(scheduled)
-    await eventually(lambda: list_running("RETRYING"), lambda ids: ids == [])
+    await eventually(list_running, lambda statuses: statuses == {})
 
 
 async def test_the_list_of_workflows_is_readable_without_opening_a_workflow(
