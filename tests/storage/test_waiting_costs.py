@@ -9,6 +9,7 @@ import pytest
 from domain.notification_types import NotificationType
 from storage import (
     claims,
+    digest_closing,
     digests,
     engine_state,
     erasures,
@@ -27,7 +28,7 @@ from storage.claims import Slots
 from storage.digest_collection import collect_waiting
 from storage.event_outbox import ConcurrencyLimits
 from tests.storage.backlogs import waiting_backlog
-from tests.storage.buffers import CountingSession, PlannedOnceSession
+from tests.storage.buffers import PAGES_READ, CountingSession, PlannedOnceSession
 from tests.storage.databases import own_database
 from tests.storage.queues import NO_LOOK_BACK_LIMIT, PROCESS
 from tests.storage.sends import DatabaseTenant
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.postgres
 Work = Callable[[Any, UUID], Awaitable[object]]
 FIRST = UUID(int=0)
 MOST_PAGES = 500
+MOST_PAGES_OF_A_CLOSE = 1_000  # it looks for the window's items among the first hundred that wait
 
 
 async def no_type(tenant: UUID, type_id: UUID) -> NotificationType:
@@ -99,3 +101,13 @@ async def test_periodic_work_reads_due_rows_only(
         counting = counter(session)
         await PERIODIC[name](counting, backlog.tenant)
     assert sum(counting.pages) < MOST_PAGES, counting.pages
+
+
+async def test_closing_a_window_reads_few_of_the_items_that_wait(backlog: DatabaseTenant) -> None:
+    async with backlog.database.transaction() as session:
+        undone = await session.begin_nested()
+        before = (await session.execute(PAGES_READ)).scalar_one()
+        assert await digest_closing.close_due(session, backlog.tenant, "order.shipped") == 1
+        pages = (await session.execute(PAGES_READ)).scalar_one() - before
+        await undone.rollback()
+    assert pages < MOST_PAGES_OF_A_CLOSE
