@@ -17,8 +17,8 @@ WARM_UP = 10
 
 @dataclass(frozen=True, kw_only=True)
 class BacklogSize:
-    """`bulk` sends wait. In each round they are sent alone for `alone_seconds`, and then with `count` urgent sends, one
-    at a time."""
+    """In each round without a backlog, `count` urgent sends follow each other. In each round with `bulk` waiting sends,
+    these are sent alone for `alone_seconds`, and then with `count` urgent ones."""
 
     rounds: int = 5
     bulk: int = 10_000
@@ -37,8 +37,8 @@ async def measure_backlog(servers: BenchmarkServers, size: BacklogSize, figures:
             await measures.batch_rate(min(WARM_UP, size.bulk))
             for _ in range(size.rounds):
                 await _measure_urgent(measures, size.count, "latency_priority_1_idle", figures)
-            await measures.send_bulk(size.bulk)
             for _ in range(size.rounds):
+                await measures.send_bulk(size.bulk - await measures.count_backlog())
                 figures.add("bulk_rate_alone", [await _bulk_rate(measures, asyncio.sleep(size.alone_seconds))])
                 urgent = _measure_urgent(measures, size.count, "latency_priority_1_backlog", figures)
                 figures.add("bulk_rate_with_urgent", [await _bulk_rate(measures, urgent)])
@@ -50,7 +50,7 @@ async def _bulk_rate(measures: SendMeasures, concurrent_work: Awaitable[None]) -
     await concurrent_work
     after, seconds = await measures.count_backlog(), time.perf_counter() - began
     if not after:
-        raise MeasurementTimeout("the backlog was empty before the last urgent send")
+        raise MeasurementTimeout("the backlog was empty before the end of a measurement")
     return (before - after) / seconds
 
 

@@ -126,8 +126,8 @@ class Dispatcher:
         return self._listener.is_leader
 
     def note_free_slot(self) -> None:
-        """Claim again as soon as half of the slots are free: a claim of several costs little more than one of one. If
-        fewer slots are unreserved, claim again when that number is free."""
+        """Claim again as soon as half of the slots, rounded down, are free: a claim of several costs little more than
+        one of one. If fewer slots are unreserved, claim again when that number is free."""
         self._freed_slots += 1
         if self._is_full and self._are_many_slots_free:
             self._loops[QUEUE_DUE].wake()

@@ -13,8 +13,8 @@ ANNOUNCE_INTERVAL = 0.1  # seconds: the other processes of the host are notified
 
 
 class UrgentPhase:
-    """Limit the notifications of priorities 3 to 5 to a quarter of the slots during the phase. The caller passes the
-    seconds of a monotonic clock."""
+    """Limit the notifications of priorities 3 to 5 to a quarter of the slots, at least one, during the phase. The
+    caller passes the seconds of a monotonic clock."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots

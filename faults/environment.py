@@ -11,6 +11,7 @@ from embedded.files import generate_api_key, generate_secret, load_or_create_sec
 from embedded.ports import free_port
 from embedded.stack import CHECKOUT
 from faults.vendor.keys import pem, vendor_keys
+from supervision.worker_shares import SLOTS_OF_SEVERAL
 from testing.vendors import mailgun, resend, ses, vonage
 from testing.vendors.apns import KEY_ID, TEAM_ID, TOPIC
 from testing.vendors.fcm import FakeFcm
@@ -92,6 +93,7 @@ def environment(data: DataDir, ports: Ports, database_url: str) -> dict[str, str
         "DRAIN_TIMEOUT": f"{DRAIN:g}",
         "LOG_LEVEL": "info",
         "WORKERS": "1",
+        "SLOTS": str(SLOTS_OF_SEVERAL),  # the two workers share the machine, as two processes of one installation
         **{f"{channel}_PROVIDERS": pool for channel, pool in POOLS.items()},
         **accounts(ports),
     }

@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from domain.names import DISPATCH_CHANNEL, QUEUE_DUE, route_text
 from storage.statements import Executor, decoded, statement
 
-# Of the only worker process of a machine. With more slots, urgent notifications wait longer.
+# Of a process that is the only one of its `worker.py` and has no setting. With more slots, urgent notifications wait
+# longer.
 DEFAULT_SLOTS = 4
 # Longer than a start can block. A row whose process was killed between the claim and the start waits this long.
 LEASE_SECONDS = 12

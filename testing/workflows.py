@@ -126,8 +126,8 @@ class TrackedWorkflows(Interceptor):
         return {id: progress for id, progress in seen.items() if progress and not progress.is_closed}
 
     async def tick(self, tenant: UUID, notification_type: str) -> None:
-        """Do what the type's Temporal Schedule does, whose own clock cannot skip time. The ids of the workflows that a
-        Schedule starts differ by the second, so a second one would not start while the first is running."""
+        """Start the workflow that the type's Temporal Schedule starts, because its clock cannot skip time. A trigger of
+        the Schedule would not do: the workflow's id has the time in seconds, so two ticks could have the same."""
         await self.client.start_workflow(
             TickWorkflow.run,
             TickInput(tenant=tenant, notification_type=notification_type),

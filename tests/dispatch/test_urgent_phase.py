@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from dispatch.urgent_phase import PHASE_SECONDS, UrgentPhase
-from storage.claims import Slots
+from storage.claims import Slots, resolve_slots
 from tests.api_tenants import ApiTenant
 from tests.engine import Engine
 from tests.polling import eventually, wait_until
@@ -22,6 +22,13 @@ def test_most_slots_are_reserved_for_a_moment() -> None:
     phase.begin(NOW)
     assert phase.slots_at(NOW).reserved == 6
     assert phase.slots_at(NOW + PHASE_SECONDS) == SLOTS
+
+
+def test_one_of_three_slots_is_always_reserved_and_two_for_a_moment() -> None:
+    phase = UrgentPhase(resolve_slots(3))
+    assert phase.slots_at(NOW) == Slots(total=3, reserved=1)
+    phase.begin(NOW)
+    assert phase.slots_at(NOW) == Slots(total=3, reserved=2)
 
 
 def test_claims_that_follow_closely_are_announced_once() -> None:

@@ -293,6 +293,11 @@ def test_each_worker_process_gets_a_share_of_the_connections(tmp_path: Path) -> 
     assert env == {"TOCSIN_WORKERS": "1", "TOCSIN_DATABASE_POOL": "10"} | {f"TOCSIN_{k}": v for k, v in share.items()}
 
 
+@pytest.mark.parametrize(("workers", "slots"), [(1, "0"), (2, "3")])
+def test_several_worker_processes_have_fewer_slots_by_default(workers: int, slots: str, tmp_path: Path) -> None:
+    assert worker_environment(settings_for(tmp_path), workers, 9465)["TOCSIN_SLOTS"] == slots
+
+
 def test_the_first_worker_uses_the_configured_metrics_port(tmp_path: Path) -> None:
     assert list(metrics_settings(settings_for(tmp_path, metrics_port=9999), 3).values()) == [9999, 0, 0]
     assert list(metrics_settings(settings_for(tmp_path), 2).values()) == [0, 0]

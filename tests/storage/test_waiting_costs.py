@@ -104,6 +104,7 @@ async def test_periodic_work_reads_due_rows_only(
 
 
 async def test_closing_a_window_reads_few_of_the_items_that_wait(backlog: DatabaseTenant) -> None:
+    """The items have no notifications here, each of which would cost one more page."""
     async with backlog.database.transaction() as session:
         undone = await session.begin_nested()
         before = (await session.execute(PAGES_READ)).scalar_one()

@@ -99,6 +99,7 @@ async def test_a_search_finds_retrying_and_scheduled_notifications_while_they_wa
     await eventually(list_running, lambda statuses: statuses == expected)
     condition = "AND TocsinStatus = 'RETRYING' AND TocsinChannel = 'email' AND TocsinStep = 1"
     assert await list_running(condition) == {retrying: "RETRYING"}
+    assert await list_running("AND TocsinStatus = 'SCHEDULED'") == {scheduled: "SCHEDULED"}
     await api_tenant.cancel(retrying)
     await api_tenant.cancel(scheduled)
     await eventually(list_running, lambda statuses: statuses == {})

@@ -73,6 +73,13 @@ def test_a_later_test_begins_at_the_machines_time(tocsin_installation: LocalInst
     assert abs(ahead(tocsin_installation, shop)) < CLOSE
 
 
+def test_two_ticks_at_the_same_time_are_two_workflows(tocsin_installation: LocalInstallation, tocsin: Tocsin) -> None:
+    for _ in range(2):
+        tocsin_installation.run(tocsin_installation.workflows.tick(UUID(int=0), "payment-reminder"))
+    assert len([id for id in tocsin_installation.workflows.open_ids if id.startswith("tick-")]) == 2
+    tocsin.settle()
+
+
 def test_waiting_sends_of_one_test_do_not_stop_the_next(tocsin_installation: LocalInstallation, shop: Tocsin) -> None:
     left = remind(shop)
     shop.settle()
