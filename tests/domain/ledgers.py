@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid5
 
 from domain.channels import Channel
-from domain.evidence import AttemptState
-from domain.ledger import record_outcome
+from domain.evidence import AttemptState, Evidence
+from domain.ledger import record_outcome, record_receipt
 from domain.records import AttemptRecord, DeliveryRecord, Ledger
 from domain.statuses import DeliveryStatus, NotificationStatus
 
@@ -94,3 +94,16 @@ def statuses(of: Ledger) -> list[NotificationStatus]:
 def only_delivery(of: Ledger) -> DeliveryRecord:
     [delivery] = of.deliveries.values()
     return delivery
+
+
+EMAIL = delivery()
+SMS = delivery(Channel.SMS, step=2)
+CALL = attempt(EMAIL)
+
+
+def receipt(before: Ledger, evidence: Evidence, at: float = 2, call: object = None) -> Ledger:
+    return record_receipt(before, getattr(call, "id", CALL.id), evidence, later(at), later(at))
+
+
+def with_everything(**more: object) -> Ledger:
+    return ledger(EMAIL, CALL, **more)

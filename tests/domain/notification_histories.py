@@ -6,6 +6,7 @@ from domain.channels import Channel
 from domain.evidence import AttemptState
 from domain.explaining.explanations import explain
 from domain.explaining.histories import AttemptHistory, DeliveryHistory, NotificationHistory
+from domain.json_types import Json
 from domain.records import TimelineEvent
 from domain.statuses import DeliveryStatus, NotificationStatus
 from tests.domain.ledgers import ident, later
@@ -61,6 +62,14 @@ def call(
 
 def event(kind: str, at: float, channel: Channel | None = None, **more: Any) -> TimelineEvent:
     return TimelineEvent(kind=kind, at=later(at), channel=channel, **more)
+
+
+def asked(number: int = 1) -> Json:
+    return {"provider": "sandbox", "attempt": number}
+
+
+def receipt(word: str) -> Json:
+    return {"provider": "sandbox", "receipt": word}
 
 
 def explain_lines(of: NotificationHistory) -> list[str]:

@@ -1,35 +1,32 @@
 """Test the ledger of one notification: every status follows from evidence, in any order of arrival."""
 
-from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 
 import pytest
 
-from domain.channels import Channel
 from domain.evidence import AttemptState, Evidence
-from domain.ledger import close_delivery, finish_notification, record_outcome, record_receipt
+from domain.ledger import close_delivery, record_receipt
 from domain.notification_overview import delivery_facts
 from domain.reasons import Reason
-from domain.records import DeliveryDecision, Ledger
+from domain.records import DeliveryDecision
 from domain.statuses import DELIVERY_TRANSITIONS, NOTIFICATION_TRANSITIONS, DeliveryStatus, NotificationStatus
-from domain.timeline import line_of
-from tests.domain.ledgers import attempt, delivery, later, ledger, only_delivery, statuses, with_outcome
+from tests.domain.ledgers import (
+    CALL,
+    EMAIL,
+    attempt,
+    delivery,
+    later,
+    ledger,
+    only_delivery,
+    receipt,
+    statuses,
+    with_everything,
+    with_outcome,
+)
 
-EMAIL = delivery()
-SMS = delivery(Channel.SMS, step=2)
-CALL = attempt(EMAIL)
-SMS_CALL = attempt(SMS, endpoint="sms")
 FAILED = DeliveryDecision(status=DeliveryStatus.FAILED, reason=Reason("retries_exhausted"))
 D, N, S = DeliveryStatus, NotificationStatus, AttemptState
-
-
-def receipt(before: Ledger, evidence: Evidence, at: float = 2, call: object = None) -> Ledger:
-    return record_receipt(before, getattr(call, "id", CALL.id), evidence, later(at), later(at))
-
-
-def with_everything(**more: object) -> Ledger:
-    return ledger(EMAIL, CALL, **more)
 
 
 def test_evidence_is_ranked_from_an_internal_failure_to_a_click() -> None:
@@ -141,147 +138,6 @@ def test_a_decision_after_a_receipt_changes_nothing(known: Evidence, decided_sta
     )
 
 
-def test_finishing_closes_open_deliveries_and_keeps_sent_ones() -> None:
-    sent = with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED)
-    after = finish_notification(sent, later(5))
-    assert {d.channel: d.status for d in after.deliveries.values()} == {Channel.EMAIL: D.SENT, Channel.SMS: D.FAILED}
-    assert (after.status, after.finished_at) == (N.SENT, later(5))
-
-
-def test_finishing_over_a_call_under_way_is_in_doubt() -> None:
-    after = finish_notification(with_everything(), later(5))
-    assert (only_delivery(after).status, after.status) == (D.IN_DOUBT, N.IN_DOUBT)
-
-
-def test_a_finished_ledger_is_not_finished_again() -> None:
-    done = finish_notification(with_everything(), later(5))
-    assert finish_notification(done, later(9), N.CANCELED) is done
-
-
-@pytest.mark.parametrize(
-    ("decided_status", "closed"),
-    [(N.FAILED, D.FAILED), (N.CANCELED, D.CANCELED), (N.EXPIRED, D.EXPIRED)],
-)
-def test_open_deliveries_end_with_the_status_of_the_notification(
-    decided_status: NotificationStatus, closed: DeliveryStatus
-) -> None:
-    after = finish_notification(ledger(delivery(status=D.PENDING)), later(5), decided_status, Reason("why"))
-    assert (only_delivery(after).status, after.status) == (closed, decided_status)
-
-
-SKIPPED_BY_RULE = {"status": D.SKIPPED, "is_skipped_by_rule": True, "failure": Reason("opted_out", {"rule": "x"})}
-SKIPPED_MISSING = {"status": D.SKIPPED, "is_skipped_by_rule": False, "failure": Reason("no_address")}
-
-
-@pytest.mark.parametrize(
-    ("email", "sms", "ends"),
-    [
-        (SKIPPED_BY_RULE, SKIPPED_BY_RULE, N.SUPPRESSED),
-        (SKIPPED_BY_RULE, SKIPPED_MISSING, N.FAILED),
-        (SKIPPED_MISSING, SKIPPED_MISSING, N.FAILED),
-        (SKIPPED_BY_RULE, {"status": D.FAILED, "failure": Reason("refused")}, N.FAILED),
-        (SKIPPED_BY_RULE, {"status": D.EXPIRED}, N.EXPIRED),
-        (SKIPPED_BY_RULE, {"status": D.CANCELED}, N.CANCELED),
-        (SKIPPED_BY_RULE, {"status": D.IN_DOUBT}, N.IN_DOUBT),
-        ({"status": D.FAILED}, {"status": D.IN_DOUBT}, N.IN_DOUBT),
-        ({"status": D.SENT}, {"status": D.IN_DOUBT}, N.SENT),
-        ({"status": D.OPENED}, {"status": D.DELIVERED}, N.OPENED),
-        ({"status": D.DELIVERED}, {"status": D.FAILED}, N.DELIVERED),
-    ],
-)
-def test_a_notification_is_as_good_as_its_best_delivery(
-    email: dict[str, object], sms: dict[str, object], ends: NotificationStatus
-) -> None:
-    rows = (delivery(**email), delivery(Channel.SMS, **email | sms))  # type: ignore[arg-type]
-    assert finish_notification(ledger(*rows), later(5)).status is ends
-
-
-def test_without_any_delivery_the_decided_status_stands() -> None:
-    assert finish_notification(ledger(), later(5), N.EXPIRED, Reason("expired")).status is N.EXPIRED
-    assert finish_notification(ledger(), later(5)).status is N.FAILED
-
-
-@pytest.mark.parametrize("decided_status", [N.EXPIRED, N.CANCELED])
-def test_a_bounced_delivery_is_neither_expired_nor_canceled(decided_status: NotificationStatus) -> None:
-    """`EXPIRED` means that nothing was sent."""
-    bounced = receipt(with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    after = finish_notification(bounced, later(5), decided_status, Reason("why"))
-    assert after.status is N.FAILED
-
-
-@pytest.mark.parametrize("decided_status", [N.EXPIRED, N.CANCELED])
-def test_a_late_bounce_of_all_sent_deliveries_fails_the_notification(
-    decided_status: NotificationStatus,
-) -> None:
-    done = finish_notification(
-        with_outcome(ledger(EMAIL, CALL, SMS), CALL, S.ACCEPTED), later(5), decided_status, Reason("why")
-    )
-    assert done.status is N.SENT
-    assert receipt(done, Evidence.BOUNCED, 9).status is N.FAILED
-
-
-def test_a_receipt_after_the_end_still_counts_and_the_end_stays() -> None:
-    expired = finish_notification(with_everything(), later(5), N.EXPIRED, Reason("expired"))
-    after = receipt(expired, Evidence.DELIVERED, 60)
-    assert (after.status, after.failure_reason, after.finished_at) == (N.DELIVERED, None, later(5))
-
-
-def test_a_bounce_before_the_end_does_not_fail_a_notification_with_fallback() -> None:
-    bounced = receipt(with_outcome(with_everything(), CALL, S.ACCEPTED), Evidence.BOUNCED)
-    assert (only_delivery(bounced).status, bounced.status, bounced.finished_at) == (D.FAILED, N.SENT, None)
-    assert finish_notification(bounced, later(5)).status is N.FAILED
-
-
-def test_one_arrival_among_several_endpoints_makes_the_delivery_arrive() -> None:
-    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = with_outcome(with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
-    after = receipt(receipt(start, Evidence.BOUNCED, 2, phone), Evidence.DELIVERED, 3, tablet)
-    assert only_delivery(after).status is D.DELIVERED
-
-
-def test_a_bounced_endpoint_ranks_below_a_sent_one() -> None:
-    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = with_outcome(with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED), tablet, S.ACCEPTED)
-    orders = [[Evidence.DELIVERED, Evidence.BOUNCED], [Evidence.BOUNCED, Evidence.DELIVERED]]
-    for order in orders:
-        after = start
-        for evidence in order:
-            after = receipt(after, evidence, 2, phone)
-        assert (only_delivery(after).status, after.status) == (D.SENT, N.SENT)
-
-
-def test_a_bounce_with_an_unknown_call_is_in_doubt() -> None:
-    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    start = with_outcome(ledger(EMAIL, phone, tablet), phone, S.ACCEPTED)
-    forward = with_outcome(receipt(start, Evidence.BOUNCED, 2, phone), tablet, S.UNKNOWN)
-    backward = receipt(with_outcome(start, tablet, S.UNKNOWN), Evidence.BOUNCED, 2, phone)
-    assert (
-        only_delivery(finish_notification(forward, later(5))).status
-        is only_delivery(finish_notification(backward, later(5))).status
-        is D.IN_DOUBT
-    )
-
-
-def test_an_endpoint_that_is_called_after_another_has_bounced_still_counts() -> None:
-    phone, tablet = attempt(EMAIL, endpoint="phone"), attempt(EMAIL, endpoint="tablet")
-    bounced = receipt(with_outcome(ledger(EMAIL, phone), phone, S.ACCEPTED), Evidence.BOUNCED, 2, phone)
-    assert only_delivery(bounced).status is D.FAILED
-    called = replace(bounced, attempts={**bounced.attempts, tablet.id: tablet})
-    ends = {
-        state: only_delivery(with_outcome(called, tablet, state)).status for state in (S.ACCEPTED, S.UNKNOWN, S.REFUSED)
-    }
-    assert ends == {S.ACCEPTED: D.SENT, S.UNKNOWN: D.IN_DOUBT, S.REFUSED: D.FAILED}
-
-
-def test_a_delivery_shows_the_provider_and_response_of_its_best_attempt() -> None:
-    first, second = attempt(EMAIL), attempt(EMAIL, number=2)
-    start = with_outcome(ledger(EMAIL, first, second), first, S.UNKNOWN)
-    named = record_outcome(start, replace(second, provider_message_id="message-2"), S.ACCEPTED, later(2))
-    assert delivery_facts(named, EMAIL.id)["provider_message_id"] == "message-2"
-    opened = receipt(named, Evidence.OPENED, 3, first)
-    assert delivery_facts(opened, EMAIL.id)["provider_message_id"] is None
-
-
 def test_a_call_that_failed_leaves_a_note_and_moves_nothing() -> None:
     after = with_outcome(with_everything(), CALL, S.NOT_ACCEPTED)
     assert [(event.kind, event.status, event.delivery_status) for event in after.events] == [
@@ -309,22 +165,6 @@ def test_the_event_of_the_delivery_carries_the_status_that_it_caused() -> None:
         ("delivered", D.DELIVERED, N.DELIVERED),
     ]
     assert statuses(after) == [N.SENT, N.DELIVERED]
-
-
-def test_an_end_that_no_delivery_caused_has_an_event_of_its_own() -> None:
-    after = finish_notification(
-        ledger(delivery(status=D.SKIPPED, is_skipped_by_rule=True, failure=Reason("opted_out", {"rule": "x"}))),
-        later(5),
-    )
-    assert [(event.kind, line_of(event.reason, event.detail), event.status) for event in after.events] == [
-        ("suppressed", "email: opted_out (x)", N.SUPPRESSED)
-    ]
-
-
-def test_the_reason_names_every_failed_channel_in_route_order() -> None:
-    email = delivery(status=D.FAILED, failure=Reason("bounced"), step=2)
-    sms = delivery(Channel.SMS, status=D.SKIPPED, failure=Reason("no_address"), step=1)
-    assert finish_notification(ledger(email, sms), later(5)).failure_reason == "sms: no_address; email: bounced"
 
 
 @pytest.mark.parametrize("status", [D.OPENED, D.SKIPPED])
