@@ -15,12 +15,13 @@ from testing.vendors.modes import VendorMode
 from tests.providers.harness import NO_RECEIPTS, NOT_CHECKED, NOT_FOUND, ContractCase
 from tests.providers.harness_http import HttpBench, HttpHarness, running_vendor
 
+SLACK, DISCORD, TEAMS, TELEGRAM = ChatService
 URLS = {
-    ChatService.SLACK: "https://hooks.slack.com/services/T1/B{number}/{word}",
-    ChatService.DISCORD: "https://discord.com/api/webhooks/{number}/{word}",
-    ChatService.TEAMS: "https://prod-1.westeurope.logic.azure.com:443/workflows/{number}/triggers/{word}/paths/invoke"
+    SLACK: "https://hooks.slack.com/services/T1/B{number}/{word}",
+    DISCORD: "https://discord.com/api/webhooks/{number}/{word}",
+    TEAMS: "https://prod-1.westeurope.logic.azure.com:443/workflows/{number}/triggers/{word}/paths/invoke"
     "?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=c2ln",
-    ChatService.TELEGRAM: "https://api.telegram.org/bot{number}:{word}/sendMessage?chat_id=-1001",
+    TELEGRAM: "https://api.telegram.org/bot{number}:{word}/sendMessage?chat_id=-1001",
 }
 
 
