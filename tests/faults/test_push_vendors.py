@@ -29,7 +29,7 @@ from providers.registry import available_providers
 from providers.transport import Transport, outgoing_client
 from testing.vendors.modes import VendorMode
 from testing.vendors.web_push import FakeWebPush
-from tests.faults.test_vendor import running
+from tests.faults.faulty_vendors import running
 from tests.outgoing_messages import outgoing_message
 from tests.polling import eventually
 from tests.providers.harness import tools_with
