@@ -3,11 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from fastapi import FastAPI
 from httpx2 import AsyncClient
 
+from api.app import create_app
+from api.limits.rate_limits import RateLimits
 from bootstrap import Container
+from storage.api_keys import upsert_key
+from tests.api.limited_apps import Limited, settings
 from tests.api.news_sends import put_news
-from tests.api_tenants import ApiTenant, in_process_client, open_in_process_tenant
+from tests.api_tenants import SCOPES, ApiTenant, in_process_client, open_in_process_tenant
 from tests.apps import app_of
 from tests.installation_keys import installation_key
 
@@ -41,3 +46,20 @@ async def operator(container: Container) -> AsyncIterator[AsyncClient]:
     """Return a client with all scopes of the installation's own tenant."""
     async with in_process_client(app_of(container), await installation_key(container.database)) as http:
         yield http
+
+
+@pytest.fixture(scope="session")
+def limited_app(container: Container) -> FastAPI:
+    """Return an application that only `limited` uses: its limits change."""
+    return create_app(container)
+
+
+@pytest.fixture
+async def limited(limited_app: FastAPI, container: Container, api_tenant: ApiTenant) -> AsyncIterator[Limited]:
+    async def new_key() -> str:
+        async with container.database.transaction() as session:
+            _, key = await upsert_key(session, api_tenant.tenant, "test", SCOPES)
+        return key
+
+    yield Limited(limited_app, new_key)
+    limited_app.state.rate_limits = RateLimits(settings())
