@@ -11,6 +11,7 @@ from api.limits.rate_limits import RateLimits
 from bootstrap import Container
 from storage.api_keys import upsert_key
 from tests.api.limited_apps import Limited, settings
+from tests.api.multi_sends import put_lamps
 from tests.api.news_sends import put_news
 from tests.api_tenants import SCOPES, ApiTenant, in_process_client, open_in_process_tenant
 from tests.apps import app_of
@@ -33,6 +34,13 @@ async def other_api_tenant(container: Container) -> AsyncIterator[ApiTenant]:
 async def news_tenant(api_tenant: ApiTenant) -> ApiTenant:
     """Return a tenant with a type `news` (email, then SMS) and a recipient `ada`."""
     await put_news(api_tenant)
+    return api_tenant
+
+
+@pytest.fixture
+async def store(api_tenant: ApiTenant) -> ApiTenant:
+    """Return a tenant with a type `shipped` (SMS, priority 3), three recipients, and a topic `lamps` with them."""
+    await put_lamps(api_tenant)
     return api_tenant
 
 
