@@ -16,6 +16,7 @@ from tests.api.news_sends import put_news
 from tests.api_tenants import SCOPES, ApiTenant, in_process_client, open_in_process_tenant
 from tests.apps import app_of
 from tests.installation_keys import installation_key
+from tests.storage.recipient_histories import StoredHistory, recipient_with_history
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ async def store(api_tenant: ApiTenant) -> ApiTenant:
     """Return a tenant with a type `shipped` (SMS, priority 3), three recipients, and a topic `lamps` with them."""
     await put_lamps(api_tenant)
     return api_tenant
+
+
+@pytest.fixture
+async def known(api_tenant: ApiTenant) -> StoredHistory:
+    """Create a recipient with one email in the sandbox and one message in the inbox."""
+    return await recipient_with_history(api_tenant.database, api_tenant.tenant, api_tenant.recipient_id)
 
 
 @pytest.fixture
