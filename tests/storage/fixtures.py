@@ -23,3 +23,11 @@ async def database_tenant(database: Database) -> DatabaseTenant:
 @pytest.fixture
 async def sent(database_tenant: DatabaseTenant) -> DatabaseSend:
     return await database_tenant.send()
+
+
+@pytest.fixture(name="sent")
+async def claimed_send(database_tenant: DatabaseTenant) -> DatabaseSend:
+    """A call is under way."""
+    sent = await database_tenant.send()
+    await sent.claim()
+    return sent

@@ -1,19 +1,26 @@
-"""Close a window only after the items that were accepted before its end have joined it."""
+"""Close a window once, and only after the items that were accepted before its end have joined it."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 
+from domain.cancellation import cancel_notification
+from domain.clock import now
 from storage import digest_closing
 from storage.database import Database
+from storage.ledgers import NotificationRef, amend
 from tests.storage.digest_windows import (
     GROUP,
     accept_items,
     close_overdue,
+    close_window,
     collect,
     digest_notifications,
+    statuses,
     windows,
 )
+from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
@@ -108,3 +115,65 @@ async def test_a_tick_fails_and_is_retried_until_a_due_window_has_its_items(data
     await collect(database_tenant)
     assert [await close_due(), await close_due()] == [1, 0]
     assert await item_counts(database_tenant) == [2]
+
+
+async def test_closed_by_two_at_once_it_is_one_notification(database_tenant: DatabaseTenant) -> None:
+    ids = await accept_items(database_tenant, 2)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    assert sorted(
+        await asyncio.gather(close_window(database_tenant, window["id"]), close_window(database_tenant, window["id"]))
+    ) == [0, 1]
+    [one] = await digest_notifications(database_tenant)
+    assert (one["event_payload"]["total"], one["status"], one["digest_id"]) == (2, "PENDING", window["id"])
+    assert await statuses(database_tenant, *ids) == ["DIGESTED", "DIGESTED"]
+    [closed] = await windows(database_tenant)
+    assert closed["notification_id"] == one["id"]
+
+
+async def test_an_item_that_comes_while_a_window_is_closed_opens_the_next(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+    [late] = await accept_items(database_tenant, 1)
+    async with database_tenant.database.transaction() as session:
+        await digest_closing.close_window(session, window["id"])
+        collecting = asyncio.create_task(collect(database_tenant))
+        await until_blocked(database_tenant.database, collecting)
+    await collecting
+    first, second = await windows(database_tenant)
+    assert (first["item_count"], second["item_count"], second["closed_at"]) == (1, 1, None)
+    assert await statuses(database_tenant, late) == ["PENDING"]
+
+
+async def test_an_item_canceled_during_the_closing_is_included_or_canceled(database_tenant: DatabaseTenant) -> None:
+    [id] = await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    [window] = await windows(database_tenant)
+
+    async def canceling() -> None:
+        async with database_tenant.database.transaction() as session:
+            await amend(
+                session,
+                NotificationRef(notification_id=id, tenant=database_tenant.tenant),
+                lambda ledger: cancel_notification(ledger, now()),
+            )
+
+    async with database_tenant.database.transaction() as session:
+        await digest_closing.close_window(session, window["id"])
+        late = asyncio.create_task(canceling())
+        await until_blocked(database_tenant.database, late)
+    await late
+    assert await statuses(database_tenant, id) == ["DIGESTED"]
+    assert len(await digest_notifications(database_tenant)) == 1
+
+
+async def test_an_overdue_window_is_closed_by_another_process(database_tenant: DatabaseTenant) -> None:
+    await accept_items(database_tenant, 1)
+    await collect(database_tenant)
+    assert await close_overdue(database_tenant) == 0
+    await database_tenant.query(
+        "UPDATE digest SET closes_at = now() - interval '11 seconds' WHERE tenant = :t", t=database_tenant.tenant
+    )
+    assert await close_overdue(database_tenant) == 1
+    assert len(await digest_notifications(database_tenant)) == 1

@@ -14,9 +14,10 @@ from domain.channels import Channel
 from domain.suppressions import SuppressionReason
 from storage import erasures, receipts, recipients, suppressions
 from storage.database import Database
-from storage.suppressions import NewSuppression, SuppressionEntry, SuppressionFilter
+from storage.suppressions import NewSuppression
 from tests.storage.locks import until_blocked
 from tests.storage.sends import CONTACT, DatabaseSend, DatabaseTenant, open_database_tenant
+from tests.storage.suppression_lists import add, listed
 from tests.storage.test_receipts import receipt
 
 pytestmark = pytest.mark.postgres
@@ -44,16 +45,6 @@ def new(
         source="sandbox",
         expires_at=expires_at,
     )
-
-
-async def add(database_tenant: DatabaseTenant, one: NewSuppression) -> tuple[SuppressionEntry, bool]:
-    async with database_tenant.database.transaction() as session:
-        return await suppressions.add(session, database_tenant.tenant, one)
-
-
-async def listed(database_tenant: DatabaseTenant) -> list[SuppressionEntry]:
-    async with database_tenant.database.transaction() as session:
-        return await suppressions.list_page(session, database_tenant.tenant, SuppressionFilter(), before=None, limit=10)
 
 
 async def bounce(sent: DatabaseSend, kind: str = "bounced", reason: str | None = "unknown_number") -> None:
