@@ -13,7 +13,7 @@ from storage.encryption import Encryption
 from tests.cli.terminal import Terminal
 from tests.production import KEYS
 from tests.storage.databases import own_database
-from tests.storage.test_encryption_keys import fill
+from tests.storage.encrypted_rows import fill
 
 pytestmark = pytest.mark.postgres
 
