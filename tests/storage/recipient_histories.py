@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
+
 from domain.channels import DeviceKind
 from domain.clock import now
 from models.columns import new_id
+from models.erasures import Erasure
 from models.inbound_messages import InboundMessageRow
 from models.inbox import InboxMessage
 from models.multi_sends import MultiSend
@@ -17,7 +20,7 @@ from models.receipts import Receipt
 from models.recipients import TopicSubscriber
 from models.sandbox import SandboxMessage
 from models.schedules import Schedule, ScheduleOccurrence
-from storage import devices, recipients
+from storage import devices, erasures, recipients
 from storage.database import Database
 from storage.devices import NewDevice
 
@@ -166,3 +169,16 @@ def _messages(known: StoredHistory) -> list[Any]:
         recipient_ids=["eve", known.recipient_id],
     )
     return [inbox, sandbox, inbound]
+
+
+async def erase(database: Database, known: StoredHistory) -> Erasure:
+    async with database.transaction() as session:
+        erasure = await erasures.erase_at_once(session, known.tenant, known.recipient_id)
+    assert erasure is not None
+    return erasure
+
+
+async def notification(database: Database, known: StoredHistory) -> Any:
+    statement = text("SELECT * FROM notification WHERE id = :id")
+    async with database.transaction() as session:
+        return (await session.execute(statement, {"id": known.notification_id})).mappings().one()
