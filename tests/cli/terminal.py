@@ -90,3 +90,10 @@ def open_terminal(folder: Path, api_tenant: ApiTenant, forks: Path) -> Terminal:
     ).write(data / "run.json")
     (data / "api_key").write_text(api_tenant.key + "\n")
     return Terminal(folder, forks)
+
+
+async def one_line(result: CommandResult) -> str:
+    assert result.code == 1
+    assert result.out == ""
+    [line] = result.err.splitlines()
+    return line
