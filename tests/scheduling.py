@@ -13,6 +13,7 @@ UNITS = {
     "tests/stories/test_sandbox_failures.py": "sandbox failures",
     "tests/stories/test_unknown_outcomes.py": "sandbox failures",
     "tests/stories/test_time_skipping.py": "skipped time",
+    "tests/stories/test_long_goals.py": "skipped time",
     "tests/stories/test_dry_runs.py": "skipped time",
     "tests/stories/test_schedules.py": "skipped time",
     "tests/testing/test_clock.py": "skipped time",

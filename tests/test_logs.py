@@ -2,7 +2,7 @@
 
 import hpack
 
-from tests.stories.test_privacy import capture_log
+from tests.captured_logs import capture_log
 
 
 def test_headers_of_http2_are_not_logged() -> None:

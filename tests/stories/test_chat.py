@@ -11,10 +11,11 @@ from domain.chat_urls import ChatService
 from testing.vendors.chat import FakeChat
 from testing.vendors.modes import VendorMode
 from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.captured_logs import capture_log
 from tests.engine import running_engine
 from tests.providers.harness_chat import chat_url
 from tests.storage.plain_text import tables_containing
-from tests.stories.test_privacy import capture_log, read_workflow_data
+from tests.stories.workflow_data import read_workflow_data
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

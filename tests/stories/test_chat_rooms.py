@@ -9,12 +9,13 @@ from domain.chat_urls import ChatService
 from testing.vendors.chat import FakeChat
 from testing.vendors.modes import VendorMode
 from tests.api_tenants import ApiTenant
+from tests.captured_logs import capture_log
 from tests.polling import eventually
 from tests.providers.harness_chat import chat_url
 from tests.storage.plain_text import tables_containing
 from tests.stories.test_chat import CANARY, chat_tenant, chats, put_chat
 from tests.stories.test_holds import is_held
-from tests.stories.test_privacy import capture_log, read_workflow_data
+from tests.stories.workflow_data import read_workflow_data
 
 __all__ = ["chat_tenant", "chats"]
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.captured_logs import capture_log
 from tests.engine import Engine, later
 from tests.polling import eventually
 from tests.storage.plain_text import tables_containing
 from tests.stories.test_digests import flush
-from tests.stories.test_privacy import capture_log, list_workflows, read_workflow_data
+from tests.stories.workflow_data import list_workflows, read_workflow_data
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

@@ -20,11 +20,11 @@ from providers.sms_message import ANSWER_REFERENCE
 from testing.vendors.registry import find_vendors
 from testing.vendors.vendor import FakeVendor
 from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.captured_logs import capture_log
 from tests.engine import Engine, running_engine
 from tests.polling import eventually
 from tests.receivers import EventReceiver, open_event_receiver, verify_request
 from tests.storage.plain_text import tables_containing
-from tests.stories.test_privacy import capture_log
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 

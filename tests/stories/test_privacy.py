@@ -1,29 +1,21 @@
 """Check that personal data is neither in Temporal's store nor in the log, for every way in which a send can end."""
 
 import asyncio
-import io
 import json
 import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
-import structlog
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
-from temporalio.client import WorkflowExecutionDescription
 
-from config import Settings
-from domain.names import TENANT_ATTRIBUTE, tick_schedule
-from logs import configure_logging
+from domain.names import tick_schedule
 from services import planning
 from tests.api_tenants import ApiTenant, open_api_tenant
+from tests.captured_logs import capture_log
 from tests.engine import Engine
 from tests.polling import eventually
+from tests.stories.workflow_data import list_workflows, read_schedule, read_workflow_data
 
 pytestmark = [pytest.mark.postgres, pytest.mark.temporal]
 
@@ -44,32 +36,9 @@ PREFIXES = {"notification", "digest", "tick"}
 PHONE_DIGITS = {"good": "0100", "refuse": "0001", "error": "0002", "open": "0009"}
 
 
-@contextmanager
-def capture_log() -> Iterator[io.StringIO]:
-    """Capture the log of the product at level debug, as bootstrap configures it."""
-    root, printed, stdout = logging.getLogger(), io.StringIO(), sys.stdout
-    handlers, level = root.handlers[:], root.level
-    sys.stdout = printed
-    try:
-        configure_logging(Settings(env="dev", log_level="debug", _env_file=None))
-    finally:
-        sys.stdout = stdout
-    try:
-        yield printed
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        structlog.reset_defaults()
-
-
 def find_canaries(text: str | bytes) -> set[str]:
     raw = text.encode() if isinstance(text, str) else text
     return {name for name, canary in CANARIES.items() if canary.encode().lower() in raw.lower()}
-
-
-def serialize(message: Message) -> bytes:
-    """Return a message as protobuf, which has the raw payloads, and as JSON, which has the names of all fields."""
-    return message.SerializeToString() + MessageToJson(message).encode()
 
 
 SEND_FIELDS: dict[str, Any] = {
@@ -174,35 +143,8 @@ async def _put_recipient(api_tenant: ApiTenant, behavior: str) -> None:
     await api_tenant.put_device(recipient_id_for(behavior), "phone", f"{CANARIES['token']}-{behavior}")
 
 
-async def read_workflow_data(engine: Engine, workflow_id: str) -> bytes:
-    """Return all that Temporal stores of a workflow.
-
-    This is the history with payloads, summaries and failures, and the search attributes, memo and current details.
-    """
-    history = await engine.workflow_history(workflow_id)
-    handle = await engine.wait_for_workflow(workflow_id)
-    description: WorkflowExecutionDescription = await handle.describe()
-    details = await handle.query("__temporal_workflow_metadata")
-    return b"".join(
-        [
-            *(serialize(event) for event in history.events),
-            serialize(description.raw_description),
-            str(details).encode(),
-            history.to_json().encode(),
-        ]
-    )
-
-
-async def list_workflows(engine: Engine, tenant_key: str) -> set[str]:
-    return {execution.id async for execution in engine.temporal.list_workflows(f"{TENANT_ATTRIBUTE} = '{tenant_key}'")}
-
-
 def prefixes(workflow_ids: set[str]) -> set[str]:
     return {id.partition("-")[0] for id in workflow_ids}
-
-
-async def read_schedule(engine: Engine, id: str) -> bytes:
-    return serialize((await engine.temporal.get_schedule_handle(id).describe()).raw_description)
 
 
 @dataclass(frozen=True)
