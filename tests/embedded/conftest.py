@@ -1,4 +1,4 @@
-"""Provide small children made of `python -c`, a supervisor that is always stopped, and polling with a deadline."""
+"""Provide small children made of `python -c`, a supervisor that is always stopped, polling, and settings."""
 
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from config import Settings
 from embedded.processes import ProcessSpec
 from embedded.supervisor import Supervisor
 from tests.polling import wait_until
@@ -14,6 +15,10 @@ from tests.polling import wait_until
 SLEEPER = "import time; time.sleep(300)"
 Eventually = Callable[..., Awaitable[float]]
 MakeChild = Callable[..., ProcessSpec]
+
+
+def settings_for(tmp_path: Path, **given: Any) -> Settings:
+    return Settings(_env_file=None, env="dev", data_dir=tmp_path, **given)
 
 
 @pytest.fixture

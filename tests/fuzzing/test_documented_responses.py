@@ -30,6 +30,7 @@ from storage.tenants import ensure_tenant
 from tests.api_tenants import in_process_client
 from tests.apps import app_of, openapi_document
 from tests.installation_keys import INSTALLATION, installation_key
+from tests.isolation.makers import MAKERS
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 from tests.isolation.routes import ROUTES
 from tests.storage.databases import create_database
@@ -97,6 +98,7 @@ async def caller(database_url: str) -> AsyncIterator[FuzzCaller]:
                 http=http,
                 database=container.database,
                 container=container,
+                makers=MAKERS,
                 mark="own",
             )
             yield FuzzCaller(owner, keys)

@@ -22,6 +22,7 @@ from tests.api_tenants import ApiTenant, open_api_tenant
 from tests.engine import running_engine
 from tests.histories.continued_as_new import DYNAMIC_CONFIG, RENEWED
 from tests.histories.delivery_queues import QUEUED
+from tests.histories.goals import GOALS
 from tests.histories.keep import kept
 from tests.histories.stories import POOLED, STORIES
 from tests.histories.time_gates import CLOCKS, TIMED
@@ -29,7 +30,7 @@ from tests.storage.databases import create_template
 from tests.stories.vendors import run_vendors, vendor_environment
 
 HERE = Path(__file__).parent
-SINGLE_ENGINE = {**STORIES, **QUEUED, **TIMED, **CLOCKS}
+SINGLE_ENGINE = {**STORIES, **GOALS, **QUEUED, **TIMED, **CLOCKS}
 IDENTITY = re.compile(r"\d+@")  # a process and its machine, in identities and the names of sticky queues
 
 

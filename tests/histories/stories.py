@@ -1,11 +1,8 @@
 """Define the notifications whose histories are saved here. Each story returns the id of one that ends by itself."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
-
-from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowHistory
 
 from tests.api_tenants import ApiTenant
 from tests.engine import later
@@ -139,43 +136,6 @@ async def proved_absent_until_exhausted(api_tenant: ApiTenant) -> str:
     return await api_tenant.send("news")
 
 
-async def escalated_after_within(api_tenant: ApiTenant) -> str:
-    await alert(api_tenant, "ada+silent@example.com", "2s")
-    return await api_tenant.send("alert")
-
-
-async def escalated_by_the_queue(api_tenant: ApiTenant) -> str:
-    """The wait for the goal is so long that the queue ends it, and not the workflow's own timer."""
-    await alert(api_tenant, "ada+silent@example.com", "65s")
-    return await api_tenant.send("alert")
-
-
-async def goal_reached_by_a_receipt(api_tenant: ApiTenant) -> str:
-    await alert(api_tenant, "ada@example.com", "1h")
-    return await api_tenant.send("alert")
-
-
-async def goal_missed_by_a_bounce(api_tenant: ApiTenant) -> str:
-    await alert(api_tenant, "ada+bounce@example.com", "1h")
-    return await api_tenant.send("alert")
-
-
-async def canceled_while_waiting_for_goal(api_tenant: ApiTenant) -> str:
-    await alert(api_tenant, "ada+silent@example.com", "1h")
-    id = await api_tenant.send("alert")
-    await api_tenant.wait_for_status(id, "SENT")
-    workflow = await api_tenant.engine.wait_for_start(id)
-    await eventually(workflow.fetch_history, has_timer)
-    await api_tenant.cancel(id)
-    return id
-
-
-async def always_step_with_the_route(api_tenant: ApiTenant) -> str:
-    await api_tenant.add_template("alert", "in_app")
-    await alert(api_tenant, "ada+refuse@example.com", "1h", always=["in_app"])
-    return await api_tenant.send("alert")
-
-
 async def held_then_released(api_tenant: ApiTenant) -> str:
     id = await send_held(api_tenant)
     await api_tenant.call("POST", "/channels/email/resume")
@@ -199,17 +159,6 @@ async def rerouted(api_tenant: ApiTenant) -> str:
                 return id
 
 
-async def alert(api_tenant: ApiTenant, email: str, within: str, always: Sequence[str] = ()) -> None:
-    """Send by email, and by SMS if the email is not delivered in time."""
-    await api_tenant.put_type("alert", ["email"], ["sms"])
-    steps = [{"channels": ["email"], "until": "delivered", "within": within}, {"channels": ["sms"]}]
-    templates = dict.fromkeys(["email", "sms", *always], "alert")
-    await api_tenant.call(
-        "PUT", "/notification-types/alert", {"route": steps, "templates": templates, "always": [*always]}
-    )
-    await api_tenant.put_recipient("ada", email=email, phone=PHONE)
-
-
 async def send_held(api_tenant: ApiTenant, **more: Any) -> str:
     """Return the notification once its workflow waits for a release."""
     await api_tenant.put_type("news", ["email"])
@@ -220,10 +169,6 @@ async def send_held(api_tenant: ApiTenant, **more: Any) -> str:
         lambda: api_tenant.notification(id), lambda shown: "held" in [entry["kind"] for entry in shown["timeline"]]
     )
     return id
-
-
-def has_timer(history: WorkflowHistory) -> bool:
-    return any(event.event_type == EventType.EVENT_TYPE_TIMER_STARTED for event in history.events)
 
 
 STORIES: dict[str, HistoryStory] = {
@@ -247,12 +192,6 @@ STORIES: dict[str, HistoryStory] = {
         template_error,
         found_after_a_lost_response,
         proved_absent_until_exhausted,
-        escalated_after_within,
-        escalated_by_the_queue,
-        goal_reached_by_a_receipt,
-        goal_missed_by_a_bounce,
-        canceled_while_waiting_for_goal,
-        always_step_with_the_route,
         held_then_released,
         held_until_it_expired,
     )

@@ -56,7 +56,7 @@ def undeclared(document: Json, routes: Mapping[str, RouteExample] = ROUTES) -> l
     known = {operation.id: operation for operation in operations(document)}
     missing = [
         f'{operation} has no entry in ROUTES of {TABLE}: add "{id}": Route(...), a valid request with a Kind in the'
-        f" place of each id or name of a tenant, and to kinds.py a maker for a Kind that is new."
+        f" place of each id or name of a tenant, and to makers.py a maker for a Kind that is new."
         for id, operation in known.items()
         if id not in routes
     ]

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from bootstrap import Container
 from storage.database import Database
 from tests.api_tenants import create_tenant, in_process_client
+from tests.isolation.makers import MAKERS
 from tests.isolation.resource_types import OwnerTenant, ResourceType
 
 UUIDS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -41,6 +42,7 @@ async def open_owner(app: FastAPI, container: Container, mark: str) -> AsyncIter
             http=http,
             database=container.database,
             container=container,
+            makers=MAKERS,
             mark=mark,
         )
 
