@@ -10,16 +10,17 @@ from faults.load_generator import LoadGenerator
 from faults.stack_database import StackDatabase
 from faults.type_specs import TypeSpec
 
+# The ids are compared as UUIDs, by the index: a scan of a backlog would delay the sends that are measured.
 SENT_AT = """
 SELECT notification_id::text AS id, extract(epoch FROM min(at))::float8 AS at FROM event
- WHERE notification_id::text = ANY($1) AND status IN ('SENT', 'DELIVERED') GROUP BY notification_id
+ WHERE notification_id = ANY($1::text[]::uuid[]) AND status IN ('SENT', 'DELIVERED') GROUP BY notification_id
 """
 # None as soon as all are SENT; until then the states of the others, for the message of a failing test.
 UNSENT = f"""
 SELECT string_agg(concat_ws(' ', n.id, n.status, n.failure_reason, (
          SELECT string_agg(concat_ws(' ', a.state, a.reason), ', ' ORDER BY a.number) FROM attempt a
           WHERE a.notification_id = n.id)), '; ')
-  FROM notification n WHERE n.id::text = ANY($1) AND n.id::text NOT IN (SELECT id FROM ({SENT_AT}) sent)
+  FROM notification n WHERE n.id = ANY($1::text[]::uuid[]) AND n.id::text NOT IN (SELECT id FROM ({SENT_AT}) sent)
 """
 
 
