@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -24,6 +25,7 @@ from tests.storage.locks import until_blocked
 from tests.storage.sends import DatabaseSend, DatabaseTenant, open_database_tenant
 
 pytestmark = pytest.mark.postgres
+SEEN: ContextVar[list[str] | None] = ContextVar("SEEN", default=None)
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LOCK = text("SELECT 1 FROM notification WHERE id = :id FOR UPDATE")
 
@@ -75,19 +77,23 @@ async def make_due(database_tenant: DatabaseTenant) -> None:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What is sent to the database while the block lasts, by the hot paths."""
-    seen: list[str] = []
+    """What the block and its tasks send to the database by the hot paths. An engine that runs in this process does
+    not count."""
     execute = QuickSession.execute
 
     async def noted(
         session: QuickSession, statement: TextClause, params: Mapping[str, Any] | None = None
     ) -> StatementResult:
-        seen.append(statement.text)
+        if (seen := SEEN.get()) is not None:
+            seen.append(statement.text)
         return await execute(session, statement, params)
 
+    own: list[str] = []
+    token = SEEN.set(own)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(QuickSession, "execute", noted)
-        yield seen
+        yield own
+    SEEN.reset(token)
 
 
 async def test_a_batch_of_any_receipts_applies_each_that_matches(database_tenant: DatabaseTenant) -> None:
