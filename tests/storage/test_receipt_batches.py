@@ -77,8 +77,7 @@ async def make_due(database_tenant: DatabaseTenant) -> None:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What the block and its tasks send to the database by the hot paths. An engine that runs in this process does
-    not count."""
+    """What the block and its tasks send to the database by the hot paths, without other tasks of this process."""
     execute = QuickSession.execute
 
     async def noted(
